@@ -1,0 +1,89 @@
+"""What a target density promises.
+
+A target is an unnormalised log density on R^D, evaluated on batches: `[N, D] -> [N]`. Everything else
+is optional: an own gradient, a sampler, the log normaliser, metrics, names for the coordinates.
+"""
+
+import tensorflow as tf
+
+__all__ = ["Target"]
+
+
+class Target(tf.Module):
+    """Base class of all targets; subclasses implement `log_prob`.
+
+    Attributes:
+      num_dimensions: D.
+      dtype: floating dtype of points and values.
+      is_graph_safe: False if `log_prob` cannot be traced into a `tf.function` (host code); the
+        iteration then evaluates the target between two graph calls.
+      has_gradient: False if the target offers no gradient; only zero-order estimators can use it.
+      is_stochastic: True if values are unbiased estimates (minibatches) that depend on `seed`.
+      log_normalizer: log Z where it is known, else None.
+      parameter_names: D names, or None.
+      data_size: number of data points behind a likelihood, or None.
+    """
+
+    is_graph_safe = True
+    has_gradient = True
+    is_stochastic = False
+    log_normalizer: float | None = None
+    parameter_names: tuple[str, ...] | None = None
+    data_size: int | None = None
+
+    def __init__(self, num_dimensions: int, *, dtype=tf.float32, name: str | None = None):
+        super().__init__(name=name)
+        if num_dimensions < 1:
+            raise ValueError(f"`num_dimensions` must be at least 1, got {num_dimensions}.")
+        self.num_dimensions = int(num_dimensions)
+        self.dtype = tf.as_dtype(dtype)
+
+    def log_prob(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+        """Unnormalised log density.
+
+        Args:
+          x: points, [N, D].
+          seed: [2] int32, used by stochastic targets alone (`is_stochastic`).
+
+        Returns:
+          values, [N]; may hold NaN or infinities, which the inference survives and counts.
+        """
+        raise NotImplementedError
+
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: tf.Tensor | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Values [N] and gradients [N, D] with respect to `x`; by autodiff unless overridden."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(x)
+            values = self.log_prob(x, seed=seed)
+        grads = tape.gradient(values, x)
+        if grads is None:
+            raise ValueError(
+                f"target {self.name!r}: the gradient of `log_prob` with respect to its argument is "
+                "None (the value does not depend on it through TensorFlow operations). Provide "
+                "`log_prob_and_grad`, or set `has_gradient = False` and use the MORE estimator."
+            )
+        return values, grads
+
+    def sample(self, num_samples: int, seed) -> tf.Tensor:
+        """Exact draws [num_samples, D]; only where `can_sample`."""
+        raise NotImplementedError(f"target {self.name!r} has no exact sampler.")
+
+    @property
+    def can_sample(self) -> bool:
+        """Whether `sample` is implemented."""
+        return type(self).sample is not Target.sample
+
+    def metrics(self, mixture, samples: tf.Tensor) -> dict[str, float]:
+        """Target-specific measures of a fitted mixture; keys are stable, values plain floats.
+
+        Args:
+          mixture: `gmmvi_ext.gaussians.Mixture`.
+          samples: draws from it, [N, D].
+        """
+        return {}
+
+    def figures(self, mixture, samples: tf.Tensor) -> dict:
+        """Target-specific pictures: name -> `matplotlib.figure.Figure`."""
+        return {}

@@ -1,0 +1,114 @@
+"""Targets made from plain callables: TensorFlow ones, and host ones (NumPy or anything)."""
+
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["CallableTarget", "HostTarget"]
+
+
+class CallableTarget(Target):
+    """A TensorFlow callable `x [N, D] -> log density [N]` as a target.
+
+    Args:
+      log_prob_fn: the callable.
+      num_dimensions: D.
+      sample_fn: optional exact sampler `(num_samples, seed) -> [num_samples, D]`.
+      log_normalizer: log Z where known.
+      parameter_names: D names for tables and plots.
+    """
+
+    def __init__(
+        self,
+        log_prob_fn: Callable[[tf.Tensor], tf.Tensor],
+        num_dimensions: int,
+        *,
+        sample_fn: Callable | None = None,
+        log_normalizer: float | None = None,
+        parameter_names: tuple[str, ...] | None = None,
+        dtype=tf.float32,
+        name: str | None = None,
+    ):
+        super().__init__(num_dimensions, dtype=dtype, name=name)
+        self._log_prob_fn = log_prob_fn
+        self._sample_fn = sample_fn
+        self.log_normalizer = log_normalizer
+        self.parameter_names = parameter_names
+
+    def log_prob(self, x, seed=None):
+        return self._log_prob_fn(x)
+
+    def sample(self, num_samples, seed):
+        if self._sample_fn is None:
+            return super().sample(num_samples, seed)
+        return self._sample_fn(num_samples, seed)
+
+    @property
+    def can_sample(self) -> bool:
+        return self._sample_fn is not None
+
+
+class HostTarget(Target):
+    """A host callable (NumPy, a simulator) `x [N, D] -> log density [N]`.
+
+    An exception of the callable counts as a non-finite value for the whole batch it was called with:
+    the run goes on, `last_exception` keeps what happened.
+
+    Args:
+      log_prob_fn: NumPy in, NumPy out.
+      num_dimensions: D.
+      log_prob_and_grad_fn: optional `x -> (values [N], gradients [N, D])`.
+    """
+
+    is_graph_safe = False
+
+    def __init__(
+        self,
+        log_prob_fn: Callable[[np.ndarray], np.ndarray],
+        num_dimensions: int,
+        *,
+        log_prob_and_grad_fn: Callable | None = None,
+        parameter_names: tuple[str, ...] | None = None,
+        dtype=tf.float32,
+        name: str | None = None,
+    ):
+        super().__init__(num_dimensions, dtype=dtype, name=name)
+        self._log_prob_fn = log_prob_fn
+        self._log_prob_and_grad_fn = log_prob_and_grad_fn
+        self.has_gradient = log_prob_and_grad_fn is not None
+        self.parameter_names = parameter_names
+        self.num_exceptions = 0
+        self.last_exception: Exception | None = None
+
+    def _call(self, fn, x: tf.Tensor, shapes) -> list[np.ndarray]:
+        np_dtype = self.dtype.as_numpy_dtype
+        try:
+            out = fn(np.asarray(x))
+        except Exception as error:  # noqa: BLE001 - user code: survived, counted, kept
+            self.num_exceptions += 1
+            self.last_exception = error
+            return [np.full(shape, np.nan, np_dtype) for shape in shapes]
+        out = out if isinstance(out, tuple | list) else (out,)
+        arrays = [np.asarray(value, dtype=np_dtype) for value in out]
+        for array, shape in zip(arrays, shapes, strict=True):
+            if array.shape != shape:
+                raise ValueError(
+                    f"target {self.name!r}: expected an array of shape {shape} from the host "
+                    f"callable, got {array.shape}."
+                )
+        return arrays
+
+    def log_prob(self, x, seed=None):
+        return tf.constant(self._call(self._log_prob_fn, x, [(x.shape[0],)])[0])
+
+    def log_prob_and_grad(self, x, seed=None):
+        if self._log_prob_and_grad_fn is None:
+            raise ValueError(
+                f"target {self.name!r} has no gradient: use a zero-order estimator (MORE)."
+            )
+        shapes = [(x.shape[0],), tuple(x.shape)]
+        values, grads = self._call(self._log_prob_and_grad_fn, x, shapes)
+        return tf.constant(values), tf.constant(grads)
