@@ -1,0 +1,148 @@
+"""Gaussians with full covariance, batched over components.
+
+With Sigma_k = L_k L_k^T everything is a function of the whitened differences
+
+    z_nk = L_k^{-1} (x_n - mu_k),      log N_k(x_n) = -|z_nk|^2 / 2 - log |L_k| - D/2 log 2 pi,
+
+which one matrix product [N, D] @ [D, K D] gives for all pairs. Letters: D dimensions, K components,
+N points, S points per component.
+"""
+
+import math
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.math.linalg import inverse_lower_triangular
+
+__all__ = ["FullGaussians"]
+
+
+class FullGaussians(NamedTuple):
+    """K Gaussians on R^D.
+
+    Attributes:
+      loc: means, [K, D].
+      scale_tril: lower Cholesky factors of the covariances, [K, D, D].
+    """
+
+    loc: tf.Tensor
+    scale_tril: tf.Tensor
+
+    @property
+    def dtype(self) -> tf.DType:
+        return self.loc.dtype
+
+    @property
+    def num_components(self) -> tf.Tensor:
+        return tf.shape(self.loc)[0]
+
+    @property
+    def num_dimensions(self) -> int:
+        return self.loc.shape[-1]
+
+    def whiten(self, x: tf.Tensor) -> tf.Tensor:
+        """z [N, K, D] of points x [N, D] under every component, by one matrix product.
+
+        Points and means are centred first, which costs nothing and spares float32 digits when the
+        mixture sits far from the origin.
+        """
+        inverse = inverse_lower_triangular(self.scale_tril)
+        return self.whiten_with(inverse, x)
+
+    def whiten_with(self, inverse: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
+        """As `whiten`, with the inverse factors [K, D, D] at hand."""
+        dim = self.num_dimensions
+        centre = tf.reduce_mean(self.loc, axis=0)
+        offset = tf.linalg.matvec(inverse, self.loc - centre)  # [K, D]
+        stacked = tf.reshape(inverse, [-1, dim])  # [K D, D]
+        z = tf.matmul(x - centre, stacked, transpose_b=True) - tf.reshape(offset, [-1])
+        return tf.reshape(z, [-1, self.num_components, dim])
+
+    def log_det_scale(self) -> tf.Tensor:
+        """log |L_k|, [K]."""
+        return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(self.scale_tril)), axis=-1)
+
+    def log_prob_from_whitened(self, z: tf.Tensor) -> tf.Tensor:
+        """log N_k [N, K] from z [N, K, D]."""
+        constant = 0.5 * self.num_dimensions * math.log(2 * math.pi)
+        return -0.5 * tf.reduce_sum(z * z, axis=-1) - (self.log_det_scale() + constant)
+
+    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
+        """log N_k(x_n), [N, K]."""
+        return self.log_prob_from_whitened(self.whiten(x))
+
+    def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
+        """Gradient of the mixture's log density, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
+        inverse = inverse_lower_triangular(self.scale_tril)
+        z = self.whiten_with(inverse, x)
+        return self.mixture_score_from_whitened(inverse, z, responsibilities)
+
+    def mixture_score_from_whitened(self, inverse, z, responsibilities) -> tf.Tensor:
+        """As `mixture_score`, from z [N, K, D]: one product [N, K D] @ [K D, D]."""
+        dim = self.num_dimensions
+        weighted = tf.reshape(z * responsibilities[..., tf.newaxis], [tf.shape(z)[0], -1])
+        return -tf.matmul(weighted, tf.reshape(inverse, [-1, dim]))
+
+    def sample_each(self, num_samples: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """S draws of every component, [K, S, D]."""
+        shape = tf.stack([self.num_components, num_samples, self.num_dimensions])
+        noise = tf.random.stateless_normal(shape, seed, dtype=self.dtype)
+        return self.loc[:, tf.newaxis] + tf.matmul(noise, self.scale_tril, transpose_b=True)
+
+    def entropy(self) -> tf.Tensor:
+        """Differential entropies in nats, [K]."""
+        return self.log_det_scale() + 0.5 * self.num_dimensions * (1 + math.log(2 * math.pi))
+
+    def covariances(self) -> tf.Tensor:
+        """Covariance matrices, [K, D, D]."""
+        return tf.matmul(self.scale_tril, self.scale_tril, transpose_b=True)
+
+    def stddevs(self) -> tf.Tensor:
+        """Standard deviation of each coordinate, [K, D]."""
+        return tf.norm(self.scale_tril, axis=-1)
+
+    def kl_divergence(self, other: "FullGaussians") -> tf.Tensor:
+        """KL(self_k || other_k), [K]."""
+        ratio = tf.linalg.triangular_solve(other.scale_tril, self.scale_tril)
+        shift = tf.linalg.triangular_solve(
+            other.scale_tril, (other.loc - self.loc)[..., tf.newaxis]
+        )
+        log_ratio = other.log_det_scale() - self.log_det_scale()
+        trace = tf.reduce_sum(tf.square(ratio), axis=[-2, -1])
+        mahalanobis = tf.reduce_sum(tf.square(shift), axis=[-2, -1])
+        return log_ratio + 0.5 * (trace + mahalanobis - self.num_dimensions)
+
+    def marginal(self, dims: tuple[int, ...]) -> "FullGaussians":
+        """Marginals of the coordinates `dims`, in that order."""
+        covariance = tf.gather(tf.gather(self.covariances(), dims, axis=-1), dims, axis=-2)
+        return FullGaussians(tf.gather(self.loc, dims, axis=-1), tf.linalg.cholesky(covariance))
+
+    def condition(
+        self, dims: tuple[int, ...], values: tf.Tensor
+    ) -> tuple["FullGaussians", tf.Tensor]:
+        """Conditionals of the other coordinates given x[dims] = values.
+
+        Args:
+          dims: conditioned coordinates.
+          values: [len(dims)].
+
+        Returns:
+          the conditionals over the remaining coordinates (in their order) and
+          log N_k(x[dims] = values), [K].
+        """
+        given = self.marginal(dims)
+        evidence = given.log_prob(tf.reshape(values, [1, -1]))[0]
+        rest = tuple(i for i in range(self.num_dimensions) if i not in dims)
+        covariance = self.covariances()
+        cross = tf.gather(tf.gather(covariance, rest, axis=-2), dims, axis=-1)  # [K, R, G]
+        half = tf.linalg.triangular_solve(
+            given.scale_tril, tf.linalg.matrix_transpose(cross)
+        )  # [K, G, R]
+        shift = tf.linalg.triangular_solve(given.scale_tril, (values - given.loc)[..., tf.newaxis])
+        loc = tf.gather(self.loc, rest, axis=-1) + tf.linalg.matmul(
+            half, shift, transpose_a=True
+        )[..., 0]
+        prior = tf.gather(tf.gather(covariance, rest, axis=-1), rest, axis=-2)
+        remaining = prior - tf.matmul(half, half, transpose_a=True)
+        return FullGaussians(loc, tf.linalg.cholesky(remaining)), evidence

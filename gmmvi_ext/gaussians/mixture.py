@@ -1,0 +1,169 @@
+"""Mixtures of Gaussians as pure functions of a `Mixture` tuple.
+
+    q(x) = sum_k w_k N_k(x),    gamma_nk = w_k N_k(x_n) / q(x_n),    grad log q = sum_k gamma_nk grad log N_k
+
+Components may carry log weight -inf: they never change a result.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians.diagonal import DiagonalGaussians
+from gmmvi_ext.gaussians.full import FullGaussians
+
+__all__ = [
+    "Components",
+    "Mixture",
+    "component_entropy",
+    "component_log_prob",
+    "component_covariances",
+    "condition",
+    "covariance",
+    "kl_divergence",
+    "log_prob",
+    "log_prob_parts",
+    "marginal",
+    "mean",
+    "responsibilities",
+    "sample",
+    "sample_components",
+    "score",
+]
+
+Components = FullGaussians | DiagonalGaussians
+
+
+class Mixture(NamedTuple):
+    """A Gaussian mixture.
+
+    Attributes:
+      log_weights: normalised log weights, [K].
+      components: `FullGaussians` or `DiagonalGaussians`.
+    """
+
+    log_weights: tf.Tensor
+    components: Components
+
+    @property
+    def dtype(self) -> tf.DType:
+        return self.log_weights.dtype
+
+    @property
+    def num_components(self) -> tf.Tensor:
+        return tf.shape(self.log_weights)[0]
+
+    @property
+    def num_dimensions(self) -> int:
+        return self.components.num_dimensions
+
+
+def component_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
+    """log N_k(x_n), [N, K]."""
+    return components.log_prob(x)
+
+
+def component_entropy(components: Components) -> tf.Tensor:
+    """Entropy of every component in nats, [K]."""
+    return components.entropy()
+
+
+def component_covariances(components: Components) -> tf.Tensor:
+    """Covariance of every component, [K, D, D]."""
+    return components.covariances()
+
+
+def kl_divergence(components: Components, others: Components) -> tf.Tensor:
+    """KL(components_k || others_k), [K]."""
+    return components.kl_divergence(others)
+
+
+def log_prob_parts(mixture: Mixture, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """log q(x_n) [N] and log N_k(x_n) [N, K]."""
+    parts = mixture.components.log_prob(x)
+    return tf.reduce_logsumexp(parts + mixture.log_weights, axis=-1), parts
+
+
+def log_prob(mixture: Mixture, x: tf.Tensor) -> tf.Tensor:
+    """log q(x_n), [N]."""
+    return log_prob_parts(mixture, x)[0]
+
+
+def responsibilities(mixture: Mixture, x: tf.Tensor) -> tf.Tensor:
+    """Posterior probability of each component given each point, [N, K]."""
+    return tf.nn.softmax(mixture.components.log_prob(x) + mixture.log_weights, axis=-1)
+
+
+def score(mixture: Mixture, x: tf.Tensor) -> tf.Tensor:
+    """Gradient of log q with respect to x, [N, D], in closed form."""
+    return mixture.components.mixture_score(x, responsibilities(mixture, x))
+
+
+def sample_components(
+    components: Components, counts: tf.Tensor, seed: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """`counts[k]` draws of component k, in component order.
+
+    Every component draws as many as the largest count asks for and the surplus is dropped: one
+    batched product instead of N gathered factors.
+
+    Args:
+      components: K components.
+      counts: int32 [K].
+      seed: [2] int32.
+
+    Returns:
+      draws [N, D] with N = sum(counts), and the component of each, int32 [N].
+    """
+    most = tf.reduce_max(counts)
+    draws = components.sample_each(most, seed)  # [K, S, D]
+    wanted = tf.sequence_mask(counts, most)  # [K, S]
+    index = tf.where(wanted)  # [N, 2], row-major: component order
+    return tf.gather_nd(draws, index), tf.cast(index[:, 0], tf.int32)
+
+
+def sample(mixture: Mixture, num_samples: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws from the mixture in random order.
+
+    Args:
+      mixture: the mixture.
+      num_samples: N.
+      seed: [2] int32.
+
+    Returns:
+      x [N, D] and the component of each, int32 [N].
+    """
+    seeds = tf.random.split(seed, 3)
+    drawn = tf.random.stateless_categorical(
+        mixture.log_weights[tf.newaxis], num_samples, seeds[0], dtype=tf.int32
+    )[0]
+    counts = tf.math.bincount(drawn, minlength=mixture.num_components)
+    x, index = sample_components(mixture.components, counts, seeds[1])
+    order = tf.argsort(tf.random.stateless_uniform([num_samples], seeds[2]))
+    return tf.gather(x, order), tf.gather(index, order)
+
+
+def mean(mixture: Mixture) -> tf.Tensor:
+    """Mean of the mixture, [D]."""
+    return tf.linalg.matvec(mixture.components.loc, tf.exp(mixture.log_weights), transpose_a=True)
+
+
+def covariance(mixture: Mixture) -> tf.Tensor:
+    """Covariance of the mixture, [D, D]."""
+    weights = tf.exp(mixture.log_weights)
+    spread = mixture.components.loc - mean(mixture)
+    between = tf.matmul(spread * weights[:, tf.newaxis], spread, transpose_a=True)
+    within = tf.reduce_sum(weights[:, tf.newaxis, tf.newaxis] * mixture.components.covariances(), 0)
+    return within + between
+
+
+def marginal(mixture: Mixture, dims) -> Mixture:
+    """Marginal mixture of the coordinates `dims`, in that order."""
+    return Mixture(mixture.log_weights, mixture.components.marginal(tuple(dims)))
+
+
+def condition(mixture: Mixture, dims, values) -> Mixture:
+    """Mixture of the remaining coordinates given x[dims] = values ([len(dims)])."""
+    values = tf.convert_to_tensor(values, mixture.dtype)
+    components, evidence = mixture.components.condition(tuple(dims), values)
+    return Mixture(tf.nn.log_softmax(mixture.log_weights + evidence), components)

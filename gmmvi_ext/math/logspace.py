@@ -1,0 +1,24 @@
+"""Weights in log space: normalisation with a floor, effective sample sizes."""
+
+import tensorflow as tf
+
+__all__ = ["LOG_WEIGHT_FLOOR", "effective_sample_size", "normalise_log_weights"]
+
+LOG_WEIGHT_FLOOR = -69.07  # log(1e-30): keeps the KL of a dying component finite
+
+
+def normalise_log_weights(log_weights: tf.Tensor, floor: float = LOG_WEIGHT_FLOOR) -> tf.Tensor:
+    """Log of the normalised weights [K], none of them below `floor` before the last normalisation."""
+    normalised = tf.nn.log_softmax(log_weights)
+    return tf.nn.log_softmax(tf.maximum(normalised, tf.cast(floor, log_weights.dtype)))
+
+
+def effective_sample_size(log_weights: tf.Tensor, axis: int = 0) -> tf.Tensor:
+    """(sum w)^2 / sum w^2 of unnormalised log weights along `axis`; 0 where there are none."""
+    finite = tf.math.is_finite(log_weights)
+    safe = tf.where(finite, log_weights, tf.cast(-1e30, log_weights.dtype))
+    top = tf.reduce_max(safe, axis=axis, keepdims=True)
+    weights = tf.where(finite, tf.exp(safe - top), tf.zeros_like(safe))
+    total = tf.reduce_sum(weights, axis=axis)
+    squares = tf.reduce_sum(tf.square(weights), axis=axis)
+    return tf.math.divide_no_nan(tf.square(total), squares)
