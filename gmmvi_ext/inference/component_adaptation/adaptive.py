@@ -1,0 +1,136 @@
+"""VIPS' adaptive number of components (Arenz et al., 2020, section 3.3).
+
+Add, every `add_iters` iterations, one component at the candidate that is promising and not covered:
+
+    argmax_x  log target(x) - max( max_x' log q(x') - Delta, log q(x) )
+
+with Delta cycling through thresholds from large (exploit: high density matters) to small (explore). Its
+covariance is isotropic, with an entropy between the mixture's mean component entropy and the prior's.
+
+Delete a component whose weight and share of reward have been negligible over a window, and whose
+reward, smoothed by a Gaussian kernel, has closed less than 40 % of its gap to the best component.
+"""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation
+from gmmvi_ext.inference.rule import require
+from gmmvi_ext.inference.sample_db import chunked_log_prob
+
+__all__ = ["VipsComponentAdaptation"]
+
+NEW_LOG_WEIGHT = math.log(1e-29)
+MIN_IMPROVEMENT = 0.4  # share of the gap to the best component that stays worth waiting for
+
+
+@ComponentAdaptation.registry.register("adaptive")
+@dataclasses.dataclass(frozen=True)
+class VipsComponentAdaptation(ComponentAdaptation):
+    """Adds by score thresholds, deletes by stagnation and weight.
+
+    Attributes:
+      del_iters: iterations over which a component must stagnate before it is deleted.
+      add_iters: a component is added every this many iterations.
+      max_components: no component is added beyond this number.
+      thresholds_for_add_heuristic: Delta in nats, cycled through in this order.
+      min_weight_for_del_heuristic: weights below this count as negligible.
+      num_database_samples: stored samples scored as candidates.
+      num_prior_samples: prior draws evaluated and scored as further candidates.
+    """
+
+    del_iters: int = 100
+    add_iters: int = 30
+    max_components: int = 1000
+    thresholds_for_add_heuristic: tuple[float, ...] = (5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0)
+    min_weight_for_del_heuristic: float = 1e-6
+    num_database_samples: int = 100_000
+    num_prior_samples: int = 0
+
+    def __post_init__(self):
+        for name in ("del_iters", "add_iters", "max_components"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        for name in ("num_database_samples", "num_prior_samples"):
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        require(len(self.thresholds_for_add_heuristic) > 0, "thresholds_for_add_heuristic",
+                "a list of at least one number", self.thresholds_for_add_heuristic)  # fmt: skip
+        require(0 <= self.min_weight_for_del_heuristic < 1, "min_weight_for_del_heuristic",
+                "in [0, 1)", self.min_weight_for_del_heuristic)  # fmt: skip
+        require(self.num_database_samples + self.num_prior_samples > 0, "num_database_samples",
+                "positive unless `num_prior_samples` is", self.num_database_samples)  # fmt: skip
+
+    @property
+    def half_kernel(self) -> int:
+        return self.del_iters // 3
+
+    @property
+    def history_length(self) -> int:
+        return max(2, self.del_iters + 2 * self.half_kernel + 1)
+
+    @property
+    def num_database_candidates(self) -> int:
+        return self.num_database_samples
+
+    @property
+    def num_prior_candidates(self) -> int:
+        return self.num_prior_samples
+
+    def is_adding(self, iteration, num_components):
+        due = (iteration > 1) & (iteration % self.add_iters == 0)
+        return due & (num_components < self.max_components)
+
+    def delete(self, learner, mixture, iteration):
+        dtype = mixture.dtype
+        offsets = tf.range(-self.half_kernel, self.half_kernel + 1)
+        kernel = tf.exp(-0.5 * tf.square(tf.cast(offsets, dtype) / (self.del_iters / 8)))
+        kernel /= tf.reduce_sum(kernel)
+        taps = 2 * self.half_kernel + 1
+        rewards = learner.reward_history[:, -(self.del_iters + taps) :]
+        current = tf.linalg.matvec(rewards[:, -taps:], kernel)
+        old = tf.linalg.matvec(rewards[:, :taps], kernel)
+        complete = tf.reduce_all(tf.math.is_finite(rewards), axis=1)
+        best = tf.reduce_max(tf.where(tf.math.is_finite(current), current, dtype.min))
+        # A component level with the best has no gap to close: it counts as fully improved.
+        gap = tf.abs(old - best)
+        improvement = tf.where(gap > 0, tf.math.divide_no_nan(current - old, gap), tf.ones_like(gap))
+        lowest = tf.cast(dtype.min, dtype)
+        share = tf.nn.softmax(tf.where(tf.math.is_finite(rewards), rewards, lowest), axis=0)
+        weights = learner.weight_history[:, -(self.del_iters + taps) :]
+        weights = tf.where(tf.math.is_finite(weights), weights, tf.ones_like(weights))
+        most = tf.maximum(tf.reduce_max(weights, axis=1), tf.reduce_max(share, axis=1))
+        negligible = most < self.min_weight_for_del_heuristic
+        is_heaviest = tf.range(mixture.num_components) == tf.argmax(
+            mixture.log_weights, output_type=tf.int32
+        )
+        doomed = complete & (improvement <= MIN_IMPROVEMENT) & negligible & ~is_heaviest
+        return ~(doomed & (iteration > self.del_iters))
+
+    def add(self, mixture, candidates, prior, iteration, seed):
+        dtype = mixture.dtype
+        calls = iteration // self.add_iters - (2 if self.add_iters == 1 else 1)  # 0, 1, 2, ...
+        thresholds = tf.constant(self.thresholds_for_add_heuristic, dtype)
+        threshold = thresholds[calls % len(self.thresholds_for_add_heuristic)]
+        parts = chunked_log_prob(mixture.components, candidates.x)
+        log_q = tf.reduce_logsumexp(parts + mixture.log_weights, axis=1)
+        score = candidates.log_prob - tf.maximum(tf.reduce_max(log_q) - threshold, log_q)
+        score = tf.where(tf.math.is_finite(score), score, tf.cast(dtype.min, dtype))
+        loc = tf.gather(candidates.x, tf.argmax(score))[tf.newaxis]
+
+        dim = mixture.num_dimensions
+        unit_entropy = 0.5 * dim * (math.log(2 * math.pi) + 1)
+        prior_entropy = unit_entropy + 0.5 * tf.reduce_sum(tf.math.log(prior.variance))
+        mean_entropy = tf.tensordot(
+            tf.exp(mixture.log_weights), mixture.components.entropy(), axes=1
+        )
+        mix = tf.random.stateless_uniform([], seed, dtype=dtype)
+        entropy = mix * mean_entropy + (1 - mix) * prior_entropy
+        stddev = tf.exp((entropy - unit_entropy) / dim) * tf.ones([1, dim], dtype)
+        family = (
+            DiagonalGaussians(loc, stddev)
+            if isinstance(mixture.components, DiagonalGaussians)
+            else FullGaussians(loc, tf.linalg.diag(stddev))
+        )
+        return Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), family)

@@ -1,0 +1,61 @@
+"""Role of component adaptation: how many components there are."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.inference.rule import Rule
+from gmmvi_ext.models import LearnerState
+from gmmvi_ext.registry import Registry
+
+__all__ = ["Candidates", "ComponentAdaptation", "Prior"]
+
+
+class Prior(NamedTuple):
+    """Where components may start: N(mean, diag(variance)); both [D]."""
+
+    mean: tf.Tensor
+    variance: tf.Tensor
+
+
+class Candidates(NamedTuple):
+    """Possible means of a new component with their target log densities: x [M, D], log_prob [M]."""
+
+    x: tf.Tensor
+    log_prob: tf.Tensor
+
+
+class ComponentAdaptation(Rule):
+    """Adds and deletes components at the end of an iteration."""
+
+    role = "num_component_adapter"
+    registry = Registry("component adaptation")
+
+    @property
+    def history_length(self) -> int:
+        """Entries of the reward and weight histories the rule looks at."""
+        return 2
+
+    @property
+    def num_database_candidates(self) -> int:
+        """Stored samples to score when a component is added; 0 where none ever is."""
+        return 0
+
+    @property
+    def num_prior_candidates(self) -> int:
+        """Fresh prior draws to evaluate and score when a component is added."""
+        return 0
+
+    def is_adding(self, iteration: tf.Tensor, num_components: tf.Tensor) -> tf.Tensor:
+        """Whether this iteration (int64, counted from 1) adds a component."""
+        return tf.constant(False)
+
+    def delete(self, learner: LearnerState, mixture: Mixture, iteration) -> tf.Tensor | None:
+        """Mask of the components to keep, [K]; None where the rule never deletes."""
+        return None
+
+    def add(self, mixture: Mixture, candidates: Candidates, prior: Prior, iteration,
+            seed) -> Mixture:  # fmt: skip
+        """A mixture of the new components alone; their log weights are those they join with."""
+        raise NotImplementedError

@@ -1,0 +1,108 @@
+"""Role of component updaters, and the eigenbasis in which all of them work.
+
+With M = L^T G L = U diag(lambda) U^T and c = U^T L^T g, every update moves a component to
+
+    mu' = mu - L U s,     Sigma' = L U diag(v) U^T L^T,
+
+where the rules differ in the step s [K, D] and the variance ratios v [K, D] alone. One symmetric
+eigendecomposition per component serves them all; diagonal covariances are their own eigenbasis.
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import Components, DiagonalGaussians, FullGaussians
+from gmmvi_ext.inference.rule import Rule
+from gmmvi_ext.inference.types import ComponentUpdate, NgEstimate
+from gmmvi_ext.math.linalg import safe_cholesky
+from gmmvi_ext.registry import Registry
+
+__all__ = ["NgBasedComponentUpdater", "Spectrum", "moved_components", "step_kl"]
+
+
+class Spectrum(NamedTuple):
+    """A natural gradient in the eigenbasis of its curvature.
+
+    Attributes:
+      eigenvalues: lambda, [K, D].
+      slope: c, [K, D].
+      basis: U, [K, D, D]; None for diagonal covariances.
+    """
+
+    eigenvalues: tf.Tensor
+    slope: tf.Tensor
+    basis: tf.Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class NgBasedComponentUpdater(Rule):
+    """Updates all components along their natural gradients."""
+
+    role = "ng_based_updater"
+    registry = Registry("component updater")
+
+    def update(self, components: Components, estimate: NgEstimate, stepsize: tf.Tensor,
+               temperature: tf.Tensor, num_updates: tf.Tensor) -> ComponentUpdate:  # fmt: skip
+        """Moves every component whose update is well defined; the others stay and are flagged.
+
+        Args:
+          components: current ones.
+          estimate: their natural gradients.
+          stepsize: [K].
+          temperature: scalar > 0.
+          num_updates: updates received so far, int64 [K].
+        """
+        spectrum = _spectrum(estimate)
+        ratio, step, valid = self.move(spectrum, stepsize, temperature, num_updates)
+        finite = tf.reduce_all(tf.math.is_finite(ratio) & tf.math.is_finite(step), axis=-1)
+        valid = valid & estimate.ok & finite
+        ratio = tf.where(valid[:, tf.newaxis], ratio, tf.ones_like(ratio))
+        step = tf.where(valid[:, tf.newaxis], step, tf.zeros_like(step))
+        updated, factored = moved_components(components, spectrum.basis, ratio, step)
+        ok = valid & factored
+        kept = type(components)(
+            *(
+                tf.where(tf.reshape(ok, [-1] + [1] * (new.shape.rank - 1)), new, old)
+                for new, old in zip(updated, components, strict=True)
+            )
+        )
+        return ComponentUpdate(kept, ok, tf.where(ok, step_kl(ratio, step), 0.0))
+
+    def move(self, spectrum: Spectrum, stepsize: tf.Tensor, temperature: tf.Tensor,
+             num_updates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:  # fmt: skip
+        """Variance ratios v [K, D], steps s [K, D] and validity [K]."""
+        raise NotImplementedError
+
+
+def _spectrum(estimate: NgEstimate) -> Spectrum:
+    if estimate.curvature.shape.rank == 2:
+        return Spectrum(estimate.curvature, estimate.slope, None)
+    eigenvalues, basis = tf.linalg.eigh(estimate.curvature)
+    return Spectrum(eigenvalues, tf.linalg.matvec(basis, estimate.slope, transpose_a=True), basis)
+
+
+def moved_components(
+    components: Components, basis: tf.Tensor | None, ratio: tf.Tensor, step: tf.Tensor
+) -> tuple[Components, tf.Tensor]:
+    """Components after a step in the eigenbasis, and whether each has a Cholesky factor, [K].
+
+    The factor of L U diag(v) U^T L^T is L chol(U diag(v) U^T): the matrix to factorise is as well
+    conditioned as the step is moderate, however badly conditioned the covariance is.
+    """
+    if isinstance(components, DiagonalGaussians):
+        loc = components.loc - components.scale_diag * step
+        scale = components.scale_diag * tf.sqrt(ratio)
+        return DiagonalGaussians(loc, scale), tf.reduce_all(scale > 0, axis=-1)
+    shift = tf.linalg.matvec(components.scale_tril, tf.linalg.matvec(basis, step))
+    scaled = basis * tf.sqrt(ratio)[:, tf.newaxis]
+    factor, ok = safe_cholesky(tf.matmul(scaled, scaled, transpose_b=True))
+    scale_tril = tf.matmul(components.scale_tril, factor)
+    ok = ok & tf.reduce_all(tf.linalg.diag_part(scale_tril) > 0, axis=-1)
+    return FullGaussians(components.loc - shift, scale_tril), ok
+
+
+def step_kl(ratio: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
+    """KL(new || old) [K] of a step with variance ratios [K, D] and steps [K, D] in the eigenbasis."""
+    return 0.5 * tf.reduce_sum(ratio - 1.0 - tf.math.log(ratio) + tf.square(step), axis=-1)

@@ -1,0 +1,454 @@
+"""Gaussian-mixture variational inference by natural gradients (Arenz, Dahlinger, Ye, Volpp, Neumann:
+"A Unified Perspective on Natural Gradient Variational Inference with Gaussian Mixture Models", TMLR 2023).
+
+Maximises J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q. One iteration:
+
+    1  select samples: draw new ones, evaluate the target there, reuse old ones
+    2  adapt the stepsize of every component from its past rewards
+    3  estimate every component's natural gradient
+    4  update all components
+    5  adapt the stepsize of the weights from the past ELBO estimates
+    6  estimate every component's expected reward with the updated components; update the weights
+    7  delete stagnating components, perhaps add one
+
+All components go through each step together; one `tf.function` is traced once per run, whatever the
+number of components and samples does. For targets that only the host can evaluate, step 1 is cut in two
+around the evaluation.
+"""
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
+from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
+from gmmvi_ext.inference.ng_estimators import NgEstimator
+from gmmvi_ext.inference.rewards import expected_rewards
+from gmmvi_ext.inference.rule import require
+from gmmvi_ext.inference.sample_db import SampleDB, Window, chunked_log_prob, extend_window
+from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
+from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
+from gmmvi_ext.inference.types import Batch
+from gmmvi_ext.inference.weight_updaters import WeightUpdater
+from gmmvi_ext.models import GmmWrapper, LearnerState, initial_mixture
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["GMMVI"]
+
+FAILURE_STEPSIZE_FACTOR = 0.5  # a failed update halves its stepsize
+# The store is only ever read by drawing candidates: older samples than this many draws are not missed.
+STORE_PER_CANDIDATE = 10
+
+
+class GMMVI(tf.Module):
+    """The algorithm: rules, the mixture they work on, and the samples seen so far.
+
+    Args:
+      target: log density to fit.
+      model: mixture with learner state, modified in place.
+      ng_estimator, component_adaptation, sample_selector, component_updater, component_stepsize,
+        weight_updater, weight_stepsize: the seven rules.
+      prior: where new components may start.
+      temperature: weight of the entropy in the objective, > 0.
+      use_sample_database: keep samples over iterations (for reuse and as candidates).
+      max_database_size: most samples kept.
+      seed: of all random numbers; the same seed gives the same run.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        model: GmmWrapper,
+        *,
+        ng_estimator: NgEstimator,
+        component_adaptation: ComponentAdaptation,
+        sample_selector: SampleSelector,
+        component_updater: NgBasedComponentUpdater,
+        component_stepsize: ComponentStepsizeAdapter,
+        weight_updater: WeightUpdater,
+        weight_stepsize: WeightStepsizeAdapter,
+        prior: Prior,
+        temperature: float = 1.0,
+        use_sample_database: bool = True,
+        max_database_size: int = 10_000_000,
+        seed: int = 0,
+        name: str | None = None,
+    ):
+        super().__init__(name=name)
+        require(temperature > 0, "temperature", "positive", temperature)
+        require(max_database_size >= 1, "max_database_size", "at least 1", max_database_size)
+        if ng_estimator.requires_gradient and not target.has_gradient:
+            raise ValueError(
+                f"target {target.name!r} has no gradient, which the estimator needs: give the target "
+                "a gradient or choose the zero-order estimator (ng_estimator_type: MORE)."
+            )
+        self.target = target
+        self.model = model
+        self.temperature = float(temperature)
+        self._estimator = ng_estimator
+        self._adaptation = component_adaptation
+        self._selector = sample_selector
+        self._updater = component_updater
+        self._component_stepsize = component_stepsize
+        self._weight_updater = weight_updater
+        self._weight_stepsize_rule = weight_stepsize
+        self._prior = prior
+        self._seed = tf.constant([seed % 2**31, 0x6D76], tf.int32)
+        self._reuses = use_sample_database and sample_selector.reuses
+        self._stores = use_sample_database and component_adaptation.num_database_candidates > 0
+        capacity = min(
+            max_database_size,
+            STORE_PER_CANDIDATE * max(component_adaptation.num_database_candidates, 1),
+        )
+        self.sample_db = SampleDB(
+            target.num_dimensions,
+            capacity=capacity if self._stores else 1,
+            components=model.mixture().components,
+            with_gradient=ng_estimator.requires_gradient,
+            dtype=model.dtype,
+        )
+
+        def counter(name):
+            return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
+
+        self.num_iterations = counter("num_iterations")
+        self.num_target_evaluations = counter("num_target_evaluations")
+        self.num_nonfinite = counter("num_nonfinite")
+        self.num_failed_updates = counter("num_failed_updates")
+        self._num_weight_updates = counter("num_weight_updates")
+        self._weight_stepsize = tf.Variable(
+            tf.cast(weight_stepsize.initial_stepsize, model.dtype),
+            trainable=False, name="weight_stepsize",
+        )  # fmt: skip
+        self._elbo_history = tf.Variable(
+            tf.fill([2], tf.cast(float("nan"), model.dtype)), trainable=False, name="elbo_history"
+        )
+        self._graph_functions: dict[str, tf.types.experimental.PolymorphicFunction] = {}
+        self.num_traces = 0
+
+    @classmethod
+    def build_from_config(
+        cls, config: dict, target: Target, *, seed: int = 0, dtype=tf.float32, bijector=None
+    ) -> "GMMVI":
+        """Builds rules and initial mixture from a configuration with the keys of the reference.
+
+        Args:
+          config: seven `XXX_type` with `XXX_config`, `model_initialization`, and optionally
+            `temperature`, `use_sample_database`, `max_database_size`.
+          target: log density to fit.
+          seed: of the initial mixture and the run.
+          dtype: floating dtype of the mixture.
+          bijector: paired with the mixture, see `GmmWrapper`.
+
+        Raises:
+          ValueError: naming the key that is off.
+        """
+        rules = {
+            "ng_estimator": NgEstimator.build_from_config(config),
+            "component_adaptation": ComponentAdaptation.build_from_config(config),
+            "sample_selector": SampleSelector.build_from_config(config),
+            "component_updater": NgBasedComponentUpdater.build_from_config(config),
+            "component_stepsize": ComponentStepsizeAdapter.build_from_config(config),
+            "weight_updater": WeightUpdater.build_from_config(config),
+            "weight_stepsize": WeightStepsizeAdapter.build_from_config(config),
+        }
+        initial = dict(config.get("model_initialization") or {})
+        try:
+            mixture = initial_mixture(target.num_dimensions, seed=seed, dtype=dtype, **initial)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"`model_initialization`: {error}") from error
+        variance = initial.get("initial_cov")
+        if variance is None:
+            variance = tf.square(tf.cast(initial.get("prior_scale", 1.0), dtype))
+        ones = tf.ones([target.num_dimensions], dtype)
+        prior = Prior(
+            tf.cast(initial.get("prior_mean", 0.0), dtype) * ones, tf.cast(variance, dtype) * ones
+        )
+        model = GmmWrapper(
+            mixture,
+            stepsize=rules["component_stepsize"].initial_stepsize,
+            ridge=getattr(rules["ng_estimator"], "initial_l2_regularizer", 0.0),
+            history_length=rules["component_adaptation"].history_length,
+            bijector=bijector,
+        )
+        options = {
+            key: config[key]
+            for key in ("temperature", "use_sample_database", "max_database_size")
+            if config.get(key) is not None
+        }
+        return cls(target, model, **rules, prior=prior, seed=seed, **options)
+
+    def step(self) -> dict[str, tf.Tensor]:
+        """One iteration.
+
+        Returns:
+          scalars: `elbo_estimate` (from the training samples, before the weight update),
+          `num_components`, `num_target_evaluations`, `num_nonfinite`, `num_failed_updates`,
+          `max_weight`, `mean_stepsize`, `num_new_samples`, `num_active_samples`.
+        """
+        if self.target.is_graph_safe:
+            return self._graph("iterate", self._iterate)()
+        proposal, prior_draws = self._graph("propose", self._propose)()
+        points = tf.concat([proposal.x, prior_draws], axis=0)
+        values, grads = self._evaluate(points, self._step_seed(4))
+        return self._graph("learn", self._learn)(proposal, prior_draws, values, grads)
+
+    def mixture(self) -> Mixture:
+        """The current mixture, in the unconstrained space."""
+        return self.model.mixture()
+
+    # Graph plumbing ----------------------------------------------------------------------------
+
+    def _graph(self, name: str, method):
+        """The traced version of a method; `num_traces` counts what was traced over the run."""
+        if name not in self._graph_functions:
+
+            def traced(*args):
+                self.num_traces += 1
+                return method(*args)
+
+            signature = None
+            if name == "learn":
+                proposal, draws = self._graph_functions["propose"].get_concrete_function(
+                ).structured_outputs  # fmt: skip
+                spec = tf.nest.map_structure(
+                    lambda t: tf.TensorSpec(t.shape, t.dtype), (proposal, draws)
+                )
+                grad_dim = self.target.num_dimensions if self._estimator.requires_gradient else 0
+                signature = (
+                    *spec,
+                    tf.TensorSpec([None], self.model.dtype),
+                    tf.TensorSpec([None, grad_dim], self.model.dtype),
+                )
+            self._graph_functions[name] = tf.function(
+                traced, input_signature=signature, autograph=False
+            )
+        return self._graph_functions[name]
+
+    def _step_seed(self, salt: int) -> tf.Tensor:
+        """Seed of one use of randomness in the current iteration."""
+        seed = tf.random.fold_in(self._seed, tf.cast(self.num_iterations, tf.int32))
+        return tf.random.fold_in(seed, salt)
+
+    # The iteration -----------------------------------------------------------------------------
+
+    def _iterate(self):
+        proposal, prior_draws = self._propose()
+        points = tf.concat([proposal.x, prior_draws], axis=0)
+        values, grads = self._evaluate(points, self._step_seed(4))
+        return self._learn(proposal, prior_draws, values, grads)
+
+    def _propose(self) -> tuple[Proposal, tf.Tensor]:
+        """New samples, and prior draws to evaluate if this iteration adds a component."""
+        mixture = self.model.mixture()
+        window = self.sample_db.window()
+        proposal = self._selector.propose(mixture, window, self._step_seed(0))
+        wanted = self._adaptation.num_prior_candidates
+        dim = mixture.num_dimensions
+        if wanted == 0:
+            return proposal, tf.zeros([0, dim], mixture.dtype)
+        due = self._adaptation.is_adding(
+            self.num_iterations + 1, tf.cast(mixture.num_components, tf.int64)
+        )
+        noise = tf.random.stateless_normal(
+            [wanted * tf.cast(due, tf.int32), dim], self._step_seed(1), dtype=mixture.dtype
+        )
+        return proposal, self._prior.mean + tf.sqrt(self._prior.variance) * noise
+
+    def _evaluate(self, points: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Target values [n] and gradients [n, D] ([n, 0] where the estimator needs none)."""
+        target = self.target
+        points = tf.cast(points, target.dtype)
+        if self._estimator.requires_gradient:
+            values, grads = target.log_prob_and_grad(points, seed=seed)
+        else:
+            values = target.log_prob(points, seed=seed)
+            grads = tf.zeros([tf.shape(points)[0], 0], target.dtype)
+        if values.shape.rank != 1:
+            raise ValueError(
+                f"target {target.name!r}: the log density of points [N, {target.num_dimensions}] "
+                f"must have shape [N], got {values.shape}."
+            )
+        return tf.cast(values, self.model.dtype), tf.cast(grads, self.model.dtype)
+
+    def _learn(self, proposal: Proposal, prior_draws, values, grads) -> dict[str, tf.Tensor]:
+        mixture, learner = self.model.mixture(), self.model.learner()
+        temperature = tf.cast(self.temperature, mixture.dtype)
+        num_new = tf.shape(proposal.x)[0]
+        is_valid = tf.math.is_finite(values) & tf.reduce_all(tf.math.is_finite(grads), axis=1)
+        batch, window = self._assemble(
+            mixture, proposal, values[:num_new], grads[:num_new], is_valid[:num_new]
+        )
+
+        stepsize = self._component_stepsize.adapt(
+            learner.stepsize, learner.num_updates, *_improved(learner.reward_history)
+        )
+        estimate = self._estimator.estimate(mixture, batch, temperature, learner.ridge)
+        update = self._updater.update(
+            mixture.components, estimate, stepsize, temperature, learner.num_updates
+        )
+        stepsize = tf.where(update.ok, stepsize, FAILURE_STEPSIZE_FACTOR * stepsize)
+
+        moved = Mixture(mixture.log_weights, update.components)
+        component_log_prob = chunked_log_prob(moved.components, batch.x)
+        rewards = expected_rewards(
+            moved, batch, component_log_prob, temperature,
+            self_normalized=self._weight_updater.use_self_normalized_importance_weights,
+        )  # fmt: skip
+        elbo = tf.reduce_sum(tf.math.multiply_no_nan(rewards, tf.exp(mixture.log_weights)))
+        log_weights = self._update_weights(mixture.log_weights, rewards, temperature)
+        mixture = Mixture(log_weights, update.components)
+        learner = LearnerState(
+            stepsize=stepsize,
+            num_updates=learner.num_updates + 1,
+            ridge=self._estimator.adapt_ridge(learner.ridge, update.ok),
+            reward_history=_shifted(
+                learner.reward_history, rewards + temperature * moved.log_weights
+            ),
+            weight_history=_shifted(learner.weight_history, tf.exp(log_weights)),
+            component_id=learner.component_id,
+        )
+        self._elbo_history.assign(tf.stack([self._elbo_history[1], elbo]))
+        self.num_iterations.assign_add(1)
+        num_valid = tf.reduce_sum(tf.cast(is_valid, tf.int64))
+        self.num_target_evaluations.assign_add(num_valid)
+        self.num_nonfinite.assign_add(tf.size(is_valid, tf.int64) - num_valid)
+        self.num_failed_updates.assign_add(tf.reduce_sum(tf.cast(~update.ok, tf.int64)))
+        if self._stores:
+            kept = is_valid[:num_new]
+            self.sample_db.add(
+                tf.boolean_mask(proposal.x, kept), tf.boolean_mask(values[:num_new], kept)
+            )
+        if self._reuses:
+            self.sample_db.assign_window(window)
+        self._adapt_components(mixture, learner, prior_draws, values[num_new:])
+        return {
+            "elbo_estimate": elbo,
+            "num_components": self.model.num_components,
+            "num_target_evaluations": self.num_target_evaluations.read_value(),
+            "num_nonfinite": self.num_nonfinite.read_value(),
+            "num_failed_updates": self.num_failed_updates.read_value(),
+            "max_weight": tf.exp(tf.reduce_max(log_weights)),
+            "mean_stepsize": tf.reduce_mean(stepsize),
+            "num_new_samples": num_new,
+            "num_active_samples": tf.shape(batch.x)[0],
+        }
+
+    def _assemble(
+        self, mixture, proposal: Proposal, values, grads, is_valid
+    ) -> tuple[Batch, Window]:
+        """The batch to learn from, and the window with the new samples."""
+        lowest = tf.reduce_min(tf.where(is_valid, values, values.dtype.max))
+        lowest = tf.where(tf.reduce_any(is_valid), lowest, tf.zeros_like(lowest))
+        values = tf.where(is_valid, values, lowest)
+        grads = tf.where(is_valid[:, tf.newaxis], grads, tf.zeros_like(grads))
+        new_log_prob = chunked_log_prob(mixture.components, proposal.x)
+        window = proposal.window
+        if not self._reuses:
+            drawn = tf.cast(proposal.counts, mixture.dtype)
+            log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
+            proposal_log_prob = tf.reduce_logsumexp(new_log_prob + log_share, axis=1)
+            return Batch(
+                proposal.x, values, grads, is_valid, proposal_log_prob, new_log_prob,
+                proposal.component_index,
+            ), window  # fmt: skip
+        window = extend_window(
+            window,
+            x=proposal.x,
+            target_log_prob=values,
+            target_log_prob_grad=grads,
+            is_valid=is_valid,
+            components=mixture.components,
+            counts=proposal.counts,
+            old_component_log_prob=proposal.old_component_log_prob,
+            new_component_log_prob=new_log_prob,
+        )
+        num_old = tf.shape(proposal.old_component_log_prob)[0]
+        return Batch(
+            window.x,
+            window.target_log_prob,
+            window.target_log_prob_grad,
+            window.is_valid,
+            window.proposal_log_prob,
+            tf.concat([proposal.old_component_log_prob, new_log_prob], axis=0),
+            tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
+        ), window
+
+    def _update_weights(self, log_weights, rewards, temperature) -> tf.Tensor:
+        improved, has_history = _improved(self._elbo_history[tf.newaxis])
+        stepsize = self._weight_stepsize_rule.adapt(
+            self._weight_stepsize, self._num_weight_updates, improved[0], has_history[0]
+        )
+        # A component that could not be rewarded gets the worst reward instead of poisoning the rest.
+        finite = tf.math.is_finite(rewards)
+        worst = tf.reduce_min(tf.where(finite, rewards, rewards.dtype.max))
+        updated = self._weight_updater.update(
+            log_weights, tf.where(finite, rewards, worst), stepsize, temperature
+        )
+        usable = tf.reduce_any(finite) & tf.reduce_all(tf.math.is_finite(updated))
+        several = tf.size(log_weights) > 1
+        self._weight_stepsize.assign(tf.where(several, stepsize, self._weight_stepsize))
+        self._num_weight_updates.assign_add(tf.cast(several, tf.int64))
+        return tf.where(usable & several, updated, log_weights)
+
+    def _adapt_components(self, mixture, learner, prior_draws, prior_values) -> None:
+        """Deletes and adds components and stores the result in the model."""
+        keep = self._adaptation.delete(learner, mixture, self.num_iterations)
+        if keep is not None:
+            index = tf.where(keep)[:, 0]
+            components = type(mixture.components)(
+                *(tf.gather(field, index) for field in mixture.components)
+            )
+            log_weights = tf.nn.log_softmax(tf.gather(mixture.log_weights, index))
+            mixture, learner = Mixture(log_weights, components), learner.select(index)
+
+        def grown():
+            x, log_prob = prior_draws, prior_values
+            if self._stores:
+                stored = self.sample_db.random(
+                    self._adaptation.num_database_candidates, self._step_seed(2)
+                )
+                x = tf.concat([stored[0], x], axis=0)
+                log_prob = tf.concat([stored[1], log_prob], axis=0)
+            return tf.cond(tf.size(log_prob) > 0, lambda: joined(x, log_prob), unchanged)
+
+        def joined(x, log_prob):
+            new = self._adaptation.add(
+                mixture, Candidates(x, log_prob), self._prior, self.num_iterations,
+                self._step_seed(3),
+            )  # fmt: skip
+            components = type(new.components)(
+                *(
+                    tf.concat([old, added], axis=0)
+                    for old, added in zip(mixture.components, new.components, strict=True)
+                )
+            )
+            log_weights = tf.concat([mixture.log_weights, new.log_weights], axis=0)
+            extended = learner.extend(self.model.fresh_learner_state(1, self.model.num_ids))
+            return Mixture(tf.nn.log_softmax(log_weights), components), extended
+
+        def unchanged():
+            return mixture, learner
+
+        candidates = self._adaptation.num_database_candidates * self._stores
+        if candidates + self._adaptation.num_prior_candidates > 0:
+            adding = self._adaptation.is_adding(
+                self.num_iterations, tf.cast(mixture.num_components, tf.int64)
+            )
+            before = tf.cast(mixture.num_components, tf.int64)
+            mixture, learner = tf.cond(adding, grown, unchanged)
+            self.model.num_ids.assign_add(
+                tf.cast(mixture.num_components, tf.int64) - before
+            )
+        self.model.assign(mixture)
+        self.model.assign_learner(learner)
+
+
+def _improved(history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Whether the last entry beats the one before, and whether both exist, from [..., H]."""
+    last, previous = history[..., -1], history[..., -2]
+    recorded = ~tf.math.is_nan(previous)
+    return last > previous, recorded
+
+
+def _shifted(history: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
+    return tf.concat([history[:, 1:], newest[:, tf.newaxis]], axis=1)

@@ -1,0 +1,6 @@
+"""Natural-gradient estimators."""
+
+from gmmvi_ext.inference.ng_estimators.base import NgEstimator
+from gmmvi_ext.inference.ng_estimators.stein import SteinNgEstimator
+
+__all__ = ["NgEstimator", "SteinNgEstimator"]

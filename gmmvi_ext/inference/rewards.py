@@ -1,0 +1,46 @@
+"""Expected reward of every component (Arenz et al., 2023, section 3.2).
+
+    R_k = E_k[log target(x) - temperature log q(x)]
+
+estimated from the batch that the components were updated with, weighted for the updated components.
+"""
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.inference.ng_estimators.base import importance_weights
+from gmmvi_ext.inference.types import Batch
+
+__all__ = ["expected_rewards"]
+
+
+def expected_rewards(
+    mixture: Mixture,
+    batch: Batch,
+    component_log_prob: tf.Tensor,
+    temperature: tf.Tensor,
+    *,
+    self_normalized: bool,
+) -> tf.Tensor:
+    """R_k of all components, [K]; -inf where no sample has weight.
+
+    Samples without a finite target value count with the smallest finite one, so that a component is
+    not rewarded for sitting where the target cannot be evaluated.
+
+    Args:
+      mixture: updated components with the weights before their update.
+      batch: samples; its own `component_log_prob` is not used.
+      component_log_prob: log N_k of the updated components, [N, K].
+      temperature: scalar > 0.
+      self_normalized: see `importance_weights`.
+    """
+    log_q = tf.reduce_logsumexp(component_log_prob + mixture.log_weights, axis=1)
+    values = batch.target_log_prob - temperature * log_q  # [N]
+    # Differences matter: values around zero keep digits in float32.
+    centre = tf.reduce_mean(values)
+    weights, has_any = importance_weights(
+        component_log_prob - batch.proposal_log_prob[:, tf.newaxis],
+        self_normalized=self_normalized,
+    )
+    rewards = tf.linalg.matvec(weights, values - centre, transpose_a=True)
+    return tf.where(has_any, rewards + centre, tf.cast(float("-inf"), rewards.dtype))

@@ -1,0 +1,273 @@
+"""Where evaluated samples are kept: a store for new-component candidates, a window for reuse.
+
+The store is a ring of the newest samples with their log densities; it grows by doubling up to a fixed
+capacity and never copies otherwise (the reference concatenates all arrays in every iteration and thins
+them to every second sample when they are full).
+
+The window holds the newest whole blocks (one block is what one iteration drew) with everything that
+importance weighting needs. Its proposal density is the mixture of the block proposals p_b with weights
+N_b / N; log p_b(x_n) is kept for all pairs, so an iteration adds one row set (old proposals at the new
+samples) and one column (the new proposal at the old samples) instead of starting again.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import Components
+from gmmvi_ext.math.chunks import chunk_rows, map_chunks
+
+__all__ = ["SampleDB", "Window", "chunked_log_prob", "empty_window", "extend_window"]
+
+
+class Window(NamedTuple):
+    """The newest blocks of samples, oldest block first.
+
+    Attributes:
+      x: samples, [N, D].
+      target_log_prob: [N].
+      target_log_prob_grad: [N, D] or [N, 0].
+      is_valid: [N].
+      block: block of each sample, int32 [N], ascending from 0 to B - 1.
+      block_log_prob: log p_b(x_n), [N, B].
+      block_counts: samples of each block, int32 [B].
+      snapshot_block: block of each snapshot component, int32 [C], ascending.
+      snapshot_log_weights: log weight of each snapshot within its block, [C].
+      snapshots: parameters of the C components that drew the blocks.
+    """
+
+    x: tf.Tensor
+    target_log_prob: tf.Tensor
+    target_log_prob_grad: tf.Tensor
+    is_valid: tf.Tensor
+    block: tf.Tensor
+    block_log_prob: tf.Tensor
+    block_counts: tf.Tensor
+    snapshot_block: tf.Tensor
+    snapshot_log_weights: tf.Tensor
+    snapshots: Components
+
+    @property
+    def proposal_log_prob(self) -> tf.Tensor:
+        """log of sum_b N_b / N p_b(x_n), [N]."""
+        counts = tf.cast(self.block_counts, self.block_log_prob.dtype)
+        log_share = tf.math.log(counts) - tf.math.log(tf.reduce_sum(counts))
+        return tf.reduce_logsumexp(self.block_log_prob + log_share, axis=1)
+
+    def newest(self, num_samples: tf.Tensor) -> "Window":
+        """The fewest newest blocks that hold at least `num_samples` samples (all if they do not)."""
+        since = tf.cumsum(self.block_counts, reverse=True)  # samples in this and later blocks
+        num_blocks = tf.shape(self.block_counts)[0]
+        needed = tf.reduce_sum(tf.cast(since - self.block_counts < num_samples, tf.int32))
+        first = num_blocks - tf.minimum(needed, num_blocks)
+        start = tf.searchsorted(self.block, [first])[0]
+        start_snapshot = tf.searchsorted(self.snapshot_block, [first])[0]
+        return Window(
+            self.x[start:],
+            self.target_log_prob[start:],
+            self.target_log_prob_grad[start:],
+            self.is_valid[start:],
+            self.block[start:] - first,
+            self.block_log_prob[start:, first:],
+            self.block_counts[first:],
+            self.snapshot_block[start_snapshot:] - first,
+            self.snapshot_log_weights[start_snapshot:],
+            type(self.snapshots)(*(field[start_snapshot:] for field in self.snapshots)),
+        )
+
+
+def empty_window(components: Components, *, with_gradient: bool) -> Window:
+    """A window without samples, of the family and dtype of `components`."""
+    dim, dtype = components.num_dimensions, components.dtype
+    return Window(
+        tf.zeros([0, dim], dtype),
+        tf.zeros([0], dtype),
+        tf.zeros([0, dim if with_gradient else 0], dtype),
+        tf.zeros([0], tf.bool),
+        tf.zeros([0], tf.int32),
+        tf.zeros([0, 0], dtype),
+        tf.zeros([0], tf.int32),
+        tf.zeros([0], tf.int32),
+        tf.zeros([0], dtype),
+        type(components)(*(field[:0] for field in components)),
+    )
+
+
+def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
+    """log N_k(x_n) [N, K] with bounded intermediates."""
+    rows = chunk_rows(components.num_components * components.num_dimensions)
+    return map_chunks(components.log_prob, [x], rows)
+
+
+def extend_window(
+    window: Window,
+    *,
+    x: tf.Tensor,
+    target_log_prob: tf.Tensor,
+    target_log_prob_grad: tf.Tensor,
+    is_valid: tf.Tensor,
+    components: Components,
+    counts: tf.Tensor,
+    old_component_log_prob: tf.Tensor,
+    new_component_log_prob: tf.Tensor,
+) -> Window:
+    """The window with one more block.
+
+    Args:
+      window: what is kept of the past, N samples.
+      x: new samples, [n, D], with `target_log_prob`, `target_log_prob_grad` and `is_valid`.
+      components: the K components that drew them.
+      counts: draws of each component, int32 [K].
+      old_component_log_prob: log N_k at the window's samples, [N, K].
+      new_component_log_prob: log N_k at the new samples, [n, K].
+    """
+    num_blocks = tf.shape(window.block_counts)[0]
+    drawn = tf.cast(counts, x.dtype)
+    log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
+    old_column = tf.reduce_logsumexp(old_component_log_prob + log_share, axis=1)
+    new_column = tf.reduce_logsumexp(new_component_log_prob + log_share, axis=1)
+    new_rows = _block_log_prob(window, x)  # [n, B]
+    block_log_prob = tf.concat(
+        [
+            tf.concat([window.block_log_prob, new_rows], axis=0),
+            tf.concat([old_column, new_column], axis=0)[:, tf.newaxis],
+        ],
+        axis=1,
+    )
+    size = tf.shape(x)[0]
+    used = tf.where(counts > 0)[:, 0]
+    snapshots = type(components)(
+        *(
+            tf.concat([old, tf.gather(new, used)], axis=0)
+            for old, new in zip(window.snapshots, components, strict=True)
+        )
+    )
+    return Window(
+        tf.concat([window.x, x], axis=0),
+        tf.concat([window.target_log_prob, target_log_prob], axis=0),
+        tf.concat([window.target_log_prob_grad, target_log_prob_grad], axis=0),
+        tf.concat([window.is_valid, is_valid], axis=0),
+        tf.concat([window.block, tf.fill([size], num_blocks)], axis=0),
+        block_log_prob,
+        tf.concat([window.block_counts, [size]], axis=0),
+        tf.concat([window.snapshot_block, tf.fill([tf.size(used)], num_blocks)], axis=0),
+        tf.concat([window.snapshot_log_weights, tf.gather(log_share, used)], axis=0),
+        snapshots,
+    )
+
+
+def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
+    """log p_b(x_n) of every block of the window, [n, B].
+
+    A sum over contiguous snapshots, as a product with their block memberships. The largest term of a
+    row is taken out first; a block more than 87 nats below it underflows to -inf, which is harmless:
+    the block that drew the sample is always near its top, and it leaves the window last.
+    """
+    num_blocks = tf.shape(window.block_counts)[0]
+    member = tf.one_hot(window.snapshot_block, num_blocks, dtype=x.dtype)  # [C, B]
+
+    def rows(points):
+        terms = window.snapshots.log_prob(points) + window.snapshot_log_weights
+        top = tf.reduce_max(terms, axis=1, keepdims=True)
+        return tf.math.log(tf.matmul(tf.exp(terms - top), member)) + top
+
+    def nothing():
+        return tf.zeros([tf.shape(x)[0], 0], x.dtype)
+
+    size = window.snapshots.num_components
+    chunk = chunk_rows(size * window.snapshots.num_dimensions)
+    return tf.cond(size > 0, lambda: map_chunks(rows, [x], chunk), nothing)
+
+
+class SampleDB(tf.Module):
+    """Ring of the newest evaluated samples, and the window for reuse, held in variables.
+
+    Args:
+      num_dimensions: D.
+      capacity: most samples the ring keeps.
+      components: any components of the mixture's family (for the window).
+      with_gradient: whether gradients are recorded.
+      dtype: floating dtype.
+    """
+
+    INITIAL_CAPACITY = 1024
+
+    def __init__(self, num_dimensions: int, *, capacity: int, components: Components,
+                 with_gradient: bool, dtype=tf.float32, name: str | None = None):  # fmt: skip
+        super().__init__(name=name)
+        if capacity < 1:
+            raise ValueError(f"`capacity` must be at least 1, got {capacity}.")
+        self.capacity = int(capacity)
+        first = min(self.INITIAL_CAPACITY, self.capacity)
+        self._x = tf.Variable(
+            tf.zeros([first, num_dimensions], dtype),
+            shape=[None, num_dimensions], trainable=False, name="store_x",
+        )  # fmt: skip
+        self._log_prob = tf.Variable(
+            tf.zeros([first], dtype), shape=[None], trainable=False, name="store_log_prob"
+        )
+        self.num_written = tf.Variable(0, dtype=tf.int64, trainable=False, name="num_written")
+        window = empty_window(components, with_gradient=with_gradient)
+        shapes = {"block_log_prob": [None, None]}
+        self._window = Window(
+            *(
+                tf.nest.map_structure(
+                    lambda value, name=name: tf.Variable(
+                        value, shape=shapes.get(name, [None, *value.shape[1:]]),
+                        trainable=False, name=f"window_{name}",
+                    ),
+                    field,
+                )
+                for name, field in window._asdict().items()
+            )
+        )  # fmt: skip
+
+    def window(self) -> Window:
+        """The current window."""
+        return tf.nest.map_structure(lambda variable: variable.read_value(), self._window)
+
+    def assign_window(self, window: Window) -> None:
+        """Replaces the window."""
+        tf.nest.map_structure(lambda variable, value: variable.assign(value), self._window, window)
+
+    @property
+    def num_stored(self) -> tf.Tensor:
+        """Samples in the ring, int64."""
+        return tf.minimum(self.num_written, self.capacity)
+
+    def add(self, x: tf.Tensor, log_prob: tf.Tensor) -> None:
+        """Appends samples [N, D] with their log densities [N]; the oldest make room."""
+        x, log_prob = x[-self.capacity :], log_prob[-self.capacity :]
+        size = tf.shape(x, out_type=tf.int64)[0]
+        allocated = tf.shape(self._x, out_type=tf.int64)[0]
+        needed = tf.minimum(self.num_written + size, self.capacity)
+
+        def grow():
+            extra = tf.minimum(tf.maximum(2 * allocated, needed), self.capacity) - allocated
+            self._x.assign(tf.pad(self._x, [[0, extra], [0, 0]]))
+            self._log_prob.assign(tf.pad(self._log_prob, [[0, extra]]))
+            return True
+
+        tf.cond(needed > allocated, grow, lambda: False)
+        slots = (self.num_written + tf.range(size)) % self.capacity
+        self._x.scatter_update(tf.IndexedSlices(x, slots))
+        self._log_prob.scatter_update(tf.IndexedSlices(log_prob, slots))
+        self.num_written.assign_add(size)
+
+    def random(self, num_samples: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Up to `num_samples` stored samples and their log densities.
+
+        All of them if there are no more, else a draw with replacement (a double is harmless to
+        whoever looks for the best candidate).
+        """
+        stored = self.num_stored
+
+        def draw():
+            index = tf.random.stateless_uniform(
+                [num_samples], seed, maxval=stored, dtype=tf.int64
+            )
+            return tf.gather(self._x, index), tf.gather(self._log_prob, index)
+
+        return tf.cond(
+            stored <= num_samples, lambda: (self._x[:stored], self._log_prob[:stored]), draw
+        )

@@ -1,0 +1,62 @@
+"""Tensors that travel between the rules of one iteration."""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import Components
+
+__all__ = ["Batch", "ComponentUpdate", "NgEstimate"]
+
+
+class Batch(NamedTuple):
+    """Samples that one iteration learns from.
+
+    Attributes:
+      x: samples, [N, D].
+      target_log_prob: log density, floored at the smallest finite value where it was not finite, [N].
+      target_log_prob_grad: its gradient, 0 where value or gradient was not finite, [N, D];
+        [N, 0] for zero-order estimators.
+      is_valid: whether value (and gradient, if asked for) were finite, [N].
+      proposal_log_prob: log density of the mixture that drew the samples, [N].
+      component_log_prob: log density under the current components, [N, K].
+      component_index: component that drew the sample in this iteration, -1 for reused ones, [N].
+    """
+
+    x: tf.Tensor
+    target_log_prob: tf.Tensor
+    target_log_prob_grad: tf.Tensor
+    is_valid: tf.Tensor
+    proposal_log_prob: tf.Tensor
+    component_log_prob: tf.Tensor
+    component_index: tf.Tensor
+
+
+class NgEstimate(NamedTuple):
+    """Natural gradient of every component, in its own whitened coordinates z = L^{-1}(x - mu).
+
+    With r = log target - temperature log q, G = -E[Hessian of r] and g = -E[gradient of r]:
+
+    Attributes:
+      curvature: L^T G L, [K, D, D], or its diagonal [K, D] for diagonal covariances.
+      slope: L^T g, [K, D].
+      ok: False where there was nothing to estimate from or a value is not finite, [K].
+    """
+
+    curvature: tf.Tensor
+    slope: tf.Tensor
+    ok: tf.Tensor
+
+
+class ComponentUpdate(NamedTuple):
+    """New components and what happened to each.
+
+    Attributes:
+      components: updated components; failed ones are unchanged.
+      ok: whether the update was taken, [K].
+      kl: KL of the new from the old component, [K].
+    """
+
+    components: Components
+    ok: tf.Tensor
+    kl: tf.Tensor

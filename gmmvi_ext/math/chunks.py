@@ -1,0 +1,66 @@
+"""Loops over chunks of samples, so that work of size K x N x D needs bounded memory."""
+
+from collections.abc import Callable, Sequence
+
+import tensorflow as tf
+
+__all__ = ["MAX_CHUNK_ELEMENTS", "chunk_rows", "fold_chunks", "map_chunks"]
+
+# Largest [rows, K, D] intermediate, in elements. 2^20 float32 values are 4 MB: they stay in the
+# last-level cache of current CPUs, and op overhead is still far below the arithmetic.
+MAX_CHUNK_ELEMENTS = 1 << 20
+
+
+def chunk_rows(elements_per_row: tf.Tensor, max_elements: int = MAX_CHUNK_ELEMENTS) -> tf.Tensor:
+    """Rows of a chunk whose intermediates hold at most `max_elements` values (at least one row)."""
+    return tf.maximum(tf.cast(max_elements, tf.int32) // tf.maximum(elements_per_row, 1), 1)
+
+
+def map_chunks(
+    fn: Callable[..., tf.Tensor], arrays: Sequence[tf.Tensor], rows: tf.Tensor
+) -> tf.Tensor:
+    """Concatenation of `fn(*chunk)` over chunks of `rows` leading rows; `fn` keeps the row count.
+
+    Args:
+      fn: maps tensors with n leading rows to one tensor with n leading rows.
+      arrays: tensors with N leading rows.
+      rows: int32 scalar, rows of a chunk.
+    """
+    total = tf.shape(arrays[0])[0]
+
+    def in_chunks():
+        num_chunks = tf.maximum((total + rows - 1) // rows, 1)
+        spec = fn(*(array[:0] for array in arrays))
+        pieces = tf.TensorArray(
+            spec.dtype, num_chunks, element_shape=[None, *spec.shape[1:]], infer_shape=False
+        )
+
+        def body(i, pieces):
+            chunk = [array[i * rows : (i + 1) * rows] for array in arrays]
+            return i + 1, pieces.write(i, fn(*chunk))
+
+        _, pieces = tf.while_loop(
+            lambda i, _: i < num_chunks, body, (0, pieces), parallel_iterations=1
+        )
+        return pieces.concat()
+
+    return tf.cond(total <= rows, lambda: fn(*arrays), in_chunks)
+
+
+def fold_chunks(
+    fn: Callable[..., tuple[tf.Tensor, ...]],
+    state: tuple[tf.Tensor, ...],
+    arrays: Sequence[tf.Tensor],
+    rows: tf.Tensor,
+) -> tuple[tf.Tensor, ...]:
+    """`state = fn(state, *chunk)` over chunks of `rows` leading rows; one call where all rows fit."""
+    total = tf.shape(arrays[0])[0]
+
+    def body(start, state):
+        chunk = [array[start : start + rows] for array in arrays]
+        return start + rows, fn(state, *chunk)
+
+    _, state = tf.while_loop(
+        lambda start, _: start < total, body, (0, state), parallel_iterations=1
+    )
+    return state

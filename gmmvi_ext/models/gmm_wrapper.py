@@ -1,0 +1,132 @@
+"""A mixture paired with a bijector and with what the learner remembers of every component.
+
+The mixture lives in the unconstrained space; the bijector (identity unless given) carries draws and
+densities to the constrained one. Histories shift left and take the newest value at the right; their
+length H is what the rules need, not the length of the run.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.models.gmm import Gmm, _open_variable
+
+__all__ = ["GmmWrapper", "LearnerState", "initial_learner_state"]
+
+
+class LearnerState(NamedTuple):
+    """What is remembered of each component.
+
+    Attributes:
+      stepsize: stepsize of its next update, [K].
+      num_updates: updates it has received, int64 [K].
+      ridge: l2 regulariser of the MORE regression, [K].
+      reward_history: newest H rewards, oldest first, NaN where none was recorded, [K, H].
+      weight_history: newest H weights, likewise, [K, H].
+      component_id: identity over the run, int64 [K].
+    """
+
+    stepsize: tf.Tensor
+    num_updates: tf.Tensor
+    ridge: tf.Tensor
+    reward_history: tf.Tensor
+    weight_history: tf.Tensor
+    component_id: tf.Tensor
+
+    def select(self, index: tf.Tensor) -> "LearnerState":
+        """State of the components `index` [K'], in that order."""
+        return LearnerState(*(tf.gather(field, index) for field in self))
+
+    def extend(self, other: "LearnerState") -> "LearnerState":
+        """State of these components followed by `other`'s."""
+        pairs = zip(self, other, strict=True)
+        return LearnerState(*(tf.concat([mine, new], axis=0) for mine, new in pairs))
+
+
+def initial_learner_state(
+    num_components, *, stepsize: float, ridge: float, history_length: int, first_id, dtype
+) -> LearnerState:
+    """State of components that have seen no update yet; ids count up from `first_id`."""
+    count = tf.convert_to_tensor(num_components, tf.int32)
+    unknown = tf.cast(tf.fill([count, history_length], float("nan")), dtype)
+    return LearnerState(
+        stepsize=tf.fill([count], tf.cast(stepsize, dtype)),
+        num_updates=tf.zeros([count], tf.int64),
+        ridge=tf.fill([count], tf.cast(ridge, dtype)),
+        reward_history=unknown,
+        weight_history=unknown,
+        component_id=tf.cast(first_id, tf.int64) + tf.range(tf.cast(count, tf.int64)),
+    )
+
+
+class GmmWrapper(Gmm):
+    """A `Gmm` with a paired bijector and per-component learner state.
+
+    Args:
+      mixture: initial value, in the unconstrained space.
+      stepsize: initial stepsize of every component.
+      ridge: initial l2 regulariser of every component.
+      history_length: H, length of the reward and weight histories.
+      bijector: maps unconstrained points [N, D] to constrained ones; None for the identity.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        *,
+        stepsize: float = 1.0,
+        ridge: float = 1e-12,
+        history_length: int = 2,
+        bijector=None,
+        name: str | None = None,
+    ):
+        super().__init__(mixture, name=name)
+        self.bijector = bijector
+        self.initial_stepsize = float(stepsize)
+        self.initial_ridge = float(ridge)
+        self.history_length = int(history_length)
+        learner = self.fresh_learner_state(mixture.num_components, 0)
+        self._learner = LearnerState(
+            *(
+                _open_variable(value, [None, *value.shape[1:]], name)
+                for name, value in zip(LearnerState._fields, learner, strict=True)
+            )
+        )
+        self.num_ids = tf.Variable(
+            tf.cast(mixture.num_components, tf.int64), name="num_ids", trainable=False
+        )
+
+    def fresh_learner_state(self, num_components, first_id) -> LearnerState:
+        """State for components that join now."""
+        return initial_learner_state(
+            num_components,
+            stepsize=self.initial_stepsize,
+            ridge=self.initial_ridge,
+            history_length=self.history_length,
+            first_id=first_id,
+            dtype=self.dtype,
+        )
+
+    def learner(self) -> LearnerState:
+        """The current learner state."""
+        return LearnerState(*(variable.read_value() for variable in self._learner))
+
+    def assign_learner(self, learner: LearnerState) -> None:
+        """Replaces the learner state."""
+        for variable, value in zip(self._learner, learner, strict=True):
+            variable.assign(value)
+
+    def constrained_sample(self, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draws in the constrained space, [num_samples, ...]."""
+        x = self.sample(num_samples, seed)
+        return x if self.bijector is None else self.bijector.forward(x)
+
+    def constrained_log_prob(self, y: tf.Tensor) -> tf.Tensor:
+        """Log density at constrained points [N, ...], Jacobian included, [N]."""
+        if self.bijector is None:
+            return self.log_prob(y)
+        x = self.bijector.inverse(tf.identity(y))
+        jacobian = self.bijector.inverse_log_det_jacobian(tf.identity(y), event_ndims=1)
+        return mixtures.log_prob(self.mixture(), x) + jacobian

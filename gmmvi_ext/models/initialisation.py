@@ -1,0 +1,74 @@
+"""First mixtures: means drawn from a prior, one common covariance."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+
+__all__ = ["initial_mixture"]
+
+
+def initial_mixture(
+    num_dimensions: int,
+    *,
+    num_initial_components: int = 1,
+    prior_mean: float | Sequence[float] = 0.0,
+    prior_scale: float | Sequence[float] = 1.0,
+    initial_cov: float | Sequence[float] | None = None,
+    use_diagonal_covs: bool = False,
+    seed: int = 0,
+    dtype=tf.float32,
+) -> Mixture:
+    """Equally weighted components around a prior N(prior_mean, diag(prior_scale^2)).
+
+    A single component starts exactly at `prior_mean`; several start at draws from the prior.
+
+    Args:
+      num_dimensions: D.
+      num_initial_components: K.
+      prior_mean: scalar or D values.
+      prior_scale: standard deviations of the prior, scalar or D values.
+      initial_cov: variances of every component, scalar or D values; None means prior_scale^2.
+      use_diagonal_covs: diagonal instead of full covariance.
+      seed: for the draws.
+      dtype: floating dtype.
+
+    Raises:
+      ValueError: naming the argument that is off.
+    """
+    if num_initial_components < 1:
+        raise ValueError(
+            f"`num_initial_components` must be at least 1, got {num_initial_components}."
+        )
+    mean = _vector("prior_mean", prior_mean, num_dimensions)
+    scale = _vector("prior_scale", prior_scale, num_dimensions, positive=True)
+    variance = (
+        scale**2
+        if initial_cov is None
+        else _vector("initial_cov", initial_cov, num_dimensions, positive=True)
+    )
+    loc = np.tile(mean, (num_initial_components, 1))
+    if num_initial_components > 1:
+        generator = np.random.default_rng(seed)
+        loc = loc + scale * generator.standard_normal((num_initial_components, num_dimensions))
+    stddev = np.tile(np.sqrt(variance), (num_initial_components, 1))
+    log_weights = np.full(num_initial_components, -np.log(num_initial_components))
+    loc, stddev = tf.constant(loc, dtype), tf.constant(stddev, dtype)
+    family = (
+        DiagonalGaussians(loc, stddev)
+        if use_diagonal_covs
+        else FullGaussians(loc, tf.linalg.diag(stddev))
+    )
+    return Mixture(tf.constant(log_weights, dtype), family)
+
+
+def _vector(name: str, value, size: int, positive: bool = False) -> np.ndarray:
+    array = np.asarray(value, np.float64)
+    if array.ndim > 1 or (array.ndim == 1 and array.size not in (1, size)):
+        raise ValueError(f"`{name}` must be a number or {size} numbers, got {value!r}.")
+    if not np.all(np.isfinite(array)) or (positive and np.any(array <= 0)):
+        kind = "positive and finite" if positive else "finite"
+        raise ValueError(f"`{name}` must be {kind}, got {value!r}.")
+    return np.broadcast_to(array, (size,))
