@@ -1,0 +1,230 @@
+"""Data sets of the benchmark targets: where they are looked for, and how they are prepared.
+
+Files are looked for in `data_dir` (from the configuration), then in the folder named by the
+environment variable GMMVI_EXT_DATA, then in the cache directory (`$XDG_CACHE_HOME/gmmvi_ext`, else
+`~/.cache/gmmvi_ext`); where all fail they are downloaded from their origin into the cache directory.
+Breast cancer comes with scikit-learn.
+"""
+
+import os
+import urllib.error
+import urllib.request
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+__all__ = [
+    "DataNotFoundError",
+    "RegressionData",
+    "SplitData",
+    "cache_directory",
+    "find_data_file",
+    "load_breast_cancer",
+    "load_german_credit",
+    "load_mnist",
+    "load_wine",
+]
+
+ENVIRONMENT_VARIABLE = "GMMVI_EXT_DATA"
+DOWNLOAD_TIMEOUT_SECONDS = 30.0
+UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases"
+GERMAN_CREDIT_URL = f"{UCI}/statlog/german/german.data-numeric"
+WHITE_WINE_URL = f"{UCI}/wine-quality/winequality-white.csv"
+MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+
+NUM_WINE_SPLITS = 10
+WINE_NUM_TRAIN, WINE_NUM_TEST = 2938, 979  # of 4898 rows; the rest validates
+
+
+class DataNotFoundError(FileNotFoundError):
+    """A data file that is in none of the places; the message says what to put where."""
+
+
+class RegressionData(NamedTuple):
+    """Design matrix and labels of a regression.
+
+    Attributes:
+      features: [N, F] float64, unscaled.
+      labels: [N] int64.
+      names: F column names.
+    """
+
+    features: np.ndarray
+    labels: np.ndarray
+    names: tuple[str, ...]
+
+
+class SplitData(NamedTuple):
+    """Training, test and validation rows.
+
+    Attributes:
+      features_train, features_test, features_validation: [N_i, F] float64.
+      labels_train, labels_test, labels_validation: [N_i] int64.
+    """
+
+    features_train: np.ndarray
+    labels_train: np.ndarray
+    features_test: np.ndarray
+    labels_test: np.ndarray
+    features_validation: np.ndarray
+    labels_validation: np.ndarray
+
+
+def cache_directory() -> Path:
+    """Folder that downloads go to (not created here)."""
+    root = os.environ.get("XDG_CACHE_HOME")
+    return (Path(root) if root else Path.home() / ".cache") / "gmmvi_ext"
+
+
+def find_data_file(
+    name: str, *, data_dir: str | os.PathLike | None = None, url: str | None = None
+) -> Path:
+    """Path of the data file `name`, looked for in the order given at the top of this file.
+
+    Args:
+      name: file name relative to the data folder, e.g. "wine/wine_seed_0.npz".
+      data_dir: folder from the configuration; has to exist if given.
+      url: origin to download from; None means that the file cannot be downloaded.
+
+    Raises:
+      NotADirectoryError: if `data_dir` is given and is no folder.
+      DataNotFoundError: with the folders tried and the remedy, in one line.
+    """
+    folders = []
+    if data_dir is not None:
+        if not Path(data_dir).expanduser().is_dir():
+            raise NotADirectoryError(
+                f"`data_dir` {str(data_dir)!r} is not an existing folder; create it and put "
+                f"{name!r} into it, or leave `data_dir` out."
+            )
+        folders.append(Path(data_dir).expanduser())
+    if os.environ.get(ENVIRONMENT_VARIABLE):
+        folders.append(Path(os.environ[ENVIRONMENT_VARIABLE]).expanduser())
+    folders.append(cache_directory())
+    for folder in folders:
+        if (folder / name).is_file():
+            return folder / name
+    failure = "it has no address to download from"
+    if url is not None:
+        try:
+            return _download(url, cache_directory() / name)
+        except (OSError, urllib.error.URLError, ValueError) as error:
+            failure = f"download from {url} failed ({error})"
+    raise DataNotFoundError(
+        f"data file {name!r} is in none of {', '.join(str(folder) for folder in folders)}, and "
+        f"{failure}; put it into one of these folders, or set `data_dir` or the environment "
+        f"variable {ENVIRONMENT_VARIABLE} to the folder that holds it."
+    )
+
+
+def _download(url: str, path: Path) -> Path:
+    """Fetches `url`; the file appears under `path` only when it is complete."""
+    with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:  # noqa: S310
+        content = response.read()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    partial.write_bytes(content)
+    os.replace(partial, path)
+    return path
+
+
+def load_breast_cancer() -> RegressionData:
+    """Wisconsin diagnostic breast cancer: 569 x 30, labels 0 (malignant, 212) and 1 (benign, 357)."""
+    from sklearn import datasets  # imported on use: it is slow and no other target needs it
+
+    bunch = datasets.load_breast_cancer()
+    names = tuple(str(name).replace(" ", "_") for name in bunch.feature_names)
+    return RegressionData(bunch.data.astype(np.float64), bunch.target.astype(np.int64), names)
+
+
+def load_german_credit(data_dir: str | os.PathLike | None = None) -> RegressionData:
+    """German credit, numeric version: 1000 x 24, labels 0 (good, 700) and 1 (bad, 300)."""
+    path = find_data_file("german.data-numeric", data_dir=data_dir, url=GERMAN_CREDIT_URL)
+    table = _load_table(path, num_columns=25)
+    names = tuple(f"attribute_{i + 1}" for i in range(24))
+    return RegressionData(table[:, :-1], table[:, -1].astype(np.int64) - 1, names)
+
+
+def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> SplitData:
+    """White-wine quality (11 standardised features, quality 3..9), split number `seed` mod 10.
+
+    The prepared splits `wine/wine_seed_<i>.npz` are used where they are found. Otherwise the table of
+    the origin is standardised over all its rows and shuffled by the split number.
+    """
+    split = int(seed) % NUM_WINE_SPLITS
+    try:
+        path = find_data_file(f"wine/wine_seed_{split}.npz", data_dir=data_dir)
+    except DataNotFoundError:
+        path = find_data_file("winequality-white.csv", data_dir=data_dir, url=WHITE_WINE_URL)
+        return _split_wine(_load_table(path, 12, delimiter=";", skiprows=1), split)
+    with np.load(path) as arrays:
+        parts = [arrays[f"{kind}_{part}"] for part in ("train", "test", "vali") for kind in
+                 ("features", "labels")]  # fmt: skip
+    return SplitData(*(part.astype(np.float64 if part.ndim == 2 else np.int64) for part in parts))
+
+
+def load_mnist(data_dir: str | os.PathLike | None = None) -> SplitData:
+    """MNIST digits, pixels in [0, 1]; the first half of the test split tests, the other validates.
+
+    Reads `mnist.npz` (the layout of the Keras data set): data folders, then the Keras cache
+    (`$KERAS_HOME` or `~/.keras`, folder `datasets`), then a download.
+    """
+    path = _keras_cache() / "mnist.npz"
+    try:
+        path = find_data_file("mnist.npz", data_dir=data_dir)
+    except DataNotFoundError:
+        if not path.is_file():
+            path = find_data_file("mnist.npz", data_dir=data_dir, url=MNIST_URL)
+    with np.load(path) as arrays:
+        missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
+        if missing:
+            raise ValueError(f"{path} lacks the arrays {sorted(missing)}; expected Keras' layout.")
+        x_train, y_train = arrays["x_train"], arrays["y_train"]
+        x_test, y_test = arrays["x_test"], arrays["y_test"]
+
+    def pixels(images):  # uint8 would do, but the network wants floats; float32 halves the memory
+        return images.reshape(len(images), -1).astype(np.float32) / np.float32(255.0)
+
+    half = len(x_test) // 2
+    return SplitData(
+        pixels(x_train),
+        y_train.astype(np.int64),
+        pixels(x_test[:half]),
+        y_test[:half].astype(np.int64),
+        pixels(x_test[half:]),
+        y_test[half:].astype(np.int64),
+    )
+
+
+def _keras_cache() -> Path:
+    home = os.environ.get("KERAS_HOME")
+    return (Path(home) if home else Path.home() / ".keras") / "datasets"
+
+
+def _load_table(path: Path, num_columns: int, **options) -> np.ndarray:
+    """Numeric table [rows, num_columns]; a damaged file is reported with its path."""
+    try:
+        table = np.loadtxt(path, dtype=np.float64, ndmin=2, **options)
+    except ValueError as error:
+        raise ValueError(f"{path} is not a table of numbers ({error}); replace it.") from error
+    if table.shape[1] != num_columns:
+        raise ValueError(
+            f"{path} has {table.shape[1]} columns, expected {num_columns}; replace the file."
+        )
+    return table
+
+
+def _split_wine(table: np.ndarray, split: int) -> SplitData:
+    features = (table[:, :-1] - table[:, :-1].mean(0)) / table[:, :-1].std(0)
+    order = np.random.RandomState(split).permutation(len(table))
+    train, test, validation = np.split(order, [WINE_NUM_TRAIN, WINE_NUM_TRAIN + WINE_NUM_TEST])
+    labels = table[:, -1].astype(np.int64)
+    return SplitData(
+        features[train],
+        labels[train],
+        features[test],
+        labels[test],
+        features[validation],
+        labels[validation],
+    )

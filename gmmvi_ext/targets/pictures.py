@@ -1,0 +1,84 @@
+"""Pictures that several targets share: marginals and the plane. Figures are made without pyplot."""
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext import gaussians
+
+__all__ = ["marginals", "new_figure", "plane"]
+
+MAX_MARGINALS = 20
+GRID_SIZE = 1000
+
+
+def new_figure(width: float, height: float):
+    """Empty `matplotlib.figure.Figure` that no global state knows about."""
+    from matplotlib.figure import Figure  # on use: plotting is optional at run time
+
+    return Figure(figsize=(width, height), layout="constrained")
+
+
+def mixture_marginals(mixture, grid: np.ndarray, dims) -> np.ndarray:
+    """Densities of single coordinates of a Gaussian mixture, [len(dims), G]."""
+    weights = np.exp(mixture.log_weights.numpy())[:, None, None]
+    loc = mixture.components.loc.numpy()[:, list(dims), None]
+    stddev = mixture.components.stddevs().numpy()[:, list(dims), None]
+    density = np.exp(-0.5 * ((grid - loc) / stddev) ** 2) / (stddev * np.sqrt(2 * np.pi))
+    return (weights * density).sum(axis=0)
+
+
+def marginals(target, mixture, limits: tuple[float, float] | None = None):
+    """Marginal densities of the first twenty coordinates, target (line) against mixture (dashes).
+
+    Args:
+      target: has `marginal_log_prob(grid, dims)`.
+      mixture: `gaussians.Mixture`.
+      limits: range of the grid; by default that of the target's centres and a margin.
+    """
+    dims = range(min(target.num_dimensions, MAX_MARGINALS))
+    if limits is None:
+        loc, spread = target.loc.numpy(), np.linalg.norm(target.scale.numpy(), axis=-1)
+        limits = (float((loc - 4 * spread).min()), float((loc + 4 * spread).max()))
+    grid = np.linspace(*limits, GRID_SIZE)
+    truth = np.exp(target.marginal_log_prob(grid, dims))
+    model = mixture_marginals(mixture, grid, dims)
+    columns = min(len(dims), 5)
+    rows = -(-len(dims) // columns)
+    figure = new_figure(2.6 * columns, 1.9 * rows)
+    for i, ax in enumerate(np.atleast_1d(figure.subplots(rows, columns)).flat):
+        ax.plot(grid, truth[i], color="0.25", linewidth=1.2, label="target")
+        ax.plot(grid, model[i], color="tab:orange", linewidth=1.2, linestyle="--", label="mixture")
+        ax.set_title(f"x[{dims[i]}]", fontsize=8)
+        ax.set_yticks([])
+        ax.tick_params(labelsize=7)
+        if i == 0:
+            ax.legend(fontsize=6, frameon=False)
+    return figure
+
+
+def plane(target, mixture, samples, limits=None, grid_size: int = 200):
+    """Two-dimensional targets: log density as shades, the mixture as contours, means as crosses."""
+    points = np.asarray(samples)
+    if limits is None:
+        reference = target.sample(2000, tf.constant([0, 0])) if target.can_sample else samples
+        both = np.concatenate([points, np.asarray(reference)])
+        low, high = np.quantile(both, [0.002, 0.998], axis=0)
+        margin = 0.1 * (high - low)
+        limits = (low - margin, high + margin)
+    axes = [np.linspace(limits[0][d], limits[1][d], grid_size) for d in range(2)]
+    grid = np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1).reshape(-1, 2)
+    grid = tf.constant(grid, target.dtype)
+    shape = (grid_size, grid_size)
+    truth = target.log_prob(grid).numpy().reshape(shape)
+    model = gaussians.log_prob(mixture, tf.cast(grid, mixture.dtype)).numpy().reshape(shape)
+    figure = new_figure(6.0, 5.4)
+    ax = figure.subplots()
+    top = truth[np.isfinite(truth)].max()
+    shades = ax.contourf(*axes, np.clip(truth, top - 10, None), levels=30, cmap="Blues")
+    figure.colorbar(shades, ax=ax, label="log density of the target (10 nats from its top)")
+    ax.contour(*axes, model, levels=model.max() - np.arange(8.0, 0.0, -1.5), colors="tab:orange")
+    ax.plot(*mixture.components.loc.numpy().T, "x", color="black", label="component means")
+    ax.set_xlim(axes[0][0], axes[0][-1])
+    ax.set_ylim(axes[1][0], axes[1][-1])
+    ax.legend(fontsize=8)
+    return figure

@@ -1,0 +1,91 @@
+"""Targets by name, as configurations spell them.
+
+An entry is a *builder*: a function that returns a `Target`,
+
+    builder(*, seed=0, data_dir=None, dtype=tf.float32, **settings) -> Target
+
+`seed` (a plain integer) fixes randomly generated targets and data splits, `data_dir` is where data
+files are looked for first, `dtype` the floating dtype; every other keyword is a setting that
+`environment_config` may carry. A builder that has no use for one of the three leaves it out of its
+signature. A user's own target becomes available by name through `@TARGETS.register("my_target")`.
+"""
+
+import difflib
+import inspect
+from collections.abc import Callable, Mapping
+
+import tensorflow as tf
+
+from gmmvi_ext.registry import Registry
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["TARGETS", "build_target", "target_settings"]
+
+TARGETS = Registry("target")
+
+_PROVIDED = ("seed", "data_dir", "dtype")  # come from the run, not from `environment_config`
+
+
+def target_settings(name: str) -> dict[str, object]:
+    """Settings that `environment_config` may carry for the target `name`, with their defaults.
+
+    A setting without a default (it has to be given) maps to `inspect.Parameter.empty`.
+    """
+    parameters = inspect.signature(TARGETS.get(name)).parameters
+    return {key: each.default for key, each in parameters.items() if key not in _PROVIDED}
+
+
+def build_target(
+    name: str,
+    environment_config: Mapping[str, object] | None = None,
+    *,
+    seed: int = 0,
+    data_dir: str | None = None,
+    dtype=tf.float32,
+) -> Target:
+    """Target called `name` with the settings of `environment_config`.
+
+    Args:
+      name: a registered name or alias (hyphens, underscores and case do not matter).
+      environment_config: settings of that target; may also carry `seed` and `data_dir`, which then
+        win over the arguments.
+      seed: integer that fixes random targets and data splits.
+      data_dir: folder looked into first for data files.
+      dtype: floating dtype of the target.
+
+    Raises:
+      UnknownNameError: for an unknown `name`, with the choices.
+      ValueError: for an unknown or missing setting, with those allowed.
+    """
+    builder: Callable[..., Target] = TARGETS.get(name)
+    settings = dict(environment_config or {})
+    seed = settings.pop("seed", seed)
+    data_dir = settings.pop("data_dir", data_dir)
+    allowed = target_settings(name)
+    for key in settings:
+        if key not in allowed:
+            raise ValueError(_unknown_setting(TARGETS.canonical(name), key, allowed))
+    missing = [
+        key
+        for key, default in allowed.items()
+        if default is inspect.Parameter.empty and key not in settings
+    ]
+    if missing:
+        raise ValueError(
+            f"`environment_config` of target {TARGETS.canonical(name)!r} lacks "
+            f"{', '.join(map(repr, missing))}; allowed: {', '.join(allowed)}."
+        )
+    provided = {"seed": int(seed), "data_dir": data_dir, "dtype": dtype}
+    known = inspect.signature(builder).parameters
+    return builder(**{key: value for key, value in provided.items() if key in known}, **settings)
+
+
+def _unknown_setting(name: str, key: str, allowed: Mapping[str, object]) -> str:
+    if not allowed:
+        return f"`environment_config.{key}`: target {name!r} has no settings; remove the key."
+    near = difflib.get_close_matches(str(key), allowed, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near else ""
+    return (
+        f"`environment_config.{key}` is not a setting of target {name!r}; "
+        f"allowed: {', '.join(allowed)}.{hint}"
+    )
