@@ -1,0 +1,62 @@
+"""What draws of q cannot show: forward bounds and the target mass that q covers.
+
+An ELBO, an ESS and a k-hat are computed at draws of q, so a mode that q never visits leaves no
+trace in them. Where the target has an exact sampler or known modes these measures look from the
+other side:
+
+  EUBO = E_p[log p~(x) - log q(x)] >= log Z,         EUBO - log Z = KL(p || q)
+  coverage = P_p(log q(x) >= c),   c the level that a fraction `mass` of q's own draws exceeds
+
+References:
+  Blessing, Jia, Esslinger, Vargas, Neumann (2024), Beyond ELBOs, ICML (EUBO, entropic coverage).
+"""
+
+import numpy as np
+
+from gmmvi_ext.diagnostics.importance import Estimate, elbo
+
+__all__ = ["entropic_mode_coverage", "eubo", "mass_coverage"]
+
+
+def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate:
+    """Evidence upper bound from exact draws of the target.
+
+    Args:
+      target_log_prob: unnormalised log density at the draws, [N].
+      log_q: log density of the approximation at the draws, [N].
+
+    Returns:
+      estimate and standard error; infinite where q has no mass at a draw.
+    """
+    return elbo(np.asarray(target_log_prob, np.float64) - np.asarray(log_q, np.float64))
+
+
+def mass_coverage(log_q_at_target: np.ndarray, log_q_at_q: np.ndarray, mass=0.999) -> Estimate:
+    """Share of the target's mass inside the region that holds `mass` of q.
+
+    Args:
+      log_q_at_target: log q at exact draws of the target, [N].
+      log_q_at_q: log q at draws of q, [S].
+      mass: mass of q in the region (its highest-density region), below one.
+
+    Returns:
+      the share divided by `mass`, capped at one, and its standard error: one if q equals the
+      target, about `1 - w` if q misses a separate mode of weight w.
+    """
+    level = np.quantile(np.asarray(log_q_at_q, np.float64), 1.0 - mass)
+    inside = float((np.asarray(log_q_at_target, np.float64) >= level).mean())
+    error = np.sqrt(inside * (1.0 - inside) / np.size(log_q_at_target))
+    return Estimate(min(inside / mass, 1.0), float(error / mass))
+
+
+def entropic_mode_coverage(mode_probs: np.ndarray) -> float:
+    """Evenness of the draws over known modes: one if all are hit equally, zero if only one is.
+
+    Args:
+      mode_probs: probability of each of M modes given each draw of q, [N, M].
+    """
+    shares = np.asarray(mode_probs, np.float64).mean(0)
+    if shares.size == 1:
+        return 1.0
+    positive = shares[shares > 0]
+    return float(-(positive * np.log(positive)).sum() / np.log(shares.size))

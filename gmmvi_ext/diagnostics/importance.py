@@ -1,0 +1,93 @@
+"""Numbers drawn from importance ratios: effective sample size, log evidence, averages.
+
+With draws `x_s ~ q` and log ratios `l_s = log p~(x_s) - log q(x_s)`:
+
+  ESS      = (sum_s w_s)^2 / sum_s w_s^2,       w_s = exp(l_s)
+  log Z    = log mean_s w_s,                    s.e. by the delta method
+  ELBO     = mean_s l_s
+  log Z - ELBO estimates KL(q || p).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gmmvi_ext.diagnostics.psis import smooth_log_ratios
+
+__all__ = [
+    "Estimate",
+    "effective_sample_size",
+    "elbo",
+    "log_evidence",
+    "weighted_mean",
+]
+
+
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate and its standard error."""
+
+    value: float
+    standard_error: float
+
+
+def effective_sample_size(log_weights: np.ndarray) -> float:
+    """Effective number of draws behind `log_weights` [S], normalised or not."""
+    weights = _scaled(log_weights)
+    total = weights.sum()
+    return float(total**2 / (weights**2).sum()) if total > 0 else 0.0
+
+
+def elbo(log_ratios: np.ndarray) -> Estimate:
+    """Evidence lower bound (higher is better) from finite log ratios [S] of draws from q."""
+    ratios = np.asarray(log_ratios, np.float64)
+    if ratios.size < 2:
+        return Estimate(float(ratios.mean()) if ratios.size else np.nan, np.nan)
+    return Estimate(float(ratios.mean()), float(ratios.std(ddof=1) / np.sqrt(ratios.size)))
+
+
+def log_evidence(log_ratios: np.ndarray, *, smooth: bool = True) -> Estimate:
+    """log of the normaliser of `p~` by importance sampling.
+
+    Args:
+      log_ratios: `log p~(x_s) - log q(x_s)` at draws of q, [S]; `-inf` allowed.
+      smooth: use Pareto-smoothed ratios (less variance for a small bias when the tail is heavy).
+
+    Returns:
+      estimate and standard error of the logarithm; the error means nothing where k-hat is above
+      its threshold.
+    """
+    ratios = np.asarray(log_ratios, np.float64)
+    top = ratios.max(initial=-np.inf)
+    if not np.isfinite(top):
+        return Estimate(-np.inf, np.nan)
+    if smooth:
+        ratios = smooth_log_ratios(ratios).log_weights
+    weights = np.exp(ratios - top)
+    mean = weights.mean()
+    error = weights.std(ddof=1) / np.sqrt(weights.size) / mean if weights.size > 1 else np.nan
+    return Estimate(float(top + np.log(mean)), float(error))
+
+
+def weighted_mean(values: np.ndarray, log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Self-normalised importance average.
+
+    Args:
+      values: [S, ...].
+      log_weights: [S], normalised or not; `-inf` is a zero weight.
+
+    Returns:
+      the average and its standard error (delta method), both of shape `values.shape[1:]`.
+    """
+    values = np.asarray(values, np.float64)
+    weights = _scaled(log_weights)
+    weights = weights / weights.sum()
+    column = weights.reshape((-1,) + (1,) * (values.ndim - 1))
+    mean = (column * values).sum(0)
+    return mean, np.sqrt((column**2 * (values - mean) ** 2).sum(0))
+
+
+def _scaled(log_weights: np.ndarray) -> np.ndarray:
+    """exp(log_weights - max); all zero if every weight is zero."""
+    log_weights = np.asarray(log_weights, np.float64)
+    top = log_weights.max(initial=-np.inf)
+    return np.exp(log_weights - top) if np.isfinite(top) else np.zeros_like(log_weights)
