@@ -1,0 +1,125 @@
+"""The names a configuration can use: rules of the seven roles, targets, and their settings.
+
+The classes themselves are the only source. Importing them takes seconds (TensorFlow), so a snapshot
+of their descriptions lies in `catalog.json`; checking, describing and `--help` read that. Where the
+rooms are imported already, for instance in a Python program that registered a rule of its own, the
+live registries are read instead. `write_snapshot()` rewrites the file; a test compares it with the
+classes.
+"""
+
+import dataclasses
+import functools
+import json
+import sys
+from pathlib import Path
+
+from gmmvi_ext.config.fields import (
+    FieldSpec,
+    SectionSpec,
+    section_from_dataclass,
+    section_from_function,
+)
+
+__all__ = [
+    "Catalog",
+    "catalog",
+    "live_catalog",
+    "snapshot_catalog",
+    "snapshot_text",
+    "write_snapshot",
+]
+
+SNAPSHOT = Path(__file__).with_name("catalog.json")
+_PROVIDED = ("dtype",)  # come from the run, not from `environment_config`
+
+
+@dataclasses.dataclass(frozen=True)
+class Catalog:
+    """Everything that has a name.
+
+    Attributes:
+      rules: role (prefix of its keys) -> rule name -> its settings.
+      targets: target name -> its settings.
+      aliases: other spellings of target names -> registered name.
+    """
+
+    rules: dict[str, dict[str, SectionSpec]]
+    targets: dict[str, SectionSpec]
+    aliases: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def rule(self, role: str, name) -> SectionSpec | None:
+        """Settings of the rule `name`; hyphens, underscores and case do not matter."""
+        return _lookup(self.rules.get(role, {}), name)
+
+    def target(self, name) -> SectionSpec | None:
+        """Settings of the target `name`, which may be an alias."""
+        found = _lookup(self.targets, name)
+        if found is None and isinstance(name, str):
+            found = _lookup(self.targets, self.aliases.get(_normalised(name)))
+        return found
+
+
+def catalog() -> Catalog:
+    """The live catalogue if the rooms are loaded already, the snapshot otherwise."""
+    loaded = {"gmmvi_ext.inference.roles", "gmmvi_ext.targets.registry"} <= set(sys.modules)
+    return live_catalog() if loaded else snapshot_catalog()
+
+
+def live_catalog() -> Catalog:
+    """Read from the registries; imports TensorFlow."""
+    from gmmvi_ext.inference.roles import ROLES
+    from gmmvi_ext.targets.registry import TARGETS
+
+    rules = {
+        role: {
+            name: section_from_dataclass(registry.get(name), registry.canonical(name))
+            for name in registry
+        }
+        for role, registry in ROLES.items()
+    }
+    targets = {name: section_from_function(TARGETS.get(name), name, _PROVIDED) for name in TARGETS}
+    # The registry does not list aliases; they are read off it.
+    aliases = {alias: name for alias, (name, _) in TARGETS._entries.items()}
+    return Catalog(rules, targets, {a: n for a, n in aliases.items() if a != _normalised(n)})
+
+
+@functools.cache
+def snapshot_catalog() -> Catalog:
+    """Read from `catalog.json`."""
+    data = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    return Catalog(
+        {
+            role: {name: _section_from_json(entry) for name, entry in entries.items()}
+            for role, entries in data["rules"].items()
+        },
+        {name: _section_from_json(entry) for name, entry in data["targets"].items()},
+        data["aliases"],
+    )
+
+
+def write_snapshot() -> None:
+    """Rewrites `catalog.json` from the classes; imports TensorFlow."""
+    SNAPSHOT.write_text(snapshot_text(live_catalog()), encoding="utf-8")
+
+
+def snapshot_text(source: Catalog) -> str:
+    """The contents of `catalog.json` for `source`."""
+    return json.dumps(dataclasses.asdict(source), indent=1) + "\n"
+
+
+def _lookup(entries: dict[str, SectionSpec], name) -> SectionSpec | None:
+    if not isinstance(name, str):
+        return None
+    return {_normalised(key): spec for key, spec in entries.items()}.get(_normalised(name))
+
+
+def _normalised(name: str) -> str:
+    return name.replace("_", "-").lower()
+
+
+def _section_from_json(entry: dict) -> SectionSpec:
+    fields = {
+        name: FieldSpec(**{**spec, "kinds": tuple(spec["kinds"])})
+        for name, spec in entry["fields"].items()
+    }
+    return SectionSpec(entry["name"], fields, entry["doc"], entry["open_ended"])

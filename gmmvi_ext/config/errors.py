@@ -1,0 +1,51 @@
+"""What can be wrong with a configuration: one line a problem, all problems of a file at once."""
+
+import dataclasses
+import difflib
+from collections.abc import Iterable
+
+__all__ = ["ConfigError", "Origin", "Problem", "did_you_mean"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Origin:
+    """Where a value came from.
+
+    Attributes:
+      source: a file, `--set a.b=c`, `--algorithm CODE`, or `default`.
+      line: line in that file, counted from 1; None where lines make no sense.
+    """
+
+    source: str
+    line: int | None = None
+
+    def __str__(self) -> str:
+        return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong: where, at which key, and what to do."""
+
+    origin: Origin
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return ": ".join(part for part in (str(self.origin), self.key, self.message) if part)
+
+
+class ConfigError(ValueError):
+    """A configuration that cannot be used; `str()` prints one line for each problem."""
+
+    def __init__(self, problems: Problem | Iterable[Problem]):
+        problems = [problems] if isinstance(problems, Problem) else list(problems)
+        self.problems = problems
+        super().__init__("\n".join(dict.fromkeys(map(str, problems))))
+
+
+def did_you_mean(name: str, choices: Iterable[str]) -> str:
+    """` Did you mean 'x'?`, or nothing where no choice is near."""
+    lowered = {str(choice).lower(): str(choice) for choice in choices}
+    near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
+    return f" Did you mean {lowered[near[0]]!r}?" if near else ""

@@ -1,0 +1,57 @@
+"""Configurations that come with the package: experiments, smoke runs, module defaults."""
+
+from pathlib import Path
+
+from gmmvi_ext.config.errors import ConfigError, Origin, Problem, did_you_mean
+
+__all__ = ["find_config", "shipped_folder", "shipped_names"]
+
+SUFFIXES = (".yml", ".yaml")
+
+
+def shipped_folder() -> Path:
+    """The folder `configs`, in the installed package or at the top of the source tree."""
+    package = Path(__file__).resolve().parent.parent
+    installed = package / "configs"
+    return installed if installed.is_dir() else package.parent / "configs"
+
+
+def shipped_names(kind: str = "experiments") -> list[str]:
+    """Names of the shipped files of a kind, without folder and suffix."""
+    return sorted(path.stem for path in (shipped_folder() / kind).glob("*.yml"))
+
+
+def find_config(name: str, *, beside: Path | None = None, origin: Origin | None = None) -> Path:
+    """File for a path or the name of a shipped configuration (`breast_cancer`, `smoke/gmm`).
+
+    Args:
+      name: path (relative to `beside`, then to the working directory) or name; the suffix may be
+        left out, and a leading `configs/` is understood without a source tree.
+      beside: folder of the file that mentions `name`.
+      origin: where it is mentioned.
+
+    Raises:
+      ConfigError: no such file; names the shipped ones.
+    """
+    bare = name.removeprefix("./").removeprefix("configs/")
+    folder = shipped_folder()
+    bases = [Path(name), folder / bare, folder / "experiments" / bare]
+    if beside is not None:
+        bases.insert(0, beside / name)
+    for base in bases:
+        for candidate in (base, *(base.with_name(base.name + suffix) for suffix in SUFFIXES)):
+            try:
+                if base.name and candidate.is_file():
+                    return candidate
+            except (OSError, ValueError):  # name too long, or with a null byte
+                break
+    if Path(name).is_dir():
+        raise ConfigError(
+            Problem(origin or Origin(name), "", "is a directory, expected a YAML file.")
+        )
+    names = shipped_names()
+    message = (
+        f"no such file: {name}." if origin else "no such file."
+    ) + f" Give a path or a shipped experiment: {', '.join(names)}."
+    hint = did_you_mean(Path(name).stem, names)
+    raise ConfigError(Problem(origin or Origin(name), "", message + hint))

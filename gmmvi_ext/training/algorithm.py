@@ -1,0 +1,28 @@
+"""What the training loop knows of an algorithm."""
+
+from collections.abc import Mapping
+from typing import Protocol, SupportsFloat, SupportsInt, runtime_checkable
+
+__all__ = ["Algorithm"]
+
+
+@runtime_checkable
+class Algorithm(Protocol):
+    """Something that improves step by step and counts what it spends.
+
+    For checkpoints it is a `tf.Module` (or any trackable object) whose variables are its whole
+    state, random seeds included: the same variables give the same next step.
+
+    Attributes:
+      num_iterations: steps taken, over all sittings.
+      num_target_evaluations: valid evaluations of the target.
+      num_nonfinite: evaluations that gave no finite value.
+    """
+
+    num_iterations: SupportsInt
+    num_target_evaluations: SupportsInt
+    num_nonfinite: SupportsInt
+
+    def step(self) -> Mapping[str, SupportsFloat]:
+        """One iteration; returns scalars, `num_components` among them."""
+        ...

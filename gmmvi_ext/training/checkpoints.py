@@ -1,0 +1,101 @@
+"""Checkpoints: everything a run needs to go on bit for bit.
+
+A checkpoint holds the variables of the algorithm and a JSON text with what the host knows (seconds
+spent, state of the stop rules, version of this layout). TensorFlow writes under temporary names and
+renames at the end, the index last: a file that is there is complete. One that cannot be read is
+passed over for the one before it.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import tensorflow as tf
+
+__all__ = ["CheckpointError", "Checkpoints", "SCHEMA_VERSION"]
+
+SCHEMA_VERSION = 1
+_PREFIX = "ckpt"
+_HOST_KEY = "host_state/.ATTRIBUTES/VARIABLE_VALUE"
+
+
+class CheckpointError(RuntimeError):
+    """No checkpoint of a folder can be used; the message says why."""
+
+
+class Checkpoints:
+    """Saves and restores an algorithm, keeping the newest few.
+
+    Args:
+      folder: where they lie.
+      algorithm: trackable object with the whole state in variables.
+      max_to_keep: how many are kept.
+    """
+
+    def __init__(self, folder: str | Path, algorithm, *, max_to_keep: int = 3):
+        self.folder = Path(folder)
+        self._host_state = tf.Variable("", dtype=tf.string, trainable=False, name="host_state")
+        self._checkpoint = tf.train.Checkpoint(algorithm=algorithm, host_state=self._host_state)
+        self._manager = tf.train.CheckpointManager(
+            self._checkpoint, str(folder), max_to_keep=max_to_keep, checkpoint_name=_PREFIX
+        )
+        self.passed_over: list[str] = []
+
+    def save(self, iteration: int, host_state: dict) -> None:
+        """Writes a checkpoint and deletes the oldest beyond `max_to_keep`.
+
+        Raises:
+          OSError: the folder cannot be written (disk full, read only); earlier ones stay.
+        """
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **host_state})
+        self._host_state.assign(text)
+        try:
+            self._manager.save(checkpoint_number=iteration)
+        except tf.errors.OpError as error:
+            reason = error.message.split("\n")[0]
+            raise OSError(f"{self.folder}: the checkpoint cannot be written: {reason}") from error
+
+    def restore(self) -> dict | None:
+        """Restores the newest readable checkpoint.
+
+        Returns:
+          its host state; None if the folder holds no checkpoint.
+
+        Raises:
+          CheckpointError: there are some and none can be used.
+        """
+        self.passed_over = []
+        paths = self.paths()
+        for path in reversed(paths):
+            try:
+                return self._restore_one(path)
+            except (tf.errors.OpError, AssertionError, ValueError, KeyError) as error:
+                reason = " ".join(str(getattr(error, "message", error)).split())[:200]
+                self.passed_over.append(f"{Path(path).name}: {reason}")
+        if paths:
+            raise CheckpointError(
+                f"{self.folder}: no checkpoint can be read; {'; '.join(self.passed_over)}. "
+                "Start afresh in another work directory."
+            )
+        return None
+
+    def paths(self) -> list[str]:
+        """Prefixes of the complete checkpoints, oldest first."""
+        found = {}
+        for index in self.folder.glob(f"{_PREFIX}-*.index"):
+            match = re.fullmatch(rf"{_PREFIX}-(\d+)", index.stem)
+            if match:
+                found[int(match.group(1))] = str(index.with_suffix(""))
+        return [found[number] for number in sorted(found)]
+
+    def _restore_one(self, path: str) -> dict:
+        text = tf.train.load_checkpoint(path).get_tensor(_HOST_KEY)
+        host_state = json.loads(text)
+        version = host_state.pop("schema_version", None)
+        if version != SCHEMA_VERSION:
+            raise CheckpointError(
+                f"{path}: written with checkpoint layout {version}, this version reads "
+                f"{SCHEMA_VERSION}; use the version of gmmvi_ext that wrote it (see run.json)."
+            )
+        self._checkpoint.restore(path).assert_existing_objects_matched()
+        return host_state

@@ -1,0 +1,91 @@
+"""The ELBO of a mixture from fresh samples, and a look at whether the mixture is still finite.
+
+    elbo = E_q[log target(x)] + temperature H(q),   x_n ~ q,  n = 1..N
+
+The samples have their own stream of random numbers, made of the seed and the iteration: looking
+more often, or not at all, changes nothing in the training.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import mixture as mixtures
+
+__all__ = ["ElboEvaluator", "first_nonfinite"]
+
+_SALT = 0x656C  # keeps this stream apart from the training's
+MAX_LISTED_WEIGHTS = 50
+
+
+class ElboEvaluator:
+    """Figures of one row of metrics.
+
+    Args:
+      model: has `mixture()`, and `learner().component_id` if it names its components.
+      target: log density.
+      num_samples: N.
+      temperature: weight of the entropy.
+      seed: integer.
+    """
+
+    def __init__(
+        self, model, target, *, num_samples: int = 2000, temperature: float = 1.0, seed: int = 0
+    ):
+        self._model = model
+        self._target = target
+        self._num_samples = num_samples
+        self._temperature = temperature
+        self._seed = tf.constant([seed % 2**31, _SALT], tf.int32)
+        self._draw = tf.function(self._draw_and_weigh, autograph=False)
+
+    def __call__(self, iteration: int) -> dict:
+        """ELBO with its standard error, entropy, and the largest weights.
+
+        `elbo` is the mean over the draws whose target value is finite; `nonfinite_fraction` says
+        how many were not. `problem` names the first quantity of the mixture that is not finite.
+        """
+        mixture = self._model.mixture()
+        row: dict = {"elbo": float("nan"), "elbo_se": float("nan")}
+        problem = first_nonfinite(mixture)
+        if problem:
+            return row | {"problem": problem}
+        seed = tf.random.fold_in(self._seed, iteration)
+        x, log_q = self._draw(tf.random.fold_in(seed, 0))
+        log_p = self._target.log_prob(
+            tf.cast(x, self._target.dtype), seed=tf.random.fold_in(seed, 1)
+        )
+        log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
+        finite = np.isfinite(log_p)
+        if finite.any():
+            values = log_p[finite] - self._temperature * log_q[finite]
+            row["elbo"] = float(values.mean())
+            row["elbo_se"] = float(values.std() / np.sqrt(values.size))
+        row["entropy"] = float(-log_q.mean())
+        row["nonfinite_fraction"] = float(1.0 - finite.mean())
+        return row | self._weights(mixture)
+
+    def _draw_and_weigh(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        mixture = self._model.mixture()
+        x, _ = mixtures.sample(mixture, self._num_samples, seed)
+        return x, mixtures.log_prob(mixture, x)
+
+    def _weights(self, mixture) -> dict:
+        weights = np.exp(np.asarray(mixture.log_weights, np.float64))
+        learner = getattr(self._model, "learner", None)
+        ids = np.arange(weights.size) if learner is None else np.asarray(learner().component_id)
+        largest = np.sort(np.argsort(-weights, kind="stable")[:MAX_LISTED_WEIGHTS])
+        return {
+            "component_ids": [int(ids[i]) for i in largest],
+            "weights": [round(float(weights[i]), 6) for i in largest],
+        }
+
+
+def first_nonfinite(mixture) -> str | None:
+    """Names the first quantity of a mixture that is not finite, and its component."""
+    arrays = {"weight": np.exp(np.asarray(mixture.log_weights))}
+    arrays |= {name: np.asarray(value) for name, value in mixture.components._asdict().items()}
+    for name, array in arrays.items():
+        bad = ~np.isfinite(array).reshape(array.shape[0], -1).all(axis=1)
+        if bad.any():
+            return f"{name} of component {int(np.argmax(bad))}"
+    return None

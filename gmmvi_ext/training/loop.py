@@ -1,0 +1,265 @@
+"""The training loop: step, count, look, save, stop.
+
+The loop knows an algorithm only as something with `step()` and three counters. Everything else is
+handed in: what to evaluate for a row of metrics, where rows go, where checkpoints go, when to stop.
+Stopping at a limit, by convergence or by a signal all end the same way: a last row, a checkpoint,
+and a result with the reason.
+"""
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Sequence
+
+from gmmvi_ext.training.algorithm import Algorithm
+from gmmvi_ext.training.interrupt import InterruptFlag
+from gmmvi_ext.training.progress import ProgressDisplay
+from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
+from gmmvi_ext.training.writers import MetricWriter
+
+__all__ = ["Clock", "TrainingResult", "fit", "is_on_grid"]
+
+
+@dataclasses.dataclass
+class Clock:
+    """Seconds spent so far, over all sittings.
+
+    Attributes:
+      train: inside steps, tracing included.
+      trace: the part of `train` that went into tracing.
+      evaluate: on rows of metrics.
+      save: on checkpoints.
+    """
+
+    train: float = 0.0
+    trace: float = 0.0
+    evaluate: float = 0.0
+    save: float = 0.0
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingResult:
+    """How a run ended.
+
+    Attributes:
+      stop_reason: why.
+      iterations: steps taken, over all sittings.
+      num_target_evaluations: valid evaluations of the target.
+      num_nonfinite: evaluations without a finite value.
+      clock: seconds.
+      last_row: the last row of metrics; empty if no step was taken.
+      problem: what went wrong, for reasons that are failures.
+    """
+
+    stop_reason: StopReason
+    iterations: int
+    num_target_evaluations: int
+    num_nonfinite: int
+    clock: Clock
+    last_row: dict
+    problem: str | None = None
+
+
+def is_on_grid(iteration: int, log_interval: int) -> bool:
+    """Whether a run that goes on writes a row after this iteration."""
+    return iteration == 1 or iteration % log_interval == 0
+
+
+def fit(
+    algorithm: Algorithm,
+    *,
+    limits: Limits | None = None,
+    log_interval: int = 50,
+    evaluate: Callable[[int], dict] | None = None,
+    writers: Sequence[MetricWriter] = (),
+    hooks: Sequence[Callable[[dict], StopReason | None]] = (),
+    convergence: Convergence | None = None,
+    checkpoints=None,
+    checkpoint_interval: int = 500,
+    progress: ProgressDisplay | None = None,
+    host_state: dict | None = None,
+) -> TrainingResult:
+    """Steps until a limit, a stop rule or a signal says stop.
+
+    Args:
+      algorithm: what is trained; goes on from where its variables are.
+      limits: budgets over all sittings.
+      log_interval: iterations between two rows.
+      evaluate: figures of a row beside the algorithm's own, from the iteration.
+      writers: take the rows; one that fails with an `OSError` ends the run after a checkpoint.
+      hooks: called with each row on the grid of `log_interval`; a `StopReason` ends the run.
+      convergence: stop rule whose state is kept in checkpoints.
+      checkpoints: `Checkpoints`, or anything with `save(iteration, host_state)`; None for none.
+      checkpoint_interval: iterations between two of them.
+      progress: display.
+      host_state: what `Checkpoints.restore` returned.
+
+    Returns:
+      a `TrainingResult`; SIGINT and SIGTERM end in one as well.
+    """
+    session = _Session(
+        algorithm, limits or Limits(), log_interval, evaluate, writers, hooks, convergence,
+        checkpoints, checkpoint_interval, progress or ProgressDisplay(False), host_state or {},
+    )  # fmt: skip
+    with InterruptFlag() as interrupted, session.progress:
+        return session.run(interrupted)
+
+
+class _Session:
+    """State of one call of `fit`."""
+
+    def __init__(
+        self, algorithm, limits, log_interval, evaluate, writers, hooks, convergence, checkpoints,
+        checkpoint_interval, progress, host_state,
+    ):  # fmt: skip
+        self.algorithm = algorithm
+        self.limits = limits
+        self.log_interval = log_interval
+        self.evaluate = evaluate
+        self.writers = writers
+        self.hooks = hooks
+        self.convergence = convergence
+        self.checkpoints = checkpoints
+        self.checkpoint_interval = checkpoint_interval
+        self.progress = progress
+        self.clock = Clock(**host_state.get("clock", {}))
+        if convergence is not None and "convergence" in host_state:
+            convergence.restore(host_state["convergence"])
+        self.iteration = int(algorithm.num_iterations)
+        self.evaluations = int(algorithm.num_target_evaluations)
+        self.row: dict = {}
+        self.saved_at: int | None = None
+        self.problem: str | None = None
+        self._is_first_step = True
+        self._traced_seconds: float | None = None
+
+    def run(self, interrupted: InterruptFlag) -> TrainingResult:
+        reason = self.limits.reached(self.iteration, self.evaluations, self.clock.train)
+        metrics: dict = {}
+        while reason is None:
+            metrics = self._step()
+            is_row = is_on_grid(self.iteration, self.log_interval)
+            if is_row:
+                self._write_row(metrics)
+                reason = self._judge_row()
+            if self.iteration % self.checkpoint_interval == 0 and reason is None:
+                self._save()
+            reason = (
+                reason
+                or self._nothing_finite()
+                or (StopReason.INTERRUPTED if interrupted else None)
+                or self.limits.reached(self.iteration, self.evaluations, self.clock.train)
+            )
+            self._show(metrics)
+        self._finish_tracing()
+        if metrics and self.row.get("iteration") != self.iteration:
+            self._write_row(metrics)
+        if self.problem is None and "problem" in self.row:
+            reason, self.problem = StopReason.DIVERGED, self._describe(self.row["problem"])
+        # A mixture that is not finite is no state to go on from: the checkpoint before it stays.
+        if not reason.is_failure and self.saved_at != self.iteration and metrics:
+            self._save()
+        return TrainingResult(
+            reason, self.iteration, self.evaluations, int(self.algorithm.num_nonfinite),
+            self.clock, self.row, self.problem,
+        )  # fmt: skip
+
+    def _step(self) -> dict:
+        traces = getattr(self.algorithm, "num_traces", None)
+        start = time.perf_counter()
+        metrics = self.algorithm.step()
+        # Reading a result waits for the device, so that the clock sees the whole step.
+        self.evaluations = int(metrics.get("num_target_evaluations", 0)) or int(
+            self.algorithm.num_target_evaluations
+        )
+        seconds = time.perf_counter() - start
+        self.iteration += 1
+        self.clock.train += seconds
+        was_traced = traces != getattr(self.algorithm, "num_traces", None)
+        if traces is None:
+            was_traced = self._is_first_step
+        if was_traced:
+            self._finish_tracing()
+            self._traced_seconds = seconds
+        elif self._traced_seconds is not None:
+            # Of a step with tracing, what exceeds the next step is tracing.
+            self.clock.trace += max(0.0, self._traced_seconds - seconds)
+            self._traced_seconds = None
+        self._is_first_step = False
+        return metrics
+
+    def _finish_tracing(self) -> None:
+        self.clock.trace += self._traced_seconds or 0.0
+        self._traced_seconds = None
+
+    def _write_row(self, metrics: dict) -> None:
+        start = time.perf_counter()
+        figures = {name: _number(value) for name, value in metrics.items()}
+        row = {
+            "iteration": self.iteration,
+            "num_target_evaluations": self.evaluations,
+            "train_seconds": round(self.clock.train, 4),
+            "elbo": figures.get("elbo_estimate"),
+        }
+        row |= figures
+        if self.evaluate is not None:
+            row |= self.evaluate(self.iteration)
+        self.row = row
+        for writer in self.writers:
+            writer.write(row)
+        self.clock.evaluate += time.perf_counter() - start
+
+    def _judge_row(self) -> StopReason | None:
+        if "problem" in self.row:
+            self.problem = self._describe(self.row["problem"])
+            return StopReason.DIVERGED
+        verdicts = [hook(self.row) for hook in self.hooks]
+        if self.convergence is not None:
+            verdicts.append(self.convergence(self.row))
+        return next((verdict for verdict in verdicts if verdict is not None), None)
+
+    def _describe(self, quantity: str) -> str:
+        return (
+            f"{quantity} is not finite after iteration {self.iteration}; the target may be "
+            "improper or its scale out of range. Try dtype: float64, a smaller initial_stepsize, "
+            "or a closer model_initialization."
+        )
+
+    def _nothing_finite(self) -> StopReason | None:
+        nonfinite = 0 if self.evaluations else int(self.algorithm.num_nonfinite)
+        if nonfinite == 0:
+            return None
+        self.problem = (
+            f"the target gave no finite value at the first {nonfinite} points; check its domain, "
+            "or start where it is finite (model_initialization.prior_mean, prior_scale)."
+        )
+        return StopReason.NO_FINITE_VALUE
+
+    def _save(self) -> None:
+        if self.checkpoints is None:
+            return
+        start = time.perf_counter()
+        state = {"clock": dataclasses.asdict(self.clock)}
+        if self.convergence is not None:
+            state["convergence"] = self.convergence.state()
+        self.checkpoints.save(self.iteration, state)
+        self.saved_at = self.iteration
+        self.clock.save += time.perf_counter() - start
+
+    def _show(self, metrics: dict) -> None:
+        if not self.progress.is_shown:
+            return
+        elbo = self.row.get("elbo")
+        self.progress.update(
+            self.iteration,
+            self.evaluations,
+            self.limits.fraction(self.iteration, self.evaluations, self.clock.train),
+            metrics.get("num_components", 0),
+            elbo if elbo is not None and math.isfinite(elbo) else None,
+        )
+
+
+def _number(value):
+    number = float(value)
+    is_count = getattr(getattr(value, "dtype", None), "is_integer", isinstance(value, int))
+    return int(number) if is_count and math.isfinite(number) else number

@@ -1,0 +1,118 @@
+"""When a run ends: limits, convergence, and failure."""
+
+import dataclasses
+import enum
+import math
+
+__all__ = ["Convergence", "DEFAULT_NUM_ITERATIONS", "Limits", "StopReason"]
+
+DEFAULT_NUM_ITERATIONS = 1000
+
+
+class StopReason(enum.StrEnum):
+    """Why a run ended; the values appear in `summary.json`."""
+
+    NUM_ITERATIONS = "num_iterations"
+    MAX_EVALUATIONS = "max_evaluations"
+    MAX_SECONDS = "max_seconds"
+    CONVERGED = "converged"
+    DIVERGED = "diverged"
+    NO_FINITE_VALUE = "no_finite_value"
+    INTERRUPTED = "interrupted"
+
+    @property
+    def is_failure(self) -> bool:
+        """Whether there is nothing to use."""
+        return self in (StopReason.DIVERGED, StopReason.NO_FINITE_VALUE)
+
+
+@dataclasses.dataclass(frozen=True)
+class Limits:
+    """Budgets of a run, over all its sittings; None leaves one open.
+
+    Attributes:
+      num_iterations: most iterations; 1000 if all three are None.
+      max_evaluations: most target evaluations; the iteration that reaches it is the last.
+      max_seconds: most seconds spent in steps.
+    """
+
+    num_iterations: int | None = None
+    max_evaluations: int | None = None
+    max_seconds: float | None = None
+
+    def __post_init__(self):
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if value is not None and not value >= 0:
+                raise ValueError(f"`{field.name}` must be at least 0, got {value!r}.")
+        if self.num_iterations is self.max_evaluations is self.max_seconds is None:
+            object.__setattr__(self, "num_iterations", DEFAULT_NUM_ITERATIONS)
+
+    def reached(self, iterations: int, evaluations: int, seconds: float) -> StopReason | None:
+        """The first limit that has been reached."""
+        if self.num_iterations is not None and iterations >= self.num_iterations:
+            return StopReason.NUM_ITERATIONS
+        if self.max_evaluations is not None and evaluations >= self.max_evaluations:
+            return StopReason.MAX_EVALUATIONS
+        if self.max_seconds is not None and seconds >= self.max_seconds:
+            return StopReason.MAX_SECONDS
+        return None
+
+    def fraction(self, iterations: int, evaluations: int, seconds: float) -> float:
+        """How much of the nearest limit is used up, in [0, 1]."""
+        pairs = (
+            (iterations, self.num_iterations),
+            (evaluations, self.max_evaluations),
+            (seconds, self.max_seconds),
+        )
+        shares = [used / limit if limit else 1.0 for used, limit in pairs if limit is not None]
+        return min(1.0, max(shares))
+
+
+class Convergence:
+    """Stops when the ELBO of the last rows is no better than that of the rows before.
+
+    The means of the last `window` rows and of the `window` before them are compared; a rise counts
+    if it exceeds both `tolerance` and two standard errors of the difference.
+
+    Args:
+      window: rows in each mean.
+      tolerance: smallest rise of interest, in nats.
+    """
+
+    def __init__(self, window: int = 10, tolerance: float = 0.01):
+        if window < 2:
+            raise ValueError(f"`window` must be at least 2, got {window}.")
+        self.window = window
+        self.tolerance = tolerance
+        self._elbos: list[float] = []
+
+    def __call__(self, row: dict) -> StopReason | None:
+        """Takes a row of metrics in; `StopReason.CONVERGED` once the ELBO stands still."""
+        elbo = row.get("elbo")
+        if elbo is None or not math.isfinite(elbo):
+            return None
+        self._elbos = [*self._elbos, float(elbo)][-2 * self.window :]
+        if len(self._elbos) < 2 * self.window:
+            return None
+        before, last = self._elbos[: self.window], self._elbos[self.window :]
+        rise = _mean(last) - _mean(before)
+        noise = 2.0 * math.sqrt((_variance(last) + _variance(before)) / self.window)
+        return StopReason.CONVERGED if rise <= max(self.tolerance, noise) else None
+
+    def state(self) -> list[float]:
+        """What a checkpoint has to keep."""
+        return self._elbos
+
+    def restore(self, state: list[float]) -> None:
+        """Takes back what `state` gave."""
+        self._elbos = list(state)
+
+
+def _mean(values: list[float]) -> float:
+    return math.fsum(values) / len(values)
+
+
+def _variance(values: list[float]) -> float:
+    mean = _mean(values)
+    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
