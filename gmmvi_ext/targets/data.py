@@ -2,8 +2,8 @@
 
 Files are looked for in `data_dir` (from the configuration), then in the folder named by the
 environment variable GMMVI_EXT_DATA, then in the cache directory (`$XDG_CACHE_HOME/gmmvi_ext`, else
-`~/.cache/gmmvi_ext`); where all fail they are downloaded from their origin into the cache directory.
-Breast cancer comes with scikit-learn.
+`~/.cache/gmmvi_ext`); where all fail they are downloaded from their origin into the cache
+directory. Breast cancer comes with scikit-learn.
 """
 
 import os
@@ -130,7 +130,7 @@ def _download(url: str, path: Path) -> Path:
 
 
 def load_breast_cancer() -> RegressionData:
-    """Wisconsin diagnostic breast cancer: 569 x 30, labels 0 (malignant, 212) and 1 (benign, 357)."""
+    """Diagnostic breast cancer: 569 x 30, labels 0 (malignant, 212) and 1 (benign, 357)."""
     from sklearn import datasets  # imported on use: it is slow and no other target needs it
 
     bunch = datasets.load_breast_cancer()
@@ -149,8 +149,8 @@ def load_german_credit(data_dir: str | os.PathLike | None = None) -> RegressionD
 def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> SplitData:
     """White-wine quality (11 standardised features, quality 3..9), split number `seed` mod 10.
 
-    The prepared splits `wine/wine_seed_<i>.npz` are used where they are found. Otherwise the table of
-    the origin is standardised over all its rows and shuffled by the split number.
+    The prepared splits `wine/wine_seed_<i>.npz` are used where they are found. Otherwise the table
+    of the origin is standardised over all its rows and shuffled by the split number.
     """
     split = int(seed) % NUM_WINE_SPLITS
     try:

@@ -37,7 +37,7 @@ def marginals(target, mixture, limits: tuple[float, float] | None = None):
     """
     dims = range(min(target.num_dimensions, MAX_MARGINALS))
     if limits is None:
-        loc, spread = target.loc.numpy(), np.linalg.norm(target.scale.numpy(), axis=-1)
+        loc, spread = target.loc.numpy(), target.spread()
         limits = (float((loc - 4 * spread).min()), float((loc + 4 * spread).max()))
     grid = np.linspace(*limits, GRID_SIZE)
     truth = np.exp(target.marginal_log_prob(grid, dims))

@@ -2,10 +2,10 @@
 
     p(x) = sum_k w_k |W_k| f(|z_k|^2),   z_k = W_k (x - mu_k)
 
-with a radial density f (Gaussian or Student-t) and any square root W_k of the precision or inverse
-shape matrix. One batched product [K, N, D] @ [K, D, D] gives all pairs; differences are taken before
-the product, so that ill-conditioned shapes keep their digits in float32. All matrices are prepared in
-float64.
+with a radial density f (Gaussian or Student-t) and any square root W_k of the precision (inverse
+shape) matrix, full or diagonal. One batched product [K, N, D] @ [K, D, D] gives all pairs;
+differences are taken before the product, so that ill-conditioned shapes keep their digits in
+float32. All matrices are prepared in float64.
 """
 
 import math
@@ -26,8 +26,9 @@ class EllipticalMixture(Target):
 
     Args:
       loc: centres, [K, D].
-      inverse_scale: W_k with W_k^T W_k the precision (inverse shape) matrix, [K, D, D].
-      scale: its inverse, [K, D, D]; computed where None.
+      inverse_scale: W_k with W_k^T W_k the precision (inverse shape) matrix, [K, D, D], or its
+        diagonal [K, D].
+      scale: its inverse, of the same shape; computed where None.
       log_weights: [K]; None for equal weights. They are normalised here.
       log_normalizer: log Z; the density is multiplied by Z.
       marginal_range: limits of the figure of the marginals.
@@ -48,12 +49,18 @@ class EllipticalMixture(Target):
         loc = np.asarray(loc, np.float64)
         super().__init__(loc.shape[-1], dtype=dtype, name=name)
         inverse_scale = np.asarray(inverse_scale, np.float64)
-        if inverse_scale.shape != (*loc.shape, self.num_dimensions):
+        self.is_diagonal = inverse_scale.ndim == 2
+        expected = loc.shape if self.is_diagonal else (*loc.shape, self.num_dimensions)
+        if inverse_scale.shape != expected:
             raise ValueError(
-                f"`inverse_scale` must have shape {(*loc.shape, self.num_dimensions)} to go with "
-                f"`loc` {loc.shape}, got {inverse_scale.shape}."
+                f"`inverse_scale` must have shape {expected} to go with `loc` {loc.shape}, "
+                f"got {inverse_scale.shape}."
             )
-        scale = np.linalg.inv(inverse_scale) if scale is None else np.asarray(scale, np.float64)
+        if self.is_diagonal:
+            log_det, invert = np.log(np.abs(inverse_scale)).sum(axis=-1), np.reciprocal
+        else:
+            log_det, invert = np.linalg.slogdet(inverse_scale)[1], np.linalg.inv
+        scale = invert(inverse_scale) if scale is None else np.asarray(scale, np.float64)
         log_weights = np.zeros(len(loc)) if log_weights is None else np.asarray(log_weights)
         log_weights = log_weights - np.logaddexp.reduce(log_weights)
         self.log_normalizer = float(log_normalizer)
@@ -62,7 +69,6 @@ class EllipticalMixture(Target):
         self.log_weights = tf.constant(log_weights, self.dtype)
         self.scale = tf.constant(scale, self.dtype)
         self._inverse_scale = tf.constant(inverse_scale, self.dtype)
-        log_det = np.linalg.slogdet(inverse_scale)[1]
         self._log_coefficients = tf.constant(log_weights + log_det + log_normalizer, self.dtype)
 
     @property
@@ -81,7 +87,10 @@ class EllipticalMixture(Target):
     def _parts(self, x: tf.Tensor):
         """z [K, N, D], weighted log densities [K, N] and radial slopes [K, N]."""
         centred = x - self.loc[:, tf.newaxis]  # [K, N, D]
-        z = tf.linalg.matmul(centred, self._inverse_scale, transpose_b=True)
+        if self.is_diagonal:
+            z = centred * self._inverse_scale[:, tf.newaxis]
+        else:
+            z = tf.linalg.matmul(centred, self._inverse_scale, transpose_b=True)
         log_radial, slopes = self._radial(tf.reduce_sum(tf.square(z), axis=-1))
         return z, log_radial + self._log_coefficients[:, tf.newaxis], slopes
 
@@ -91,7 +100,11 @@ class EllipticalMixture(Target):
     def log_prob_and_grad(self, x, seed=None):
         z, log_parts, slopes = self._parts(x)
         factors = tf.nn.softmax(log_parts, axis=0) * slopes  # responsibility times slope  # [K, N]
-        pulls = tf.linalg.matmul(z * factors[..., tf.newaxis], self._inverse_scale)  # [K, N, D]
+        z *= factors[..., tf.newaxis]
+        if self.is_diagonal:
+            pulls = z * self._inverse_scale[:, tf.newaxis]
+        else:
+            pulls = tf.linalg.matmul(z, self._inverse_scale)  # [K, N, D]
         return tf.reduce_logsumexp(log_parts, axis=0), -tf.reduce_sum(pulls, axis=0)
 
     def sample(self, num_samples, seed):
@@ -102,7 +115,10 @@ class EllipticalMixture(Target):
         noise = tf.random.stateless_normal(
             [num_samples, self.num_dimensions], seeds[1], dtype=self.dtype
         )
-        draws = _multiply_by_component(self.scale, noise, index)
+        if self.is_diagonal:
+            draws = tf.gather(self.scale, index) * noise
+        else:
+            draws = _multiply_by_component(self.scale, noise, index)
         stretch = self._stretch(num_samples, seeds[2])
         if stretch is not None:
             draws *= stretch[:, tf.newaxis]
@@ -121,16 +137,21 @@ class EllipticalMixture(Target):
         The density is normalised here, whatever log Z is.
         """
         loc = self.loc.numpy()[:, list(dims), None]  # [K, M, 1]
-        spread = np.linalg.norm(self.scale.numpy(), axis=-1)[:, list(dims), None]
+        spread = self.spread()[:, list(dims), None]
         values = self._marginal_radial((grid - loc) / spread) - np.log(spread)
         return np.logaddexp.reduce(values + self.log_weights.numpy()[:, None, None], axis=0)
+
+    def spread(self) -> np.ndarray:
+        """Scale of every coordinate under every component, [K, D]."""
+        scale = self.scale.numpy()
+        return np.abs(scale) if self.is_diagonal else np.linalg.norm(scale, axis=-1)
 
     def _marginal_radial(self, t: np.ndarray) -> np.ndarray:
         """Log density of one coordinate of a standard draw of f."""
         raise NotImplementedError
 
     def figures(self, mixture, samples):
-        """`marginals`: the first twenty coordinates, target against mixture; the plane where D = 2."""
+        """`marginals` of the first coordinates; `plane` as well where D = 2."""
         figures = {"marginals": pictures.marginals(self, mixture, self.marginal_range)}
         if self.num_dimensions == 2:
             figures["plane"] = pictures.plane(self, mixture, samples)
@@ -142,13 +163,18 @@ class GaussianMixture(EllipticalMixture):
 
     Args:
       loc: means, [K, D].
-      covariance: covariances, [K, D, D].
+      covariance: covariances, [K, D, D], or their diagonals, [K, D].
       **options: those of `EllipticalMixture`.
     """
 
     def __init__(self, loc: np.ndarray, covariance: np.ndarray, **options):
-        scale = np.linalg.cholesky(np.asarray(covariance, np.float64))
-        super().__init__(loc, np.linalg.inv(scale), scale=scale, **options)
+        covariance = np.asarray(covariance, np.float64)
+        if covariance.ndim == 2:
+            scale = np.sqrt(covariance)
+            super().__init__(loc, 1.0 / scale, scale=scale, **options)
+        else:
+            scale = np.linalg.cholesky(covariance)
+            super().__init__(loc, np.linalg.inv(scale), scale=scale, **options)
 
     def _radial(self, squares):
         constant = 0.5 * self.num_dimensions * math.log(2.0 * math.pi)

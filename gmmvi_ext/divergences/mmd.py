@@ -1,0 +1,99 @@
+"""Maximum mean discrepancy between two sets of samples, in chunks.
+
+    k(x, y) = exp(-(x - y)^T (alpha S)^{-1} (x - y)),    S = diag(s_1, .., s_D)
+    MMD^2 = mean k(X, X) + mean k(Y, Y) - 2 mean k(X, Y)
+
+with s_d the median squared difference of coordinate d between the reference samples. The biased
+estimate counts all pairs, the diagonal too (that is what the GMMVI benchmarks report, without a
+root); the unbiased one leaves the diagonal out and may be negative.
+
+References:
+  Gretton et al. (2012), A Kernel Two-Sample Test, JMLR 13.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["median_squared_differences", "mmd_squared"]
+
+MAX_BANDWIDTH_SAMPLES = 1000
+
+
+def median_squared_differences(reference, max_samples: int = MAX_BANDWIDTH_SAMPLES) -> np.ndarray:
+    """Median over pairs i <= j of (y_id - y_jd)^2 for every coordinate, [D].
+
+    As in the GMMVI benchmarks the pairs i = j are included and the median is the nearest order
+    statistic, so that published values can be compared.
+
+    Args:
+      reference: samples, [N, D]; the first `max_samples` are used.
+      max_samples: how many.
+    """
+    points = np.asarray(reference)[:max_samples]
+    rows, columns = np.triu_indices(len(points))
+    medians = [
+        np.quantile((column[rows] - column[columns]) ** 2, 0.5, method="nearest")
+        for column in points.T
+    ]
+    return np.array(medians)
+
+
+def mmd_squared(
+    samples,
+    reference,
+    *,
+    alpha: float = 1.0,
+    bandwidth=None,
+    unbiased: bool = False,
+    max_chunk_elements: int = 2**24,
+) -> float:
+    """Squared maximum mean discrepancy.
+
+    Args:
+      samples: [N, D].
+      reference: [M, D]; the bandwidth comes from these.
+      alpha: factor of the bandwidth; benchmarks use 20 (logistic regression) and 6 (planar arm).
+      bandwidth: s, [D]; by default `median_squared_differences(reference)`.
+      unbiased: leaves out the pairs of a sample with itself.
+      max_chunk_elements: number of kernel values held at once.
+
+    Raises:
+      ValueError: if shapes do not fit, or `alpha` or a bandwidth is not positive.
+    """
+    samples, reference = np.asarray(samples), np.asarray(reference)
+    if samples.ndim != 2 or reference.ndim != 2 or samples.shape[1] != reference.shape[1]:
+        raise ValueError(
+            "`samples` and `reference` must have shapes [N, D] and [M, D], got "
+            f"{samples.shape} and {reference.shape}."
+        )
+    if bandwidth is None:
+        bandwidth = median_squared_differences(reference)
+    bandwidth = np.asarray(bandwidth, np.float64)
+    if not alpha > 0 or not np.all(bandwidth > 0):
+        raise ValueError(
+            f"`alpha` and every entry of `bandwidth` must be positive, got {alpha} and a smallest "
+            f"bandwidth of {bandwidth.min()} (a constant coordinate of `reference` gives zero)."
+        )
+    # Centring costs nothing and keeps the digits of |x|^2 + |y|^2 - 2 x y.
+    centre, width = reference.mean(axis=0), np.sqrt(alpha * bandwidth)
+    x = tf.constant((samples - centre) / width, tf.float64)
+    y = tf.constant((reference - centre) / width, tf.float64)
+    parts = []
+    for a, b in ((x, x), (y, y), (x, y)):
+        rows = max(1, max_chunk_elements // b.shape[0])
+        total = sum(
+            float(_kernel_sum(a[start : start + rows], b)) for start in range(0, a.shape[0], rows)
+        )
+        pairs = a.shape[0] * b.shape[0]
+        if unbiased and a is b:
+            total, pairs = total - a.shape[0], pairs - a.shape[0]
+        parts.append(total / pairs)
+    return parts[0] + parts[1] - 2.0 * parts[2]
+
+
+@tf.function(reduce_retracing=True)
+def _kernel_sum(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """Sum of exp(-|a_i - b_j|^2) over all pairs of [n, D] and [m, D]."""
+    squares = tf.reduce_sum(tf.square(a), 1)[:, tf.newaxis] + tf.reduce_sum(tf.square(b), 1)
+    distances = tf.maximum(squares - 2.0 * tf.linalg.matmul(a, b, transpose_b=True), 0.0)
+    return tf.reduce_sum(tf.exp(-distances))

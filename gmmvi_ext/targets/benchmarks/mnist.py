@@ -1,0 +1,33 @@
+"""Bayesian neural network on MNIST (D = 101770): 784-128-10, rectified; for diagonal models."""
+
+import tensorflow as tf
+
+from gmmvi_ext.targets.benchmarks.bayesian_network import ClassificationNetwork
+from gmmvi_ext.targets.data import load_mnist
+from gmmvi_ext.targets.registry import TARGETS
+
+__all__ = ["mnist"]
+
+
+@TARGETS.register("MNIST")
+def mnist(
+    *,
+    likelihood_scaling: float = 1.0,
+    prior_std: float = 1.0,
+    batch_size: int = 128,
+    num_hidden: int = 128,
+    data_dir: str | None = None,
+    dtype=tf.float32,
+) -> ClassificationNetwork:
+    """Classification of `mnist.npz` (data folder, Keras cache, or download)."""
+    data = load_mnist(data_dir)
+    return ClassificationNetwork(
+        data,
+        (data.features_train.shape[1], num_hidden, 10),
+        activation=tf.nn.relu,
+        batch_size=batch_size,
+        likelihood_scaling=likelihood_scaling,
+        prior_std=prior_std,
+        dtype=dtype,
+        name="mnist",
+    )

@@ -1,0 +1,25 @@
+"""Three Gaussians in the plane with different weights and orientations."""
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.targets.benchmarks.elliptical import GaussianMixture
+from gmmvi_ext.targets.benchmarks.star import rotations
+from gmmvi_ext.targets.registry import TARGETS
+
+__all__ = ["toy_gmm"]
+
+
+@TARGETS.register("toy_gmm", "simple_gmm")
+def toy_gmm(*, dtype=tf.float32) -> GaussianMixture:
+    """Weights 0.5, 0.3, 0.2; elongated shapes turned by 45, -45 and 90 degrees; log Z = 0."""
+    turn = rotations(np.pi * np.array([0.25, -0.25, 0.5]))
+    variances = np.array([[0.5, 1.0], [0.5, 1.0], [1.0, 2.0]])
+    covariance = turn @ (variances[:, :, np.newaxis] * np.swapaxes(turn, -1, -2))
+    return GaussianMixture(
+        np.array([[-2.0, -2.0], [2.0, -2.0], [0.0, 2.0]]),
+        covariance,
+        log_weights=np.log([0.5, 0.3, 0.2]),
+        dtype=dtype,
+        name="toy_gmm",
+    )
