@@ -30,6 +30,9 @@ def build_target(config: Config | dict | str | Path):
     config = config if isinstance(config, Config) else load_config(config)
     values = config.to_dict()
     name, settings = values["environment_name"], values["environment_config"]
+    # A setting that is null is one that is not given.
+    settings = {key: value for key, value in settings.items() if value is not None}
+    _check_data_dir(config, settings)
     try:
         if name.startswith("python:"):
             return _python_target(name, settings, values["dtype"])
@@ -86,6 +89,14 @@ def build_from_config(config: Config | dict | str | Path, target=None, *, seed: 
         overrides = [] if seed is None else [f"seed={seed}"]
         config = load_config(config, overrides=overrides, needs_target=target is None)
     return build_algorithm(config, build_target(config) if target is None else target)
+
+
+def _check_data_dir(config: Config, settings: dict) -> None:
+    folder = settings.get("data_dir")
+    if folder is not None and not Path(folder).is_dir():
+        key = "environment_config.data_dir"
+        message = f"{folder} is no folder; give the one that holds the data files."
+        raise ConfigError(Problem(config.origin(key), key, message))
 
 
 def check_rules(config: Config) -> None:

@@ -77,7 +77,7 @@ def live_catalog() -> Catalog:
         }
         for role, registry in ROLES.items()
     }
-    targets = {name: section_from_function(TARGETS.get(name), name, _PROVIDED) for name in TARGETS}
+    targets = {name: _target_section(TARGETS.get(name), name) for name in TARGETS}
     # The registry does not list aliases; they are read off it.
     aliases = {alias: name for alias, (name, _) in TARGETS._entries.items()}
     return Catalog(rules, targets, {a: n for a, n in aliases.items() if a != _normalised(n)})
@@ -105,6 +105,17 @@ def write_snapshot() -> None:
 def snapshot_text(source: Catalog) -> str:
     """The contents of `catalog.json` for `source`."""
     return json.dumps(dataclasses.asdict(source), indent=1) + "\n"
+
+
+def _target_section(builder, name: str) -> SectionSpec:
+    """Settings of a target; every one takes `seed` and `data_dir`, also where it has no use."""
+    section = section_from_function(builder, name, _PROVIDED)
+    common = {
+        "seed": FieldSpec(("int", "null"), None, doc="fixes random targets and splits"),
+        "data_dir": FieldSpec(("str", "null"), None, doc="folder looked into first for data"),
+    }
+    own = {key: field for key, field in section.fields.items() if key not in common}
+    return dataclasses.replace(section, fields=own | common)
 
 
 def _lookup(entries: dict[str, SectionSpec], name) -> SectionSpec | None:

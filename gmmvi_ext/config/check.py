@@ -61,7 +61,7 @@ def known_keys() -> list[str]:
 
 
 def checked(
-    tree: dict[str, Node], names: Catalog, *, needs_target: bool = True
+    tree: dict[str, Node], names: Catalog, *, needs_target: bool = True, source: str = "config"
 ) -> tuple[dict[str, Node], list[Problem]]:
     """The complete configuration, and everything that is wrong with it.
 
@@ -69,10 +69,11 @@ def checked(
       tree: merged layers.
       names: rules and targets that exist.
       needs_target: whether `environment_name` must be there.
+      source: names the configuration where no line can be given.
     """
     problems: list[Problem] = []
     full: dict[str, Node] = {}
-    _check_target(tree, names, needs_target, full, problems)
+    _check_target(tree, names, source if needs_target else None, full, problems)
     for name, cls in SECTIONS.items():
         if name not in tree and name in _OPTIONAL_SECTIONS:
             continue
@@ -101,14 +102,14 @@ def refusal_key(error: Exception) -> str:
     return match.group(1) if match else ""
 
 
-def _check_target(tree, names: Catalog, needed: bool, full: dict, problems: list) -> None:
+def _check_target(tree, names: Catalog, source: str | None, full: dict, problems: list) -> None:
     node = tree.get("environment_name")
     if node is None:
-        if needed:
+        if source is not None:
             choices = ", ".join(sorted(names.targets))
             problems.append(
                 Problem(
-                    Origin(_main_source(tree)),
+                    Origin(source),
                     "environment_name",
                     f"missing; name the target, one of {choices}, or python:FILE.py:FUNCTION.",
                 )
@@ -232,8 +233,3 @@ def _key_hint(key: str, known: list[str]) -> str:
         return hint
     homes = [f"{name}.{key}" for name in SECTIONS if key in section_spec(name).fields]
     return f" Did you mean {homes[0]!r}?" if homes else f" There are: {', '.join(known)}."
-
-
-def _main_source(tree: dict[str, Node]) -> str:
-    sources = [node.origin.source for node in tree.values() if node.origin.line is not None]
-    return sources[0] if sources else "config"

@@ -125,7 +125,10 @@ def load_config(
         problems += error.problems
     if problems:
         raise ConfigError(problems)
-    full, problems = check.checked(tree, names or catalog(), needs_target=needs_target)
+    label = "config" if source is None or isinstance(source, dict) else str(source)
+    full, problems = check.checked(
+        tree, names or catalog(), needs_target=needs_target, source=label
+    )
     if problems:
         raise ConfigError(problems)
     return Config(full, notes)

@@ -14,6 +14,7 @@ __all__ = [
     "read_metrics",
     "truncate_metrics",
     "write_atomically",
+    "write_json",
 ]
 
 
@@ -91,6 +92,11 @@ def write_atomically(path: str | Path, text: str) -> None:
     temporary = Path(f"{path}.tmp")
     temporary.write_text(text, encoding="utf-8")
     os.replace(temporary, path)
+
+
+def write_json(path: str | Path, record: dict) -> None:
+    """Writes an object as JSON, atomically; what is not finite becomes null."""
+    write_atomically(path, json.dumps(_finite(record), indent=1) + "\n")
 
 
 def _finite(value):

@@ -1,0 +1,90 @@
+"""`gmmvi-ext config check|resolve|describe`: all of it without TensorFlow."""
+
+import sys
+from collections.abc import Sequence
+
+from gmmvi_ext.cli.errors import UsageError
+from gmmvi_ext.cli.flags import CommandFlags
+from gmmvi_ext.config.catalog import catalog
+from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.describe import describe
+from gmmvi_ext.config.errors import ConfigError, did_you_mean
+
+__all__ = ["main"]
+
+_ACTIONS = {
+    "check": "gmmvi-ext config check FILE...",
+    "resolve": "gmmvi-ext config resolve FILE [--set key=value]... [--algorithm CODE]",
+    "describe": "gmmvi-ext config describe [NAME]",
+}
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs one action."""
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print("usage:", *(f"  {usage}" for usage in _ACTIONS.values()), sep="\n")
+        return 0
+    action, *rest = arguments
+    if action not in _ACTIONS:
+        raise UsageError(
+            f"unknown action {action!r}; there are: {', '.join(_ACTIONS)}."
+            f"{did_you_mean(action, _ACTIONS)}"
+        )
+    return {"check": _check, "resolve": _resolve, "describe": _describe}[action](rest)
+
+
+def _check(arguments: Sequence[str]) -> int:
+    flags = CommandFlags(_ACTIONS["check"], "Prints what is wrong, one line a problem.")
+    parsed = flags.parse(arguments)
+    if parsed is None:
+        return 0
+    files = parsed[1]
+    if not files:
+        raise UsageError(f"no file given; usage: {_ACTIONS['check']}.")
+    num_bad = 0
+    for file in files:
+        try:
+            config = load_config(file)
+        except ConfigError as error:
+            num_bad += 1
+            print(error, file=sys.stderr)
+        else:
+            print(f"{file}: fine ({config.code_word or 'own rules'} on {config.target_name})")
+    return 2 if num_bad else 0
+
+
+def _resolve(arguments: Sequence[str]) -> int:
+    flags = CommandFlags(
+        _ACTIONS["resolve"], "Prints the complete configuration and where each value came from."
+    )
+    flags.strings("set", "override of one value; may be repeated", "KEY=VALUE")
+    flags.string("algorithm", "code word, SAMTRON for example", "CODE")
+    parsed = flags.parse(arguments)
+    if parsed is None:
+        return 0
+    values, files = parsed
+    if len(files) != 1:
+        raise UsageError(f"expected one file, got {len(files)}; usage: {_ACTIONS['resolve']}.")
+    config = load_config(files[0], algorithm=values["algorithm"], overrides=values["set"])
+    for note in config.notes:
+        print(f"note: {note}", file=sys.stderr)
+    sys.stdout.write(config.to_yaml(origins=True))
+    return 0
+
+
+def _describe(arguments: Sequence[str]) -> int:
+    flags = CommandFlags(
+        _ACTIONS["describe"],
+        "Explains a rule, target, section or code word: keys, types, ranges, defaults, meanings. "
+        "Without a name it lists what there is.",
+    )
+    parsed = flags.parse(arguments)
+    if parsed is None:
+        return 0
+    if len(parsed[1]) > 1:
+        raise UsageError(f"expected one name, got {len(parsed[1])}.")
+    try:
+        print(describe(parsed[1][0] if parsed[1] else None, catalog()))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    return 0

@@ -1,0 +1,268 @@
+"""One run from its checked configuration to its summary; imports TensorFlow."""
+
+import dataclasses
+import datetime
+import importlib.metadata
+import importlib.util
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import tensorflow as tf
+
+from gmmvi_ext import __version__
+from gmmvi_ext.cli.errors import CommandError
+from gmmvi_ext.cli.outputs import write_outputs
+from gmmvi_ext.cli.workdir import WorkDir
+from gmmvi_ext.config.build import build_algorithm, build_target
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
+from gmmvi_ext.training.evaluation import ElboEvaluator
+from gmmvi_ext.training.loop import TrainingResult, fit, is_on_grid
+from gmmvi_ext.training.progress import ProgressDisplay
+from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
+from gmmvi_ext.training.target_check import TargetError, check_target
+from gmmvi_ext.training.writers import (
+    JsonlWriter,
+    TensorBoardWriter,
+    truncate_metrics,
+    write_atomically,
+    write_json,
+)
+
+__all__ = ["run_experiment", "select_device"]
+
+
+def select_device(name: str | None) -> str:
+    """Makes the device `name` the only one TensorFlow sees; returns it in words.
+
+    Args:
+      name: "cpu", "gpu", "gpu:1", "auto" or None for auto (a GPU if there is one).
+
+    Raises:
+      CommandError: there is no such device.
+    """
+    name = (name or "auto").lower()
+    gpus = tf.config.list_physical_devices("GPU")
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
+        raise CommandError(f"--device {name}: expected cpu, gpu, gpu:1 or auto.")
+    if kind == "cpu" or (kind == "auto" and not gpus):
+        tf.config.set_visible_devices([], "GPU")
+        tf.zeros([])  # starts the runtime here, where its messages are held back
+        return "cpu"
+    number = int(index or 0)
+    if number >= len(gpus):
+        found = f"{len(gpus)} found" if gpus else "none found"
+        raise CommandError(f"--device {name}: no such GPU ({found}); use --device cpu.")
+    tf.config.set_visible_devices(gpus[number], "GPU")
+    tf.config.experimental.set_memory_growth(gpus[number], True)
+    tf.zeros([])
+    details = tf.config.experimental.get_device_details(gpus[number])
+    return f"gpu:{number} ({details.get('device_name', 'unknown')})"
+
+
+def run_experiment(config: Config, workdir: WorkDir, *, device: str) -> int:
+    """Builds, checks, trains, and writes everything a run leaves behind.
+
+    Returns:
+      exit code: 0, or 1 if the run ended without a usable mixture.
+
+    Raises:
+      ConfigError, CommandError: one line each; nothing of another run has been touched.
+    """
+    target = build_target(config)
+    algorithm = build_algorithm(config, target)
+    _check(config, target, algorithm)
+    checkpoints = Checkpoints(
+        workdir / "checkpoints", algorithm, max_to_keep=config.training.max_checkpoints
+    )
+    host_state = _restore(config, workdir, checkpoints)
+    try:
+        return _train_and_write(config, workdir, target, algorithm, checkpoints, host_state, device)
+    except OSError as error:
+        place = f"{error.filename}: " if error.filename else ""
+        raise CommandError(
+            f"--workdir {workdir.path}: {place}{error.strerror or error}; the last checkpoint is "
+            "intact. Make room or access and give the same command again."
+        ) from error
+
+
+def _check(config: Config, target, algorithm) -> None:
+    try:
+        check_target(
+            target, algorithm.model.mixture(),
+            needs_gradient=config.to_dict()["ng_estimator_type"] != "MORE", seed=config.seed,
+        )  # fmt: skip
+    except TargetError as error:
+        origin = config.origin("environment_name")
+        raise CommandError(f"{origin}: environment_name: {config.target_name}: {error}") from error
+
+
+def _restore(config: Config, workdir: WorkDir, checkpoints: Checkpoints) -> dict | None:
+    try:
+        host_state = checkpoints.restore()
+    except CheckpointError as error:
+        raise CommandError(str(error)) from error
+    for passed in checkpoints.passed_over:
+        print(f"note: checkpoint passed over: {passed}", file=sys.stderr)
+    return host_state
+
+
+def _train_and_write(
+    config: Config, workdir: WorkDir, target, algorithm, checkpoints, host_state, device: str
+) -> int:
+    training = config.training
+    start = time.perf_counter()
+    iteration = int(algorithm.num_iterations)
+
+    def is_kept(row: dict) -> bool:
+        at = row["iteration"]
+        return at <= iteration and is_on_grid(at, config.log_interval)
+
+    truncate_metrics(workdir / "metrics.jsonl", is_kept)
+    write_atomically(workdir / "config.yml", _config_text(config))
+    record = _run_record(config, workdir, device)
+    write_json(workdir / "run.json", record)
+    name = config.code_word or "own rules"
+    resumed = f", going on after iteration {iteration}" if iteration else ""
+    print(f"{name} on {config.target_name} ({device}){resumed}; work directory {workdir.path}")
+
+    evaluate = ElboEvaluator(
+        algorithm.model, target, num_samples=training.num_evaluation_samples,
+        temperature=algorithm.temperature, seed=config.seed,
+    )  # fmt: skip
+    writers = [JsonlWriter(workdir / "metrics.jsonl"), *_tensorboard(config, workdir)]
+    try:
+        result = fit(
+            algorithm,
+            limits=Limits(training.num_iterations, training.max_evaluations, training.max_seconds),
+            log_interval=config.log_interval,
+            evaluate=evaluate,
+            writers=writers,
+            convergence=Convergence(training.convergence_window, training.convergence_tolerance)
+            if training.stop_when_converged
+            else None,
+            checkpoints=checkpoints,
+            checkpoint_interval=training.checkpoint_interval,
+            progress=ProgressDisplay(),
+            host_state=host_state,
+        )
+    finally:
+        for writer in writers:
+            writer.close()
+    record |= _result_record(result)
+    if result.stop_reason.is_failure:
+        write_json(workdir / "run.json", record | {"status": "failed", "problem": result.problem})
+        origin = config.origin("environment_name")
+        raise CommandError(f"{origin}: environment_name: {config.target_name}: {result.problem}")
+    _announce(result)
+    write_outputs(config, workdir, target, algorithm, result)
+    record["seconds"]["total"] = round(time.perf_counter() - start, 3)
+    write_json(workdir / "run.json", record | {"status": "finished"})
+    if result.stop_reason is StopReason.INTERRUPTED:
+        print(f"interrupted; go on with: gmmvi-ext run --resume --workdir {workdir.path}")
+    return 0
+
+
+def _announce(result: TrainingResult) -> None:
+    clock = result.clock
+    print(
+        f"stopped by {result.stop_reason} after {result.iterations} iterations, "
+        f"{result.num_target_evaluations:,} target evaluations, {clock.train:.1f} s of training "
+        f"({clock.trace:.1f} s of them tracing)"
+    )
+
+
+def _tensorboard(config: Config, workdir: WorkDir) -> list:
+    wanted = config.outputs.tensorboard
+    if wanted is False:
+        return []
+    is_installed = importlib.util.find_spec("tensorboard") is not None
+    if not is_installed:
+        if wanted is True:
+            raise CommandError(
+                f"{config.origin('outputs.tensorboard')}: outputs.tensorboard: tensorboard is not "
+                "installed; pip install 'gmmvi_ext[tensorboard]', or set it to false."
+            )
+        return []
+    return [TensorBoardWriter(workdir / "tensorboard")]
+
+
+def _config_text(config: Config) -> str:
+    word = config.code_word
+    head = f"# Complete configuration of this run{f' ({word})' if word else ''}.\n"
+    return head + config.to_yaml()
+
+
+def _run_record(config: Config, workdir: WorkDir, device: str) -> dict:
+    """What somebody needs to know to get the same run again."""
+    packages = ("tensorflow", "tensorflow-probability", "tf-keras", "numpy")
+    versions = {name: _version(name) for name in packages}
+    previous = {}
+    try:
+        previous = json.loads((workdir / "run.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        pass
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {
+        "status": "running",
+        "command": sys.argv,
+        "started": previous.get("started", now),
+        "sittings": [*previous.get("sittings", []), now],
+        "algorithm": config.code_word,
+        "target": config.target_name,
+        "seed": config.seed,
+        "device": device,
+        "versions": {
+            "gmmvi_ext": __version__, "python": platform.python_version(), **versions
+        },
+        "revision": _revision(),
+        # Bit equality is promised for equal machine, versions and these two.
+        "num_threads": {
+            "cores": os.cpu_count(),
+            "intra_op": tf.config.threading.get_intra_op_parallelism_threads(),
+            "inter_op": tf.config.threading.get_inter_op_parallelism_threads(),
+        },
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }  # fmt: skip
+
+
+def _result_record(result: TrainingResult) -> dict:
+    clock = {name: round(value, 3) for name, value in dataclasses.asdict(result.clock).items()}
+    return {
+        "stop_reason": str(result.stop_reason),
+        "iterations": result.iterations,
+        "num_target_evaluations": result.num_target_evaluations,
+        "num_nonfinite": result.num_nonfinite,
+        "seconds": {
+            "tracing": clock["trace"],
+            "stepping": round(clock["train"] - clock["trace"], 3),
+            "evaluating": clock["evaluate"],
+            "saving": clock["save"],
+        },
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """Commit of the source tree, where the package runs from one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

@@ -1,0 +1,110 @@
+"""`gmmvi-ext run`: from a configuration to a work directory with a posterior in it.
+
+What is asked for is checked before TensorFlow is imported and before anything is written.
+"""
+
+import datetime
+from collections.abc import Sequence
+from pathlib import Path
+
+from gmmvi_ext.cli.errors import CommandError, UsageError
+from gmmvi_ext.cli.flags import CommandFlags
+from gmmvi_ext.cli.quiet import quiet_start
+from gmmvi_ext.cli.workdir import WorkDir
+from gmmvi_ext.config.config import Config, load_config
+from gmmvi_ext.config.errors import Origin
+
+__all__ = ["main"]
+
+# What may differ when a run goes on: how long, and what is written at the end.
+_MAY_CHANGE = ("training", "outputs", "gmmvi_runner_config")
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs a fit; returns the exit code."""
+    parsed = _flags().parse(arguments)
+    if parsed is None:
+        return 0
+    values, positional = parsed
+    if positional:
+        raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
+    config, path = _requested(values)
+    with WorkDir(path) as workdir:
+        config = _reconciled(config, workdir, values)
+        for note in config.notes:
+            print(f"note: {note}")
+        with quiet_start():
+            from gmmvi_ext.cli.experiment import run_experiment, select_device
+
+            device = select_device(values["device"])
+        return run_experiment(config, workdir, device=device)
+
+
+def _flags() -> CommandFlags:
+    flags = CommandFlags(
+        "gmmvi-ext run --config FILE [--set key=value]... [--workdir DIR]",
+        "Fits the posterior that a configuration describes and leaves metrics, checkpoints, a "
+        "SavedModel, a summary and plots in the work directory. The same command again goes on "
+        "where the run stopped.",
+    )
+    flags.string("config", "YAML file, or the name of a shipped experiment", "FILE")
+    flags.strings("set", "override of one value, training.max_seconds=60; repeatable", "KEY=VALUE")
+    flags.string("algorithm", "code word that replaces the file's choice of rules", "CODE")
+    flags.string("workdir", "folder of the run (default runs/NAME-TIME)", "DIR")
+    flags.boolean("resume", "go on with the run in --workdir; --config may be left out")
+    flags.integer("seed", "seed of everything random")
+    flags.integer("num_iterations", "same as --set training.num_iterations=N")
+    flags.string("device", "cpu, gpu, gpu:1 or auto", "DEVICE")
+    flags.boolean("allow_code", "let a resumed run's own configuration name python: targets")
+    return flags
+
+
+def _requested(values: dict) -> tuple[Config, Path]:
+    """The configuration the command line asks for, and the work directory."""
+    source = values["config"]
+    if source is None:
+        if not values["resume"] or values["workdir"] is None:
+            raise UsageError(
+                "--config is missing; give a YAML file or the name of a shipped experiment "
+                "(`gmmvi-ext config describe` lists them)."
+            )
+        source = str(Path(values["workdir"]) / "config.yml")
+        if not Path(source).is_file():
+            raise UsageError(
+                f"--workdir {values['workdir']}: holds no run to resume; give --config."
+            )
+    overrides = list(values["set"])
+    for key, flag in (("seed", "seed"), ("training.num_iterations", "num_iterations")):
+        if values[flag] is not None:
+            overrides.append((key, values[flag], Origin(f"--{flag} {values[flag]}")))
+    config = load_config(source, algorithm=values["algorithm"], overrides=overrides)
+    if values["config"] is None and not values["allow_code"]:
+        if config.target_name.startswith("python:"):
+            raise CommandError(
+                f"{source}: environment_name: {config.target_name} would run code that the work "
+                "directory names; give --config yourself, or --allow_code if you trust it."
+            )
+    return config, Path(values["workdir"] or _default_workdir(values["config"]))
+
+
+def _default_workdir(source: str) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    base = Path("runs") / f"{Path(source).stem}-{stamp}"
+    candidates = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def _reconciled(config: Config, workdir: WorkDir, values: dict) -> Config:
+    """The configuration to run: refuses to mix two runs in one folder."""
+    if not workdir.holds_run:
+        return config
+    earlier = load_config(workdir / "config.yml")
+    meant = [key.partition("=")[0].strip() for key in values["set"]] if values["resume"] else []
+    differences = earlier.differences(config, ignore=(*_MAY_CHANGE, *meant))
+    if differences:
+        shown = "; ".join(differences[:5]) + (" ..." if len(differences) > 5 else "")
+        raise CommandError(
+            f"--workdir {workdir.path}: holds another run, which differs in {shown}. Choose "
+            "another folder, or give --resume and --set for each change that is meant."
+        )
+    return config

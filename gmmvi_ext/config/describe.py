@@ -1,0 +1,166 @@
+"""What configurations can say, in words for people and as a JSON schema for editors."""
+
+from gmmvi_ext.config.catalog import Catalog
+from gmmvi_ext.config.check import SECTIONS, section_spec
+from gmmvi_ext.config.codewords import ROLE_LETTERS, expand_code_word
+from gmmvi_ext.config.errors import did_you_mean
+from gmmvi_ext.config.fields import MISSING, FieldSpec, SectionSpec
+from gmmvi_ext.config.shipped import shipped_names
+
+__all__ = ["describe", "json_schema"]
+
+_JSON_TYPES = {
+    "bool": "boolean", "int": "integer", "float": "number", "str": "string", "null": "null",
+    "map": "object", "list": "array",
+}  # fmt: skip
+
+
+def describe(name: str | None, names: Catalog) -> str:
+    """Text about a rule, role, target, section or code word; about everything for None.
+
+    Raises:
+      ValueError: nothing is called that; names the nearest.
+    """
+    if name is None:
+        return _overview(names)
+    wanted = name.replace("_", "-").lower()
+    parts = []
+    for role, rules in names.rules.items():
+        letters = {rule: letter for letter, rule in ROLE_LETTERS.get(role, {}).items()}
+        for rule, section in rules.items():
+            if wanted in (rule.replace("_", "-").lower(), role.replace("_", "-")):
+                letter = f" (letter {letters[rule]})" if rule in letters else ""
+                parts.append(_section(f"{role}_type: {rule}{letter}", section))
+    target = names.target(name)
+    if target is not None:
+        parts.append(_section(f"environment_name: {target.name}", target))
+    section_name = "top" if wanted == "top" else name
+    if section_name in SECTIONS or section_name == "top":
+        parts.append(_section(section_name, section_spec(section_name)))
+    if not parts:
+        try:
+            types = expand_code_word(name)
+        except ValueError:
+            known = _known(names)
+            raise ValueError(
+                f"nothing is called {name!r}; `gmmvi-ext config describe` lists what there is."
+                f"{did_you_mean(name, known)}"
+            ) from None
+        parts = ["\n".join(f"{role}_type: {rule}" for role, rule in types.items())]
+    return "\n\n".join(parts)
+
+
+def json_schema(names: Catalog) -> dict:
+    """JSON schema (draft 2020-12) of a configuration file."""
+    properties: dict = {
+        "algorithm": {"type": "string", "description": "code word, SAMTRON for example"},
+        "defaults": {
+            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
+            "description": "files this one builds on",
+        },
+        "environment_name": {
+            "anyOf": [
+                {"enum": sorted(names.targets)},
+                {"type": "string", "pattern": "^python:.+:.+$"},
+                {"type": "string"},
+            ]
+        },
+        "environment_config": {"type": ["object", "null"]},
+    }
+    properties |= {key: _json_field(field) for key, field in section_spec("top").fields.items()}
+    properties |= {name: _json_section(section_spec(name)) for name in SECTIONS}
+    choices = []
+    for role, rules in names.rules.items():
+        spellings = sorted({*rules, *(rule.replace("-", "_") for rule in rules)})
+        properties[f"{role}_type"] = {"enum": spellings}
+        properties[f"{role}_config"] = {"type": ["object", "null"]}
+        for rule, section in rules.items():
+            same = sorted({rule, rule.replace("-", "_")})
+            choices.append(
+                {
+                    "if": {
+                        "properties": {f"{role}_type": {"enum": same}},
+                        "required": [f"{role}_type"],
+                    },
+                    "then": {"properties": {f"{role}_config": _json_section(section)}},
+                }
+            )
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gmmvi_ext configuration",
+        "type": "object",
+        "properties": properties,
+        "additionalProperties": False,
+        "allOf": choices,
+    }
+
+
+def _overview(names: Catalog) -> str:
+    lines = ["Roles (config describe NAME explains a rule):"]
+    for role, rules in names.rules.items():
+        letters = {rule: letter for letter, rule in ROLE_LETTERS.get(role, {}).items()}
+        shown = ", ".join(f"{rule} ({letters.get(rule, '-')})" for rule in rules)
+        lines.append(f"  {role + '_type':<32} {shown}")
+    lines += ["", "Targets:", f"  {', '.join(sorted(names.targets))}"]
+    lines += ["", "Sections:", f"  {', '.join(SECTIONS)}, top"]
+    lines += ["", "Shipped experiments:", f"  {', '.join(shipped_names())}"]
+    return "\n".join(lines)
+
+
+def _section(title: str, section: SectionSpec) -> str:
+    lines = [title] + ([f"  {section.doc}"] if section.doc else [])
+    width = max(map(len, section.fields), default=0)
+    for key, field in section.fields.items():
+        default = "required" if field.default == MISSING else f"default {_shown(field.default)}"
+        limits = f", {field.expected}" if field.expected else ""
+        lines.append(f"  {key:<{width}}  {field.words()}{limits}; {default}")
+        if field.doc:
+            lines.append(f"  {'':<{width}}    {field.doc}")
+    if not section.fields:
+        lines.append("  no settings")
+    return "\n".join(lines)
+
+
+def _shown(value) -> str:
+    return (
+        {None: "null", True: "true", False: "false"}[value]
+        if (value is None or isinstance(value, bool))
+        else str(value)
+    )
+
+
+def _json_section(section: SectionSpec) -> dict:
+    return {
+        "type": ["object", "null"],
+        "description": section.doc,
+        "properties": {key: _json_field(field) for key, field in section.fields.items()},
+        "additionalProperties": section.open_ended,
+        "required": [k for k, field in section.fields.items() if field.default == MISSING],
+    }
+
+
+def _json_field(field: FieldSpec) -> dict:
+    options = [option for option in map(_json_kind, field.kinds)]
+    schema: dict = options[0] if len(options) == 1 else {"anyOf": options}
+    if field.doc:
+        schema["description"] = field.doc
+    if field.default != MISSING:
+        schema["default"] = field.default
+    for name, value in (("inimum", field.minimum), ("aximum", field.maximum)):
+        is_exclusive = getattr(field, f"exclusive_m{name}")
+        if value is not None:
+            schema[f"exclusiveM{name}" if is_exclusive else f"m{name}"] = value
+    return schema
+
+
+def _json_kind(kind: str) -> dict:
+    if kind.startswith("'"):
+        return {"const": kind[1:-1]}
+    if kind.startswith("list["):
+        return {"type": "array", "items": _json_kind(kind[5:-1])}
+    return {"type": _JSON_TYPES[kind]} if kind in _JSON_TYPES else {}
+
+
+def _known(names: Catalog) -> list[str]:
+    rules = [rule for rules in names.rules.values() for rule in rules]
+    return [*rules, *names.rules, *names.targets, *SECTIONS, "top"]
