@@ -18,7 +18,8 @@ def shuffled_blocks(seed, num_data: int, batch_size: int, num_blocks) -> tf.Tens
       batch_size: rows of one block; at most `num_data`.
       num_blocks: B, at most `num_data // batch_size`; may be a tensor.
     """
-    order = tf.random.experimental.stateless_shuffle(tf.range(num_data), seed=seed)
+    # Not `stateless_shuffle`: XLA cannot compile it. (Compiled or not, the shuffles differ.)
+    order = tf.argsort(tf.random.stateless_uniform([num_data], seed))
     return tf.reshape(order[: num_blocks * batch_size], [num_blocks, batch_size])
 
 

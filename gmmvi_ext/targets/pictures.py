@@ -45,7 +45,10 @@ def marginals(target, mixture, limits: tuple[float, float] | None = None):
     columns = min(len(dims), 5)
     rows = -(-len(dims) // columns)
     figure = new_figure(2.6 * columns, 1.9 * rows)
-    for i, ax in enumerate(np.atleast_1d(figure.subplots(rows, columns)).flat):
+    axes = np.atleast_1d(figure.subplots(rows, columns)).ravel()
+    for ax in axes[len(dims) :]:
+        ax.remove()
+    for i, ax in enumerate(axes[: len(dims)]):
         ax.plot(grid, truth[i], color="0.25", linewidth=1.2, label="target")
         ax.plot(grid, model[i], color="tab:orange", linewidth=1.2, linestyle="--", label="mixture")
         ax.set_title(f"x[{dims[i]}]", fontsize=8)

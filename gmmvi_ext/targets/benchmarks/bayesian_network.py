@@ -6,8 +6,8 @@ with the squared error (no noise parameter: variance 1/2) or the cross-entropy a
 number of training rows and s the scaling of the likelihood. The weights are one vector: W_1
 (row-major, inputs x outputs), b_1, W_2, b_2, ...
 
-With a seed every sample of a call gets a batch of its own (see `targets.minibatch`); without one the
-loss is the mean over all training rows.
+With a seed every sample of a call gets a batch of its own (see `targets.minibatch`); without one
+the loss is the mean over all training rows.
 """
 
 import math

@@ -2,9 +2,9 @@
 
 Recipe of the GMMVI benchmarks: for each component a centre uniform in [-s, s]^D, then A with
 entries 0.1 D N(0, 1) and shape matrix C = (A^T A + I)^{-1}; two degrees of freedom, equal weights,
-log Z = 0. Normal setting: s = 20, ten components; harder: s = 25, twenty. Everything is drawn from a NumPy
-`RandomState(seed)` (the centres too, so single targets differ from those of other programs; their
-distribution does not). C itself is never formed: A^T A + I is what the density needs.
+log Z = 0. Normal setting: s = 20, ten components; harder: s = 25, twenty. Everything is drawn from
+a NumPy `RandomState(seed)` (the centres too, so single targets differ from those of other programs;
+their distribution does not). C itself is never formed: A^T A + I is what the density needs.
 """
 
 import numpy as np
