@@ -1,0 +1,119 @@
+"""Bijectors as plain data: a name, or a class of an allow-list with its constructor arguments.
+
+    "positive"                                              a constraint by name
+    {"class": "Sigmoid", "args": {"low": 0.0, "high": 2.0}} a TFP bijector
+    {"class": "Chain", "args": {"bijectors": [...]}}        nested
+
+Nothing here runs code that a file names: an unknown class is an error, never an import.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+__all__ = ["SERIALISABLE", "UnserialisableBijectorError", "from_spec", "resolve", "to_spec"]
+
+tfb = tfp.bijectors
+
+SERIALISABLE = frozenset(
+    """Ascending CholeskyOuterProduct CholeskyToInvCholesky CorrelationCholesky Cumsum Exp Expm1
+    FillScaleTriL FillTriangular GeneralizedPareto Identity Invert IteratedSigmoidCentered Log Log1p
+    MatrixInverseTriL NormalCDF Ordered Permute Power Reciprocal Reshape Scale ScaleMatvecDiag
+    ScaleMatvecTriL Shift Sigmoid Sinh SinhArcsinh SoftClip Softplus Softsign SoftmaxCentered Square
+    Tanh Transpose TransformDiagonal UnitVector Chain""".split()
+)
+IGNORED = ("name", "validate_args", "parameters", "dtype", "use_static_graph", "parameter_values")
+
+
+class UnserialisableBijectorError(ValueError):
+    """A bijector that cannot be written as plain data."""
+
+
+def resolve(bijector, dtype=tf.float32):
+    """Bijector for a name, a spec, a `tfb.Bijector` or None (the identity).
+
+    Args:
+      bijector: what the user gave.
+      dtype: of the numbers in a spec.
+    """
+    if bijector is None or isinstance(bijector, tfb.Bijector):
+        return bijector
+    if isinstance(bijector, (str, dict)):
+        return from_spec(bijector, dtype)
+    raise TypeError(
+        f"a bijector must be a tfp.bijectors.Bijector, a constraint name or None, got {bijector!r}."
+    )
+
+
+def to_spec(bijector):
+    """Plain data for `bijector`: None, a name, or nested dicts of numbers and lists.
+
+    Raises:
+      UnserialisableBijectorError: names the class and the way out.
+    """
+    if bijector is None or isinstance(bijector, (str, dict)):
+        return bijector
+    kind = type(bijector).__name__
+    is_tfp = type(bijector).__module__.startswith("tensorflow_probability.")
+    if kind not in SERIALISABLE or not is_tfp:
+        raise UnserialisableBijectorError(
+            f"bijector {bijector.name!r} of class {kind} has no plain-data form. Use a constraint "
+            "name or one of the known TFP bijectors, or pass `bijector=` again when loading."
+        )
+    args = {
+        key: _plain(value)
+        for key, value in bijector.parameters.items()
+        if key not in IGNORED and value is not None
+    }
+    return {"class": kind, "args": args}
+
+
+def from_spec(spec, dtype=tf.float32):
+    """Inverse of `to_spec`.
+
+    Raises:
+      ValueError: for a class outside the allow-list.
+    """
+    if spec is None:
+        return None
+    if isinstance(spec, str):
+        from gmmvi_ext import constraints
+
+        return constraints.by_name(spec)
+    kind = spec.get("class")
+    if kind not in SERIALISABLE:
+        raise ValueError(
+            f"bijector class {kind!r} is not one of the known ones: "
+            f"{', '.join(sorted(SERIALISABLE))}."
+        )
+    args = {key: _revive(value, dtype) for key, value in spec.get("args", {}).items()}
+    return getattr(tfb, kind)(**args)
+
+
+def _plain(value):
+    if isinstance(value, tfb.Bijector):
+        return to_spec(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, (bool, int, str)):
+        return value
+    if isinstance(value, tf.Tensor | tf.Variable | np.ndarray | float | np.generic):
+        array = np.asarray(value)
+        whole = np.issubdtype(array.dtype, np.integer)
+        return {"array": array.tolist(), "kind": "int" if whole else "float"}
+    if value is None:
+        return None
+    raise UnserialisableBijectorError(
+        f"a bijector argument of type {type(value)} is not plain data."
+    )
+
+
+def _revive(value, dtype):
+    if isinstance(value, dict) and "class" in value:
+        return from_spec(value, dtype)
+    if isinstance(value, dict):
+        numbers = np.asarray(value["array"])
+        return tf.constant(numbers, tf.int32 if value["kind"] == "int" else dtype)
+    if isinstance(value, list):
+        return [_revive(each, dtype) for each in value]
+    return value

@@ -1,0 +1,322 @@
+"""`Posterior`: a mixture, the way to the constrained space, and names.
+
+q(y) = q_mixture(x) / |det d y / d x|,    y = bijector(x)
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.posterior import merging, storage, summary, weighted
+from gmmvi_ext.posterior.draws import ScoredDraws, as_seed, sample_mixture, score_draws
+from gmmvi_ext.posterior.report import Report, make_report
+from gmmvi_ext.posterior.space import Space, make_space
+from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["Posterior"]
+
+tfd = tfp.distributions
+
+DEFAULT_SAMPLES = 20000
+
+
+class Posterior:
+    """A fitted Gaussian-mixture posterior, possibly over constrained parameters.
+
+    Draws and points are a dict `name -> [N, *shape]` if parameters are named, else arrays `[N, D]`.
+
+    Args:
+      mixture: in the unconstrained space R^D.
+      bijector: from unconstrained to constrained: a `tfb.Bijector` on the whole vector, a
+        constraint name, a dict with one of these per named part, or None.
+      parameter_names: names of the constrained numbers (a sequence), or a dict name -> shape of
+        the parts, or None.
+      target: the log density that was fitted, on the unconstrained space (Jacobian included);
+        needed for the report's checks, `reweight` and corrected expectations.
+      run_info: what the run knows: `converged`, `stop_reason`, `iterations`,
+        `num_target_evaluations`, `train_seconds`, `seed`, `temperature` ... (plain data).
+
+    Attributes:
+      mixture, target, run_info: as given.
+      space: layout, names and bijectors (`gmmvi_ext.posterior.space.Space`).
+      last_report: the newest report, or None.
+    """
+
+    def __init__(
+        self,
+        mixture: Mixture,
+        *,
+        bijector=None,
+        parameter_names: Sequence[str] | Mapping[str, Sequence[int]] | None = None,
+        target: Target | None = None,
+        run_info: Mapping | None = None,
+    ):
+        self.mixture = mixture
+        if isinstance(bijector, Space):
+            self.space = bijector
+        else:
+            self.space = make_space(
+                mixture.num_dimensions, bijector, parameter_names, mixture.dtype
+            )
+        if self.space.num_dimensions != mixture.num_dimensions:
+            raise ValueError(
+                f"the mixture has {mixture.num_dimensions} dimensions, the parameters need "
+                f"{self.space.num_dimensions} unconstrained ones."
+            )
+        if target is not None and target.num_dimensions != mixture.num_dimensions:
+            raise ValueError(
+                f"the target has {target.num_dimensions} dimensions, the mixture "
+                f"{mixture.num_dimensions}."
+            )
+        self.target = target
+        self.run_info = dict(run_info or {})
+        self.last_report: Report | None = None
+        self._scored: dict[tuple, ScoredDraws] = {}
+
+    # Draws and densities ------------------------------------------------------------------------
+
+    @property
+    def parameter_names(self) -> list[str] | None:
+        """Names of the parts, or None."""
+        return None if self.space.shapes is None else list(self.space.shapes)
+
+    @property
+    def unconstrained(self) -> UnconstrainedMixture:
+        """The mixture with methods: `log_weights`, `loc`, `scale_tril`, `log_prob`, `sample`."""
+        return UnconstrainedMixture(self.mixture)
+
+    def sample(self, num_samples: int, seed=0):
+        """Independent draws in the constrained space: dict of arrays, or [num_samples, D]."""
+        x, _ = sample_mixture(self.mixture, num_samples, seed)
+        return self._values(x)
+
+    def log_prob(self, values) -> np.ndarray:
+        """Log density at constrained points (dict of [N, *shape], or [N, D]), [N]."""
+        x = self.space.inverse_flat(self.space.pack(values))
+        return (mixtures.log_prob(self.mixture, x) - self.space.log_det(x)).numpy()
+
+    @property
+    def distribution(self) -> tfd.Distribution:
+        """The posterior as a TFP distribution over the constrained values."""
+        mixture = self.mixture
+        components = mixture.components
+        if isinstance(components, DiagonalGaussians):
+            family = tfd.MultivariateNormalDiag(components.loc, components.scale_diag)
+        else:
+            family = tfd.MultivariateNormalTriL(components.loc, self.unconstrained.scale_tril)
+        base = tfd.MixtureSameFamily(tfd.Categorical(logits=mixture.log_weights), family)
+        if self.space.is_identity and self.space.shapes is None:
+            return base
+        return tfd.TransformedDistribution(base, self.space.as_bijector())
+
+    # Summaries ----------------------------------------------------------------------------------
+
+    def mean(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
+        """Mean by name; exact without a bijector, else from `num_samples` draws."""
+        return self._single(summary.flat_moments(self.mixture, self.space, num_samples, seed)[0])
+
+    def stddev(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
+        """Standard deviation by name; exact without a bijector, else from draws."""
+        return self._single(summary.flat_moments(self.mixture, self.space, num_samples, seed)[1])
+
+    def quantiles(self, q, num_samples: int = DEFAULT_SAMPLES, seed=0):
+        """Quantiles by name, leading axis the levels `q` (absent for a single number).
+
+        Exact where every number is a monotone function of one unconstrained coordinate.
+        """
+        flat = summary.flat_quantiles(self.mixture, self.space, q, num_samples, seed)
+        return self._single(flat[0]) if np.ndim(q) == 0 else self.space.unpack(flat)
+
+    def report(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> Report:
+        """Estimates, tables and the verdict from fresh draws; `str()` of it prints them."""
+        self.last_report, _ = make_report(self, num_samples, seed)
+        return self.last_report
+
+    def expectation(
+        self,
+        f: Callable,
+        num_samples: int = DEFAULT_SAMPLES,
+        seed=0,
+        *,
+        reweighted: bool | None = None,
+    ) -> weighted.Expectation:
+        """Expectation of a function of the parameters with its standard error.
+
+        Args:
+          f: takes draws as `sample` returns them, gives one value per draw, [N, ...].
+          num_samples: draws.
+          seed: of the draws.
+          reweighted: correct by Pareto-smoothed importance weights; default: if there is a target.
+        """
+        if reweighted is None:
+            reweighted = self.target is not None
+        if reweighted:
+            self._need_target("a reweighted expectation")
+        draws = self.scored_draws(num_samples, seed)
+        return weighted.expectation(f, draws, self.space, self.mixture.dtype, reweighted=reweighted)
+
+    def reweight(
+        self, num_samples: int, seed=0, *, num_proposals: int | None = None, replace: bool = False
+    ):
+        """Draws corrected towards the target by Pareto-smoothed importance resampling.
+
+        Args:
+          num_samples: draws wanted.
+          seed: of proposals and resampling.
+          num_proposals: draws of the mixture to choose from, each one target evaluation; default
+            ten times `num_samples`.
+          replace: allow duplicates (systematic resampling) instead of choosing distinct draws.
+
+        Returns:
+          draws like those of `sample`.
+        """
+        self._need_target("`reweight`")
+        draws = self.scored_draws(num_proposals or 10 * num_samples, seed)
+        chosen = weighted.resample(draws, num_samples, seed, replace=replace)
+        return self._values(draws.x[chosen])
+
+    # Other posteriors from this one -------------------------------------------------------------
+
+    def marginal(self, names) -> "Posterior":
+        """Posterior of some parameters alone, in the order of `names`; closed form."""
+        dims, space = self.space.select(self.space.check_names(names))
+        return Posterior(mixtures.marginal(self.mixture, dims), bijector=space)
+
+    def condition(self, values: Mapping) -> "Posterior":
+        """Posterior of the remaining parameters given some; closed form.
+
+        Args:
+          values: name -> value in the constrained space.
+        """
+        given = self.space.check_names(list(values))
+        rest = [name for name in self.parameter_names if name not in given]
+        if not rest:
+            raise ValueError("every parameter is given: nothing is left to condition.")
+        dims, space = self.space.select(given)
+        point = space.inverse_flat(space.pack(dict(values)))[0]
+        _, rest_space = self.space.select(rest)
+        mixture = mixtures.condition(self.mixture, dims, point)
+        return Posterior(_in_order(mixture, self.space, dims, rest), bijector=rest_space)
+
+    @classmethod
+    def merge(
+        cls, posteriors: Sequence["Posterior"], num_samples: int = DEFAULT_SAMPLES, seed=0
+    ) -> "Posterior":
+        """One posterior with the components of several fits of the same target.
+
+        The weights are optimised on draws that each fit has already scored (by `report`,
+        `expectation` or `reweight`); only a fit without any is evaluated, at `num_samples` draws.
+        """
+        mixture, run_info = merging.merge_mixtures(posteriors, num_samples, seed)
+        first = posteriors[0]
+        return cls(mixture, bijector=first.space, target=first.target, run_info=run_info)
+
+    def with_target(self, target: Target) -> "Posterior":
+        """The same posterior with a target attached."""
+        return Posterior(self.mixture, bijector=self.space, target=target, run_info=self.run_info)
+
+    # Files and other packages -------------------------------------------------------------------
+
+    def save(self, path) -> str:
+        """Writes `mixture.npz` and `posterior.json` (plain data) into the folder `path`."""
+        return storage.save(self, path)
+
+    @classmethod
+    def load(cls, path, *, bijector=None, target: Target | None = None) -> "Posterior":
+        """Reads what `save` (or `export`) wrote; never runs code from the files.
+
+        Args:
+          path: the folder.
+          bijector: for posteriors whose bijector has no plain-data form.
+          target: to attach.
+        """
+        mixture, space, run_info = storage.load(path, bijector)
+        return cls(mixture, bijector=space, target=target, run_info=run_info)
+
+    def to_dataframe(self, num_samples: int = 1000, seed=0):
+        """Draws as a pandas DataFrame, one column per constrained number."""
+        from gmmvi_ext.export import to_dataframe
+
+        return to_dataframe(self, num_samples, seed)
+
+    def to_arviz(self, num_samples: int = 1000, seed=0):
+        """Draws with their log densities as ArviZ data (0.23 and 1.x)."""
+        from gmmvi_ext.export import to_arviz
+
+        return to_arviz(self, num_samples, seed)
+
+    def export(self, path, **options) -> str:
+        """Writes a SavedModel that needs TensorFlow alone; see `export.export_saved_model`."""
+        from gmmvi_ext.export import export_saved_model
+
+        return export_saved_model(self, path, **options)
+
+    def plot_pairs(self, ax=None, **options):
+        """See `plotting.plot_pairs`."""
+        from gmmvi_ext import plotting
+
+        return plotting.plot_pairs(self, ax, **options)
+
+    def plot_marginals(self, ax=None, **options):
+        """See `plotting.plot_marginals`."""
+        from gmmvi_ext import plotting
+
+        return plotting.plot_marginals(self, ax, **options)
+
+    def plot_components(self, ax=None, **options):
+        """See `plotting.plot_components`."""
+        from gmmvi_ext import plotting
+
+        return plotting.plot_components(self, ax, **options)
+
+    def plot_khat(self, ax=None, **options):
+        """See `plotting.plot_khat`."""
+        from gmmvi_ext import plotting
+
+        return plotting.plot_khat(self.last_report or self.report(), ax, **options)
+
+    def scored_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> ScoredDraws:
+        """Draws with both log densities, evaluated once per `(num_samples, seed)` and kept."""
+        key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
+        if key not in self._scored:
+            self._scored = {key: score_draws(self.mixture, self.target, num_samples, seed)}
+        return self._scored[key]
+
+    @property
+    def kept_draws(self) -> ScoredDraws | None:
+        """The draws scored last, or None."""
+        return next(iter(self._scored.values()), None)
+
+    def __repr__(self) -> str:
+        names = "" if self.parameter_names is None else f", parameters {self.parameter_names}"
+        return (
+            f"Posterior({int(self.mixture.num_components)} components in "
+            f"{self.space.num_dimensions} dimensions{names})"
+        )
+
+    def _values(self, x: np.ndarray):
+        return self.space.unpack(
+            self.space.forward_flat(tf.constant(x, self.mixture.dtype)).numpy()
+        )
+
+    def _single(self, flat: np.ndarray):
+        values = self.space.unpack(flat[None])
+        if isinstance(values, dict):
+            return {name: value[0] for name, value in values.items()}
+        return values[0]
+
+    def _need_target(self, what: str) -> None:
+        if self.target is None:
+            raise ValueError(f"{what} needs the target: attach it with `with_target(target)`.")
+
+
+def _in_order(mixture: Mixture, space: Space, dims, rest: list[str]) -> Mixture:
+    """The conditional mixture with its coordinates in the order of the remaining parts."""
+    kept = [i for i in range(space.num_dimensions) if i not in set(dims)]
+    wanted, _ = space.select(rest)
+    return mixtures.marginal(mixture, [kept.index(i) for i in wanted])

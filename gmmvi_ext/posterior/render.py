@@ -1,0 +1,141 @@
+"""A report as text (rich tables) and as Markdown."""
+
+import io
+import math
+
+__all__ = ["markdown", "text"]
+
+MAX_ROWS = 20  # rows of a table in print; `as_dict` has them all
+MAX_LOCATION = 4  # leading coordinates of a location in print
+LEVEL_STYLE = {"trust": "bold green", "reweight": "bold yellow"}
+WIDTH = 100
+
+
+def _number(value, digits: int = 4) -> str:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "-"
+    if isinstance(value, int):
+        return str(value)
+    return f"{value:.{digits}g}"
+
+
+def _with_error(value, error, digits=3) -> str:
+    if value is None or not math.isfinite(value):
+        return _number(value)
+    return f"{value:.{digits}f}" + ("" if math.isnan(error) else f" +- {error:.{digits}f}")
+
+
+def _headline(report) -> list[tuple[str, str]]:
+    rows = [
+        ("ELBO", _with_error(report.elbo, report.elbo_se)),
+        ("log evidence", _with_error(report.log_evidence, report.log_evidence_se)),
+        ("Pareto k-hat", f"{_number(report.khat, 3)} (limit {report.khat_limit:.2f})"),
+        ("effective draws", f"{_number(report.ess, 5)} of {report.num_samples}"),
+        ("modes", str(report.num_modes)),
+        ("components", str(report.num_components)),
+    ]
+    if not math.isnan(report.eubo):
+        rows.insert(2, ("EUBO", _with_error(report.eubo, report.eubo_se)))
+        rows.append(("target mass covered", f"{report.coverage:.1%}"))
+    if report.num_nonfinite:
+        rows.append(("non-finite draws", f"{report.num_nonfinite} of {report.num_samples}"))
+    for key, label in (
+        ("num_target_evaluations", "target evaluations"),
+        ("iterations", "iterations"),
+        ("train_seconds", "training seconds"),
+        ("stop_reason", "stopped by"),
+    ):
+        if key in report.run_info:
+            value = report.run_info[key]
+            rows.append((label, value if isinstance(value, str) else _number(value, 6)))
+    return rows
+
+
+def _location(values) -> str:
+    shown = ", ".join(_number(value, 3) for value in values[:MAX_LOCATION])
+    return f"({shown}{', ...' if len(values) > MAX_LOCATION else ''})"
+
+
+def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
+    parameters = [
+        [r["name"]]
+        + [_number(r[k]) for k in ("mean", "sd", "q5", "median", "q95", "reweighted_mean")]
+        for r in report.parameters
+    ]
+    modes = [
+        [
+            str(r["mode"]),
+            f"{r['weight']:.4f}",
+            str(r["num_components"]),
+            _number(r["log_prob"]),
+            _location(r["location"]),
+        ]
+        for r in report.modes
+    ]
+    components = [
+        [
+            str(r["component"]),
+            f"{r['weight']:.4f}",
+            str(r["mode"]),
+            _number(r["typical_sd"], 3),
+            _location(r["location"]),
+        ]
+        for r in report.components
+    ]
+    header = ["parameter", "mean", "sd", "5%", "median", "95%", "mean, reweighted"]
+    return [
+        ("Parameters", header, parameters[:MAX_ROWS], len(parameters)),
+        (
+            "Modes",
+            ["mode", "weight", "components", "log density", "location"],
+            modes[:MAX_ROWS],
+            len(modes),
+        ),
+        (
+            "Components",
+            ["component", "weight", "mode", "typical sd", "location"],
+            components[:MAX_ROWS],
+            len(components),
+        ),
+    ]
+
+
+def text(report, *, color: bool = False) -> str:
+    """Tables and the verdict, for a terminal of 100 columns."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    stream = io.StringIO()
+    console = Console(file=stream, width=WIDTH, force_terminal=color, highlight=False)
+    style = LEVEL_STYLE.get(report.level, "bold red")
+    console.print(Text(report.verdict, style=style))
+    summary = Table.grid(padding=(0, 3))
+    for label, value in _headline(report):
+        summary.add_row(Text(label), Text(value))
+    console.print(summary)
+    for title, header, rows, total in _tables(report):
+        shown = title if total == len(rows) else f"{title} ({len(rows)} of {total})"
+        table = Table(title=shown, title_justify="left", header_style="bold")
+        for number, name in enumerate(header):
+            is_text = number == 0 or name == "location"
+            table.add_column(name, justify="left" if is_text else "right", no_wrap=not is_text)
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
+    return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def markdown(report) -> str:
+    """The same content as Markdown."""
+    lines = ["# Posterior report", "", f"**{report.verdict}**", "", "| | |", "|---|---|"]
+    lines += [f"| {label} | {value} |" for label, value in _headline(report)]
+    for title, header, rows, total in _tables(report):
+        lines += ["", f"## {title}", ""]
+        if total > len(rows):
+            lines += [f"The first {len(rows)} of {total}.", ""]
+        lines += ["| " + " | ".join(header) + " |", "|" + "---|" * len(header)]
+        lines += [
+            "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
+        ]
+    return "\n".join(lines) + "\n"

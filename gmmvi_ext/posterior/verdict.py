@@ -1,0 +1,187 @@
+"""From numbers to one sentence: trust the posterior, trust it after reweighting, or do not.
+
+Every test below is a small function of `Facts` that returns a problem with its remedy, or None. The
+verdict names the most serious problem first; the order of `FATAL_TESTS` is that order.
+
+What no test can see: a mode that no component ever reached, unless the target has an exact sampler
+or a known normaliser.
+"""
+
+import math
+from typing import NamedTuple
+
+from gmmvi_ext.diagnostics import khat_threshold
+
+__all__ = ["Facts", "Verdict", "judge"]
+
+GOOD_KHAT = 0.5  # below it plain importance averages have finite variance
+GOOD_ESS_FRACTION = 0.5
+MIN_ESS = 200.0
+MAX_NONFINITE_RATE = 0.01
+GOOD_GAP = 0.25  # nats between log evidence and ELBO: an estimate of KL(q || p)
+MIN_COVERAGE = 0.95
+MANY_DIMENSIONS = 50
+
+
+class Facts(NamedTuple):
+    """What the verdict is based on; NaN or None where unknown.
+
+    Attributes:
+      num_samples, num_dimensions, num_components: sizes.
+      num_nonfinite: draws whose target value is NaN or infinite.
+      elbo, log_evidence, log_evidence_se, khat, ess: estimates from the draws.
+      log_normalizer: known log evidence, or None.
+      coverage: share of the target's mass that q covers, or NaN.
+      run_info: what is known of the run (`converged`, `stop_reason`, `temperature`).
+    """
+
+    num_samples: int
+    num_dimensions: int
+    num_components: int
+    num_nonfinite: int
+    elbo: float
+    log_evidence: float
+    log_evidence_se: float
+    khat: float
+    ess: float
+    log_normalizer: float | None
+    coverage: float
+    run_info: dict
+
+    @property
+    def gap(self) -> float:
+        """log evidence - ELBO."""
+        return self.log_evidence - self.elbo
+
+
+class Verdict(NamedTuple):
+    """A judgement.
+
+    Attributes:
+      level: "trust", "reweight", "reject" or "unchecked".
+      trust: whether results may be used (as they are, or reweighted).
+      sentence: the judgement with its reason and what to do.
+    """
+
+    level: str
+    trust: bool
+    sentence: str
+
+
+def judge(facts: Facts) -> Verdict:
+    """The verdict on `facts`."""
+    problems = [found for test in FATAL_TESTS if (found := test(facts)) is not None]
+    if problems:
+        reasons = "; ".join(problem for problem, _ in problems)
+        remedies = list(dict.fromkeys(remedy for _, remedy in problems))
+        text = f"DO NOT TRUST: {reasons}. Remedy: {'; or '.join(remedies[:2])}."
+        return Verdict("reject", False, text)
+    numbers = (
+        f"k-hat {facts.khat:.2f} <= {khat_threshold(facts.num_samples):.2f}, "
+        f"ESS {facts.ess / facts.num_samples:.0%}, "
+        f"log evidence - ELBO = {max(facts.gap, 0.0):.2g} nats"
+    )
+    note = _run_note(facts)
+    fraction = facts.ess / facts.num_samples
+    if facts.khat <= GOOD_KHAT and fraction >= GOOD_ESS_FRACTION and facts.gap <= GOOD_GAP:
+        return Verdict("trust", True, f"TRUST: draws can be used as they are ({numbers}).{note}")
+    text = (
+        f"TRUST AFTER REWEIGHTING: the mixture covers the target but is not exact ({numbers}); "
+        f"use `reweight(n)` or `expectation(f)`, or train longer.{note}"
+    )
+    return Verdict("reweight", True, text)
+
+
+def _nothing_finite(facts):
+    if facts.num_nonfinite >= facts.num_samples:
+        return (
+            "the target is not finite at any draw",
+            "check the log density (constraints, data, dtype) at `posterior.sample(10)`",
+        )
+    return None
+
+
+def _nonfinite(facts):
+    rate = facts.num_nonfinite / facts.num_samples
+    if MAX_NONFINITE_RATE < rate < 1.0:
+        return (
+            f"{rate:.1%} of the draws have a non-finite target value",
+            "give bounded parameters a constraint, or use float64",
+        )
+    return None
+
+
+def _khat(facts):
+    limit = khat_threshold(facts.num_samples)
+    if facts.num_nonfinite >= facts.num_samples or facts.khat <= limit:
+        return None
+    remedy = "train longer or allow more components"
+    if facts.num_components == 1:
+        remedy = "allow more than one component, or train longer"
+    if facts.num_dimensions >= MANY_DIMENSIONS:
+        remedy += f" (in {facts.num_dimensions} dimensions tails are hard: compare several seeds)"
+    return f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass", remedy
+
+
+def _small_ess(facts):
+    if facts.num_nonfinite >= facts.num_samples or facts.ess >= MIN_ESS:
+        return None
+    return (
+        f"only {facts.ess:.0f} of {facts.num_samples} draws are effective",
+        "train longer or allow more components",
+    )
+
+
+def _known_evidence(facts):
+    if facts.log_normalizer is None or not math.isfinite(facts.log_evidence):
+        return None
+    error = facts.log_evidence - facts.log_normalizer
+    share = math.exp(min(error, 50.0))
+    if abs(share - 1.0) < 0.05 or abs(error) < 3.0 * facts.log_evidence_se:
+        return None
+    return (
+        f"the draws account for {share:.0%} of the known normaliser, a mode is missing",
+        "start from more, or wider spread, components",
+    )
+
+
+def _coverage(facts):
+    if math.isnan(facts.coverage) or facts.coverage >= MIN_COVERAGE:
+        return None
+    return (
+        f"exact draws show that {1 - facts.coverage:.0%} of the target's mass is missed",
+        "start from more, or wider spread, components",
+    )
+
+
+def _unconverged(facts):
+    if facts.run_info.get("converged", True) is not False:
+        return None
+    fraction = facts.ess / facts.num_samples
+    if facts.khat <= GOOD_KHAT and fraction >= GOOD_ESS_FRACTION and facts.gap <= GOOD_GAP:
+        return None  # the draws prove the fit good enough; said in the note instead
+    reason = facts.run_info.get("stop_reason")
+    reason = f" ({reason})" if reason else ""
+    return f"the run stopped before the ELBO converged{reason}", "train longer"
+
+
+def _run_note(facts) -> str:
+    notes = []
+    if facts.num_nonfinite:
+        notes.append(f"{facts.num_nonfinite} draws had zero or undefined target density")
+    if facts.run_info.get("converged") is False:
+        notes.append("the run stopped while the ELBO was still rising")
+    if facts.run_info.get("temperature", 1.0) != 1.0:
+        notes.append(f"fitted at temperature {facts.run_info['temperature']:g}, judged at 1")
+    return f" Note: {'; '.join(notes)}." if notes else ""
+
+
+FATAL_TESTS = (
+    _nothing_finite,
+    _known_evidence,
+    _coverage,
+    _khat,
+    _small_ess,
+    _nonfinite,
+    _unconverged,
+)
