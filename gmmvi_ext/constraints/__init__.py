@@ -1,0 +1,46 @@
+"""Constraints: bijectors by name, by distribution and over structures; constrained parameters."""
+
+from gmmvi_ext.constraints.base import ConstraintBijector, spec_of
+from gmmvi_ext.constraints.names import (
+    CONSTRAINTS,
+    box,
+    by_name,
+    cholesky,
+    circular,
+    correlation,
+    correlation_cholesky,
+    greater_than,
+    interval,
+    less_than,
+    lower_triangular,
+    ordered,
+    positive,
+    positive_definite,
+    positive_ordered,
+    real,
+    simplex,
+    unit_vector,
+)
+
+__all__ = [
+    "CONSTRAINTS",
+    "ConstraintBijector",
+    "box",
+    "by_name",
+    "cholesky",
+    "circular",
+    "correlation",
+    "correlation_cholesky",
+    "greater_than",
+    "interval",
+    "less_than",
+    "lower_triangular",
+    "ordered",
+    "positive",
+    "positive_definite",
+    "positive_ordered",
+    "real",
+    "simplex",
+    "spec_of",
+    "unit_vector",
+]

@@ -1,0 +1,198 @@
+"""Constraints by name: the functions people call and the lookup that configurations use."""
+
+import ast
+import math
+
+import tensorflow_probability as tfp
+
+from gmmvi_ext.constraints.base import ConstraintBijector
+from gmmvi_ext.constraints.matrices import (
+    CholeskyFactor,
+    Correlation,
+    LowerTriangular,
+    PositiveDefinite,
+)
+from gmmvi_ext.constraints.scalar import Interval, LessThan, Positive
+from gmmvi_ext.constraints.vectors import Ordered, Simplex, UnitVector
+from gmmvi_ext.registry import Registry
+
+tfb = tfp.bijectors
+
+__all__ = [
+    "CONSTRAINTS",
+    "box",
+    "by_name",
+    "cholesky",
+    "circular",
+    "correlation",
+    "correlation_cholesky",
+    "greater_than",
+    "interval",
+    "less_than",
+    "lower_triangular",
+    "ordered",
+    "positive",
+    "positive_definite",
+    "positive_ordered",
+    "real",
+    "simplex",
+    "unit_vector",
+]
+
+CONSTRAINTS = Registry("constraint")
+
+
+@CONSTRAINTS.register("real", "identity", "unconstrained")
+def real() -> tfb.Bijector:
+    """No constraint."""
+    return tfb.Identity()
+
+
+@CONSTRAINTS.register("positive", "nonnegative")
+def positive(lower=0.0, base: str = "softplus") -> ConstraintBijector:
+    """Values above `lower`; `base` is "softplus" or "exp"."""
+    return Positive(lower, base)
+
+
+@CONSTRAINTS.register("greater_than")
+def greater_than(lower, base: str = "softplus") -> ConstraintBijector:
+    """Values above `lower`."""
+    return Positive(lower, base, name="greater_than")
+
+
+@CONSTRAINTS.register("less_than")
+def less_than(upper, base: str = "softplus") -> ConstraintBijector:
+    """Values below `upper`."""
+    return LessThan(upper, base)
+
+
+@CONSTRAINTS.register("interval", "probability", "unit_interval")
+def interval(low=0.0, high=1.0) -> ConstraintBijector:
+    """Values strictly between `low` and `high`."""
+    return Interval(low, high)
+
+
+@CONSTRAINTS.register("box")
+def box(low=-1.0, high=1.0) -> ConstraintBijector:
+    """Values in a box, (-1, 1) unless told; bounds may be arrays."""
+    return Interval(low, high, name="box")
+
+
+@CONSTRAINTS.register("circular", "angle")
+def circular() -> ConstraintBijector:
+    """Angles in (-pi, pi); the mixture sees a line, so a mode at the seam is split in two."""
+    return Interval(-math.pi, math.pi, name="circular")
+
+
+@CONSTRAINTS.register("simplex")
+def simplex() -> ConstraintBijector:
+    """Positive entries that sum to one."""
+    return Simplex()
+
+
+@CONSTRAINTS.register("ordered", "ascending")
+def ordered() -> ConstraintBijector:
+    """Ascending entries."""
+    return Ordered()
+
+
+@CONSTRAINTS.register("positive_ordered")
+def positive_ordered() -> ConstraintBijector:
+    """Ascending entries above zero."""
+    return Ordered(positive=True)
+
+
+@CONSTRAINTS.register("unit_vector", "sphere")
+def unit_vector() -> ConstraintBijector:
+    """Vectors of length one."""
+    return UnitVector()
+
+
+@CONSTRAINTS.register("lower_triangular")
+def lower_triangular() -> ConstraintBijector:
+    """Lower-triangular matrices."""
+    return LowerTriangular()
+
+
+@CONSTRAINTS.register("cholesky", "scale_tril")
+def cholesky(shift: float = 1e-5) -> ConstraintBijector:
+    """Lower-triangular matrices with a diagonal above `shift`."""
+    return CholeskyFactor(shift)
+
+
+@CONSTRAINTS.register("positive_definite", "covariance", "psd")
+def positive_definite(shift: float = 1e-5) -> ConstraintBijector:
+    """Symmetric positive definite matrices."""
+    return PositiveDefinite(shift)
+
+
+@CONSTRAINTS.register("correlation")
+def correlation() -> ConstraintBijector:
+    """Correlation matrices."""
+    return Correlation()
+
+
+@CONSTRAINTS.register("correlation_cholesky")
+def correlation_cholesky() -> ConstraintBijector:
+    """Lower Cholesky factors of correlation matrices."""
+    return Correlation(cholesky=True)
+
+
+def by_name(spec) -> tfb.Bijector:
+    """The bijector that `spec` describes.
+
+    Args:
+      spec: None (no constraint), a bijector (returned as it is), a name such as `"positive"`, a call
+        such as `"interval(0, 1)"`, a mapping with a `name` key and arguments
+        (`{"name": "positive", "lower": 1e-6}`), or a mapping of the name to its arguments
+        (`{"interval": [0, 1]}`).
+
+    Raises:
+      ValueError: for an unknown name or arguments that do not fit.
+    """
+    if spec is None:
+        return real()
+    if isinstance(spec, tfb.Bijector):
+        return spec
+    name, args, kwargs = _parsed(spec)
+    factory = CONSTRAINTS.get(name)
+    try:
+        return factory(*args, **kwargs)
+    except TypeError as error:
+        text = str(error).replace("()", "")
+        raise ValueError(f"constraint {spec!r} has arguments that do not fit: {text}.") from error
+
+
+def _parsed(spec) -> tuple[str, tuple, dict]:
+    if isinstance(spec, str):
+        return _parsed_call(spec)
+    if isinstance(spec, dict) and "name" in spec:
+        return spec["name"], (), {key: value for key, value in spec.items() if key != "name"}
+    if isinstance(spec, dict) and len(spec) == 1:
+        ((name, arguments),) = spec.items()
+        if isinstance(arguments, dict):
+            return name, (), dict(arguments)
+        if arguments is None:
+            return name, (), {}
+        return name, tuple(arguments) if isinstance(arguments, (list, tuple)) else (arguments,), {}
+    raise ValueError(
+        f"a constraint must be a name, a call such as 'interval(0, 1)', a mapping with `name`, or a "
+        f"bijector, got {spec!r}."
+    )
+
+
+def _parsed_call(text: str) -> tuple[str, tuple, dict]:
+    if "(" not in text:
+        return text.strip(), (), {}
+    try:
+        call = ast.parse(text.strip(), mode="eval").body
+        if not isinstance(call, ast.Call) or not isinstance(call.func, ast.Name):
+            raise ValueError("not a call")
+        args = tuple(ast.literal_eval(each) for each in call.args)
+        kwargs = {each.arg: ast.literal_eval(each.value) for each in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        raise ValueError(
+            f"constraint {text!r} cannot be read; write for example 'interval(0, 1)' or "
+            f"'positive(lower=1e-6, base=\"exp\")'."
+        ) from error
+    return call.func.id, args, kwargs

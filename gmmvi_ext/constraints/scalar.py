@@ -1,0 +1,152 @@
+"""Elementwise constraints: positive, bounded on one side, bounded on both.
+
+    positive   y = lower + softplus(x)        log y'(x) = -softplus(-x)
+               y = lower + exp(x)             log y'(x) = x
+    interval   y = low + (high - low) s(x)    log y'(x) = log(high - low) - softplus(x) - softplus(-x)
+
+with s the logistic function. Far out, rounding would put y exactly on the bound (float32: softplus
+at x < -87, the interval at |x| > 17), where log densities are infinite and the inverse is not finite.
+`forward` therefore stops at the nearest representable number inside the support; the log-determinant
+is computed from x and stays exact. There the gradient of y is zero: a parameter that drifts so far
+does not come back on its own, so give scales a `lower` such as 1e-6.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.constraints.base import (
+    ConstraintBijector,
+    as_bound,
+    strictly_above,
+    strictly_below,
+)
+
+__all__ = ["Interval", "LessThan", "Positive"]
+
+BASES = ("softplus", "exp")
+
+
+class Positive(ConstraintBijector):
+    """Values above `lower`.
+
+    Args:
+      lower: number, or array that broadcasts against the values.
+      base: "softplus" (linear for large values) or "exp" (log scale).
+      name: name in configurations, "positive" or "greater_than".
+    """
+
+    def __init__(self, lower=0.0, base: str = "softplus", *, name: str = "positive"):
+        if base not in BASES:
+            raise ValueError(f"`base` of `{name}` must be one of {BASES}, got {base!r}.")
+        self._lower = as_bound(lower, "lower", where=name)
+        self._base = base
+        super().__init__(name, {"lower": self._lower, "base": base})
+
+    @classmethod
+    def _is_increasing(cls):
+        return True
+
+    @property
+    def support(self) -> str:
+        return f"finite values > {self._lower}"
+
+    def contains(self, value: np.ndarray) -> np.ndarray:
+        return np.isfinite(value) & (value > np.asarray(self._lower, value.dtype))
+
+    def _forward(self, x):
+        if self._base == "softplus":
+            distance = tf.math.softplus(x)
+        else:
+            ceiling = np.log(x.dtype.max) - 1.0  # exp stays finite
+            distance = tf.exp(tf.minimum(x, tf.cast(ceiling, x.dtype)))
+        lower = tf.constant(self._lower, x.dtype)
+        return tf.maximum(lower + distance, strictly_above(self._lower, x.dtype))
+
+    def _inverse(self, y):
+        distance = tf.maximum(y - tf.constant(self._lower, y.dtype), y.dtype.as_numpy_dtype(0))
+        if self._base == "softplus":
+            return tfp.math.softplus_inverse(distance)
+        return tf.math.log(distance)
+
+    def _forward_log_det_jacobian(self, x):
+        return -tf.math.softplus(-x) if self._base == "softplus" else x
+
+
+class LessThan(ConstraintBijector):
+    """Values below `upper`: the mirror image of `Positive`."""
+
+    def __init__(self, upper, base: str = "softplus"):
+        if base not in BASES:
+            raise ValueError(f"`base` of `less_than` must be one of {BASES}, got {base!r}.")
+        self._upper = as_bound(upper, "upper", where="less_than")
+        super().__init__("less_than", {"upper": self._upper, "base": base})
+        self._mirrored = Positive(-np.asarray(self._upper), base)
+
+    @classmethod
+    def _is_increasing(cls):
+        return False
+
+    @property
+    def support(self) -> str:
+        return f"finite values < {self._upper}"
+
+    def contains(self, value: np.ndarray) -> np.ndarray:
+        return np.isfinite(value) & (value < np.asarray(self._upper, value.dtype))
+
+    def _forward(self, x):
+        return -self._mirrored._forward(x)
+
+    def _inverse(self, y):
+        return self._mirrored._inverse(-y)
+
+    def _forward_log_det_jacobian(self, x):
+        return self._mirrored._forward_log_det_jacobian(x)
+
+
+class Interval(ConstraintBijector):
+    """Values strictly between `low` and `high`.
+
+    Args:
+      low: number or array.
+      high: number or array, above `low` everywhere.
+      name: name in configurations, "interval", "box" or "circular".
+    """
+
+    def __init__(self, low=0.0, high=1.0, *, name: str = "interval"):
+        self._low = as_bound(low, "low", where=name)
+        self._high = as_bound(high, "high", where=name)
+        if not np.all(np.asarray(self._low) < np.asarray(self._high)):
+            raise ValueError(f"`low` of `{name}` must be below `high`, got {low!r} and {high!r}.")
+        super().__init__(name, {} if name == "circular" else {"low": self._low, "high": self._high})
+
+    @classmethod
+    def _is_increasing(cls):
+        return True
+
+    @property
+    def support(self) -> str:
+        return f"values strictly between {self._low} and {self._high}"
+
+    def contains(self, value: np.ndarray) -> np.ndarray:
+        low, high = (np.asarray(each, value.dtype) for each in (self._low, self._high))
+        return (value > low) & (value < high)
+
+    def _bounds(self, dtype) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        width = np.asarray(self._high) - np.asarray(self._low)
+        return tuple(tf.constant(each, dtype) for each in (self._low, self._high, width))
+
+    def _forward(self, x):
+        low, high, width = self._bounds(x.dtype)
+        # From the nearer end, so that both tails keep their digits.
+        y = tf.where(x < 0, low + width * tf.sigmoid(x), high - width * tf.sigmoid(-x))
+        y = tf.maximum(y, strictly_above(self._low, x.dtype))
+        return tf.minimum(y, strictly_below(self._high, x.dtype))
+
+    def _inverse(self, y):
+        low, high, _ = self._bounds(y.dtype)
+        return tf.math.log(y - low) - tf.math.log(high - y)
+
+    def _forward_log_det_jacobian(self, x):
+        _, _, width = self._bounds(x.dtype)
+        return tf.math.log(width) - tf.math.softplus(x) - tf.math.softplus(-x)

@@ -1,0 +1,146 @@
+"""Constraints on the last axis: simplex, ordered, positive ordered, unit vector.
+
+    simplex           y = softmax([x, 0])                       R^(n-1) -> n entries that sum to one
+    ordered           y_i = y_(i-1) + softplus(x_i)             R^n -> ascending
+    positive_ordered  y = cumsum(softplus(x))                   R^n -> 0 < ascending
+    unit_vector       y = (2 x, |x|^2 - 1) / (|x|^2 + 1)        R^(n-1) -> sphere in R^n, one-to-one
+
+The log-determinant of the simplex is taken in its first n-1 coordinates (the measure of TFP's
+Dirichlet density), that of the sphere in surface measure. x = 0 maps to the uniform simplex point
+and to the pole (0, ..., -1); the opposite pole is the one point that is not reached.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.constraints.base import ConstraintBijector
+
+__all__ = ["Ordered", "Simplex", "UnitVector"]
+
+
+class _DropsOne(ConstraintBijector):
+    """A bijector from n-1 to n numbers on the last axis."""
+
+    def _forward_event_shape(self, shape):
+        return shape[:-1].concatenate(None if shape[-1] is None else shape[-1] + 1)
+
+    def _inverse_event_shape(self, shape):
+        if shape[-1] is not None and shape[-1] < 2:
+            raise ValueError(
+                f"`{self.name}` needs a last axis of at least 2 entries, got shape {shape}."
+            )
+        return shape[:-1].concatenate(None if shape[-1] is None else shape[-1] - 1)
+
+    def _forward_event_shape_tensor(self, shape):
+        return tf.concat([shape[:-1], shape[-1:] + 1], axis=0)
+
+    def _inverse_event_shape_tensor(self, shape):
+        return tf.concat([shape[:-1], shape[-1:] - 1], axis=0)
+
+
+class Simplex(_DropsOne):
+    """Positive entries that sum to one."""
+
+    def __init__(self):
+        super().__init__("simplex", {}, forward_min_event_ndims=1)
+
+    @property
+    def support(self) -> str:
+        return "positive entries that sum to one along the last axis"
+
+    def contains(self, value: np.ndarray) -> np.ndarray:
+        tolerance = 10 * value.shape[-1] * np.finfo(value.dtype).eps
+        sums = np.abs(value.sum(axis=-1, keepdims=True) - 1) <= max(tolerance, 1e-6)
+        return np.isfinite(value) & (value > 0) & sums
+
+    def _forward(self, x):
+        # Entries that underflow stay positive, so that their log is finite.
+        return tf.maximum(tf.nn.softmax(_append_zero(x)), np.finfo(x.dtype.as_numpy_dtype).tiny)
+
+    def _inverse(self, y):
+        log_y = tf.math.log(y)
+        return log_y[..., :-1] - log_y[..., -1:]
+
+    def _forward_log_det_jacobian(self, x):
+        return tf.reduce_sum(tf.nn.log_softmax(_append_zero(x)), axis=-1)
+
+
+class Ordered(ConstraintBijector):
+    """Ascending entries; with `positive` also above zero.
+
+    Increments below the resolution of the values are lost: entries may then be equal.
+    """
+
+    def __init__(self, *, positive: bool = False):
+        name = "positive_ordered" if positive else "ordered"
+        self._positive = bool(positive)
+        super().__init__(name, {}, forward_min_event_ndims=1)
+
+    @property
+    def support(self) -> str:
+        positive = "positive, " if self._positive else ""
+        return f"{positive}strictly ascending entries along the last axis"
+
+    def contains(self, value: np.ndarray) -> np.ndarray:
+        head = value[..., :1] > 0 if self._positive else np.ones_like(value[..., :1], bool)
+        rising = np.concatenate([head, np.diff(value, axis=-1) > 0], axis=-1)
+        return np.isfinite(value) & rising
+
+    def _increments(self, x):
+        if self._positive:
+            return tf.math.softplus(x)
+        return tf.concat([x[..., :1], tf.math.softplus(x[..., 1:])], axis=-1)
+
+    def _forward(self, x):
+        return tf.math.cumsum(self._increments(x), axis=-1)
+
+    def _inverse(self, y):
+        rises = tfp.math.softplus_inverse(y[..., 1:] - y[..., :-1])
+        head = tfp.math.softplus_inverse(y[..., :1]) if self._positive else y[..., :1]
+        return tf.concat([head, rises], axis=-1)
+
+    def _forward_log_det_jacobian(self, x):
+        soft = x if self._positive else x[..., 1:]
+        return -tf.reduce_sum(tf.math.softplus(-soft), axis=-1)
+
+
+class UnitVector(_DropsOne):
+    """Vectors of length one, by stereographic projection."""
+
+    def __init__(self):
+        super().__init__("unit_vector", {}, forward_min_event_ndims=1)
+
+    @property
+    def support(self) -> str:
+        return "vectors of length one along the last axis, other than (0, ..., 0, 1)"
+
+    def contains(self, value: np.ndarray) -> np.ndarray:
+        tolerance = max(10 * value.shape[-1] * np.finfo(value.dtype).eps, 1e-6)
+        unit = np.abs(np.linalg.norm(value, axis=-1, keepdims=True) - 1) <= tolerance
+        return np.isfinite(value) & unit & (value[..., -1:] < 1)
+
+    def _forward(self, x):
+        # 2 / (1 + |x|^2) written with the larger of both terms outside: no overflow of |x|^2.
+        length = tf.linalg.norm(tf.concat([x, tf.ones_like(x[..., :1])], axis=-1), axis=-1)
+        unit = x / length[..., tf.newaxis]
+        cosine = 1 / length[..., tf.newaxis]
+        rest = tf.reduce_sum(unit * unit, axis=-1, keepdims=True)
+        return tf.concat([2 * unit * cosine, rest - cosine * cosine], axis=-1)
+
+    def _inverse(self, y):
+        head, last = y[..., :-1], y[..., -1:]
+        head_square = tf.reduce_sum(head * head, axis=-1, keepdims=True)
+        # 1 - last loses its digits near the far pole; |head|^2 / (1 + last) is the same number.
+        upper = last > 0
+        safe = tf.where(upper, 1 + last, tf.ones_like(last))
+        return head / tf.where(upper, head_square / safe, 1 - last)
+
+    def _forward_log_det_jacobian(self, x):
+        count = tf.cast(tf.shape(x)[-1], x.dtype)
+        two = tf.constant(2, x.dtype)
+        return count * (tf.math.log(two) - tf.math.log1p(tf.reduce_sum(x * x, axis=-1)))
+
+
+def _append_zero(x):
+    return tf.concat([x, tf.zeros_like(x[..., :1])], axis=-1)
