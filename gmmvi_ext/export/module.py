@@ -1,0 +1,198 @@
+"""The exported module: a posterior as plain TensorFlow operations.
+
+Once traced, the graph holds TensorFlow operations alone; whoever loads it needs neither this
+package nor TensorFlow Probability. Two forms of the same density live side by side:
+
+  exact       `sample`, `log_prob`, `log_prob_unconstrained`, `component_log_prob`, `summary`
+  portable    `sample_from_noise(eps, u)`, `log_prob_portable(x)`: inverse Cholesky factors are
+              stored and noise comes in, so that nothing but products, gathers and element-wise
+              operations remain, which is what ONNX and LiteRT convert.
+"""
+
+import re
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.posterior.space import Space
+
+__all__ = ["ExportedPosterior", "signature_name"]
+
+LOG_2_PI = float(np.log(2.0 * np.pi))
+
+
+def signature_name(name: str) -> str:
+    """`name` as TensorFlow allows it for inputs and outputs of a signature."""
+    clean = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    return clean if clean[:1].isalpha() else f"p_{clean}"
+
+
+class ExportedPosterior(tf.Module):
+    """Variables of a mixture and the functions that become signatures.
+
+    Points are flat constrained vectors `x [N, D']`, the parts one after the other in the order of
+    the names in `export.json`; `sample` returns the named parts where there are names.
+
+    Args:
+      mixture: the mixture.
+      space: the way to the constrained space.
+      statistics: `mean`, `stddev` (flat, [D']) and scalars for `summary`.
+    """
+
+    def __init__(self, mixture: Mixture, space: Space, statistics: dict):
+        super().__init__(name="posterior")
+        self._space = space
+        self._family = type(mixture.components)
+
+        def keep(value, name):
+            return tf.Variable(value, trainable=False, name=name)
+
+        self.log_weights = keep(mixture.log_weights, "log_weights")
+        self._fields = [
+            keep(value, name)
+            for name, value in zip(mixture.components._fields, mixture.components, strict=True)
+        ]
+        self.statistics = {
+            name: keep(tf.constant(value, mixture.dtype), name)
+            for name, value in statistics.items()
+        }
+        self.loc = keep(mixture.components.loc, "portable_loc")
+        scale, inverse, log_det = _portable_factors(mixture)
+        self.scale = keep(tf.constant(scale, mixture.dtype), "scale")
+        self.inv_scale = keep(tf.constant(inverse, mixture.dtype), "inv_scale")
+        self.log_det = keep(tf.constant(log_det, mixture.dtype), "log_det")
+        cumulative = np.cumsum(np.exp(np.asarray(mixture.log_weights, np.float64)))
+        cumulative = cumulative / cumulative[-1]
+        self.cumulative_weights = keep(tf.constant(cumulative[:-1], mixture.dtype), "cumulative")
+
+    def signatures(self) -> dict:
+        """Concrete functions by name."""
+        dtype, dims = self.log_weights.dtype, self._space.num_dimensions
+        points = tf.TensorSpec([None, self._space.num_constrained], dtype, name="x")
+        free = tf.TensorSpec([None, dims], dtype, name="x")
+        uniform = tf.TensorSpec([None], dtype, name="u")
+        integer = tf.int64
+        made = {
+            "sample": self.sample.get_concrete_function(
+                tf.TensorSpec([], integer, name="num_samples"),
+                tf.TensorSpec([], integer, name="seed"),
+            ),
+            "log_prob": self.log_prob.get_concrete_function(points),
+            "log_prob_unconstrained": self.log_prob_unconstrained.get_concrete_function(free),
+            "component_log_prob": self.component_log_prob.get_concrete_function(free),
+            "summary": self.summary.get_concrete_function(),
+            "sample_from_noise": self.sample_from_noise.get_concrete_function(
+                tf.TensorSpec([None, dims], dtype, name="eps"), uniform
+            ),
+            "log_prob_portable": self.log_prob_portable.get_concrete_function(points),
+        }
+        if self._space.shapes is not None:
+            parts = [
+                tf.TensorSpec([None, *shape], dtype, name=signature_name(name))
+                for name, shape in self._space.shapes.items()
+            ]
+            made["log_prob_named"] = self.log_prob_named.get_concrete_function(*parts)
+        return made
+
+    def _mixture(self) -> Mixture:
+        values = (field.read_value() for field in self._fields)
+        return Mixture(self.log_weights.read_value(), self._family(*values))
+
+    def _named(self, flat):
+        values = self._space.unpack(flat)
+        if not isinstance(values, dict):
+            return {"x": values}
+        return {signature_name(name): value for name, value in values.items()}
+
+    @tf.function
+    def sample(self, num_samples, seed):
+        """Draws by name (or `x`), the same as `Posterior.unconstrained` gives for small counts."""
+        low = tf.math.floormod(seed, 2**31)
+        high = tf.math.floormod(tf.math.floordiv(seed, 2**31), 2**31)
+        pair = tf.cast(tf.stack([low, high]), tf.int32)
+        x, _ = mixtures.sample(self._mixture(), tf.cast(num_samples, tf.int32), pair)
+        x = tf.ensure_shape(x, [None, self._space.num_dimensions])
+        return self._named(self._space.forward_flat(x))
+
+    @tf.function
+    def log_prob(self, x):
+        """Log density at constrained points [N, D'], Jacobian included."""
+        free = self._space.inverse_flat(x)
+        value = mixtures.log_prob(self._mixture(), free) - self._space.log_det(free)
+        return {"log_prob": value}
+
+    @tf.function
+    def log_prob_named(self, *parts):
+        """Log density at named parts, each [N, *shape], in the order of the names."""
+        flat = [tf.reshape(part, [tf.shape(part)[0], -1]) for part in parts]
+        flat = tf.concat(flat, axis=-1)
+        flat = tf.ensure_shape(flat, [None, self._space.num_constrained])
+        return self.log_prob(flat)
+
+    @tf.function
+    def log_prob_unconstrained(self, x):
+        """Log density of the mixture at unconstrained points [N, D]."""
+        return {"log_prob": mixtures.log_prob(self._mixture(), x)}
+
+    @tf.function
+    def component_log_prob(self, x):
+        """Log density of every component at unconstrained points [N, D], [N, K]."""
+        mixture = self._mixture()
+        parts = mixtures.component_log_prob(mixture.components, x)
+        return {"component_log_prob": parts, "log_weights": mixture.log_weights}
+
+    @tf.function
+    def summary(self):
+        """Mean and standard deviation (flat), mixture moments, quality figures."""
+        values = {name: value.read_value() for name, value in self.statistics.items()}
+        mixture = self._mixture()
+        return values | {
+            "unconstrained_mean": mixtures.mean(mixture),
+            "unconstrained_covariance": mixtures.covariance(mixture),
+            "weights": tf.exp(mixture.log_weights),
+        }
+
+    @tf.function
+    def sample_from_noise(self, eps, u):
+        """Draws from standard normals `eps` [N, D] and uniforms `u` [N]; flat, [N, D']."""
+        above = tf.cast(u[:, tf.newaxis] > self.cumulative_weights, tf.int32)
+        index = tf.reduce_sum(above, axis=-1)  # [N]
+        scale = tf.gather(self.scale, index)
+        if self.scale.shape.rank == 2:
+            moved = scale * eps
+        else:
+            moved = tf.reduce_sum(scale * eps[:, tf.newaxis, :], axis=-1)
+        return {"x": self._space.forward_flat(tf.gather(self.loc, index) + moved)}
+
+    @tf.function
+    def log_prob_portable(self, x):
+        """As `log_prob`, without triangular solves."""
+        free = self._space.inverse_flat(x)
+        diff = free[:, tf.newaxis, :] - self.loc  # [N, K, D]
+        if self.inv_scale.shape.rank == 2:
+            z = diff * self.inv_scale
+        else:
+            z = tf.linalg.matmul(self.inv_scale, diff[..., tf.newaxis])[..., 0]
+        distance = tf.reduce_sum(z * z, axis=-1)
+        constant = self._space.num_dimensions * LOG_2_PI
+        joint = self.log_weights - self.log_det - 0.5 * (distance + constant)
+        top = tf.reduce_max(joint, axis=-1, keepdims=True)
+        total = tf.math.log(tf.reduce_sum(tf.exp(joint - top), axis=-1)) + top[:, 0]
+        return {"log_prob": total - self._space.log_det(free)}
+
+
+def _portable_factors(mixture: Mixture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scale and inverse scale ([K, D] diagonal or [K, D, D]) and log determinants, in float64."""
+    components = mixture.components
+    if isinstance(components, DiagonalGaussians):
+        scale = np.asarray(components.scale_diag, np.float64)
+        return scale, 1.0 / scale, np.log(scale).sum(-1)
+    scale = getattr(components, "scale_tril", None)
+    if scale is None:
+        covariances = np.asarray(mixtures.component_covariances(components), np.float64)
+        scale = np.linalg.cholesky(covariances)
+    scale = np.tril(np.asarray(scale, np.float64))
+    log_det = np.log(np.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)
+    return scale, np.tril(np.linalg.inv(scale)), log_det

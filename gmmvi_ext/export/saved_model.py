@@ -1,0 +1,177 @@
+"""Writing and loading the SavedModel of a posterior."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+import gmmvi_ext
+from gmmvi_ext.export.module import ExportedPosterior, signature_name
+from gmmvi_ext.export.safety import check_operations
+from gmmvi_ext.export.verification import verify_export
+from gmmvi_ext.posterior import storage
+from gmmvi_ext.posterior.space import element_names
+
+__all__ = ["export_saved_model", "load_saved_model"]
+
+FORMAT = 1
+
+
+def export_saved_model(
+    posterior, path, *, verify: bool = True, num_summary_samples: int = 20000, seed: int = 0
+) -> str:
+    """Writes `posterior` as a SavedModel that needs TensorFlow alone.
+
+    The folder holds the SavedModel, `export.json` (names, shapes, bijectors, quality), and the
+    plain-data twin `mixture.npz` + `posterior.json` that `Posterior.load` reads. It is written
+    beside its place and moved there when complete, so that a failure leaves nothing behind; an
+    earlier export at `path` is replaced, anything else there is not.
+
+    Args:
+      posterior: a `Posterior`.
+      path: folder to write.
+      verify: load the result in a fresh process that has TensorFlow alone and compare numbers with
+        this process (some seconds); without it only the list of operations is checked.
+      num_summary_samples: draws behind mean and standard deviation of constrained parameters.
+      seed: for these draws.
+
+    Returns:
+      the folder.
+
+    Raises:
+      FileExistsError: if `path` holds something that is not an export.
+      ExportVerificationError: if the written model does not give the same numbers.
+    """
+    folder = Path(path)
+    _refuse_foreign(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    _refuse_ambiguous_names(posterior.space)
+    module = ExportedPosterior(
+        posterior.mixture, posterior.space, _statistics(posterior, num_summary_samples, seed)
+    )
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
+        tf.saved_model.save(module, str(temporary), module.signatures(), options=options)
+        posterior.save(temporary)
+        about = json.dumps(_metadata(posterior), indent=1) + "\n"
+        (temporary / "export.json").write_text(about)
+        check_operations(temporary)
+        if verify:
+            verify_export(temporary, module, posterior)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+    return str(folder)
+
+
+def load_saved_model(path):
+    """Loads an export after a check of its operations.
+
+    Every operation of the graph must be on the allow-list of mathematics that exports of this
+    package consist of: nothing that touches files, network, Python or the process.
+
+    Args:
+      path: folder written by `export_saved_model`.
+
+    Returns:
+      the loaded module; `loaded.signatures["log_prob"](x=...)` and so on.
+
+    Raises:
+      UnsafeExportError: if an operation is not on the list; nothing is run.
+    """
+    folder = Path(path)
+    file = folder / "export.json"
+    if not file.exists():
+        raise FileNotFoundError(
+            f"{folder} holds no export.json: give a folder written by `Posterior.export`."
+        )
+    version = json.loads(file.read_text()).get("gmmvi_ext_export")
+    if version != FORMAT:
+        raise ValueError(f"{file}: export format {version!r}, this version reads {FORMAT}.")
+    check_operations(folder)
+    return tf.saved_model.load(str(folder))
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_dir() and (not any(folder.iterdir()) or (folder / "export.json").exists()):
+        return
+    if folder.exists():
+        raise FileExistsError(
+            f"{folder} exists and is not an export: choose another `path` or remove it."
+        )
+
+
+def _refuse_ambiguous_names(space) -> None:
+    if space.shapes is None:
+        return
+    clean = [signature_name(name) for name in space.shapes]
+    twice = sorted({name for name in clean if clean.count(name) > 1})
+    if twice:
+        raise ValueError(
+            f"parameter names that differ only in special characters collide as {twice} in a "
+            "SavedModel signature: rename them."
+        )
+
+
+def _statistics(posterior, num_samples: int, seed) -> dict:
+    flat = {
+        "mean": posterior.mean(num_samples, seed),
+        "stddev": posterior.stddev(num_samples, seed),
+    }
+    if isinstance(flat["mean"], dict):
+        flat = {
+            key: np.concatenate([np.ravel(part) for part in value.values()])
+            for key, value in flat.items()
+        }
+    report = posterior.last_report
+    if report is not None:
+        flat |= {
+            key: getattr(report, key)
+            for key in ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "khat", "ess")
+        }
+    return flat
+
+
+def _metadata(posterior) -> dict:
+    """What `export.json` holds."""
+    space = posterior.space
+    parameters, start = [], 0
+    for name, shape in (space.shapes or {"x": (space.num_constrained,)}).items():
+        size = int(np.prod(shape))
+        parameters.append(
+            {
+                "name": name,
+                "signature_name": signature_name(name),
+                "shape": list(shape),
+                "offset": start,
+                "size": size,
+                "elements": element_names(name, tuple(shape)),
+            }
+        )
+        start += size
+    about = storage.describe(posterior)
+    report = about.pop("report") or {}
+    quality = ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "khat", "ess", "num_modes")
+    return {
+        "gmmvi_ext_export": FORMAT,
+        "gmmvi_ext_version": getattr(gmmvi_ext, "__version__", None),
+        "tensorflow_version": tf.__version__,
+        "dtype": about["dtype"],
+        "family": about["family"],
+        "num_dimensions": space.num_dimensions,
+        "num_constrained": space.num_constrained,
+        "num_components": int(posterior.mixture.num_components),
+        "parameters": parameters,
+        "bijector": about["space"],
+        "run_info": about["run_info"],
+        **{key: report.get(key) for key in (*quality, "verdict", "trust")},
+    }
