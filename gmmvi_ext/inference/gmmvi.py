@@ -21,10 +21,11 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
+from gmmvi_ext.inference.locality import joined_pairs, local_log_prob, moved_log_prob
 from gmmvi_ext.inference.ng_estimators import NgEstimator
 from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.inference.rule import require
-from gmmvi_ext.inference.sample_db import SampleDB, Window, chunked_log_prob, extend_window
+from gmmvi_ext.inference.sample_db import SampleDB, Window, extend_window
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
 from gmmvi_ext.inference.types import Batch
@@ -241,7 +242,9 @@ class GMMVI(tf.Module):
         """New samples, and prior draws to evaluate if this iteration adds a component."""
         mixture = self.model.mixture()
         window = self.sample_db.window()
-        proposal = self._selector.propose(mixture, window, self._step_seed(0))
+        proposal = self._selector.propose(
+            mixture, window, self.model.learner().component_id, self._step_seed(0)
+        )
         wanted = self._adaptation.num_prior_candidates
         dim = mixture.num_dimensions
         if wanted == 0:
@@ -276,8 +279,9 @@ class GMMVI(tf.Module):
         num_new = tf.shape(proposal.x)[0]
         is_valid = tf.math.is_finite(values) & tf.reduce_all(tf.math.is_finite(grads), axis=1)
         batch, window = self._assemble(
-            mixture, proposal, values[:num_new], grads[:num_new], is_valid[:num_new]
-        )
+            mixture, learner.component_id, proposal, values[:num_new], grads[:num_new],
+            is_valid[:num_new],
+        )  # fmt: skip
 
         stepsize = self._component_stepsize.adapt(
             learner.stepsize, learner.num_updates, *_improved(learner.reward_history)
@@ -289,7 +293,11 @@ class GMMVI(tf.Module):
         stepsize = tf.where(update.ok, stepsize, FAILURE_STEPSIZE_FACTOR * stepsize)
 
         moved = Mixture(mixture.log_weights, update.components)
-        component_log_prob = chunked_log_prob(moved.components, batch.x)
+        component_log_prob = moved_log_prob(
+            mixture, update.components, batch.component_log_prob, batch.x, batch.pairs,
+            step_norm=update.step_norm, max_ratio=update.max_ratio,
+            share_ratio=self._share_ratio,
+        )  # fmt: skip
         rewards = expected_rewards(
             moved, batch, component_log_prob, temperature,
             self_normalized=self._weight_updater.use_self_normalized_importance_weights,
@@ -333,15 +341,26 @@ class GMMVI(tf.Module):
             "num_active_samples": tf.shape(batch.x)[0],
         }
 
+    def _log_prob(self, mixture: Mixture, x, label):
+        """log N_k(x_n) [N, K] and the pairs that matter, see `local_log_prob`."""
+        return local_log_prob(
+            mixture, x, label, tile_size=self._selector.tile_size, share_ratio=self._share_ratio
+        )
+
+    @property
+    def _share_ratio(self) -> float:
+        """Largest ratio of the numbers of samples that two components draw in an iteration."""
+        return float(self._selector.desired_samples_per_component) if self._reuses else 1.0
+
     def _assemble(
-        self, mixture, proposal: Proposal, values, grads, is_valid
+        self, mixture, component_id, proposal: Proposal, values, grads, is_valid
     ) -> tuple[Batch, Window]:
         """The batch to learn from, and the window with the new samples."""
         lowest = tf.reduce_min(tf.where(is_valid, values, values.dtype.max))
         lowest = tf.where(tf.reduce_any(is_valid), lowest, tf.zeros_like(lowest))
         values = tf.where(is_valid, values, lowest)
         grads = tf.where(is_valid[:, tf.newaxis], grads, tf.zeros_like(grads))
-        new_log_prob = chunked_log_prob(mixture.components, proposal.x)
+        new_log_prob, pairs = self._log_prob(mixture, proposal.x, proposal.component_index)
         window = proposal.window
         if not self._reuses:
             drawn = tf.cast(proposal.counts, mixture.dtype)
@@ -349,14 +368,17 @@ class GMMVI(tf.Module):
             proposal_log_prob = tf.reduce_logsumexp(new_log_prob + log_share, axis=1)
             return Batch(
                 proposal.x, values, grads, is_valid, proposal_log_prob, new_log_prob,
-                proposal.component_index,
+                proposal.component_index, proposal.component_index, pairs,
             ), window  # fmt: skip
+        component_log_prob = tf.concat([proposal.old_component_log_prob, new_log_prob], axis=0)
+        label = tf.argmax(component_log_prob, axis=1, output_type=tf.int32)
         window = extend_window(
             window,
             x=proposal.x,
             target_log_prob=values,
             target_log_prob_grad=grads,
             is_valid=is_valid,
+            nearest_id=tf.gather(component_id, label),
             components=mixture.components,
             counts=proposal.counts,
             old_component_log_prob=proposal.old_component_log_prob,
@@ -369,8 +391,10 @@ class GMMVI(tf.Module):
             window.target_log_prob_grad,
             window.is_valid,
             window.proposal_log_prob,
-            tf.concat([proposal.old_component_log_prob, new_log_prob], axis=0),
+            component_log_prob,
             tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
+            label,
+            joined_pairs(proposal.old_pairs, pairs),
         ), window
 
     def _update_weights(self, log_weights, rewards, temperature) -> tf.Tensor:

@@ -17,7 +17,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Components
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
 
-__all__ = ["SampleDB", "Window", "chunked_log_prob", "empty_window", "extend_window"]
+__all__ = ["SampleDB", "Window", "empty_window", "extend_window"]
 
 
 class Window(NamedTuple):
@@ -28,6 +28,7 @@ class Window(NamedTuple):
       target_log_prob: [N].
       target_log_prob_grad: [N, D] or [N, 0].
       is_valid: [N].
+      nearest_id: id of a component that was near the sample, int64 [N].
       block: block of each sample, int32 [N], ascending from 0 to B - 1.
       block_log_prob: log p_b(x_n), [N, B].
       block_counts: samples of each block, int32 [B].
@@ -40,6 +41,7 @@ class Window(NamedTuple):
     target_log_prob: tf.Tensor
     target_log_prob_grad: tf.Tensor
     is_valid: tf.Tensor
+    nearest_id: tf.Tensor
     block: tf.Tensor
     block_log_prob: tf.Tensor
     block_counts: tf.Tensor
@@ -67,6 +69,7 @@ class Window(NamedTuple):
             self.target_log_prob[start:],
             self.target_log_prob_grad[start:],
             self.is_valid[start:],
+            self.nearest_id[start:],
             self.block[start:] - first,
             self.block_log_prob[start:, first:],
             self.block_counts[first:],
@@ -84,6 +87,7 @@ def empty_window(components: Components, *, with_gradient: bool) -> Window:
         tf.zeros([0], dtype),
         tf.zeros([0, dim if with_gradient else 0], dtype),
         tf.zeros([0], tf.bool),
+        tf.zeros([0], tf.int64),
         tf.zeros([0], tf.int32),
         tf.zeros([0, 0], dtype),
         tf.zeros([0], tf.int32),
@@ -93,12 +97,6 @@ def empty_window(components: Components, *, with_gradient: bool) -> Window:
     )
 
 
-def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
-    """log N_k(x_n) [N, K] with bounded intermediates."""
-    rows = chunk_rows(components.num_components * components.num_dimensions)
-    return map_chunks(components.log_prob, [x], rows)
-
-
 def extend_window(
     window: Window,
     *,
@@ -106,6 +104,7 @@ def extend_window(
     target_log_prob: tf.Tensor,
     target_log_prob_grad: tf.Tensor,
     is_valid: tf.Tensor,
+    nearest_id: tf.Tensor,
     components: Components,
     counts: tf.Tensor,
     old_component_log_prob: tf.Tensor,
@@ -116,6 +115,7 @@ def extend_window(
     Args:
       window: what is kept of the past, N samples.
       x: new samples, [n, D], with `target_log_prob`, `target_log_prob_grad` and `is_valid`.
+      nearest_id: of old and new samples, int64 [N + n].
       components: the K components that drew them.
       counts: draws of each component, int32 [K].
       old_component_log_prob: log N_k at the window's samples, [N, K].
@@ -147,6 +147,7 @@ def extend_window(
         tf.concat([window.target_log_prob, target_log_prob], axis=0),
         tf.concat([window.target_log_prob_grad, target_log_prob_grad], axis=0),
         tf.concat([window.is_valid, is_valid], axis=0),
+        nearest_id,
         tf.concat([window.block, tf.fill([size], num_blocks)], axis=0),
         block_log_prob,
         tf.concat([window.block_counts, [size]], axis=0),

@@ -5,6 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components
+from gmmvi_ext.inference.locality import NearPairs
 
 __all__ = ["Batch", "ComponentUpdate", "NgEstimate"]
 
@@ -21,6 +22,8 @@ class Batch(NamedTuple):
       proposal_log_prob: log density of the mixture that drew the samples, [N].
       component_log_prob: log density under the current components, [N, K].
       component_index: component that drew the sample in this iteration, -1 for reused ones, [N].
+      label: a component near each sample, int32 [N].
+      pairs: (sample, component) pairs that are not negligible; None where all are taken.
     """
 
     x: tf.Tensor
@@ -30,6 +33,8 @@ class Batch(NamedTuple):
     proposal_log_prob: tf.Tensor
     component_log_prob: tf.Tensor
     component_index: tf.Tensor
+    label: tf.Tensor
+    pairs: NearPairs | None
 
 
 class NgEstimate(NamedTuple):
@@ -55,8 +60,12 @@ class ComponentUpdate(NamedTuple):
       components: updated components; failed ones are unchanged.
       ok: whether the update was taken, [K].
       kl: KL of the new from the old component, [K].
+      step_norm: length of the move of the mean, whitened by the old component, [K].
+      max_ratio: largest ratio of new to old variance in any direction, [K].
     """
 
     components: Components
     ok: tf.Tensor
     kl: tf.Tensor
+    step_norm: tf.Tensor
+    max_ratio: tf.Tensor

@@ -18,8 +18,8 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation
+from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.rule import require
-from gmmvi_ext.inference.sample_db import chunked_log_prob
 
 __all__ = ["VipsComponentAdaptation"]
 

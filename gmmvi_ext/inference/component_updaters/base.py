@@ -68,7 +68,11 @@ class NgBasedComponentUpdater(Rule):
                 for new, old in zip(updated, components, strict=True)
             )
         )
-        return ComponentUpdate(kept, ok, tf.where(ok, step_kl(ratio, step), 0.0))
+        ratio = tf.where(ok[:, tf.newaxis], ratio, tf.ones_like(ratio))
+        step = tf.where(ok[:, tf.newaxis], step, tf.zeros_like(step))
+        return ComponentUpdate(
+            kept, ok, step_kl(ratio, step), tf.norm(step, axis=-1), tf.reduce_max(ratio, axis=-1)
+        )
 
     def move(self, spectrum: Spectrum, stepsize: tf.Tensor, temperature: tf.Tensor,
              num_updates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:  # fmt: skip

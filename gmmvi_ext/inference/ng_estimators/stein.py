@@ -16,6 +16,7 @@ import dataclasses
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.inference.locality import PAIR_CHUNK_ELEMENTS, pair_whitened
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.chunks import chunk_rows, fold_chunks
@@ -24,7 +25,7 @@ from gmmvi_ext.math.linalg import inverse_lower_triangular, safe_cholesky, symme
 __all__ = ["SteinNgEstimator"]
 
 # The sample covariance of z counts as n_eff observations against this many (times D) of the identity.
-SHRINKAGE = 0.1
+SHRINKAGE = 1.0
 
 
 @NgEstimator.registry.register("Stein")
@@ -49,39 +50,20 @@ class SteinNgEstimator(NgEstimator):
 
     def _full(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components
-        dim, num = components.num_dimensions, components.num_components
-        inverse = inverse_lower_triangular(components.scale_tril)
-
-        def accumulate(state, x, grad, w, gamma):
-            z = components.whiten_with(inverse, x)  # [n, K, D]
-            d = grad - temperature * components.mixture_score_from_whitened(inverse, z, gamma)
-            d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-            wz = tf.reshape(w[..., tf.newaxis] * z, [-1, num * dim])  # [n, K D]
-            sums = [tf.matmul(w, d, transpose_a=True), tf.matmul(d, wz, transpose_a=True)]
-            if self.variance_reduction:
-                wz = tf.transpose(tf.reshape(wz, [-1, num, dim]), [1, 2, 0])  # [K, D, n]
-                sums.append(tf.reduce_sum(wz, axis=-1))
-                sums.append(tf.matmul(wz, tf.transpose(z, [1, 0, 2])))
-            return tuple(old + new for old, new in zip(state, sums, strict=True))
-
-        shapes = [[num, dim], [dim, num * dim]]
-        if self.variance_reduction:
-            shapes += [[num, dim], [num, dim, dim]]
-        zeros = [tf.zeros(shape, components.dtype) for shape in shapes]
-        arrays = (batch.x, batch.target_log_prob_grad, weights, gammas)
-        sums = fold_chunks(accumulate, tuple(zeros), arrays, chunk_rows(num * dim))
-
+        sums = _dense_sums if batch.pairs is None else _sums
+        mean_d, cross, mean_z, squares = sums(
+            components, batch, weights, gammas, temperature, self.variance_reduction
+        )
         scale_t = tf.linalg.matrix_transpose(components.scale_tril)
-        cross = tf.transpose(tf.reshape(sums[1], [dim, num, dim]), [1, 0, 2])  # sum w d z^T
         cross = tf.matmul(scale_t, cross)  # sum w e z^T
-        mean_e = tf.linalg.matvec(scale_t, sums[0])
+        mean_e = tf.linalg.matvec(scale_t, mean_d)
         if not self.variance_reduction:
             return -symmetrise(cross), -mean_e
         total = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
-        mean_z = tf.math.divide_no_nan(sums[2], total)
+        mean_z = tf.math.divide_no_nan(mean_z, total)
         outer_ez = mean_e[..., tf.newaxis] * mean_z[:, tf.newaxis]
         outer_zz = (total * mean_z)[..., tf.newaxis] * mean_z[:, tf.newaxis]
-        return _regressed(cross - outer_ez, sums[3] - outer_zz, mean_e, mean_z, weights)
+        return _regressed(cross - outer_ez, squares - outer_zz, mean_e, mean_z, weights)
 
     def _diagonal(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components
@@ -105,6 +87,88 @@ class SteinNgEstimator(NgEstimator):
         variance = _shrunk(squares - total * mean_z**2, weights, 1.0, dim=1)
         slope = (cross - mean_e * mean_z) / tf.maximum(variance, 1e-6)
         return -slope, -(tf.math.divide_no_nan(mean_e, total) - slope * mean_z)
+
+
+def _sums(components, batch, weights, gammas, temperature, with_moments):
+    """The weighted sums, over near pairs or over all pairs, whichever is cheaper."""
+    arguments = (components, batch, weights, gammas, temperature, with_moments)
+    return tf.cond(
+        batch.pairs.is_sparse, lambda: _pair_sums(*arguments), lambda: _dense_sums(*arguments)
+    )
+
+
+def _dense_sums(components, batch, weights, gammas, temperature, with_moments):
+    """Sums over n of w d [K, D], w d z^T [K, D, D], w z [K, D] and w z z^T [K, D, D], all pairs."""
+    dim, num = components.num_dimensions, components.num_components
+    inverse = inverse_lower_triangular(components.scale_tril)
+
+    def accumulate(state, x, grad, w, gamma):
+        z = components.whiten_with(inverse, x)  # [n, K, D]
+        d = grad - temperature * components.mixture_score_from_whitened(inverse, z, gamma)
+        d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
+        wz = tf.reshape(w[..., tf.newaxis] * z, [-1, num * dim])  # [n, K D]
+        sums = [tf.matmul(w, d, transpose_a=True), tf.matmul(d, wz, transpose_a=True)]
+        if with_moments:
+            wz = tf.transpose(tf.reshape(wz, [-1, num, dim]), [1, 2, 0])  # [K, D, n]
+            sums.append(tf.reduce_sum(wz, axis=-1))
+            sums.append(tf.matmul(wz, tf.transpose(z, [1, 0, 2])))
+        return tuple(old + new for old, new in zip(state, sums, strict=True))
+
+    shapes = [[num, dim], [dim, num * dim]]
+    if with_moments:
+        shapes += [[num, dim], [num, dim, dim]]
+    zeros = tuple(tf.zeros(shape, components.dtype) for shape in shapes)
+    arrays = (batch.x, batch.target_log_prob_grad, weights, gammas)
+    mean_d, cross, *moments = fold_chunks(accumulate, zeros, arrays, chunk_rows(num * dim))
+    cross = tf.transpose(tf.reshape(cross, [dim, num, dim]), [1, 0, 2])
+    return mean_d, cross, *(moments or (tf.zeros([num, dim], cross.dtype), tf.zeros_like(cross)))
+
+
+def _pair_sums(components, batch, weights, gammas, temperature, with_moments):
+    """As `_dense_sums`, over the near pairs."""
+    dim, num = components.num_dimensions, components.num_components
+    inverse = inverse_lower_triangular(components.scale_tril)
+    tiles, pairs = batch.pairs.tiles, (batch.pairs.tile, batch.pairs.component)
+    num_tiles, tile_size = tf.unstack(tf.shape(tiles.index))
+    points = tf.gather(batch.x, tiles.index)  # [B, T, D]
+    chunk = chunk_rows(tile_size * dim, PAIR_CHUNK_ELEMENTS)
+
+    def of_pairs(values, tile, component):  # [N, K] -> [p, T]; empty slots get 0
+        by_tile = tf.transpose(tf.gather(values, tiles.index), [0, 2, 1])  # [B, K, T]
+        by_tile = tf.where(tiles.is_used[:, tf.newaxis], by_tile, 0.0)
+        return tf.gather(
+            tf.reshape(by_tile, [-1, tile_size]), tile * num + component
+        )
+
+    def add_score(state, tile, component, gamma):
+        z = pair_whitened(components, inverse, tf.gather(points, tile), component)
+        pulled = tf.matmul(gamma[..., tf.newaxis] * z, tf.gather(inverse, component))
+        return (state[0] - tf.math.unsorted_segment_sum(pulled, tile, num_tiles),)
+
+    (score,) = fold_chunks(
+        add_score, (tf.zeros_like(points),), (*pairs, of_pairs(gammas, *pairs)), chunk
+    )
+    d = tf.gather(batch.target_log_prob_grad, tiles.index) - temperature * score  # [B, T, D]
+    d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
+
+    def add_moments(state, tile, component, w):
+        z = pair_whitened(components, inverse, tf.gather(points, tile), component)
+        wz, pair_d = w[..., tf.newaxis] * z, tf.gather(d, tile)
+        sums = [
+            tf.linalg.matvec(pair_d, w, transpose_a=True),
+            tf.matmul(pair_d, wz, transpose_a=True),
+        ]
+        if with_moments:
+            sums += [tf.reduce_sum(wz, axis=1), tf.matmul(wz, z, transpose_a=True)]
+        return tuple(
+            old + tf.math.unsorted_segment_sum(new, component, num)
+            for old, new in zip(state, sums, strict=True)
+        )
+
+    zeros = [tf.zeros([num, dim], d.dtype), tf.zeros([num, dim, dim], d.dtype)]
+    state = tuple(zeros * (2 if with_moments else 1))
+    sums = fold_chunks(add_moments, state, (*pairs, of_pairs(weights, *pairs)), chunk)
+    return sums if with_moments else (*sums, *zeros)
 
 
 def _shrunk(covariance, weights, identity, dim):

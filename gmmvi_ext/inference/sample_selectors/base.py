@@ -6,11 +6,15 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.inference.locality import NearPairs
 from gmmvi_ext.inference.rule import Rule, require
 from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.registry import Registry
 
 __all__ = ["Proposal", "SampleSelector"]
+
+MAX_TILE_SIZE = 128
+REUSE_TILE_SIZE = 32
 
 
 class Proposal(NamedTuple):
@@ -22,6 +26,7 @@ class Proposal(NamedTuple):
       counts: samples of each component, int32 [K].
       window: reused samples.
       old_component_log_prob: log N_k at the reused samples, [N, K].
+      old_pairs: pairs of reused samples and components that matter; None for all.
     """
 
     x: tf.Tensor
@@ -29,6 +34,7 @@ class Proposal(NamedTuple):
     counts: tf.Tensor
     window: Window
     old_component_log_prob: tf.Tensor
+    old_pairs: NearPairs | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,12 +68,26 @@ class SampleSelector(Rule):
     def num_reused_per_component(self) -> int:
         return int(self.ratio_reused_samples_to_desired * self.desired_samples_per_component)
 
-    def propose(self, mixture: Mixture, window: Window, seed: tf.Tensor) -> Proposal:
+    @property
+    def tile_size(self) -> int:
+        """Samples in a tile of neighbours, see `locality`.
+
+        Without reuse the draws of a component fill whole tiles; with reuse groups are ragged and small
+        tiles waste less.
+        """
+        if self.reuses:
+            return REUSE_TILE_SIZE
+        tiles = -(-self.desired_samples_per_component // MAX_TILE_SIZE)
+        return -(-self.desired_samples_per_component // tiles)
+
+    def propose(self, mixture: Mixture, window: Window, component_id: tf.Tensor,
+                seed: tf.Tensor) -> Proposal:  # fmt: skip
         """Draws new samples.
 
         Args:
           mixture: current mixture.
           window: stored samples; without any where nothing is reused.
+          component_id: identities of the components, ascending, int64 [K].
           seed: [2] int32.
         """
         raise NotImplementedError
