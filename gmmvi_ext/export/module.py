@@ -108,7 +108,7 @@ class ExportedPosterior(tf.Module):
 
     @tf.function
     def sample(self, num_samples, seed):
-        """Draws by name (or `x`), the same as `Posterior.unconstrained` gives for small counts."""
+        """Draws by name (or `x`); those of `Posterior.sample` with this seed, up to 5000."""
         low = tf.math.floormod(seed, 2**31)
         high = tf.math.floormod(tf.math.floordiv(seed, 2**31), 2**31)
         pair = tf.cast(tf.stack([low, high]), tf.int32)

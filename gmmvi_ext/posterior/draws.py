@@ -59,11 +59,14 @@ class ScoredDraws(NamedTuple):
 
 
 def sample_mixture(mixture: Mixture, num_samples: int, seed) -> tuple[np.ndarray, np.ndarray]:
-    """Draws [S, D] and component indices [S] in bounded memory."""
+    """Draws [S, D] and component indices [S] in bounded memory.
+
+    Up to `CHUNK` draws they are those of the exported `sample` with the same seed.
+    """
     seed = as_seed(seed)
     pieces = []
     for start in range(0, num_samples, CHUNK):
-        part = tf.random.experimental.stateless_fold_in(seed, start)
+        part = tf.random.experimental.stateless_fold_in(seed, start) if start else seed
         pieces.append(mixtures.sample(mixture, min(CHUNK, num_samples - start), part))
     x, index = zip(*pieces, strict=True)
     return np.concatenate([each.numpy() for each in x]), np.concatenate([i.numpy() for i in index])

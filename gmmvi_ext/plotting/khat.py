@@ -1,0 +1,82 @@
+"""The tail of the importance ratios with its Pareto fit: is k-hat below its limit?"""
+
+import math
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from gmmvi_ext.diagnostics.psis import smooth_log_ratios
+from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, new_axes, tidy
+
+__all__ = ["plot_khat"]
+
+GOOD_COLOR = LEVEL_COLORS["trust"]
+BAD_COLOR = LEVEL_COLORS["reject"]
+
+
+def plot_khat(report, ax: Axes | None = None) -> Axes:
+    """Share of draws whose importance ratio exceeds a multiple of the mean, both axes logarithmic.
+
+    A mixture equal to the target gives a step at one; a heavy tail runs to the right. The line is
+    the generalised Pareto fit with shape k-hat.
+
+    Args:
+      report: a `Report` of a posterior with a target.
+      ax: axes to draw on, or None for a new figure.
+    """
+    ax = new_axes(ax)
+    tidy(ax)
+    ax.set_title("Importance ratios", loc="left", fontsize=10, color=INK)
+    ax.set_xlabel("importance ratio / mean ratio")
+    ax.set_ylabel("share of draws above")
+    ratios = np.asarray(report.log_ratios)
+    ratios = np.sort(ratios[np.isfinite(ratios)])[::-1]
+    badge(ax, report.level)
+    if ratios.size < 10:
+        text = "no target attached" if report.level == "unchecked" else "no finite ratios"
+        ax.text(0.5, 0.5, text, ha="center", transform=ax.transAxes)
+        return ax
+    top = ratios[0]
+    log_mean = top + math.log(np.exp(ratios - top).sum() / report.num_samples)
+    smoothed = np.sort(smooth_log_ratios(ratios).log_weights)[::-1]
+    share = (np.arange(ratios.size) + 0.5) / report.num_samples
+    tail = int((np.abs(smoothed - ratios) > 0).sum())
+    ax.loglog(_relative(ratios, log_mean), share, color=PALETTE[0], lw=1.2)
+    if tail:
+        last = slice(0, tail)
+        ax.loglog(
+            _relative(ratios[last], log_mean), share[last], "o", ms=2.5, color=PALETTE[0],
+            label=f"largest {tail} of {report.num_samples}",
+        )  # fmt: skip
+    if tail and math.isfinite(report.khat):
+        line = _relative(smoothed[last], log_mean)
+        good = report.khat <= report.khat_limit
+        ax.loglog(
+            line, share[last], color=GOOD_COLOR if good else BAD_COLOR, lw=2,
+            label="generalised Pareto fit",
+        )  # fmt: skip
+    ax.axvline(1.0, color=MUTED, lw=0.8, ls=":")
+    floor = max(_relative(ratios[-ratios.size // 50 - 1 :], log_mean)[0], 1e-4)
+    ax.set_xlim(min(floor, 0.5), max(_relative(ratios[:1], log_mean)[0] * 1.5, 2.0))
+    ax.set_ylim(0.3 / report.num_samples, 1.5)
+    _write_numbers(ax, report)
+    ax.legend(loc="lower left", fontsize=7, frameon=False)
+    return ax
+
+
+def _relative(log_ratios: np.ndarray, log_mean: float) -> np.ndarray:
+    return np.exp(np.clip(log_ratios - log_mean, -600.0, 600.0))
+
+
+def _write_numbers(ax: Axes, report) -> None:
+    good = report.khat <= report.khat_limit
+    sign = "<=" if good else ">"
+    ax.set_title(
+        f"k-hat {report.khat:.2f} {sign} {report.khat_limit:.2f}",
+        loc="right", fontsize=10, color=GOOD_COLOR if good else BAD_COLOR,
+    )  # fmt: skip
+    share = report.ess / report.num_samples
+    ax.text(
+        0.98, 0.83, f"effective draws {share:.0%}", ha="right", transform=ax.transAxes,
+        fontsize=8, color=INK,
+    )  # fmt: skip

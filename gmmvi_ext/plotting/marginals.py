@@ -1,0 +1,131 @@
+"""Marginal densities of single parameters."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.axes import Axes
+
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.plotting.style import INK, PALETTE, new_grid, tidy
+from gmmvi_ext.posterior.draws import ScoredDraws
+
+__all__ = ["choose_elements", "draw_marginal", "plot_marginals"]
+
+COLUMNS = 4
+GRID_POINTS = 400
+BINS = 50
+
+
+def choose_elements(posterior, names, limit: int) -> list[int]:
+    """Positions (in the flat constrained vector) of what is to be drawn.
+
+    Args:
+      posterior: a `Posterior`.
+      names: names of parts or of single elements, positions, or None for the leading ones.
+      limit: how many at most.
+    """
+    elements = posterior.space.constrained_names
+    if names is None:
+        return list(range(min(limit, len(elements))))
+    chosen = []
+    for name in [names] if isinstance(names, (str, int)) else names:
+        if isinstance(name, int) and 0 <= name < len(elements):
+            chosen.append(name)
+            continue
+        found = [i for i, e in enumerate(elements) if e == name or e.startswith(f"{name}[")]
+        if not found:
+            raise ValueError(f"unknown parameter {name!r}; this posterior has {elements}.")
+        chosen += found
+    return chosen[:limit]
+
+
+def plot_marginals(
+    posterior,
+    ax=None,
+    *,
+    names=None,
+    max_parameters: int = 12,
+    num_samples: int = 10000,
+    seed=0,
+) -> np.ndarray:
+    """Marginal density of each parameter in the constrained space.
+
+    Filled: the posterior (exact where each parameter is a function of one coordinate, a histogram
+    otherwise). Dark line, where there is a target: the same draws after importance reweighting; if
+    it departs from the filled area, the mixture is not the target there.
+
+    Args:
+      posterior: a `Posterior`.
+      ax: array of axes, one per parameter, or None for a new figure.
+      names: parts or elements to draw; default the leading ones.
+      max_parameters: how many at most.
+      num_samples: draws.
+      seed: of the draws.
+
+    Returns:
+      the axes, [parameters].
+    """
+    chosen = choose_elements(posterior, names, max_parameters)
+    columns = min(COLUMNS, len(chosen))
+    rows = math.ceil(len(chosen) / columns)
+    if ax is None:
+        grid = new_grid(None, rows, columns).ravel()
+    else:
+        grid = new_grid(ax, 1, np.size(ax)).ravel()
+        if grid.size < len(chosen):
+            raise ValueError(f"`ax` must hold {len(chosen)} axes, got {grid.size}.")
+    draws = posterior.kept_draws or posterior.scored_draws(num_samples, seed)
+    for number, element in enumerate(chosen):
+        draw_marginal(posterior, grid[number], element, draws)
+        grid[number].set_xlabel(posterior.space.constrained_names[element], fontsize=9)
+    for unused in grid[len(chosen) :]:
+        unused.set_axis_off()
+    if posterior.target is not None:
+        grid[0].legend(fontsize=6, frameon=False, loc="upper right")
+    return grid[: len(chosen)]
+
+
+def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None:
+    """One marginal on one axes; see `plot_marginals`."""
+    space = posterior.space
+    x = tf.constant(draws.x, posterior.mixture.dtype)
+    values = space.forward_flat(x).numpy()[:, element].astype(np.float64)
+    low, high = np.quantile(values, [0.001, 0.999])
+    margin = 0.03 * (high - low)
+    edges = np.linspace(low - margin, high + margin, BINS + 1)
+    color = PALETTE[0]
+    if space.is_elementwise:
+        position, density = _exact_density(posterior, element, low - margin, high + margin)
+        ax.fill_between(position, density, color=color, alpha=0.35, lw=0, label="posterior")
+        ax.plot(position, density, color=color, lw=1.2)
+    else:
+        ax.hist(values, edges, density=True, color=color, alpha=0.45, label="posterior")
+    if np.isfinite(draws.log_ratios).any():
+        weights = np.exp(draws.smoothed().log_weights)
+        height, _ = np.histogram(values, edges, weights=weights, density=True)
+        ax.stairs(height, edges, color=INK, lw=0.8, label="reweighted")
+    ax.set_ylim(bottom=0)
+    ax.set_yticks([])
+    tidy(ax)
+    ax.spines["left"].set_visible(False)
+
+
+def _exact_density(posterior, element: int, low: float, high: float):
+    """Density of one monotone function of one coordinate on a grid of the constrained space."""
+    space, mixture = posterior.space, posterior.mixture
+    one = mixtures.marginal(mixture, [element])
+    centre = np.asarray(one.components.loc, np.float64)[:, 0]
+    variance = np.asarray(mixtures.component_covariances(one.components), np.float64)[:, 0, 0]
+    reach = 8 * np.sqrt(variance)
+    free = np.linspace((centre - reach).min(), (centre + reach).max(), 20 * GRID_POINTS)
+    points = np.zeros((free.size, space.num_dimensions))
+    points[:, element] = free
+    image = space.forward_flat(tf.constant(points, mixture.dtype)).numpy()[:, element]
+    image = image.astype(np.float64)
+    log_q = mixtures.log_prob(one, tf.constant(free[:, None], mixture.dtype)).numpy()
+    slope = np.abs(np.gradient(image, free))
+    inside = (image >= low) & (image <= high) & (slope > 1e-6 * slope.max())
+    density = np.exp(log_q[inside].astype(np.float64)) / slope[inside]
+    order = np.argsort(image[inside])
+    return image[inside][order], density[order]

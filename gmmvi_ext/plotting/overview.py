@@ -1,0 +1,59 @@
+"""One page: the verdict in words above the four pictures that support it."""
+
+import textwrap
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from gmmvi_ext.plotting.components import plot_components
+from gmmvi_ext.plotting.elbo import plot_elbo
+from gmmvi_ext.plotting.khat import plot_khat
+from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
+from gmmvi_ext.plotting.style import LEVEL_COLORS
+from gmmvi_ext.plotting.weights import plot_weights
+
+__all__ = ["plot_overview"]
+
+NUM_MARGINALS = 4
+
+
+def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = "") -> Figure:
+    """The verdict, ELBO over the run, importance ratios, weights (or components) and marginals.
+
+    Args:
+      posterior: a `Posterior`; its `last_report` is used, or made.
+      metrics: rows of `metrics.jsonl`; without them the run is left out.
+      title: what was fitted.
+
+    Returns:
+      the figure.
+    """
+    report = posterior.last_report or posterior.report()
+    figure = Figure(figsize=(11.0, 8.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    banner, body = figure.subfigures(2, 1, height_ratios=[1, 9])
+    banner.set_facecolor(LEVEL_COLORS[report.level])
+    head = f"{title}\n" if title else ""
+    banner.text(
+        0.5, 0.5, head + textwrap.fill(report.verdict, 125), ha="center", va="center",
+        color="white", fontsize=10, fontweight="bold",
+    )  # fmt: skip
+    upper, lower = body.subfigures(2, 1, height_ratios=[1.8, 1])
+    grid = upper.subplots(2, 2) if metrics else upper.subplots(1, 2, squeeze=False)
+    if metrics:
+        plot_elbo(metrics, grid[0, 0], report=report)
+        plot_weights(metrics, grid[1, 0])
+        plot_khat(report, grid[0, 1])
+        plot_components(posterior, grid[1, 1])
+    else:
+        plot_khat(report, grid[0, 0])
+        plot_components(posterior, grid[0, 1])
+    chosen = choose_elements(posterior, None, NUM_MARGINALS)
+    cells = lower.subplots(1, len(chosen), squeeze=False)[0]
+    draws = posterior.kept_draws
+    for cell, element in zip(cells, chosen, strict=True):
+        draw_marginal(posterior, cell, element, draws)
+        cell.set_xlabel(posterior.space.constrained_names[element], fontsize=9)
+    cells[0].legend(fontsize=7, frameon=False)
+    return figure

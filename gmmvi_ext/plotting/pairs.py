@@ -1,0 +1,148 @@
+"""Corner plot: draws and component ellipses for pairs of parameters."""
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.axes import Axes
+
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
+from gmmvi_ext.plotting.style import INK, component_color, new_grid, tidy
+from gmmvi_ext.posterior.draws import ScoredDraws
+
+__all__ = ["plot_pairs"]
+
+MAX_ELLIPSES = 30
+CIRCLE_POINTS = 100
+ELLIPSE_SCALES = (1.0, 2.0)  # standard deviations
+
+
+def plot_pairs(
+    posterior,
+    ax=None,
+    *,
+    names=None,
+    max_parameters: int = 4,
+    num_points: int = 2000,
+    num_samples: int = 10000,
+    seed=0,
+) -> np.ndarray:
+    """Pairs of parameters below the diagonal, marginals on it.
+
+    Points are draws in the colour of their component, ellipses its one and two standard deviations
+    pushed through the bijector (left out where a parameter mixes several coordinates); the line
+    width grows with the weight.
+
+    Args:
+      posterior: a `Posterior`.
+      ax: array of P x P axes, or None for a new figure.
+      names: parts or elements to draw; default the leading ones.
+      max_parameters: P at most.
+      num_points: points drawn.
+      num_samples: draws behind the marginals.
+      seed: of the draws.
+
+    Returns:
+      the axes, [P, P].
+    """
+    chosen = choose_elements(posterior, names, max_parameters)
+    grid = new_grid(ax, len(chosen), len(chosen))
+    labels = posterior.space.constrained_names
+    draws = posterior.kept_draws or posterior.scored_draws(num_samples, seed)
+    few = ScoredDraws(*(field[:num_points] for field in draws))
+    x = tf.constant(few.x, posterior.mixture.dtype)
+    values = posterior.space.forward_flat(x).numpy()
+    for row, vertical in enumerate(chosen):
+        for column, horizontal in enumerate(chosen):
+            cell = grid[row, column]
+            if column > row:
+                cell.set_axis_off()
+            elif column == row:
+                draw_marginal(posterior, cell, vertical, draws)
+            else:
+                _scatter(posterior, cell, values, few.component_index, horizontal, vertical)
+            _label(grid, row, column, labels[horizontal], labels[vertical])
+    _align(grid)
+    _write_verdict(grid, posterior)
+    return grid
+
+
+def _scatter(posterior, ax: Axes, values, index, horizontal: int, vertical: int) -> None:
+    colors = [component_color(i) for i in index]
+    ax.scatter(
+        values[:, horizontal], values[:, vertical], s=3, c=colors, alpha=0.25, linewidths=0,
+        rasterized=True,
+    )  # fmt: skip
+    if posterior.space.is_elementwise:
+        _ellipses(posterior, ax, horizontal, vertical)
+    tidy(ax)
+    for side, element in (("x", horizontal), ("y", vertical)):
+        low, high = np.quantile(values[:, element], [0.002, 0.998])
+        margin = 0.08 * (high - low)
+        getattr(ax, f"set_{side}lim")(low - margin, high + margin)
+
+
+def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
+    """One and two standard deviations of the heaviest components."""
+    plane = mixtures.marginal(posterior.mixture, [horizontal, vertical])
+    weights = np.exp(np.asarray(plane.log_weights, np.float64))
+    loc = np.asarray(plane.components.loc, np.float64)
+    covariance = np.asarray(mixtures.component_covariances(plane.components), np.float64)
+    angle = np.linspace(0.0, 2.0 * np.pi, CIRCLE_POINTS)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
+    for k in np.argsort(-weights)[:MAX_ELLIPSES]:
+        if weights[k] < 1e-3:
+            break
+        factor = np.linalg.cholesky(covariance[k])
+        for scale in ELLIPSE_SCALES:
+            edge = (loc[k][:, None] + scale * factor @ circle).T
+            points = np.zeros((CIRCLE_POINTS, posterior.space.num_dimensions))
+            points[:, [horizontal, vertical]] = edge
+            points = tf.constant(points, posterior.mixture.dtype)
+            image = posterior.space.forward_flat(points).numpy()
+            ax.plot(
+                image[:, horizontal], image[:, vertical], color=component_color(k),
+                lw=0.5 + 1.5 * np.sqrt(weights[k]), ls="-" if scale == 1.0 else "--",
+            )  # fmt: skip
+
+
+def _label(grid, row: int, column: int, horizontal: str, vertical: str) -> None:
+    cell = grid[row, column]
+    if row == len(grid) - 1:
+        cell.set_xlabel(horizontal, fontsize=9)
+    else:
+        cell.tick_params(labelbottom=False)
+    if column == 0 and row > 0:
+        cell.set_ylabel(vertical, fontsize=9)
+    elif column > 0:
+        cell.tick_params(labelleft=False)
+
+
+def _align(grid) -> None:
+    """Marginals share the x range of the cells below them."""
+    for column in range(len(grid) - 1):
+        grid[column, column].set_xlim(grid[-1, column].get_xlim())
+    if len(grid) > 1:
+        grid[-1, -1].set_xlim(grid[-1, 0].get_ylim() if len(grid) == 1 else grid[-1, -2].get_ylim())
+
+
+def _write_verdict(grid, posterior) -> None:
+    from gmmvi_ext.plotting.style import LEVEL_COLORS, LEVEL_WORDS
+
+    report = posterior.last_report
+    figure = grid[0, 0].figure
+    if report is None or len(grid) < 2:
+        return
+    text = LEVEL_WORDS[report.level]
+    text += f"\n{report.num_components} components in {report.num_modes} mode"
+    text += "s" if report.num_modes != 1 else ""
+    text += f"\nELBO {report.elbo:.3f}, k-hat {report.khat:.2f}"
+    corner = grid[0, -1]
+    corner.text(
+        1.0, 1.0, text, transform=corner.transAxes, ha="right", va="top", fontsize=9,
+        color=LEVEL_COLORS[report.level], fontweight="bold",
+    )  # fmt: skip
+    if posterior.space.num_constrained > len(grid):
+        figure.text(
+            0.995, 0.005, f"{len(grid)} of {posterior.space.num_constrained} parameters",
+            ha="right", fontsize=7, color=INK,
+        )  # fmt: skip

@@ -1,0 +1,77 @@
+"""Colours and axes shared by all pictures; nothing global is touched."""
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+__all__ = ["LEVEL_COLORS", "badge", "component_color", "new_axes", "new_grid", "tidy"]
+
+# Hues that stay apart for the common kinds of colour blindness, strongest first.
+PALETTE = (
+    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44bb99",
+    "#997700", "#6699cc", "#994455", "#77aa55",
+)  # fmt: skip
+INK = "#222222"
+MUTED = "#888888"
+LEVEL_COLORS = {
+    "trust": "#1b7837",
+    "reweight": "#b8860b",
+    "reject": "#b2182b",
+    "unchecked": "#666666",
+}
+LEVEL_WORDS = {
+    "trust": "TRUST",
+    "reweight": "TRUST AFTER REWEIGHTING",
+    "reject": "DO NOT TRUST",
+    "unchecked": "NOT CHECKED",
+}
+
+
+def component_color(index: int) -> str:
+    """Colour of a component; the same index always has the same one."""
+    return PALETTE[int(index) % len(PALETTE)]
+
+
+def new_axes(ax: Axes | None, size=(7.0, 4.2)) -> Axes:
+    """`ax`, or the axes of a new figure that no window manager knows."""
+    if ax is not None:
+        return ax
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    return figure.subplots()
+
+
+def new_grid(axes, rows: int, columns: int, cell=(2.2, 2.0)) -> np.ndarray:
+    """`axes` as an array [rows, columns], or those of a new figure.
+
+    Raises:
+      ValueError: if the given axes are too few.
+    """
+    if axes is None:
+        width, height = max(columns * cell[0], 3.6), max(rows * cell[1], 3.0)
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasAgg(figure)
+        return np.asarray(figure.subplots(rows, columns, squeeze=False))
+    axes = np.asarray(axes, dtype=object)
+    if axes.size != rows * columns:
+        raise ValueError(
+            f"`ax` must hold {rows} x {columns} axes for what is to be drawn, got {axes.size}."
+        )
+    return axes.reshape(rows, columns)
+
+
+def tidy(ax: Axes) -> None:
+    """Removes what carries no information."""
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.tick_params(labelsize=8, color=MUTED)
+
+
+def badge(ax: Axes, level: str, text: str | None = None, *, at=(0.98, 0.96)) -> None:
+    """The verdict as a coloured label in a corner of `ax`."""
+    vertical = "top" if at[1] > 0.5 else "bottom"
+    ax.text(
+        *at, text or LEVEL_WORDS[level], transform=ax.transAxes, ha="right", va=vertical,
+        fontsize=9, fontweight="bold", color="white", zorder=10,
+        bbox={"boxstyle": "round,pad=0.35", "facecolor": LEVEL_COLORS[level], "edgecolor": "none"},
+    )  # fmt: skip
