@@ -29,6 +29,8 @@ def plot_components(posterior, ax: Axes | None = None) -> Axes:
     shown = order[:MAX_BARS]
     colors = [component_color(modes.mode_of_component[k]) for k in shown]
     ax.bar(np.arange(shown.size), weights[shown], color=colors, width=0.85)
+    ax.set_xlim(-0.6, max(shown.size - 0.4, 5.0))
+    ax.set_ylim(0, 1.25 * weights.max())
     ax.set_xticks(np.arange(shown.size) if shown.size <= 20 else [])
     if shown.size <= 20:
         ax.set_xticklabels([str(k) for k in shown], fontsize=7)
@@ -46,6 +48,6 @@ def plot_components(posterior, ax: Axes | None = None) -> Axes:
     ax.legend(handles=handles, fontsize=7, frameon=False, loc="upper right")
     ax.set_title("Components by mode", loc="left", fontsize=10, color=INK)
     count = modes.count()
-    text = f"{order.size} components, {count} mode{'s' if count != 1 else ''}"
+    text = f"{order.size} component{'s' * (order.size != 1)}, {count} mode{'s' * (count != 1)}"
     ax.set_title(text, loc="right", fontsize=10, color=INK)
     return ax

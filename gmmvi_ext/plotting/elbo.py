@@ -56,13 +56,15 @@ def plot_elbo(
     marker = "o" if value.size < 40 else None
     ax.plot(position, value, color=color, lw=1.6, marker=marker, ms=3)
     low, high = _focus(value, error, report)
+    late = value[value.size // 2 :]
+    spread = max(float(np.ptp(late)), float(np.median(error)), 1e-12)
+    has_inset = value.size > 3 and np.ptp(value) > INSET_RATIO * spread and value.min() < low
+    if has_inset:
+        low -= high - low  # the converged part keeps the upper half, the inset gets the lower
+        _inset(ax, position, value, spread)
     ax.set_ylim(low, high)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     _mark_components(ax, metrics, x)
-    late = value[value.size // 2 :]
-    spread = max(float(np.ptp(late)), float(np.median(error)), 1e-12)
-    if value.size > 3 and np.ptp(value) > INSET_RATIO * spread and value.min() < low:
-        _inset(ax, position, value, spread)
     _annotate(ax, value, error, report)
     return ax
 
@@ -98,7 +100,7 @@ def _mark_components(ax: Axes, metrics, x: str) -> None:
 
 def _inset(ax: Axes, position, value, spread: float) -> None:
     """The whole run: distance to the best value, on a log scale."""
-    inset = ax.inset_axes([0.6, 0.2, 0.37, 0.34])
+    inset = ax.inset_axes([0.6, 0.1, 0.38, 0.3])
     gap = np.maximum(value.max() - value, 0.5 * spread)
     inset.semilogy(position, gap, color=PALETTE[0], lw=1)
     inset.set_title("whole run: best ELBO minus ELBO", fontsize=7, color=INK, loc="left")
@@ -118,6 +120,6 @@ def _annotate(ax: Axes, value, error, report) -> None:
                     "log evidence", (1.0, report.log_evidence), ha="right", va="bottom",
                     xycoords=("axes fraction", "data"), fontsize=7, color=INK,
                 )  # fmt: skip
-        badge(ax, report.level, at=(0.98, 0.04))
+        badge(ax, report.level, at=(0.02, 0.07))
     color = LEVEL_COLORS[report.level] if report is not None else INK
     ax.set_title(f"{final:.3f} +- {final_error:.3f}", loc="right", fontsize=10, color=color)

@@ -57,7 +57,7 @@ def plot_khat(report, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     ax.axvline(1.0, color=MUTED, lw=0.8, ls=":")
     floor = max(_relative(ratios[-ratios.size // 50 - 1 :], log_mean)[0], 1e-4)
-    ax.set_xlim(min(floor, 0.5), max(_relative(ratios[:1], log_mean)[0] * 1.5, 2.0))
+    ax.set_xlim(min(floor, 0.08), max(_relative(ratios[:1], log_mean)[0] * 1.5, 12.0))
     ax.set_ylim(0.3 / report.num_samples, 1.5)
     _write_numbers(ax, report)
     ax.legend(loc="lower left", fontsize=7, frameon=False)
@@ -71,12 +71,8 @@ def _relative(log_ratios: np.ndarray, log_mean: float) -> np.ndarray:
 def _write_numbers(ax: Axes, report) -> None:
     good = report.khat <= report.khat_limit
     sign = "<=" if good else ">"
-    ax.set_title(
-        f"k-hat {report.khat:.2f} {sign} {report.khat_limit:.2f}",
-        loc="right", fontsize=10, color=GOOD_COLOR if good else BAD_COLOR,
-    )  # fmt: skip
     share = report.ess / report.num_samples
-    ax.text(
-        0.98, 0.83, f"effective draws {share:.0%}", ha="right", transform=ax.transAxes,
-        fontsize=8, color=INK,
+    ax.set_title(
+        f"k-hat {report.khat:.2f} {sign} {report.khat_limit:.2f}, ESS {share:.1%}",
+        loc="right", fontsize=10, color=GOOD_COLOR if good else BAD_COLOR,
     )  # fmt: skip

@@ -97,15 +97,20 @@ def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None
     color = PALETTE[0]
     if space.is_elementwise:
         position, density = _exact_density(posterior, element, low - margin, high + margin)
+        peak = density.max()
         ax.fill_between(position, density, color=color, alpha=0.35, lw=0, label="posterior")
         ax.plot(position, density, color=color, lw=1.2)
     else:
-        ax.hist(values, edges, density=True, color=color, alpha=0.45, label="posterior")
+        heights = ax.hist(values, edges, density=True, color=color, alpha=0.45, label="posterior")[
+            0
+        ]
+        peak = heights.max()
     if np.isfinite(draws.log_ratios).any():
         weights = np.exp(draws.smoothed().log_weights)
         height, _ = np.histogram(values, edges, weights=weights, density=True)
         ax.stairs(height, edges, color=INK, lw=0.8, label="reweighted")
-    ax.set_ylim(bottom=0)
+    # Few heavy draws make tall spikes of the reweighted line: they must not flatten the rest.
+    ax.set_ylim(0, min(ax.get_ylim()[1], 2.0 * peak))
     ax.set_yticks([])
     tidy(ax)
     ax.spines["left"].set_visible(False)

@@ -6,7 +6,7 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
-from gmmvi_ext.plotting.style import INK, component_color, new_grid, tidy
+from gmmvi_ext.plotting.style import LEVEL_COLORS, LEVEL_WORDS, component_color, new_grid, tidy
 from gmmvi_ext.posterior.draws import ScoredDraws
 
 __all__ = ["plot_pairs"]
@@ -126,23 +126,16 @@ def _align(grid) -> None:
 
 
 def _write_verdict(grid, posterior) -> None:
-    from gmmvi_ext.plotting.style import LEVEL_COLORS, LEVEL_WORDS
-
     report = posterior.last_report
-    figure = grid[0, 0].figure
     if report is None or len(grid) < 2:
         return
     text = LEVEL_WORDS[report.level]
-    text += f"\n{report.num_components} components in {report.num_modes} mode"
-    text += "s" if report.num_modes != 1 else ""
+    text += f"\ncomponents: {report.num_components}, modes: {report.num_modes}"
     text += f"\nELBO {report.elbo:.3f}, k-hat {report.khat:.2f}"
+    if posterior.space.num_constrained > len(grid):
+        text += f"\n{len(grid)} of {posterior.space.num_constrained} parameters shown"
     corner = grid[0, -1]
     corner.text(
         1.0, 1.0, text, transform=corner.transAxes, ha="right", va="top", fontsize=9,
         color=LEVEL_COLORS[report.level], fontweight="bold",
     )  # fmt: skip
-    if posterior.space.num_constrained > len(grid):
-        figure.text(
-            0.995, 0.005, f"{len(grid)} of {posterior.space.num_constrained} parameters",
-            ha="right", fontsize=7, color=INK,
-        )  # fmt: skip

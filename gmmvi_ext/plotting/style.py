@@ -70,8 +70,9 @@ def tidy(ax: Axes) -> None:
 def badge(ax: Axes, level: str, text: str | None = None, *, at=(0.98, 0.96)) -> None:
     """The verdict as a coloured label in a corner of `ax`."""
     vertical = "top" if at[1] > 0.5 else "bottom"
+    horizontal = "right" if at[0] > 0.5 else "left"
     ax.text(
-        *at, text or LEVEL_WORDS[level], transform=ax.transAxes, ha="right", va=vertical,
+        *at, text or LEVEL_WORDS[level], transform=ax.transAxes, ha=horizontal, va=vertical,
         fontsize=9, fontweight="bold", color="white", zorder=10,
         bbox={"boxstyle": "round,pad=0.35", "facecolor": LEVEL_COLORS[level], "edgecolor": "none"},
     )  # fmt: skip

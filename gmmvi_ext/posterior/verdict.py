@@ -115,12 +115,17 @@ def _khat(facts):
     limit = khat_threshold(facts.num_samples)
     if facts.num_nonfinite >= facts.num_samples or facts.khat <= limit:
         return None
+    return f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass", _remedy(facts)
+
+
+def _remedy(facts) -> str:
+    """What mends a mixture that is too far from the target."""
     remedy = "train longer or allow more components"
     if facts.num_components == 1:
-        remedy = "allow more than one component, or train longer"
+        remedy = "allow more than one component, and train longer"
     if facts.num_dimensions >= MANY_DIMENSIONS:
         remedy += f" (in {facts.num_dimensions} dimensions tails are hard: compare several seeds)"
-    return f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass", remedy
+    return remedy
 
 
 def _small_ess(facts):
@@ -128,7 +133,7 @@ def _small_ess(facts):
         return None
     return (
         f"only {facts.ess:.0f} of {facts.num_samples} draws are effective",
-        "train longer or allow more components",
+        _remedy(facts),
     )
 
 
@@ -162,7 +167,7 @@ def _unconverged(facts):
         return None  # the draws prove the fit good enough; said in the note instead
     reason = facts.run_info.get("stop_reason")
     reason = f" ({reason})" if reason else ""
-    return f"the run stopped before the ELBO converged{reason}", "train longer"
+    return f"the run stopped before the ELBO converged{reason}", _remedy(facts)
 
 
 def _run_note(facts) -> str:
