@@ -1,6 +1,13 @@
 """Constraints: bijectors by name, by distribution and over structures; constrained parameters."""
 
 from gmmvi_ext.constraints.base import ConstraintBijector, spec_of
+from gmmvi_ext.constraints.distributions import (
+    constrain,
+    default_bijector,
+    flat_bijector,
+    unconstrain,
+    unconstrained_log_prob,
+)
 from gmmvi_ext.constraints.names import (
     CONSTRAINTS,
     box,
@@ -21,16 +28,21 @@ from gmmvi_ext.constraints.names import (
     simplex,
     unit_vector,
 )
+from gmmvi_ext.constraints.structured import FlatToStructure, structured
 
 __all__ = [
     "CONSTRAINTS",
     "ConstraintBijector",
+    "FlatToStructure",
     "box",
     "by_name",
     "cholesky",
     "circular",
+    "constrain",
     "correlation",
     "correlation_cholesky",
+    "default_bijector",
+    "flat_bijector",
     "greater_than",
     "interval",
     "less_than",
@@ -42,5 +54,8 @@ __all__ = [
     "real",
     "simplex",
     "spec_of",
+    "structured",
+    "unconstrain",
+    "unconstrained_log_prob",
     "unit_vector",
 ]

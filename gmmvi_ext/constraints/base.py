@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 
 tfb = tfp.bijectors
 
-__all__ = ["ConstraintBijector", "as_bound", "spec_of", "strictly_above", "strictly_below"]
+__all__ = ["ConstraintBijector", "UncachedBijector", "as_bound", "spec_of", "strictly_above", "strictly_below"]
 
 
 def as_bound(value, name: str, *, where: str) -> float | tuple:
@@ -54,7 +54,23 @@ def strictly_below(bound, dtype: tf.DType) -> np.ndarray:
     return -strictly_above(-np.asarray(bound), dtype)
 
 
-class ConstraintBijector(tfb.Bijector):
+class UncachedBijector(tfb.Bijector):
+    """A bijector whose inputs are fresh identities, which no TFP cache entry matches."""
+
+    def _call_forward(self, x, name, **kwargs):
+        return super()._call_forward(_fresh(x), name, **kwargs)
+
+    def _call_inverse(self, y, name, **kwargs):
+        return super()._call_inverse(_fresh(y), name, **kwargs)
+
+    def _call_forward_log_det_jacobian(self, x, event_ndims, name, **kwargs):
+        return super()._call_forward_log_det_jacobian(_fresh(x), event_ndims, name, **kwargs)
+
+    def _call_inverse_log_det_jacobian(self, y, event_ndims, name, **kwargs):
+        return super()._call_inverse_log_det_jacobian(_fresh(y), event_ndims, name, **kwargs)
+
+
+class ConstraintBijector(UncachedBijector):
     """Base of the bijectors in this room.
 
     Subclasses implement `_forward`, `_inverse` and `_forward_log_det_jacobian`, and say in `support`
@@ -103,23 +119,9 @@ class ConstraintBijector(tfb.Bijector):
         """Whether each entry of `value` is allowed; same shape, entries of one event agree."""
         raise NotImplementedError
 
-    # Fresh identities keep every TFP cache from recognising an input.
-
-    def _call_forward(self, x, name, **kwargs):
-        return super()._call_forward(_fresh(x), name, **kwargs)
-
-    def _call_inverse(self, y, name, **kwargs):
-        return super()._call_inverse(_fresh(y), name, **kwargs)
-
-    def _call_forward_log_det_jacobian(self, x, event_ndims, name, **kwargs):
-        return super()._call_forward_log_det_jacobian(_fresh(x), event_ndims, name, **kwargs)
-
-    def _call_inverse_log_det_jacobian(self, y, event_ndims, name, **kwargs):
-        return super()._call_inverse_log_det_jacobian(_fresh(y), event_ndims, name, **kwargs)
-
 
 def _fresh(value):
-    return tf.identity(tf.convert_to_tensor(value))
+    return tf.nest.map_structure(lambda each: tf.identity(tf.convert_to_tensor(each)), value)
 
 
 def spec_of(bijector: tfb.Bijector) -> dict:
