@@ -52,7 +52,8 @@ def select_device(name: str | None) -> str:
     if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
         raise CommandError(f"--device {name}: expected cpu, gpu, gpu:1 or auto.")
     if kind == "cpu" or (kind == "auto" and not gpus):
-        tf.config.set_visible_devices([], "GPU")
+        if gpus:
+            tf.config.set_visible_devices([], "GPU")
         tf.zeros([])  # starts the runtime here, where its messages are held back
         return "cpu"
     number = int(index or 0)

@@ -56,6 +56,10 @@ class CommandFlags:
             return None
         try:
             positional = self._values([self._usage, *arguments])[1:]
+        except flags.IllegalFlagValueError as error:
+            flag = str(error).removeprefix("flag ").split(": ")[0]
+            kind = "true or false" if "boolean" in str(error) else "a non-negative integer"
+            raise UsageError(f"{flag}: expected {kind}.") from None
         except flags.Error as error:
             raise UsageError(" ".join(str(error).split())) from None
         return {name: self._values[name].value for name in self._values}, positional

@@ -117,7 +117,7 @@ def _pictures(target, posterior, report, metrics: list[dict], seed: int) -> dict
         return np.ravel(posterior.plot_pairs())[0].figure
 
     pictures = {
-        "elbo": on_one_axis(lambda ax: plotting.plot_elbo(metrics, ax)),
+        "elbo": on_one_axis(lambda ax: plotting.plot_elbo(metrics, ax, report=report)),
         "weights": on_one_axis(lambda ax: plotting.plot_weights(metrics, ax)),
         "khat": on_one_axis(lambda ax: plotting.plot_khat(report, ax)),
         "pairs": pairs,

@@ -61,7 +61,9 @@ class WorkDir:
             ) from None
         foreign = [] if self.holds_run else [n for n in _OWN_NAMES if (self.path / n).exists()]
         if foreign:
-            self._release()
+            (self.path / _LOCK).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
             raise CommandError(
                 f"--workdir {self.path}: holds {', '.join(foreign)} but no config.yml of a run; "
                 "choose an empty or new folder."

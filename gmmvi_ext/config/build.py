@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import re
 import sys
 from pathlib import Path
 
@@ -45,8 +46,9 @@ def build_target(config: Config | dict | str | Path):
         if not known and "data_dir" in text and "data_dir" in settings:
             known = ["data_dir"]
         key = f"environment_config.{known[0]}" if known else "environment_config"
-        origin = config.origin(key if settings else "environment_name")
-        raise ConfigError(Problem(origin, key, text)) from error
+        key = key if known else "environment_name"
+        text = text if known else f"{name}: {text}"
+        raise ConfigError(Problem(config.origin(key), key, text)) from error
 
 
 def build_algorithm(config: Config | dict | str | Path, target):
@@ -67,6 +69,7 @@ def build_algorithm(config: Config | dict | str | Path, target):
         text = " ".join(str(error).split())
         key = refusal_key(error)
         if key in values["model_initialization"]:
+            text = text.removeprefix("`model_initialization`: ").removeprefix(f"`{key}` ")
             key = f"model_initialization.{key}"
         raise ConfigError(Problem(config.origin(key), key, text)) from error
 
@@ -113,7 +116,11 @@ def check_rules(config: Config) -> None:
             name = refusal_key(error)
             key = f"{role}_config.{name}" if name else f"{role}_config"
             text = str(error).removeprefix(f"`{name}` ")
-            problems.append(Problem(config.origin(key), key, text))
+            # Of settings that contradict each other, point at one that somebody wrote.
+            mentioned = [f"{role}_config.{each}" for each in re.findall(r"`(\w+)`", str(error))]
+            origins = [config.origin(each) for each in mentioned or [key]]
+            written = [origin for origin in origins if origin.source != "default"]
+            problems.append(Problem((written or origins)[0], key, text))
     if problems:
         raise ConfigError(problems)
 

@@ -122,6 +122,7 @@ def _check_target(tree, names: Catalog, source: str | None, full: dict, problems
         if node.value.count(":") < 2:
             message = f"expected python:FILE.py:FUNCTION, got {node.value!r}."
             problems.append(Problem(node.origin, "environment_name", message))
+            return
     elif spec is None:
         choices = ", ".join(sorted(names.targets))
         message = (

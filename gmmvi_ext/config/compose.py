@@ -50,6 +50,8 @@ def compose(
         tree = _overlay(tree, _expanded(algorithm, Origin(f"--algorithm {algorithm}")), notes)
     for key, value, origin in overrides:
         tree = _overlay(tree, _override_layer(key, value, origin), notes)
+    if "environment_name" in tree:
+        tree["environment_name"] = _anchored(tree["environment_name"], Path.cwd())
     return tree
 
 

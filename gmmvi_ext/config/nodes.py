@@ -105,7 +105,7 @@ def parse_yaml(text: str, source: str, *, with_lines: bool = True) -> Node:
         raise ConfigError(Problem(origin, "", f"not valid YAML: {what}.")) from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1 if with_lines else None
-        message = f"not valid YAML: character #x{ord(error.character):04x} is not allowed."
+        message = f"not valid YAML: character #x{error.character:04x} is not allowed."
         raise ConfigError(Problem(Origin(source, line), "", message)) from None
     except RecursionError:
         message = "not valid YAML: nested too deeply."

@@ -16,6 +16,8 @@ __all__ = ["CheckpointError", "Checkpoints", "SCHEMA_VERSION"]
 
 SCHEMA_VERSION = 1
 _PREFIX = "ckpt"
+# What TensorFlow raises on files that are cut, altered, or hold other variables.
+_DAMAGE = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
 _HOST_KEY = "host_state/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -69,7 +71,9 @@ class Checkpoints:
         for path in reversed(paths):
             try:
                 return self._restore_one(path)
-            except (tf.errors.OpError, AssertionError, ValueError, KeyError) as error:
+            except CheckpointError:
+                raise
+            except _DAMAGE as error:
                 reason = " ".join(str(getattr(error, "message", error)).split())[:200]
                 self.passed_over.append(f"{Path(path).name}: {reason}")
         if paths:

@@ -73,7 +73,8 @@ class Convergence:
     """Stops when the ELBO of the last rows is no better than that of the rows before.
 
     The means of the last `window` rows and of the `window` before them are compared; a rise counts
-    if it exceeds both `tolerance` and two standard errors of the difference.
+    if it exceeds both `tolerance` and two standard errors of the difference. The noise is taken
+    from successive differences of the last rows, so that a steady rise is not mistaken for noise.
 
     Args:
       window: rows in each mean.
@@ -97,7 +98,7 @@ class Convergence:
             return None
         before, last = self._elbos[: self.window], self._elbos[self.window :]
         rise = _mean(last) - _mean(before)
-        noise = 2.0 * math.sqrt((_variance(last) + _variance(before)) / self.window)
+        noise = 2.0 * math.sqrt(2.0 * _jitter(last) / self.window)
         return StopReason.CONVERGED if rise <= max(self.tolerance, noise) else None
 
     def state(self) -> list[float]:
@@ -113,6 +114,7 @@ def _mean(values: list[float]) -> float:
     return math.fsum(values) / len(values)
 
 
-def _variance(values: list[float]) -> float:
-    mean = _mean(values)
-    return math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+def _jitter(values: list[float]) -> float:
+    """Variance around a slowly moving mean."""
+    steps = [(b - a) ** 2 for a, b in zip(values, values[1:], strict=False)]
+    return math.fsum(steps) / (2 * len(steps))

@@ -1,0 +1,59 @@
+"""Every shipped file loads, says how it is run, and module files repeat the rules' own defaults."""
+
+import pytest
+
+from gmmvi_ext.config.catalog import snapshot_catalog
+from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.nodes import read_yaml
+from gmmvi_ext.config.shipped import find_config, shipped_folder, shipped_names
+
+FOLDER = shipped_folder()
+RUNNABLE = sorted(
+    path for kind in ("experiments", "smoke") for path in FOLDER.glob(f"{kind}/*.yml")
+)
+MODULES = sorted(FOLDER.glob("modules/*/*.yml"))
+
+
+def test_the_four_experiments_are_there():
+    assert {"breast_cancer", "german_credit", "gmm20", "gmm100"} <= set(shipped_names())
+
+
+@pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: path.stem)
+def test_experiments_load_and_tell_how_to_run_them(path):
+    config = load_config(path, names=snapshot_catalog())
+    assert config.target_name and config.code_word
+    header = [line for line in path.read_text().splitlines() if line.startswith("#")]
+    assert any("gmmvi-ext run --config" in line for line in header)
+    assert any("-ELBO" in line or "far from fitted" in line for line in header)
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: f"{path.parent.name}/{path.stem}")
+def test_module_files_hold_the_defaults_of_their_rule(path):
+    role = path.parent.name
+    values = read_yaml(path).plain()
+    rule = snapshot_catalog().rule(role, values[f"{role}_type"])
+    assert rule.name.replace("-", "_").lower() == path.stem
+    defaults = {key: field.default for key, field in rule.fields.items()}
+    assert values[f"{role}_config"] == defaults
+
+
+def test_every_rule_has_a_module_file():
+    for role, rules in snapshot_catalog().rules.items():
+        for rule in rules:
+            name = rule.replace("-", "_").lower()
+            assert (FOLDER / "modules" / role / f"{name}.yml").is_file(), (role, rule)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["gmm20", "gmm20.yml", "experiments/gmm20", "configs/experiments/gmm20.yml", "smoke/gmm"],
+)
+def test_shipped_files_are_found_by_name_from_anywhere(name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert find_config(name).is_relative_to(FOLDER)
+
+
+def test_an_own_file_of_the_same_name_comes_first(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "gmm20.yml").write_text("environment_name: GMM")
+    assert find_config("gmm20").resolve() == tmp_path / "gmm20.yml"

@@ -1,0 +1,53 @@
+"""Shared by all tests: quiet TensorFlow, fixed seeds, and no function that AutoGraph gave up on."""
+
+import logging
+import os
+import random
+
+import numpy as np
+import pytest
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@pytest.fixture(autouse=True)
+def _fixed_seeds():
+    """Code under test takes seeds; this covers what tests draw themselves."""
+    random.seed(0)
+    np.random.seed(0)
+
+
+@pytest.fixture(autouse=True)
+def _no_autograph_failure():
+    """Fails a test in which TensorFlow could not translate a function and ran it as it was."""
+    messages: list[str] = []
+
+    class Collector(logging.Handler):
+        def emit(self, record):
+            if "AutoGraph could not transform" in record.getMessage():
+                messages.append(record.getMessage())
+
+    collector = Collector()
+    logger = logging.getLogger("tensorflow")
+    logger.addHandler(collector)
+    yield
+    logger.removeHandler(collector)
+    assert not messages, f"AutoGraph could not transform: {messages[0]}"
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request) -> str:
+    """Both floating formats, for tests that hold in either."""
+    return request.param
+
+
+def pytest_collection_modifyitems(items):
+    """Tests marked `gpu` skip themselves where TensorFlow sees none."""
+    marked = [item for item in items if item.get_closest_marker("gpu")]
+    if not marked:
+        return
+    import tensorflow as tf
+
+    if not tf.config.list_physical_devices("GPU"):
+        for item in marked:
+            item.add_marker(pytest.mark.skip(reason="needs a GPU"))

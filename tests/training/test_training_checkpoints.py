@@ -1,0 +1,86 @@
+"""Checkpoints rotate, survive damage, and refuse what they cannot understand."""
+
+import numpy as np
+import pytest
+
+from gmmvi_ext.training import checkpoints as room
+from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
+
+
+@pytest.fixture
+def saved(counting_algorithm, tmp_path):
+    """Five checkpoints of which three are kept, and the state at each."""
+    algorithm = counting_algorithm()
+    checkpoints = Checkpoints(tmp_path, algorithm, max_to_keep=3)
+    states = {}
+    for _ in range(5):
+        algorithm.step()
+        iteration = int(algorithm.num_iterations)
+        checkpoints.save(iteration, {"note": iteration})
+        states[iteration] = algorithm.value.numpy()
+    return tmp_path, states
+
+
+def numbers(checkpoints):
+    return [int(path.rsplit("-")[-1]) for path in checkpoints.paths()]
+
+
+def test_the_newest_are_kept_and_the_newest_is_restored(saved, counting_algorithm):
+    folder, states = saved
+    algorithm = counting_algorithm()
+    checkpoints = Checkpoints(folder, algorithm)
+    assert numbers(checkpoints) == [3, 4, 5]
+    assert checkpoints.restore() == {"note": 5}
+    assert np.array_equal(algorithm.value, states[5]) and checkpoints.passed_over == []
+
+
+@pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
+@pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
+def test_a_damaged_checkpoint_is_passed_over_and_named(saved, counting_algorithm, suffix, damage):
+    folder, states = saved
+    path = folder / f"ckpt-5{suffix}"
+    content = bytearray(path.read_bytes())
+    if damage == "flip":
+        content[len(content) // 2] ^= 0xFF
+    path.write_bytes({"cut": content[: len(content) // 2], "flip": content, "empty": b""}[damage])
+    algorithm = counting_algorithm()
+    checkpoints = Checkpoints(folder, algorithm)
+    assert checkpoints.restore() == {"note": 4}
+    assert np.array_equal(algorithm.value, states[4])
+    assert len(checkpoints.passed_over) == 1 and checkpoints.passed_over[0].startswith("ckpt-5: ")
+
+
+def test_an_unfinished_checkpoint_does_not_count(saved, counting_algorithm):
+    folder, _ = saved
+    (folder / "ckpt-5.index").unlink()
+    assert Checkpoints(folder, counting_algorithm()).restore() == {"note": 4}
+
+
+def test_a_lost_list_of_checkpoints_does_no_harm(saved, counting_algorithm):
+    folder, _ = saved
+    (folder / "checkpoint").write_text("garbage {")
+    (folder / "checkpoint").unlink()
+    assert Checkpoints(folder, counting_algorithm()).restore() == {"note": 5}
+
+
+def test_nothing_readable_is_an_error_nothing_there_is_none(saved, counting_algorithm, tmp_path):
+    folder, _ = saved
+    for path in folder.glob("*.data*"):
+        path.write_bytes(b"")
+    with pytest.raises(CheckpointError, match="no checkpoint can be read; ckpt-5"):
+        Checkpoints(folder, counting_algorithm()).restore()
+    assert Checkpoints(tmp_path / "empty", counting_algorithm()).restore() is None
+
+
+def test_another_layout_is_refused_with_both_versions(saved, counting_algorithm, monkeypatch):
+    folder, _ = saved
+    monkeypatch.setattr(room, "SCHEMA_VERSION", 2)
+    with pytest.raises(CheckpointError, match="layout 1, this version reads 2"):
+        Checkpoints(folder, counting_algorithm()).restore()
+
+
+def test_a_folder_that_cannot_be_written_is_an_os_error(counting_algorithm, tmp_path):
+    blocker = tmp_path / "file"
+    blocker.write_text("")
+    with pytest.raises(OSError, match="file"):
+        Checkpoints(blocker / "checkpoints", counting_algorithm()).save(1, {})
