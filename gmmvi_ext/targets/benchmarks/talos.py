@@ -123,11 +123,17 @@ class Talos(Target):
 def _draw_postures(x: tf.Tensor, context):
     """Stick figures of configurations [N, 34]."""
     posture = forward_kinematics(x)
-    lines = {"torso": _polylines(posture.limbs["torso"], x.shape[0])}
-    for name in ("arms", "legs"):
-        points = _polylines(posture.limbs[name], x.shape[0])  # [N, S, M, 3]
-        lines[f"right {name}"], lines[f"left {name}"] = points[:, :1], points[:, 1:]
-    figure = pictures.new_figure(13.0, 6.5)
+    arms = posture.limbs["arms"]
+    neck = tf.reduce_mean(arms[1], axis=0, keepdims=True)  # between the shoulders
+    limbs = {
+        "torso": [*posture.limbs["torso"], neck],
+        "arms": [neck, *arms[1:]],
+        "legs": posture.limbs["legs"],
+    }
+    lines = {}
+    for name, points in limbs.items():
+        lines[name] = _polylines(points, x.shape[0])  # [N, S, M, 3]
+    figure = pictures.new_figure(13.0, 7.5)
     grid = figure.add_gridspec(2, 5)
     cells = [grid[:, :2], *(grid[row, column] for row in range(2) for column in range(2, 5))]
     for number, cell in enumerate(cells):
@@ -151,14 +157,18 @@ def _polylines(points: list[tf.Tensor], num_samples: int) -> np.ndarray:
 def _draw_on(ax, lines: dict[str, np.ndarray], many: bool) -> None:
     from mpl_toolkits.mplot3d.art3d import Line3DCollection  # on use
 
-    colors = {"torso": "0.2", "right arms": "tab:cyan", "left arms": "tab:orange",
-              "right legs": "tab:blue", "left legs": "tab:green"}  # fmt: skip
+    colors = {
+        "torso": ("0.2",),
+        "arms": ("tab:cyan", "tab:orange"),  # right, left
+        "legs": ("tab:blue", "tab:green"),
+    }
+    style = {"linewidths": 0.7, "alpha": 0.35} if many else {"linewidths": 2.0}
     for name, points in lines.items():
-        segments = points.reshape(-1, *points.shape[-2:])
-        style = {"linewidths": 0.7, "alpha": 0.35} if many else {"linewidths": 2.0}
-        ax.add_collection3d(Line3DCollection(list(segments), colors=colors[name], **style))
+        for side, color in enumerate(colors[name]):
+            segments = list(points[:, side])
+            ax.add_collection3d(Line3DCollection(segments, colors=color, **style))
     ax.set(xlim=(-0.7, 0.7), ylim=(-0.7, 0.7), zlim=(0.0, 1.8))
-    ax.set_box_aspect((1.4, 1.4, 1.8))
+    ax.set_box_aspect((1.4, 1.4, 1.8), zoom=1.2)
     ax.view_init(elev=12, azim=-35)
     ax.set_xticks([])
     ax.set_yticks([])
