@@ -12,7 +12,14 @@ import tensorflow_probability as tfp
 
 tfb = tfp.bijectors
 
-__all__ = ["ConstraintBijector", "UncachedBijector", "as_bound", "spec_of", "strictly_above", "strictly_below"]
+__all__ = [
+    "ConstraintBijector",
+    "UncachedBijector",
+    "as_bound",
+    "spec_of",
+    "strictly_above",
+    "strictly_below",
+]
 
 
 def as_bound(value, name: str, *, where: str) -> float | tuple:
