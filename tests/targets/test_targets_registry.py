@@ -1,9 +1,6 @@
 """Targets by name: reference names and aliases, settings, and what wrong ones are told."""
 
 import inspect
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 import tensorflow as tf
@@ -11,7 +8,6 @@ import tensorflow as tf
 from gmmvi_ext.registry import UnknownNameError
 from gmmvi_ext.targets import TARGETS, CallableTarget, build_target, target_settings
 
-ROOT = Path(__file__).parents[2]
 REFERENCE_ENVIRONMENTS = {
     "breastCancer": {},
     "breastCancer_mb": {
@@ -127,14 +123,3 @@ def test_a_users_target_is_available_by_name():
     target = build_target("unit_ball_of_a_user", {"radius": 2.0}, dtype=tf.float64)
     assert target.log_prob(tf.constant([[0.0, 3.0, 4.0]], tf.float64)).numpy() == [-2.5]
     TARGETS._entries.pop("unit-ball-of-a-user")
-
-
-def test_importing_the_room_loads_neither_scikit_learn_nor_matplotlib():
-    code = (
-        "import sys, gmmvi_ext.targets; "
-        "print(*(name for name in ('sklearn', 'matplotlib') if name in sys.modules))"
-    )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert done.stdout.strip() == ""
