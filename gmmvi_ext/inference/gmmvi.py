@@ -303,7 +303,9 @@ class GMMVI(tf.Module):
             self_normalized=self._weight_updater.use_self_normalized_importance_weights,
         )  # fmt: skip
         elbo = tf.reduce_sum(tf.math.multiply_no_nan(rewards, tf.exp(mixture.log_weights)))
-        log_weights = self._update_weights(mixture.log_weights, rewards, temperature)
+        log_weights = self._update_weights(
+            mixture.log_weights, rewards, temperature, tf.reduce_any(batch.is_valid)
+        )
         mixture = Mixture(log_weights, update.components)
         learner = LearnerState(
             stepsize=stepsize,
@@ -397,7 +399,7 @@ class GMMVI(tf.Module):
             joined_pairs(proposal.old_pairs, pairs),
         ), window
 
-    def _update_weights(self, log_weights, rewards, temperature) -> tf.Tensor:
+    def _update_weights(self, log_weights, rewards, temperature, any_valid) -> tf.Tensor:
         improved, has_history = _improved(self._elbo_history[tf.newaxis])
         stepsize = self._weight_stepsize_rule.adapt(
             self._weight_stepsize, self._num_weight_updates, improved[0], has_history[0]
@@ -408,7 +410,7 @@ class GMMVI(tf.Module):
         updated = self._weight_updater.update(
             log_weights, tf.where(finite, rewards, worst), stepsize, temperature
         )
-        usable = tf.reduce_any(finite) & tf.reduce_all(tf.math.is_finite(updated))
+        usable = any_valid & tf.reduce_any(finite) & tf.reduce_all(tf.math.is_finite(updated))
         several = tf.size(log_weights) > 1
         self._weight_stepsize.assign(tf.where(several, stepsize, self._weight_stepsize))
         self._num_weight_updates.assign_add(tf.cast(several, tf.int64))

@@ -1,0 +1,119 @@
+"""Adding and deleting on synthetic histories."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext import gaussians as g
+from gmmvi_ext.inference.component_adaptation import Candidates, Prior, VipsComponentAdaptation
+from gmmvi_ext.models.gmm_wrapper import initial_learner_state
+
+DIM = 2
+RULE = VipsComponentAdaptation(del_iters=9, add_iters=5)
+
+
+def mixture(log_weights):
+    num = len(log_weights)
+    return g.Mixture(
+        tf.nn.log_softmax(tf.constant(log_weights, tf.float64)),
+        g.FullGaussians(tf.zeros([num, DIM], tf.float64), tf.eye(DIM, batch_shape=[num], dtype=tf.float64)),
+    )
+
+
+def learner(rewards, weights, rule=RULE):
+    num = len(rewards)
+    state = initial_learner_state(
+        num, stepsize=1.0, ridge=0.0, history_length=rule.history_length, first_id=0, dtype=tf.float64
+    )
+    length = rule.history_length
+    return state._replace(
+        reward_history=tf.constant(np.stack([r(np.arange(length)) for r in rewards])),
+        weight_history=tf.constant(np.outer(weights, np.ones(length))),
+    )
+
+
+def flat(level):
+    return lambda t: np.full(len(t), float(level))
+
+
+def kept(rewards, weights, iteration=100, rule=RULE):
+    q = mixture(np.log(np.maximum(weights, 1e-30)))
+    return rule.delete(learner(rewards, weights, rule), q, tf.constant(iteration, tf.int64)).numpy()
+
+
+def test_a_stagnating_negligible_component_goes():
+    np.testing.assert_array_equal(kept([flat(0), flat(-100)], [1.0, 1e-9]), [True, False])
+
+
+def test_weight_reward_share_or_progress_protect():
+    np.testing.assert_array_equal(kept([flat(0), flat(-100)], [1.0, 1e-3]), [True, True])
+    np.testing.assert_array_equal(kept([flat(0), flat(-5)], [1.0, 1e-9]), [True, True])
+    climbing = [flat(0), lambda t: -200.0 + 12 * t]
+    np.testing.assert_array_equal(kept(climbing, [1.0, 1e-9]), [True, True])
+
+
+def test_young_components_and_early_iterations_are_protected():
+    def young(t):
+        return np.where(t < 3, np.nan, -100.0)
+
+    np.testing.assert_array_equal(kept([flat(0), young], [1.0, 1e-9]), [True, True])
+    np.testing.assert_array_equal(kept([flat(0), flat(-100)], [1.0, 1e-9], 9), [True, True])
+
+
+def test_the_heaviest_component_never_goes():
+    # Its reward is the worst by far; without it there might be none left.
+    assert kept([flat(-1000)], [1.0])[0]
+    assert kept([flat(0), flat(-1000)], [1e-9, 1.0])[1]
+
+
+@pytest.mark.parametrize("del_iters", [1, 2, 3, 50])
+def test_any_deletion_window_works(del_iters):
+    rule = VipsComponentAdaptation(del_iters=del_iters)
+    result = kept([flat(0), flat(-100)], [1.0, 1e-9], 1000, rule)
+    np.testing.assert_array_equal(result, [True, False])
+
+
+def test_adds_on_schedule_up_to_the_maximum():
+    rule = VipsComponentAdaptation(add_iters=5, max_components=3)
+    due = [bool(rule.is_adding(tf.constant(i, tf.int64), 2)) for i in range(1, 16)]
+    assert [i + 1 for i, d in enumerate(due) if d] == [5, 10, 15]
+    assert not rule.is_adding(tf.constant(5, tf.int64), 3)
+    every = VipsComponentAdaptation(add_iters=1)
+    assert not every.is_adding(tf.constant(1, tf.int64), 1)
+    assert every.is_adding(tf.constant(2, tf.int64), 1)
+
+
+def add(rule, q, x, log_prob, iteration):
+    prior = Prior(tf.zeros(DIM, tf.float64), 4 * tf.ones(DIM, tf.float64))
+    return rule.add(
+        q, Candidates(tf.constant(x, tf.float64), tf.constant(log_prob, tf.float64)), prior,
+        tf.constant(iteration, tf.int64), tf.constant([1, 2]),
+    )  # fmt: skip
+
+
+def test_thresholds_cycle_from_the_first_and_choose_by_score():
+    # x = 0 is covered and dense, x = 8 uncovered and a little less dense.
+    x, log_prob = [[0.0, 0.0], [8.0, 0.0]], [10.0, 5.0]
+    rule = VipsComponentAdaptation(
+        add_iters=5, thresholds_for_add_heuristic=(0.0, 1e6), num_database_samples=10
+    )
+    q = mixture([0.0])
+    # Threshold 0: everything counts as covered as the best one, density alone decides.
+    assert add(rule, q, x, log_prob, 5).components.loc[0, 0] == 0.0
+    # A large threshold: log q(8) = -33.8 is subtracted, the uncovered point wins.
+    assert add(rule, q, x, log_prob, 10).components.loc[0, 0] == 8.0
+    assert add(rule, q, x, log_prob, 15).components.loc[0, 0] == 0.0
+
+
+def test_a_new_component_has_an_entropy_between_the_mixture_and_the_prior():
+    new = add(RULE, mixture([0.0, 0.0]), [[1.0, 2.0]], [0.0], 5)
+    np.testing.assert_array_equal(new.components.loc, [[1.0, 2.0]])
+    entropy = float(new.components.entropy()[0])
+    unit = float(mixture([0.0]).components.entropy()[0])
+    assert unit <= entropy <= unit + DIM * np.log(2.0)
+    assert float(new.log_weights[0]) == pytest.approx(np.log(1e-29))
+
+
+def test_candidates_without_a_finite_value_are_never_chosen():
+    new = add(RULE, mixture([0.0]), [[1.0, 1.0], [2.0, 2.0]], [np.nan, -1e9], 5)
+    np.testing.assert_array_equal(new.components.loc, [[2.0, 2.0]])

@@ -1,0 +1,134 @@
+"""Skipping far pairs must never be wrong: adversarial layouts against the dense values."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext import gaussians as g
+from gmmvi_ext.inference import locality
+from gmmvi_ext.inference.locality import (
+    TOLERANCE,
+    chunked_log_prob,
+    local_log_prob,
+    moved_log_prob,
+    tile_samples,
+)
+
+
+def layout(name, num=24, dim=5, dtype=tf.float64):
+    rng = np.random.default_rng(11)
+    loc = rng.normal(size=(num, dim))
+    tril = np.stack([np.eye(dim)] * num)
+    log_weights = np.log(rng.dirichlet(np.ones(num)))
+    if name == "separated":
+        loc *= 100
+    elif name == "overlapping":
+        loc *= 0.1
+    elif name == "one_huge_over_many_small":
+        loc *= 50
+        tril = tril * 0.1
+        tril[0] *= 2000
+    elif name == "ill_conditioned":
+        loc *= 5
+        rotations = np.linalg.qr(rng.normal(size=(num, dim, dim)))[0]
+        scales = 10.0 ** rng.uniform(-4, 1, size=(num, 1, dim))
+        covs = (rotations * scales**2) @ rotations.transpose(0, 2, 1)
+        tril = np.linalg.cholesky(covs + 1e-12 * np.eye(dim))
+    elif name == "coinciding_means":
+        loc[:] = 3.0
+        tril = tril * (10.0 ** rng.uniform(-2, 2, size=(num, 1, 1)))
+    elif name == "dying_components":
+        loc *= 4
+        log_weights = np.where(np.arange(num) % 2 == 0, -69.0, -np.log(num / 2))
+    else:
+        raise ValueError(name)
+    mixture = g.Mixture(
+        tf.nn.log_softmax(tf.constant(log_weights, dtype)),
+        g.FullGaussians(tf.constant(loc, dtype), tf.constant(tril, dtype)),
+    )
+    counts = tf.constant(rng.integers(1, 40, size=num), tf.int32)
+    x, label = g.sample_components(mixture.components, counts, tf.constant([1, 2]))
+    return mixture, x, label, counts
+
+
+LAYOUTS = [
+    "separated", "overlapping", "one_huge_over_many_small", "ill_conditioned", "coinciding_means",
+    "dying_components",
+]  # fmt: skip
+
+
+def mixture_values(values, log_weights):
+    return tf.reduce_logsumexp(values + log_weights, axis=1).numpy()
+
+
+@pytest.fixture
+def always_sparse(monkeypatch):
+    monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_mixture_and_proposal_densities_are_within_the_stated_error(always_sparse, name, dtype):
+    mixture, x, label, counts = layout(name, dtype=dtype)
+    share_ratio = float(tf.reduce_max(counts) / tf.reduce_min(counts))
+    values, pairs = local_log_prob(mixture, x, label, tile_size=16, share_ratio=share_ratio)
+    dense = chunked_log_prob(mixture.components, x)
+    assert pairs.is_sparse
+    drawn = tf.math.log(tf.cast(counts, dtype))
+    # Kept pairs are computed by another route, which rounds differently; skipped ones are bounded.
+    rounding = {tf.float32: 2e-2 if name == "ill_conditioned" else 1e-3, tf.float64: 1e-9}[dtype]
+    for log_weights in (mixture.log_weights, tf.nn.log_softmax(drawn)):
+        error = np.abs(mixture_values(values, log_weights) - mixture_values(dense, log_weights))
+        assert error.max() <= TOLERANCE + rounding * (1 + np.abs(dense).max() * 1e-6)
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_moved_components_are_within_the_stated_error(always_sparse, name):
+    mixture, x, label, _ = layout(name)
+    values, pairs = local_log_prob(mixture, x, label, tile_size=16)
+    rng = np.random.default_rng(2)
+    num, dim = mixture.components.loc.shape
+    step, ratio = 0.8 * rng.normal(size=(num, dim)), rng.uniform(0.3, 2.5, size=(num, dim))
+    tril = mixture.components.scale_tril
+    moved = g.FullGaussians(
+        mixture.components.loc - tf.linalg.matvec(tril, tf.constant(step)),
+        tril * tf.sqrt(tf.constant(ratio))[:, tf.newaxis],
+    )
+    after = moved_log_prob(
+        mixture, moved, values, x, pairs,
+        step_norm=tf.constant(np.linalg.norm(step, axis=1)), max_ratio=tf.constant(ratio.max(1)),
+    )  # fmt: skip
+    dense = chunked_log_prob(moved, x)
+    error = np.abs(
+        mixture_values(after, mixture.log_weights) - mixture_values(dense, mixture.log_weights)
+    )
+    assert error.max() <= TOLERANCE + 1e-9 * np.abs(dense).max()
+
+
+def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless():
+    mixture, x, label, _ = layout("separated")
+    _, pairs = local_log_prob(mixture, x, label, tile_size=16)
+    num_tiles = pairs.tiles.label.shape[0]
+    assert pairs.is_sparse and pairs.tile.shape[0] <= 2 * num_tiles
+    wrong = (label + 5) % 24
+    values, _ = local_log_prob(mixture, x, wrong, tile_size=16)
+    dense = chunked_log_prob(mixture.components, x)
+    np.testing.assert_allclose(
+        mixture_values(values, mixture.log_weights), mixture_values(dense, mixture.log_weights),
+        atol=1e-6, rtol=1e-9,
+    )  # fmt: skip
+
+
+def test_tiles_hold_every_sample_once_and_one_label_each():
+    label = tf.constant([2, 0, 2, 2, 0, 2, 2, 4])
+    tiles = tile_samples(label, 6, tile_size=2)
+    assert sorted(tiles.index[tiles.is_used].numpy()) == list(range(8))
+    for index, used, own in zip(tiles.index, tiles.is_used, tiles.label, strict=True):
+        assert set(label.numpy()[index.numpy()[used.numpy()]]) == {int(own)}
+
+
+def test_few_components_take_the_dense_path():
+    mixture, x, label, _ = layout("separated", num=5)
+    values, pairs = local_log_prob(mixture, x, label, tile_size=16)
+    assert not pairs.is_sparse
+    np.testing.assert_allclose(values, chunked_log_prob(mixture.components, x), rtol=1e-12)

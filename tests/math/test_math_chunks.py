@@ -1,0 +1,26 @@
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks
+
+
+@pytest.mark.parametrize("rows", [1, 3, 7, 100])
+def test_chunks_of_any_size_give_the_same(rows):
+    x = tf.constant(np.random.default_rng(0).normal(size=(7, 2)))
+    mapped = tf.function(lambda x: map_chunks(lambda a: 2 * a, [x], tf.constant(rows)))(x)
+    np.testing.assert_array_equal(mapped, 2 * x)
+    (total,) = fold_chunks(
+        lambda state, a: (state[0] + tf.reduce_sum(a, 0),), (tf.zeros(2, tf.float64),), [x], rows
+    )
+    np.testing.assert_allclose(total, x.numpy().sum(0), rtol=1e-14)
+
+
+def test_no_rows_at_all():
+    mapped = map_chunks(lambda a: a + 1, [tf.zeros([0, 2])], tf.constant(3))
+    assert mapped.shape == (0, 2)
+
+
+def test_a_chunk_has_at_least_one_row():
+    assert chunk_rows(tf.constant(10**6), 10).numpy() == 1
+    assert chunk_rows(tf.constant(4), 10).numpy() == 2
