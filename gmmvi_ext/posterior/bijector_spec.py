@@ -1,6 +1,6 @@
 """Bijectors as plain data: a name, or a class of an allow-list with its constructor arguments.
 
-    "positive"                                              a constraint by name
+    "positive", {"name": "interval", "low": 0, "high": 1}   a constraint of `gmmvi_ext.constraints`
     {"class": "Sigmoid", "args": {"low": 0.0, "high": 2.0}} a TFP bijector
     {"class": "Chain", "args": {"bijectors": [...]}}        nested
 
@@ -10,6 +10,9 @@ Nothing here runs code that a file names: an unknown class is an error, never an
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+
+from gmmvi_ext import constraints
+from gmmvi_ext.compat import patch_tfp_pad
 
 __all__ = ["SERIALISABLE", "UnserialisableBijectorError", "from_spec", "resolve", "to_spec"]
 
@@ -22,6 +25,7 @@ SERIALISABLE = frozenset(
     ScaleMatvecTriL Shift Sigmoid Sinh SinhArcsinh SoftClip Softplus Softsign SoftmaxCentered Square
     Tanh Transpose TransformDiagonal UnitVector Chain""".split()
 )
+NEEDS_PAD = ("SoftmaxCentered", "UnitVector")  # broken by NumPy 2.4 without the repair
 IGNORED = ("name", "validate_args", "parameters", "dtype", "use_static_graph", "parameter_values")
 
 
@@ -53,6 +57,8 @@ def to_spec(bijector):
     """
     if bijector is None or isinstance(bijector, (str, dict)):
         return bijector
+    if isinstance(bijector, constraints.ConstraintBijector):
+        return _plain_numbers(constraints.spec_of(bijector))
     kind = type(bijector).__name__
     is_tfp = type(bijector).__module__.startswith("tensorflow_probability.")
     if kind not in SERIALISABLE or not is_tfp:
@@ -76,18 +82,23 @@ def from_spec(spec, dtype=tf.float32):
     """
     if spec is None:
         return None
-    if isinstance(spec, str):
-        from gmmvi_ext import constraints
-
+    if isinstance(spec, str) or "class" not in spec:
         return constraints.by_name(spec)
-    kind = spec.get("class")
+    kind = spec["class"]
     if kind not in SERIALISABLE:
         raise ValueError(
             f"bijector class {kind!r} is not one of the known ones: "
             f"{', '.join(sorted(SERIALISABLE))}."
         )
+    if kind in NEEDS_PAD:
+        patch_tfp_pad()
     args = {key: _revive(value, dtype) for key, value in spec.get("args", {}).items()}
     return getattr(tfb, kind)(**args)
+
+
+def _plain_numbers(spec: dict) -> dict:
+    """A constraint's arguments as JSON holds them."""
+    return {k: np.asarray(v).tolist() if not isinstance(v, str) else v for k, v in spec.items()}
 
 
 def _plain(value):
@@ -109,7 +120,7 @@ def _plain(value):
 
 
 def _revive(value, dtype):
-    if isinstance(value, dict) and "class" in value:
+    if isinstance(value, dict) and "array" not in value:
         return from_spec(value, dtype)
     if isinstance(value, dict):
         numbers = np.asarray(value["array"])

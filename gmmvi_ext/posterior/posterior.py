@@ -12,9 +12,10 @@ import tensorflow_probability as tfp
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import merging, storage, summary, weighted
+from gmmvi_ext.posterior.build_space import make_space
 from gmmvi_ext.posterior.draws import ScoredDraws, as_seed, sample_mixture, score_draws
 from gmmvi_ext.posterior.report import Report, make_report
-from gmmvi_ext.posterior.space import Space, make_space
+from gmmvi_ext.posterior.space import Space
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
 from gmmvi_ext.targets.base import Target
 

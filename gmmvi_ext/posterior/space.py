@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-__all__ = ["Space", "element_names", "make_space"]
+__all__ = ["Space", "element_names"]
 
 tfb = tfp.bijectors
 
@@ -140,33 +140,3 @@ class Space:
         if unknown or not names:
             raise ValueError(f"unknown parameter names {unknown}; this posterior has {known}.")
         return names
-
-
-def make_space(num_dimensions: int, bijector, names, dtype) -> Space:
-    """The space for what a user may give as `bijector` and `parameter_names`.
-
-    Args:
-      num_dimensions: D.
-      bijector: None, a name or spec, a `tfb.Bijector`, or a dict name -> any of these.
-      names: None, a sequence of names, or a dict name -> constrained shape.
-      dtype: of all tensors.
-    """
-    # Imported here because these modules build on this one.
-    from gmmvi_ext.posterior.flat_space import FlatSpace
-    from gmmvi_ext.posterior.parts_space import PartsSpace
-    from gmmvi_ext.posterior.structured import StructuredSpace
-
-    is_spec = isinstance(bijector, Mapping) and "class" in bijector
-    if isinstance(bijector, Mapping) and not is_spec:
-        if names is None:
-            raise ValueError(
-                "a dict of bijectors needs `parameter_names` as a dict name -> shape, e.g. "
-                "{'mu': (), 'theta': (8,)}."
-            )
-        shapes = names if isinstance(names, Mapping) else {name: () for name in names}
-        return PartsSpace(bijector, shapes, dtype)
-    if isinstance(bijector, tfb.Bijector):
-        probe = bijector.forward(tf.zeros([2, num_dimensions], dtype))
-        if not tf.is_tensor(probe):
-            return StructuredSpace(bijector, num_dimensions, names, dtype)
-    return FlatSpace(num_dimensions, bijector, names, dtype)

@@ -12,7 +12,10 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.posterior.bijector_spec import UnserialisableBijectorError
-from gmmvi_ext.posterior.space import Space, make_space
+from gmmvi_ext.posterior.build_space import make_space
+from gmmvi_ext.posterior.flat_space import FlatSpace
+from gmmvi_ext.posterior.parts_space import PartsSpace
+from gmmvi_ext.posterior.space import Space
 
 __all__ = ["describe", "load", "save", "write_mixture"]
 
@@ -101,8 +104,9 @@ def _read_space(file: Path, spec: dict, bijector, mixture: Mixture) -> Space:
         return make_space(mixture.num_dimensions, bijector, shapes, mixture.dtype)
     if spec["kind"] == "unknown":
         raise ValueError(f"{file}: pass `bijector=` when loading; {spec['reason']}")
-    inner = spec["bijectors"] if spec["kind"] == "parts" else spec["bijector"]
-    return make_space(mixture.num_dimensions, inner, shapes, mixture.dtype)
+    if spec["kind"] == "parts":
+        return PartsSpace(spec["bijectors"], shapes, mixture.dtype)
+    return FlatSpace(mixture.num_dimensions, spec["bijector"], shapes, mixture.dtype)
 
 
 def _family(mixture: Mixture) -> str:

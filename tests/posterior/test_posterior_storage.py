@@ -1,0 +1,116 @@
+"""Saved posteriors come back equal, and files cannot make us run anything."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.posterior import Posterior, load
+from gmmvi_ext.posterior import bijector_spec as specs
+
+tfb = tfp.bijectors
+
+SHAPES = {"mu": (), "tau": (), "w": (3,)}
+
+
+@pytest.mark.parametrize("diagonal", [False, True])
+def test_round_trip_with_names_bijectors_and_run_info(tmp_path, make_mixture, diagonal, dtype):
+    posterior = Posterior(
+        make_mixture(diagonal=diagonal, dtype=dtype),
+        bijector={"tau": tfb.Chain([tfb.Shift(0.5), tfb.Softplus()]), "w": "simplex"},
+        parameter_names=SHAPES,
+        run_info={"seed": 3, "converged": True, "note": "a", "big": np.int64(5)},
+    )
+    if dtype == "float64":  # TFP's numbers have one dtype
+        posterior = Posterior(
+            posterior.mixture, parameter_names=SHAPES, run_info=posterior.run_info,
+            bijector={"tau": tfb.Softplus(), "w": "simplex"},
+        )  # fmt: skip
+    posterior.save(tmp_path / "p")
+    again = load(tmp_path / "p")
+    draws = posterior.sample(6, seed=2)
+    for name, value in again.sample(6, seed=2).items():
+        np.testing.assert_array_equal(value, draws[name])
+    np.testing.assert_array_equal(again.log_prob(draws), posterior.log_prob(draws))
+    assert again.run_info == {"seed": 3, "converged": True, "note": "a", "big": 5}
+    assert type(again.mixture.components) is type(posterior.mixture.components)
+
+
+@pytest.mark.parametrize(
+    "bijector",
+    [
+        tfb.Sigmoid(-1.0, 3.0), tfb.Exp(), tfb.Ascending(), tfb.IteratedSigmoidCentered(),
+        tfb.Chain([tfb.Scale(2.0), tfb.Shift([1.0, 2.0]), tfb.Tanh()]), tfb.Invert(tfb.Exp()),
+        tfb.Permute([1, 0]), tfb.ScaleMatvecTriL([[1.0, 0.0], [0.5, 2.0]]),
+        tfb.CorrelationCholesky(), tfb.FillScaleTriL(diag_shift=1e-3),
+        tfb.FillScaleTriL(diag_bijector=tfb.Exp()),
+    ],
+    ids=lambda b: b.name,
+)  # fmt: skip
+def test_tfp_bijectors_survive_as_plain_data(bijector):
+    data = json.loads(json.dumps(specs.to_spec(bijector)))
+    again = specs.from_spec(data)
+    has_three = bijector.name in ("fill_scale_tril", "correlation_cholesky")
+    x = tf.constant([[0.3, -0.7, 0.2] if has_three else [0.3, -0.7]])
+    np.testing.assert_allclose(again.forward(x), bijector.forward(x), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "name", ["positive", "interval(0, 2)", "simplex", "ordered", "unit_vector"]
+)
+def test_constraints_survive_as_bijectors_and_as_names(name):
+    from gmmvi_ext import constraints
+
+    bijector = constraints.by_name(name)
+    again = specs.from_spec(json.loads(json.dumps(specs.to_spec(bijector))))
+    x = tf.constant([[0.3, -0.7]])
+    np.testing.assert_allclose(again.forward(x), bijector.forward(x))
+    assert specs.to_spec(name) == name
+
+
+def test_own_bijector_needs_to_be_given_again(tmp_path, make_mixture):
+    own = tfb.Inline(
+        forward_fn=lambda x: 2 * x, inverse_fn=lambda y: y / 2,
+        forward_log_det_jacobian_fn=lambda x: np.log(2.0), forward_min_event_ndims=0,
+    )  # fmt: skip
+    posterior = Posterior(make_mixture(), bijector=own)
+    posterior.save(tmp_path)
+    with pytest.raises(ValueError, match="pass `bijector=` when loading"):
+        load(tmp_path)
+    again = load(tmp_path, bijector=own)
+    x = posterior.sample(3)
+    np.testing.assert_allclose(again.log_prob(x), posterior.log_prob(x))
+
+
+def test_files_cannot_name_code(tmp_path, make_mixture):
+    Posterior(make_mixture(), bijector=tfb.Exp()).save(tmp_path)
+    file = tmp_path / "posterior.json"
+    about = json.loads(file.read_text())
+    about["space"]["bijector"] = {"class": "Inline", "args": {"forward_fn": "os.system"}}
+    file.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="not one of the known ones"):
+        load(tmp_path)
+    np.savez(tmp_path / "mixture.npz", log_weights=np.array([object()], object))
+    about["space"]["bijector"] = None
+    file.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match="lacks the arrays|pickle"):
+        load(tmp_path)
+
+
+def test_missing_or_foreign_folders_are_named(tmp_path, make_mixture):
+    with pytest.raises(FileNotFoundError, match="posterior.json"):
+        load(tmp_path)
+    (tmp_path / "posterior.json").write_text('{"gmmvi_ext_posterior": 99}')
+    with pytest.raises(ValueError, match="format 99"):
+        load(tmp_path)
+
+
+def test_report_is_kept_with_the_files(tmp_path, make_mixture, make_target):
+    mixture = make_mixture()
+    posterior = Posterior(mixture, target=make_target(mixture))
+    posterior.report(300)
+    posterior.save(tmp_path)
+    kept = json.loads((tmp_path / "posterior.json").read_text())["report"]
+    assert kept["trust"] is True and kept["khat"] is not None

@@ -1,0 +1,74 @@
+"""The verdict is honest: each defect is found, named first, and given a remedy."""
+
+import math
+
+import pytest
+
+from gmmvi_ext.posterior.verdict import Facts, judge
+
+GOOD = Facts(
+    num_samples=20000, num_dimensions=5, num_components=3, num_nonfinite=0, elbo=-3.0,
+    log_evidence=-2.98, log_evidence_se=0.002, khat=0.2, ess=19000.0, log_normalizer=None,
+    coverage=math.nan, run_info={},
+)  # fmt: skip
+
+
+def test_a_good_fit_is_trusted_as_it_is():
+    verdict = judge(GOOD)
+    assert verdict.trust and verdict.level == "trust"
+    assert verdict.sentence.startswith("TRUST:") and "k-hat 0.20 <= 0.70" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    "change", [{"khat": 0.6}, {"ess": 6000.0}, {"log_evidence": -2.5}], ids=["khat", "ess", "gap"]
+)
+def test_a_usable_fit_asks_for_reweighting(change):
+    verdict = judge(GOOD._replace(**change))
+    assert verdict.trust and verdict.level == "reweight"
+    assert "`reweight(n)`" in verdict.sentence
+
+
+@pytest.mark.parametrize(
+    "change, reason, remedy",
+    [
+        ({"khat": 0.9}, "k-hat 0.90 > 0.70", "more components"),
+        ({"khat": 0.9, "num_components": 1}, "k-hat", "more than one component"),
+        ({"khat": 0.9, "num_dimensions": 100}, "k-hat", "compare several seeds"),
+        ({"khat": math.inf}, "k-hat inf", "train longer"),
+        ({"ess": 40.0}, "only 40 of 20000", "train longer"),
+        ({"num_nonfinite": 900}, "4.5% of the draws", "constraint"),
+        ({"num_nonfinite": 20000, "khat": math.inf, "ess": 0.0}, "not finite at any", "check the"),
+        ({"log_normalizer": -2.0}, "38% of the known normaliser", "wider spread"),
+        ({"coverage": 0.8}, "20% of the target's mass", "wider spread"),
+        (
+            {"run_info": {"converged": False, "stop_reason": "max_seconds"}, "khat": 0.6},
+            "before the ELBO converged (max_seconds)",
+            "train longer",
+        ),
+    ],
+)
+def test_every_defect_is_found(change, reason, remedy):
+    verdict = judge(GOOD._replace(**change))
+    assert not verdict.trust and verdict.level == "reject"
+    assert verdict.sentence.startswith("DO NOT TRUST: ")
+    assert reason in verdict.sentence and remedy in verdict.sentence
+
+
+def test_the_limit_depends_on_the_number_of_draws():
+    few = GOOD._replace(num_samples=1000, ess=900.0, khat=0.68)
+    assert not judge(few).trust
+    assert judge(few._replace(num_samples=20000, ess=19000.0)).trust
+
+
+def test_notes_do_not_change_the_level():
+    run = {"converged": False, "temperature": 2.0}
+    verdict = judge(GOOD._replace(run_info=run, num_nonfinite=3))
+    assert verdict.level == "trust"
+    for text in ("3 draws", "still rising", "temperature 2"):
+        assert text in verdict.sentence
+
+
+def test_known_evidence_within_its_error_is_no_problem():
+    assert judge(GOOD._replace(log_normalizer=-2.985)).trust
+    noisy = GOOD._replace(log_normalizer=-2.9, log_evidence_se=0.05)
+    assert judge(noisy).trust
