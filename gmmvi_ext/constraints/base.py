@@ -80,8 +80,8 @@ class UncachedBijector(tfb.Bijector):
 class ConstraintBijector(UncachedBijector):
     """Base of the bijectors in this room.
 
-    Subclasses implement `_forward`, `_inverse` and `_forward_log_det_jacobian`, and say in `support`
-    and `contains` which values they reach.
+    Subclasses implement `_forward`, `_inverse` and `_forward_log_det_jacobian`, and say in
+    `support` and `contains` which values they reach.
 
     Args:
       name: the constraint's name in configurations.

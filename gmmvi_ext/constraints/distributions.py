@@ -3,7 +3,8 @@
     unconstrained_log_prob(dist)(x) = log p(b(x)) + log |db/dx|,      b = default_bijector(dist)
 
 Rules go beyond TFP's: mixtures take the bijector of their components if these agree, Dirichlet and
-the spherical families get one that NumPy 2.4 does not break, LKJ one with the right log-determinant.
+the spherical families get one that NumPy 2.4 does not break, LKJ one with the right
+log-determinant.
 """
 
 from collections.abc import Callable

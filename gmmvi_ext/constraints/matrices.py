@@ -2,8 +2,8 @@
 
 With L the lower factor of n rows, in the coordinates of the free entries,
 
-    positive_definite   S = L L^T     log |dS/dL| = n log 2 + sum_i (n - i) log L_ii     (i = 0..n-1)
-    correlation         R = L L^T     log |dR/dL| = sum_i (n - 1 - i) log L_ii
+    positive_definite   S = L L^T     log |dS/dL| = n log 2 + sum_i (n - i) log L_ii     (i =
+    0..n-1) correlation         R = L L^T     log |dR/dL| = sum_i (n - 1 - i) log L_ii
 
 The rows of a correlation factor have length one, so its diagonal is not free. TFP's chain of
 `CholeskyOuterProduct` and `CorrelationCholesky` counts it as free and is off by

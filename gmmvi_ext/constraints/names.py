@@ -142,8 +142,8 @@ def by_name(spec) -> tfb.Bijector:
     """The bijector that `spec` describes.
 
     Args:
-      spec: None (no constraint), a bijector (returned as it is), a name such as `"positive"`, a call
-        such as `"interval(0, 1)"`, a mapping with a `name` key and arguments
+      spec: None (no constraint), a bijector (returned as it is), a name such as `"positive"`, a
+        call such as `"interval(0, 1)"`, a mapping with a `name` key and arguments
         (`{"name": "positive", "lower": 1e-6}`), or a mapping of the name to its arguments
         (`{"interval": [0, 1]}`).
 
@@ -176,8 +176,8 @@ def _parsed(spec) -> tuple[str, tuple, dict]:
             return name, (), {}
         return name, tuple(arguments) if isinstance(arguments, (list, tuple)) else (arguments,), {}
     raise ValueError(
-        f"a constraint must be a name, a call such as 'interval(0, 1)', a mapping with `name`, or a "
-        f"bijector, got {spec!r}."
+        f"a constraint must be a name, a call such as 'interval(0, 1)', a mapping with `name`, "
+        f"or a bijector, got {spec!r}."
     )
 
 

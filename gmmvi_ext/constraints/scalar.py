@@ -2,13 +2,14 @@
 
     positive   y = lower + softplus(x)        log y'(x) = -softplus(-x)
                y = lower + exp(x)             log y'(x) = x
-    interval   y = low + (high - low) s(x)    log y'(x) = log(high - low) - softplus(x) - softplus(-x)
+    interval   y = low + (high - low) s(x)    log y'(x) = log(high - low) - softplus(x) -
+    softplus(-x)
 
 with s the logistic function. Far out, rounding would put y exactly on the bound (float32: softplus
-at x < -87, the interval at |x| > 17), where log densities are infinite and the inverse is not finite.
-`forward` therefore stops at the nearest representable number inside the support; the log-determinant
-is computed from x and stays exact. There the gradient of y is zero: a parameter that drifts so far
-does not come back on its own, so give scales a `lower` such as 1e-6.
+at x < -87, the interval at |x| > 17), where log densities are infinite and the inverse is not
+finite. `forward` therefore stops at the nearest representable number inside the support; the
+log-determinant is computed from x and stays exact. There the gradient of y is zero: a parameter
+that drifts so far does not come back on its own, so give scales a `lower` such as 1e-6.
 """
 
 import numpy as np

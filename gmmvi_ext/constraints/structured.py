@@ -2,8 +2,8 @@
 
     structured({"mu": (), "tau": (), "w": (3,)}, {"tau": "positive", "w": "simplex"})
 
-maps [..., 4] (1 + 1 + 2 free numbers) to {"mu": [...], "tau": [...], "w": [..., 3]}. A mixture lives in
-the flat space; the density in the constrained space carries the summed log-determinant.
+maps [..., 4] (1 + 1 + 2 free numbers) to {"mu": [...], "tau": [...], "w": [..., 3]}. A mixture
+lives in the flat space; the density in the constrained space carries the summed log-determinant.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Every bijector of `constraints`: inverse, log-determinant, gradient, graph, XLA, export, extremes."""
+"""Every bijector: inverse, log-determinant, gradient, graph, XLA, export, extremes."""
 
 import json
 import subprocess

@@ -1,0 +1,90 @@
+"""Scalar and diagonal Gaussians in mean, natural and expectation coordinates.
+
+    natural      theta1 = mu / s^2        theta2 = -1 / (2 s^2)
+    expectation  eta1 = mu                eta2 = mu^2 + s^2
+
+The Fisher matrix is F = d eta / d theta, hence F^-1 grad_theta L = grad_eta L: a backward pass that
+hands out grad_eta turns plain gradient descent on theta into natural-gradient descent. With
+g_S = g_s / (2 s),
+
+    dL/d eta1 = g_mu - 2 mu g_S,        dL/d eta2 = g_S.
+
+Anything else that uses theta directly (a penalty, weight decay, clipping by global norm, the
+moments of Adam) would mix two kinds of gradient. All functions are elementwise over any shape.
+"""
+
+import tensorflow as tf
+
+from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
+
+__all__ = [
+    "expectation_to_mean_std",
+    "gaussian_fisher",
+    "mean_std_to_expectation",
+    "mean_std_to_natural",
+    "natural_to_mean_std",
+]
+
+
+def natural_to_mean_std(
+    theta1, theta2, jitter: float = 0.0, *, gradient: str = "expectation"
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and standard deviation of natural parameters, with natural gradients.
+
+    Args:
+      theta1: mu / s^2, any shape.
+      theta2: -1 / (2 s^2), negative, a shape that broadcasts against `theta1`.
+      jitter: added to the precision, so that s^2 <= 1 / jitter.
+      gradient: "expectation" for gradients with respect to the expectation parameters, "true" for
+        ordinary ones.
+
+    Returns:
+      (mu, s), both of the broadcast shape and both from one s^2. `theta2 >= 0` yields NaN for s,
+      never a plausible number; steps keep theta2 inside its domain, see `natural_step`.
+    """
+    check_gradient(gradient)
+    theta1 = tf.convert_to_tensor(theta1)
+    theta2 = tf.convert_to_tensor(theta2, dtype=theta1.dtype)
+    shape = tf.broadcast_dynamic_shape(tf.shape(theta1), tf.shape(theta2))
+    theta1, theta2 = tf.broadcast_to(theta1, shape), tf.broadcast_to(theta2, shape)
+
+    def forward(theta1, theta2):
+        # The jitter moves the pole out of the domain: theta2 = jitter / 2 > 0.
+        variance = 1 / (tf.cast(jitter, theta2.dtype) - 2 * theta2)
+        return variance * theta1, tf.sqrt(variance)
+
+    def pullback(outputs, upstream):
+        (mu, s), (g_mu, g_s) = outputs, upstream
+        g_variance = g_s / (2 * s)
+        return g_mu - 2 * mu * g_variance, g_variance
+
+    if gradient == "true":
+        return forward(theta1, theta2)
+    return with_expectation_gradient(forward, pullback)(theta1, theta2)
+
+
+def mean_std_to_natural(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
+    """(theta1, theta2) of mean and standard deviation."""
+    precision = 1 / tf.square(s)
+    return mu * precision, -0.5 * precision
+
+
+def mean_std_to_expectation(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
+    """(eta1, eta2) of mean and standard deviation."""
+    mu = tf.convert_to_tensor(mu)
+    return mu, tf.square(mu) + tf.square(s)
+
+
+def expectation_to_mean_std(eta1, eta2) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and standard deviation of expectation parameters."""
+    eta1 = tf.convert_to_tensor(eta1)
+    return eta1, tf.sqrt(eta2 - tf.square(eta1))
+
+
+def gaussian_fisher(mu, s) -> tf.Tensor:
+    """Fisher matrix in natural coordinates, [..., 2, 2]; its determinant is 2 s^6."""
+    mu, variance = tf.convert_to_tensor(mu), tf.square(s)
+    cross = 2 * mu * variance
+    last = 2 * variance * (variance + 2 * tf.square(mu))
+    rows = tf.stack([variance, cross], axis=-1), tf.stack([cross, last], axis=-1)
+    return tf.stack(rows, axis=-2)
