@@ -1,0 +1,32 @@
+"""A small posterior for the tests of this room."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.posterior import Posterior
+
+SHAPES = {"mu": (), "tau": (), "w": (3,)}
+
+
+def build_posterior(*, diagonal=False, dtype="float32", constrained=True, num=3, **options):
+    rng = np.random.default_rng(0)
+    loc, scale = 2 * rng.normal(size=(num, 4)), rng.uniform(0.5, 1.2, size=(num, 4))
+    log_weights = tf.constant(np.log(rng.dirichlet(5 * np.ones(num))), dtype)
+    if diagonal:
+        components = DiagonalGaussians(tf.constant(loc, dtype), tf.constant(scale, dtype))
+    else:
+        lower = np.tril(0.3 * rng.normal(size=(num, 4, 4)), -1) + scale[..., None] * np.eye(4)
+        components = FullGaussians(tf.constant(loc, dtype), tf.constant(lower, dtype))
+    if constrained:
+        options |= {
+            "bijector": {"tau": "positive", "w": "simplex"},
+            "parameter_names": SHAPES,
+        }
+    return Posterior(Mixture(log_weights, components), **options)
+
+
+@pytest.fixture
+def make_posterior():
+    return build_posterior
