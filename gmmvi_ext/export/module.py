@@ -14,12 +14,14 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.export.portable import without_expm1
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.space import Space
 
 __all__ = ["ExportedPosterior", "signature_name"]
 
+PORTABLE = ("sample_from_noise", "log_prob_portable")
 LOG_2_PI = float(np.log(2.0 * np.pi))
 
 
@@ -88,6 +90,8 @@ class ExportedPosterior(tf.Module):
             ),
             "log_prob_portable": self.log_prob_portable.get_concrete_function(points),
         }
+        for name in PORTABLE:
+            made[name] = without_expm1(made[name])
         if self._space.shapes is not None:
             parts = [
                 tf.TensorSpec([None, *shape], dtype, name=signature_name(name))

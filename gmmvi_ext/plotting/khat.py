@@ -60,7 +60,8 @@ def plot_khat(report, ax: Axes | None = None) -> Axes:
     ax.set_xlim(min(floor, 0.08), max(_relative(ratios[:1], log_mean)[0] * 1.5, 12.0))
     ax.set_ylim(0.3 / report.num_samples, 1.5)
     _write_numbers(ax, report)
-    ax.legend(loc="lower left", fontsize=7, frameon=False)
+    if tail:
+        ax.legend(loc="lower left", fontsize=7, frameon=False)
     return ax
 
 
