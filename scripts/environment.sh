@@ -76,7 +76,7 @@ install_package() {
   if [ -f "$stamp" ] && [ "$(cat "$stamp")" = "$wanted" ]; then return 0; fi
   echo "Installing gmmvi_ext${extras:+[$extras]} into $venv (the first time takes a few minutes) ..."
   rm -f "$stamp"
-  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check \
+  "$venv/bin/python" -m pip install --quiet --quiet --disable-pip-version-check \
     --root-user-action=ignore --editable "$root${extras:+[$extras]}" ||
     fail "Installing failed; the lines above say why. Run this command again once it is mended."
   printf '%s' "$wanted" >"$stamp"

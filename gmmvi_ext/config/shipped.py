@@ -39,7 +39,7 @@ def find_config(name: str, *, beside: Path | None = None, origin: Origin | None 
     if beside is not None:
         bases.insert(0, beside / name)
     for base in bases:
-        for candidate in (base, *(base.with_name(base.name + suffix) for suffix in SUFFIXES)):
+        for candidate in (base, *(Path(f"{base}{suffix}") for suffix in SUFFIXES)):
             try:
                 if base.name and candidate.is_file():
                     return candidate

@@ -1,0 +1,249 @@
+"""Bad input is one line on stderr that names the culprit, exit code 1 or 2, and leaves no trace."""
+
+import subprocess
+import sys
+
+import pytest
+
+from gmmvi_ext.cli import main
+
+TARGETS = """
+import tensorflow as tf
+
+def nan(x):
+    return tf.reduce_sum(x, axis=-1) * float("nan")
+
+def wide(x):
+    return -x**2
+
+def total(x):
+    return -tf.reduce_sum(x**2)
+
+def boom(x):
+    raise RuntimeError("no can do")
+
+def fine(x):
+    return -0.5 * tf.reduce_sum(x**2, axis=-1)
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """An empty working directory with a file of targets beside it."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "targets.py").write_text(TARGETS)
+    (tmp_path / "file").write_text("")
+    (tmp_path / "empty.yml").write_text("")
+    (tmp_path / "twice.yml").write_text("seed: 1\nseed: 2\n")
+    (tmp_path / "broken.yml").write_text("a: [1\nb: 2\n")
+    return tmp_path
+
+
+def refused(capsys, arguments):
+    """Runs the command; returns its exit code and its one line."""
+    code = main(arguments)
+    captured = capsys.readouterr()
+    lines = captured.err.strip().split("\n")
+    assert code in (1, 2), captured
+    assert len(lines) == 1, lines
+    assert "Traceback" not in captured.err
+    return code, lines[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (
+            "rnu",
+            "unknown command 'rnu'; there are: run, config, schema, doctor. Did you mean 'run'?",
+        ),
+        ("run", "--config is missing"),
+        ("run --confg x", "Did you mean: config"),
+        ("run --config nosuch", "nosuch: no such file. Give a path or a shipped experiment"),
+        ("run --config gmm2", "Did you mean 'gmm20'?"),
+        ("run --config .", "is a directory"),
+        ("run --config twice.yml", "twice.yml:2: seed: key given twice, first in line 1"),
+        ("run --config broken.yml", "broken.yml:2: not valid YAML"),
+        ("run --config empty.yml", "empty.yml: environment_name: missing"),
+        ("run --config gmm20 --set tempature=2", "Did you mean 'temperature'?"),
+        ("run --config gmm20 --set seed=abc", "--set seed=abc: seed: expected an integer or null"),
+        ("run --config gmm20 --set seed", "expected --set section.key=value"),
+        ("run --config gmm20 --algorithm SAMTRO", "lacks a letter for weight_stepsize_adapter"),
+        (
+            "run --config gmm20 --set weight_updater_type=trustregion",
+            "Did you mean 'trust-region'?",
+        ),
+        ("run --config gmm20 --seed x", "--seed=x: expected a non-negative integer."),
+        ("run --config gmm20 --num_iterations -1", "--num_iterations=-1: expected a non-negative"),
+        ("run --config gmm20 --workdir /proc/no/such", "/proc/no/such: cannot be written"),
+        ("run --config gmm20 --workdir file", "--workdir file: cannot be written"),
+        ("run --config gmm20 --workdir file/deeper", "file/deeper: cannot be written"),
+        ("run --config gmm20 extra", "unexpected argument 'extra'"),
+        ("run --resume", "--config is missing"),
+        ("run --resume --workdir none", "--workdir none: holds no run to resume; give --config."),
+        ("config chek", "unknown action 'chek'; there are: check, resolve, describe. Did you mean"),
+        ("config check", "no file given"),
+        ("config check twice.yml", "key given twice"),
+        ("config resolve", "expected one file, got 0"),
+        ("config describe trust-regio", "Did you mean 'trust-region'?"),
+    ],
+)
+def test_a_wrong_call_is_one_line(here, capsys, arguments, part):
+    before = sorted(here.iterdir())
+    code, line = refused(capsys, arguments.split())
+    assert part in line
+    assert sorted(here.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ("--config gmm20 --device tpu", "--device tpu: expected cpu, gpu, gpu:1 or auto."),
+        ("--config gmm20 --device gpu:99", "--device gpu:99: no such GPU"),
+        (
+            "--config german_credit --set environment_config.data_dir=/no/such/folder",
+            "environment_config.data_dir: /no/such/folder is no folder",
+        ),
+        (
+            "--config gmm20 --set model_initialization.prior_scale=[1,2]",
+            "model_initialization.prior_scale: must be a number or 20 numbers",
+        ),
+        (
+            "--config gmm20 --set component_stepsize_adapter_config.min_stepsize=5",
+            "min_stepsize=5: component_stepsize_adapter_config.max_stepsize: must be at least",
+        ),
+        ("--target nan", "is NaN at all of 256 draws from the first mixture; check its formula"),
+        ("--target wide", "has shape [8, 2], expected [8]"),
+        ("--target total", "sum over the last axis only"),
+        ("--target boom", "RuntimeError: no can do"),
+        ("--target fien", "has no function 'fien'; it has nan, wide, total, boom, fine."),
+    ],
+)
+def test_what_cannot_be_built_or_evaluated_is_one_line(here, capsys, options, part):
+    if options.startswith("--target"):
+        name = options.split()[1]
+        options = (
+            f"--config empty.yml --set environment_name=python:targets.py:{name} "
+            "--set environment_config.num_dimensions=2"
+        )
+    code, line = refused(capsys, ["run", *options.split(), "--workdir", "run"])
+    assert part in line
+    assert not (here / "run").exists()
+
+
+def test_a_missing_python_file_is_named(here, capsys):
+    arguments = "run --config empty.yml --set environment_name=python:none.py:f --workdir run"
+    options = ["--set", "environment_config.num_dimensions=2"]
+    _, line = refused(capsys, [*arguments.split(), *options])
+    assert "none.py: no such file" in line and "environment_name" in line
+
+
+def test_files_of_somebody_else_are_not_touched(here, capsys):
+    (here / "run").mkdir()
+    (here / "run" / "summary.md").write_text("mine")
+    _, line = refused(capsys, ["run", "--config", "gmm20", "--workdir", "run"])
+    assert "holds summary.md but no config.yml of a run" in line
+    assert [path.name for path in (here / "run").iterdir()] == ["summary.md"]
+    assert (here / "run" / "summary.md").read_text() == "mine"
+
+
+def test_another_run_in_the_folder_is_refused_with_the_difference(here, capsys):
+    from gmmvi_ext.config import load_config
+
+    (here / "run").mkdir()
+    text = load_config("gmm20").to_yaml()
+    (here / "run" / "config.yml").write_text(text)
+    _, line = refused(capsys, ["run", "--config", "gmm100", "--workdir", "run"])
+    assert (
+        "holds another run, which differs in environment_config.num_dimensions: 20 -> 100" in line
+    )
+    _, line = refused(
+        capsys, ["run", "--config", "gmm20", "--workdir", "run", "--resume", "--seed", "3"]
+    )
+    assert "seed: null -> 3" in line
+    assert (here / "run" / "config.yml").read_text() == text
+
+
+def test_a_work_directory_cannot_name_code_to_run(here, capsys):
+    from gmmvi_ext.config import load_config
+
+    (here / "run").mkdir()
+    config = load_config(
+        {
+            "environment_name": f"python:{here}/targets.py:fine",
+            "environment_config": {"num_dimensions": 2},
+        }
+    )
+    (here / "run" / "config.yml").write_text(config.to_yaml())
+    _, line = refused(capsys, ["run", "--resume", "--workdir", "run"])
+    assert "would run code" in line and "--allow_code" in line
+
+
+def test_a_second_process_is_refused(here, capsys):
+    from gmmvi_ext.cli.workdir import WorkDir
+
+    with WorkDir("run"):
+        _, line = refused(capsys, ["run", "--config", "gmm20", "--workdir", "run"])
+    assert "another process is working in it" in line
+    assert not (here / "run").exists()  # nothing was written: the folder goes as it came
+
+
+START = """
+import sys
+from gmmvi_ext.cli import main
+code = main(sys.argv[1:])
+heavy = [name for name in ("tensorflow", "numpy", "rich", "matplotlib") if name in sys.modules]
+print("imported:", heavy, file=sys.stderr)
+sys.exit(code)
+"""
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--help",
+        "run --help",
+        "config check gmm20",
+        "config resolve gmm20 --set seed=3",
+        "config describe trust-region",
+        "schema",
+        "run --config nosuch",
+        "run --config gmm20 --set seed=abc",
+    ],
+)
+def test_help_and_configuration_commands_do_without_tensorflow(arguments):
+    done = subprocess.run(
+        [sys.executable, "-c", START, *arguments.split()],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr.strip().split("\n")[-1] == "imported: []"
+    assert done.returncode == (2 if "nosuch" in arguments or "abc" in arguments else 0)
+
+
+def test_help_lists_every_flag_and_command(capsys):
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(name in text for name in ("run", "config", "schema", "doctor"))
+    assert main(["run", "--help"]) == 0
+    text = capsys.readouterr().out
+    flags = "config set algorithm workdir resume seed num_iterations device".split()
+    assert all(f"--{flag}" in text for flag in flags)
+
+
+def test_resolve_says_where_each_value_came_from(capsys):
+    assert main(["config", "resolve", "gmm20", "--set", "seed=3", "--algorithm", "samtrox"]) == 0
+    lines = capsys.readouterr().out.split("\n")
+    [seed] = [line for line in lines if line.startswith("seed:")]
+    assert seed.split() == ["seed:", "3", "#", "--set", "seed=3"]
+    [kind] = [line for line in lines if line.startswith("weight_stepsize_adapter_type:")]
+    assert kind.endswith("# --algorithm samtrox")
+
+
+def test_check_reports_every_file(capsys, tmp_path):
+    bad = tmp_path / "bad.yml"
+    bad.write_text("environment_name: GMM\nseed: x\ntemperature: -1\n")
+    assert main(["config", "check", str(bad), "gmm20"]) == 2
+    captured = capsys.readouterr()
+    assert captured.err.count("\n") == 2 and "gmm20: fine (SAMTRON on GMM)" in captured.out
