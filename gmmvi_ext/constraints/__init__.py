@@ -8,6 +8,7 @@ from gmmvi_ext.constraints.distributions import (
     unconstrain,
     unconstrained_log_prob,
 )
+from gmmvi_ext.constraints.keras_mixin import ConstrainedWeights
 from gmmvi_ext.constraints.names import (
     CONSTRAINTS,
     box,
@@ -28,12 +29,31 @@ from gmmvi_ext.constraints.names import (
     simplex,
     unit_vector,
 )
+from gmmvi_ext.constraints.parameter import ConstrainedParameter
+from gmmvi_ext.constraints.parameters import (
+    CholeskyParameter,
+    IntervalParameter,
+    OrderedParameter,
+    PositiveDefiniteParameter,
+    PositiveParameter,
+    SimplexParameter,
+)
 from gmmvi_ext.constraints.structured import FlatToStructure, structured
+from gmmvi_ext.constraints.validation import InvalidValueError
 
 __all__ = [
     "CONSTRAINTS",
+    "CholeskyParameter",
+    "ConstrainedParameter",
+    "ConstrainedWeights",
     "ConstraintBijector",
     "FlatToStructure",
+    "IntervalParameter",
+    "InvalidValueError",
+    "OrderedParameter",
+    "PositiveDefiniteParameter",
+    "PositiveParameter",
+    "SimplexParameter",
     "box",
     "by_name",
     "cholesky",

@@ -1,0 +1,52 @@
+"""Constrained weights in Keras 3 layers, which do not see variables of TFP or of tf.Module."""
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.constraints.names import by_name
+from gmmvi_ext.constraints.parameter import ConstrainedParameter
+from gmmvi_ext.constraints.validation import checked_value
+
+__all__ = ["ConstrainedWeights"]
+
+
+class ConstrainedWeights:
+    """Mixin for `keras.layers.Layer`: `add_constrained_weight`.
+
+    The raw weight is an ordinary weight of the layer, tracked once, saved and stepped by Keras.
+    """
+
+    def add_constrained_weight(
+        self, value, constraint, *, name: str, trainable: bool = True, dtype=None
+    ) -> ConstrainedParameter:
+        """Adds a weight that is read and written through `constraint`.
+
+        Args:
+          value: initial value in the constrained space.
+          constraint: anything `by_name` takes; keep its spec in the layer's `get_config`.
+          name: of the parameter; the raw weight is called `<name>_raw`.
+          trainable: whether Keras trains it.
+          dtype: the layer's variable dtype unless told.
+
+        Returns:
+          The parameter; assign it to an attribute of the layer and use it like a tensor in `call`.
+        """
+        bijector = by_name(constraint)
+        dtype = tf.as_dtype(dtype or self.variable_dtype)
+        value = checked_value(
+            value,
+            bijector,
+            name=name,
+            shape=tf.TensorShape(np.shape(value)),
+            dtype=dtype,
+            cast=True,
+        )
+        start = np.asarray(bijector.inverse(tf.identity(value)))
+        raw = self.add_weight(
+            shape=start.shape,
+            initializer=lambda shape, dtype=None: tf.constant(start, dtype),
+            dtype=dtype.name,
+            trainable=trainable,
+            name=f"{name}_raw",
+        )
+        return ConstrainedParameter(constraint=bijector, raw=raw, trainable=trainable, name=name)

@@ -1,0 +1,177 @@
+"""Constrained parameters: a raw variable, read and written through its constraint.
+
+    read     y = b(raw)              write     raw = b^{-1}(y), after a check
+
+What is trained is `raw`; what is seen is y. A refused value leaves the parameter as it was.
+"""
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.constraints.names import by_name
+from gmmvi_ext.constraints.tensor_like import TensorLike
+from gmmvi_ext.constraints.validation import InvalidValueError, checked_value
+
+tfb = tfp.bijectors
+
+__all__ = ["ConstrainedParameter"]
+
+
+class ConstrainedParameter(TensorLike, tf.Module):
+    """A variable with values in a constrained set.
+
+    Args:
+      value: initial value in the constrained space, or None with `shape`.
+      constraint: anything `by_name` takes.
+      shape: constrained shape; the raw entries are then standard normal.
+      dtype: float32 unless told or given by `value`.
+      trainable: False for a parameter that starts frozen.
+      seed: stateless seed [2] or int of a random start.
+      raw: an existing variable (tf.Variable or keras.Variable) to wrap instead.
+      name: for messages and checkpoints.
+    """
+
+    def __init__(
+        self,
+        value=None,
+        constraint="real",
+        *,
+        shape: tuple | None = None,
+        dtype: tf.DType | None = None,
+        trainable: bool = True,
+        seed=0,
+        raw=None,
+        name: str = "parameter",
+    ):
+        super().__init__(name=name)
+        self._bijector = by_name(constraint)
+        if (value is None) == (shape is None) and raw is None:
+            raise ValueError(f"parameter {name!r} needs either `value` or `shape`.")
+        if raw is None:
+            if dtype is None:
+                dtype = value.dtype if hasattr(value, "dtype") else tf.float32
+            raw = self._make_raw(value, shape, tf.as_dtype(dtype), trainable, seed)
+        self._raw = raw
+        self._trainable = bool(trainable)
+        if not trainable:
+            self.freeze()
+
+    def _make_raw(self, value, shape, dtype, trainable, seed) -> tf.Variable:
+        if value is None:
+            free_shape = self._bijector.inverse_event_shape(tf.TensorShape(shape))
+            seed = tf.constant([seed, 0]) if np.ndim(seed) == 0 else seed
+            start = tf.random.stateless_normal(free_shape, seed, dtype=dtype)
+        else:
+            static = tf.TensorShape(np.shape(value))
+            kept = checked_value(
+                value, self._bijector, name=self.name, shape=static, dtype=dtype, cast=True
+            )
+            start = self._finite_raw(kept)
+        return tf.Variable(start, trainable=trainable, name=f"{self.name}_raw")
+
+    @property
+    def raw(self) -> tf.Variable:
+        """The unconstrained variable, which optimisers step."""
+        return self._raw
+
+    @property
+    def bijector(self) -> tfb.Bijector:
+        return self._bijector
+
+    @property
+    def dtype(self) -> tf.DType:
+        return tf.as_dtype(self._raw.dtype)
+
+    @property
+    def shape(self) -> tf.TensorShape:
+        return self._bijector.forward_event_shape(tf.TensorShape(self._raw.shape))
+
+    @property
+    def trainable(self) -> bool:
+        return self._trainable
+
+    def value(self) -> tf.Tensor:
+        """The constrained value."""
+        return self._bijector.forward(self._read_raw())
+
+    def _read_raw(self) -> tf.Tensor:
+        raw = tf.convert_to_tensor(self._raw)
+        return raw if self._trainable else tf.stop_gradient(raw)
+
+    @property
+    def data(self) -> tf.Tensor:
+        """The constrained value; setting it is `assign`."""
+        return self.value()
+
+    @data.setter
+    def data(self, value) -> None:
+        self.assign(value)
+
+    def assign(self, value, *, cast: bool = False) -> "ConstrainedParameter":
+        """Sets the constrained value.
+
+        Args:
+          value: of the parameter's shape and dtype (Python numbers fit any dtype), inside its set.
+          cast: whether another dtype is converted.
+
+        Raises:
+          InvalidValueError: if the value is refused; the old value stays.
+        """
+        value = checked_value(
+            value, self._bijector, name=self.name, shape=self.shape, dtype=self.dtype, cast=cast
+        )
+        self._raw.assign(self._finite_raw(value))
+        return self
+
+    def _finite_raw(self, value: tf.Tensor) -> tf.Tensor:
+        raw = self._bijector.inverse(tf.identity(value))
+        if hasattr(raw, "numpy"):
+            if not np.all(np.isfinite(raw)):
+                raise InvalidValueError(
+                    f"parameter {self.name!r} cannot take this value: it lies so close to the edge "
+                    "of the allowed set that its unconstrained value is not finite. "
+                    "The old value stays."
+                )
+            return raw
+        message = f"parameter {self.name!r} was assigned a value outside its allowed set"
+        return tf.debugging.check_numerics(raw, message)
+
+    def freeze(self) -> "ConstrainedParameter":
+        """Takes the parameter out of training: no gradient, not in `trainable_variables`."""
+        return self._set_trainable(False)
+
+    def unfreeze(self) -> "ConstrainedParameter":
+        """Undoes `freeze`. Functions traced before keep what they were traced with."""
+        return self._set_trainable(True)
+
+    def _set_trainable(self, trainable: bool) -> "ConstrainedParameter":
+        self._trainable = trainable
+        if isinstance(self._raw, tf.Variable):
+            self._raw._trainable = trainable  # tf.Variable has no public setter
+        else:
+            self._raw.trainable = trainable
+        return self
+
+    def project(self) -> None:
+        """Brings the raw value back into the set; nothing to do except in projected mode."""
+
+    def astype(self, dtype) -> "ConstrainedParameter":
+        """A new parameter of another dtype with the same value."""
+        dtype = tf.as_dtype(dtype)
+        raw = tf.Variable(tf.cast(self._raw, dtype), trainable=self._trainable, name=self._raw.name)
+        return self._like(raw)
+
+    def _like(self, raw) -> "ConstrainedParameter":
+        return ConstrainedParameter(
+            constraint=self._bijector, raw=raw, trainable=self._trainable, name=self.name
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"<{type(self).__name__} {self.name!r} shape={tuple(self.shape)} "
+            f"dtype={self.dtype.name} {self._kind()} trainable={self._trainable}>"
+        )
+
+    def _kind(self) -> str:
+        return f"constraint={self._bijector.name!r}"
