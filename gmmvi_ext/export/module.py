@@ -19,7 +19,7 @@ from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.space import Space
 
-__all__ = ["ExportedPosterior", "signature_name"]
+__all__ = ["ExportedPosterior", "flat_output_name", "signature_name"]
 
 PORTABLE = ("sample_from_noise", "log_prob_portable")
 LOG_2_PI = float(np.log(2.0 * np.pi))
@@ -31,11 +31,17 @@ def signature_name(name: str) -> str:
     return clean if clean[:1].isalpha() else f"p_{clean}"
 
 
+def flat_output_name(space: Space) -> str:
+    """Key of the flat draws in the result of `sample`: `x`, unless a part has that name."""
+    taken = {signature_name(name) for name in space.shapes or {}}
+    return "x_flat" if "x" in taken else "x"
+
+
 class ExportedPosterior(tf.Module):
     """Variables of a mixture and the functions that become signatures.
 
     Points are flat constrained vectors `x [N, D']`, the parts one after the other in the order of
-    the names in `export.json`; `sample` returns the named parts where there are names.
+    the names in `export.json`; `sample` returns them, and the named parts where there are names.
 
     Args:
       mixture: the mixture.
@@ -108,11 +114,12 @@ class ExportedPosterior(tf.Module):
         values = self._space.unpack(flat)
         if not isinstance(values, dict):
             return {"x": values}
-        return {signature_name(name): value for name, value in values.items()}
+        parts = {signature_name(name): value for name, value in values.items()}
+        return {flat_output_name(self._space): flat} | parts
 
     @tf.function
     def sample(self, num_samples, seed):
-        """Draws by name (or `x`); those of `Posterior.sample` with this seed, up to 5000."""
+        """Draws, flat (`x`) and by name; those of `Posterior.sample` with this seed, up to 5000."""
         low = tf.math.floormod(seed, 2**31)
         high = tf.math.floormod(tf.math.floordiv(seed, 2**31), 2**31)
         pair = tf.cast(tf.stack([low, high]), tf.int32)

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 import gmmvi_ext
-from gmmvi_ext.export.module import ExportedPosterior, signature_name
+from gmmvi_ext.export.module import ExportedPosterior, flat_output_name, signature_name
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import verify_export
 from gmmvi_ext.posterior import storage
@@ -171,6 +171,7 @@ def _metadata(posterior) -> dict:
         "num_constrained": space.num_constrained,
         "num_components": int(posterior.mixture.num_components),
         "parameters": parameters,
+        "flat_output": flat_output_name(space),
         "bijector": about["space"],
         "run_info": about["run_info"],
         **{key: report.get(key) for key in (*quality, "verdict", "trust")},

@@ -120,6 +120,6 @@ def _annotate(ax: Axes, value, error, report) -> None:
                     "log evidence", (1.0, report.log_evidence), ha="right", va="bottom",
                     xycoords=("axes fraction", "data"), fontsize=7, color=INK,
                 )  # fmt: skip
-        badge(ax, report.level, at=(0.02, 0.07))
+        badge(ax, report.level, at=(0.22, 0.07) if ax.child_axes else (0.98, 0.07))
     color = LEVEL_COLORS[report.level] if report is not None else INK
     ax.set_title(f"{final:.3f} +- {final_error:.3f}", loc="right", fontsize=10, color=color)

@@ -10,9 +10,6 @@ from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, n
 
 __all__ = ["plot_khat"]
 
-GOOD_COLOR = LEVEL_COLORS["trust"]
-BAD_COLOR = LEVEL_COLORS["reject"]
-
 
 def plot_khat(report, ax: Axes | None = None) -> Axes:
     """Share of draws whose importance ratio exceeds a multiple of the mean, both axes logarithmic.
@@ -50,9 +47,8 @@ def plot_khat(report, ax: Axes | None = None) -> Axes:
         )  # fmt: skip
     if tail and math.isfinite(report.khat):
         line = _relative(smoothed[last], log_mean)
-        good = report.khat <= report.khat_limit
         ax.loglog(
-            line, share[last], color=GOOD_COLOR if good else BAD_COLOR, lw=2,
+            line, share[last], color=LEVEL_COLORS[report.level], lw=2,
             label="generalised Pareto fit",
         )  # fmt: skip
     ax.axvline(1.0, color=MUTED, lw=0.8, ls=":")
@@ -70,10 +66,9 @@ def _relative(log_ratios: np.ndarray, log_mean: float) -> np.ndarray:
 
 
 def _write_numbers(ax: Axes, report) -> None:
-    good = report.khat <= report.khat_limit
-    sign = "<=" if good else ">"
+    sign = "<=" if report.khat <= report.khat_limit else ">"
     share = report.ess / report.num_samples
     ax.set_title(
         f"k-hat {report.khat:.2f} {sign} {report.khat_limit:.2f}, ESS {share:.1%}",
-        loc="right", fontsize=10, color=GOOD_COLOR if good else BAD_COLOR,
+        loc="right", fontsize=10, color=LEVEL_COLORS[report.level],
     )  # fmt: skip

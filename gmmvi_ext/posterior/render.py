@@ -34,6 +34,8 @@ def _headline(report) -> list[tuple[str, str]]:
         ("modes", str(report.num_modes)),
         ("components", str(report.num_components)),
     ]
+    if not math.isnan(report.max_shift):
+        rows.append(("largest shift of a mean by reweighting", f"{report.max_shift:.2f} sd"))
     if not math.isnan(report.eubo):
         rows.insert(2, ("EUBO", _with_error(report.eubo, report.eubo_se)))
         rows.append(("target mass covered", f"{report.coverage:.1%}"))

@@ -33,6 +33,7 @@ class Report:
       num_nonfinite: draws with a NaN or infinite target value.
       num_samples, num_dimensions: sizes.
       eubo, eubo_se, coverage: from exact draws of the target, NaN where it has no sampler.
+      max_shift: largest change of a parameter's mean by reweighting, in its standard deviations.
       components, parameters, modes: tables, one dict per row.
       log_ratios: log p~ - log q at the draws [num_samples], for `plotting.plot_khat`.
       verdict: one sentence with a remedy.
@@ -57,6 +58,7 @@ class Report:
     eubo: float
     eubo_se: float
     coverage: float
+    max_shift: float
     verdict: str
     trust: bool
     level: str
@@ -110,6 +112,7 @@ def make_report(posterior, num_samples: int, seed) -> tuple[Report, ScoredDraws]
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)
+    parameters = _parameter_rows(posterior, draws)
     report = Report(
         neg_elbo=-numbers["elbo"],
         khat_limit=diagnostics.khat_threshold(num_samples),
@@ -118,7 +121,8 @@ def make_report(posterior, num_samples: int, seed) -> tuple[Report, ScoredDraws]
         num_samples=num_samples,
         num_dimensions=space.num_dimensions,
         components=_component_rows(mixture, space, modes, weights),
-        parameters=_parameter_rows(posterior, draws),
+        parameters=parameters,
+        max_shift=_max_shift(parameters),
         modes=_mode_rows(space, modes, mixture.dtype),
         log_ratios=draws.log_ratios,
         run_info=run_info,
@@ -218,6 +222,11 @@ def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
         }
         for i, name in enumerate(space.constrained_names)
     ]
+
+
+def _max_shift(rows: list[dict]) -> float:
+    shifts = [abs(r["reweighted_mean"] - r["mean"]) / r["sd"] for r in rows if r["sd"] > 0]
+    return float(np.max(shifts)) if shifts else math.nan
 
 
 def _mode_rows(space, modes, dtype) -> list[dict]:

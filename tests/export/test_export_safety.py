@@ -76,7 +76,7 @@ def test_the_lists_hold_nothing_that_leaves_the_process():
 
 CONSTRAINTS = {
     "positive": (4,), "interval(-1, 2)": (4,), "greater_than(3)": (4,), "less_than(3)": (4,),
-    "ordered": (4,), "positive_ordered": (4,), "simplex": (5,), "unit_vector": (4,),
+    "ordered": (4,), "positive_ordered": (4,), "simplex": (5,), "unit_vector": (5,),
 }  # fmt: skip
 
 

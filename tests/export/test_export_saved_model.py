@@ -31,9 +31,11 @@ def test_signatures_repeat_the_posterior(tmp_path, make_posterior, diagonal, dty
     call = model.signatures
     assert set(call) == SIGNATURES
     draws = posterior.sample(9, seed=2**33 + 5)
-    for name, value in call["sample"](num_samples=int64(9), seed=int64(2**33 + 5)).items():
-        np.testing.assert_allclose(value, draws[name], rtol=1e-6)
     flat = posterior.space.pack(draws)
+    exported = call["sample"](num_samples=int64(9), seed=int64(2**33 + 5))
+    assert set(exported) == {"x", "mu", "tau", "w"}
+    for name, value in exported.items():
+        np.testing.assert_allclose(value, flat if name == "x" else draws[name], rtol=1e-6)
     exact = call["log_prob"](x=flat)["log_prob"].numpy()
     tolerance = 1e-4 if dtype == "float32" else 1e-10
     np.testing.assert_allclose(exact, posterior.log_prob(draws), rtol=tolerance, atol=tolerance)
@@ -82,6 +84,17 @@ def test_unnamed_posteriors_use_x(tmp_path, make_posterior):
     np.testing.assert_allclose(
         tape.gradient(value, x), mixtures.score(posterior.mixture, x), rtol=1e-3, atol=1e-4
     )
+
+
+def test_a_part_called_x_moves_the_flat_draws(tmp_path, make_posterior):
+    posterior = make_posterior(constrained=False, parameter_names={"x": (2,), "y": (2,)})
+    folder = posterior.export(tmp_path / "m", verify=False)
+    draws = load_saved_model(folder).signatures["sample"](num_samples=int64(3), seed=int64(0))
+    assert {name: tuple(v.shape) for name, v in draws.items()} == {
+        "x": (3, 2), "y": (3, 2), "x_flat": (3, 4),
+    }  # fmt: skip
+    about = json.loads((tmp_path / "m" / "export.json").read_text())
+    assert about["flat_output"] == "x_flat"
 
 
 def test_summary_and_metadata_carry_the_report(tmp_path, make_posterior):
@@ -135,6 +148,7 @@ def test_nothing_foreign_is_overwritten_and_failures_leave_nothing(
     posterior.export(folder, verify=False)
 
 
+@pytest.mark.slow
 def test_wrong_numbers_fail_the_verification(tmp_path, make_posterior, monkeypatch):
     wrong = verification.SCRIPT.replace(
         "np.savez(", "out['log_prob'] = out['log_prob'] + 1\nnp.savez("

@@ -120,6 +120,7 @@ def test_tables_have_constrained_numbers(make_mixture, make_target):
     assert rows["tau"]["q5"] > 0
     assert rows["tau"]["median"] == pytest.approx(posterior.quantiles(0.5)["tau"], rel=0.2)
     assert rows["mu"]["mean"] == pytest.approx(rows["mu"]["reweighted_mean"])
+    assert report.max_shift == pytest.approx(0.0, abs=1e-6)
     np.testing.assert_allclose(
         [row["location"][1] for row in report.components],
         np.exp(mixture.components.loc.numpy()[[row["component"] for row in report.components], 1]),
