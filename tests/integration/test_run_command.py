@@ -6,10 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+import gmmvi_ext
 from gmmvi_ext.cli import main
 from gmmvi_ext.training import read_metrics
 
@@ -60,6 +62,7 @@ def smoke(tmp_path_factory):
     """One finished smoke run in a process of its own, started in another folder."""
     folder = tmp_path_factory.mktemp("smoke")
     environment = {k: v for k, v in os.environ.items() if k != "TF_CPP_MIN_LOG_LEVEL"}
+    environment["PYTHONPATH"] = str(Path(gmmvi_ext.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-m", "gmmvi_ext", "run", "--config", "smoke/gmm", "--workdir", "run"],
         cwd=folder, env=environment, capture_output=True, text=True, check=False,
