@@ -85,8 +85,10 @@ class PositiveParameter(ConstrainedParameter):
             value = tf.maximum(value, tf.cast(self._lower, dtype))
         value = tf.cast(value, dtype)
         self._refuse_below(value)
-        # Keras optimisers call this after every step they take on the variable.
-        projection = lambda raw: tf.maximum(raw, tf.cast(self._lower, raw.dtype))
+
+        def projection(raw):  # Keras optimisers call it after every step
+            return tf.maximum(raw, tf.cast(self._lower, raw.dtype))
+
         return tf.Variable(
             value, trainable=trainable, name=f"{self.name}_raw", constraint=projection
         )
