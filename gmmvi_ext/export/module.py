@@ -14,7 +14,7 @@ import re
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.export.portable import without_expm1
+from gmmvi_ext.export.portable import with_common_operations
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.space import Space
@@ -97,7 +97,7 @@ class ExportedPosterior(tf.Module):
             "log_prob_portable": self.log_prob_portable.get_concrete_function(points),
         }
         for name in PORTABLE:
-            made[name] = without_expm1(made[name])
+            made[name] = with_common_operations(made[name])
         if self._space.shapes is not None:
             parts = [
                 tf.TensorSpec([None, *shape], dtype, name=signature_name(name))

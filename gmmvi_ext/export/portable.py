@@ -1,21 +1,26 @@
 """Rewrites a traced function so that converters know all its operations.
 
-ONNX has no `expm1`, which inverse softplus and its relatives use. The identity
-`expm1(x) = tanh(x / 2) (exp(x) + 1)` keeps its accuracy near zero and needs common operations only.
+ONNX has neither `expm1` nor `log1p`, which the inverses of many constraints use:
+
+    expm1(x) = tanh(x / 2) (exp(x) + 1)      accurate near zero as well
+    log1p(x) = log(1 + x)                    absolute error of one rounding of 1 + x
+
+What has no substitute is left: densities over `correlation` and `positive_definite` matrices need a
+Cholesky factorisation, which ONNX lacks (their draws convert).
 """
 
 import tensorflow as tf
 from tensorflow.core.framework import attr_value_pb2, graph_pb2, node_def_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
-__all__ = ["without_expm1"]
+__all__ = ["with_common_operations"]
 
 
-def without_expm1(function):
-    """The concrete `function`, frozen and rewritten if it holds `Expm1`, else unchanged."""
+def with_common_operations(function):
+    """The concrete `function`, frozen and rewritten if it holds such operations, else unchanged."""
     frozen = convert_variables_to_constants_v2(function)
     graph = frozen.graph.as_graph_def()
-    if not any(node.op == "Expm1" for node in graph.node):
+    if not any(node.op in REWRITES for node in graph.node):
         return function
     feeds = [tensor.name for tensor in frozen.inputs]
     outputs = function.structured_outputs
@@ -31,37 +36,49 @@ def without_expm1(function):
 
 
 def _rewritten(graph: graph_pb2.GraphDef) -> graph_pb2.GraphDef:
-    """The graph with every `Expm1` node replaced by its identity."""
+    """The graph with every such node replaced by its identity."""
     result = graph_pb2.GraphDef()
     result.CopyFrom(graph)
     del result.node[:]
     for node in graph.node:
-        result.node.extend(_tanh_form(node) if node.op == "Expm1" else [node])
+        result.node.extend(REWRITES[node.op](node) if node.op in REWRITES else [node])
     return result
 
 
-def _tanh_form(node: node_def_pb2.NodeDef) -> list[node_def_pb2.NodeDef]:
-    dtype = node.attr["T"].type
-    base, x = f"{node.name}_tanh_form", node.input[0]
-
-    def op(name, kind, *inputs):
-        made = node_def_pb2.NodeDef(name=name, op=kind, input=inputs)
-        made.attr["T"].type = dtype
-        return made
-
-    def constant(name, value):
-        made = node_def_pb2.NodeDef(name=name, op="Const")
-        made.attr["dtype"].type = dtype
-        tensor = tf.make_tensor_proto(value, tf.as_dtype(dtype))
-        made.attr["value"].CopyFrom(attr_value_pb2.AttrValue(tensor=tensor))
-        return made
-
+def _expm1(node: node_def_pb2.NodeDef) -> list[node_def_pb2.NodeDef]:
+    dtype, base, x = node.attr["T"].type, f"{node.name}_common", node.input[0]
     return [
-        constant(f"{base}/half", 0.5),
-        constant(f"{base}/one", 1.0),
-        op(f"{base}/scaled", "Mul", x, f"{base}/half"),
-        op(f"{base}/tanh", "Tanh", f"{base}/scaled"),
-        op(f"{base}/exp", "Exp", x),
-        op(f"{base}/sum", "AddV2", f"{base}/exp", f"{base}/one"),
-        op(node.name, "Mul", f"{base}/tanh", f"{base}/sum"),
+        _constant(f"{base}/half", 0.5, dtype),
+        _constant(f"{base}/one", 1.0, dtype),
+        _operation(f"{base}/scaled", "Mul", dtype, x, f"{base}/half"),
+        _operation(f"{base}/tanh", "Tanh", dtype, f"{base}/scaled"),
+        _operation(f"{base}/exp", "Exp", dtype, x),
+        _operation(f"{base}/sum", "AddV2", dtype, f"{base}/exp", f"{base}/one"),
+        _operation(node.name, "Mul", dtype, f"{base}/tanh", f"{base}/sum"),
     ]
+
+
+def _log1p(node: node_def_pb2.NodeDef) -> list[node_def_pb2.NodeDef]:
+    dtype, base = node.attr["T"].type, f"{node.name}_common"
+    return [
+        _constant(f"{base}/one", 1.0, dtype),
+        _operation(f"{base}/sum", "AddV2", dtype, node.input[0], f"{base}/one"),
+        _operation(node.name, "Log", dtype, f"{base}/sum"),
+    ]
+
+
+REWRITES = {"Expm1": _expm1, "Log1p": _log1p}
+
+
+def _operation(name: str, kind: str, dtype: int, *inputs: str) -> node_def_pb2.NodeDef:
+    made = node_def_pb2.NodeDef(name=name, op=kind, input=inputs)
+    made.attr["T"].type = dtype
+    return made
+
+
+def _constant(name: str, value: float, dtype: int) -> node_def_pb2.NodeDef:
+    made = node_def_pb2.NodeDef(name=name, op="Const")
+    made.attr["dtype"].type = dtype
+    tensor = tf.make_tensor_proto(value, tf.as_dtype(dtype))
+    made.attr["value"].CopyFrom(attr_value_pb2.AttrValue(tensor=tensor))
+    return made
