@@ -1,0 +1,107 @@
+"""Monte Carlo estimates with standard errors: KL, ELBO, log evidence."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import tensorflow as tf
+
+__all__ = ["Estimate", "elbo_mc", "kl_mc", "log_evidence_bridge", "log_evidence_iwae"]
+
+BRIDGE_ITERATIONS = 100
+
+
+class Estimate(NamedTuple):
+    """A Monte Carlo estimate.
+
+    Attributes:
+      value: scalar.
+      standard_error: scalar.
+    """
+
+    value: tf.Tensor
+    standard_error: tf.Tensor
+
+
+def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate:
+    """KL(p || q) from samples.
+
+    Args:
+      p: distribution with `sample` and `log_prob` (only `log_prob`, normalised, with `importance`).
+      q: distribution, or function x -> log density.
+      num_samples: number of draws.
+      seed: stateless seed [2].
+      importance: distribution to draw from in place of p, with self-normalised weights.
+    """
+    log_q = q.log_prob if hasattr(q, "log_prob") else q
+    if importance is None:
+        x = tf.stop_gradient(p.sample(num_samples, seed=seed))
+        return _mean(p.log_prob(x) - log_q(x))
+    x = tf.stop_gradient(importance.sample(num_samples, seed=seed))
+    log_p = p.log_prob(x)
+    weights = tf.nn.softmax(log_p - importance.log_prob(x))
+    gap = log_p - log_q(x)
+    value = tf.reduce_sum(weights * gap)
+    error = tf.sqrt(tf.reduce_sum(tf.square(weights * (gap - value))))
+    return Estimate(value, error)
+
+
+def elbo_mc(joint_log_prob, q, num_samples: int, *, seed) -> Estimate:
+    """ELBO of q: minus KL(q || joint)."""
+    negative = kl_mc(q, joint_log_prob, num_samples, seed=seed)
+    return Estimate(-negative.value, negative.standard_error)
+
+
+def log_evidence_iwae(joint_log_prob: Callable, q, num_samples: int, *, seed) -> Estimate:
+    """log of the mean importance weight under q; its standard error by the delta method."""
+    x = q.sample(num_samples, seed=seed)
+    log_weights = joint_log_prob(x) - q.log_prob(x)
+    count = tf.cast(num_samples, log_weights.dtype)
+    value = tf.reduce_logsumexp(log_weights) - tf.math.log(count)
+    relative = tf.exp(log_weights - value)
+    return Estimate(value, tf.math.reduce_std(relative) / tf.sqrt(count))
+
+
+def log_evidence_bridge(
+    joint_log_prob: Callable, q, posterior_samples: tf.Tensor, num_samples: int, *, seed
+) -> tf.Tensor:
+    """log evidence by bridge sampling between q and the posterior (Meng and Wong, 1996).
+
+    Args:
+      joint_log_prob: function x [N, ...] -> log p(data, x) [N].
+      q: distribution that overlaps with the posterior.
+      posterior_samples: draws from the posterior, [M, ...].
+      num_samples: number of draws from q.
+      seed: stateless seed [2].
+    """
+    x = q.sample(num_samples, seed=seed)
+    from_q = joint_log_prob(x) - q.log_prob(x)
+    from_posterior = joint_log_prob(posterior_samples) - q.log_prob(posterior_samples)
+    num_posterior = tf.cast(tf.shape(from_posterior)[0], from_q.dtype)
+    num_q = tf.cast(num_samples, from_q.dtype)
+    share_p = tf.math.log(num_posterior / (num_posterior + num_q))
+    share_q = tf.math.log(num_q / (num_posterior + num_q))
+
+    def improve(log_z):
+        def damped(log_ratio, numerator):
+            bottom = _log_add(share_p + log_ratio - log_z, share_q)
+            return tf.reduce_logsumexp(numerator - bottom)
+
+        top = damped(from_q, from_q) - tf.math.log(num_q)
+        low = damped(from_posterior, tf.zeros_like(from_posterior)) - tf.math.log(num_posterior)
+        return top - low
+
+    log_z = tf.reduce_logsumexp(from_q) - tf.math.log(num_q)
+    for _ in range(BRIDGE_ITERATIONS):
+        log_z = improve(log_z)
+    return log_z
+
+
+def _log_add(a, b):
+    """log(e^a + e^b), b a scalar."""
+    return b + tf.math.softplus(a - b)
+
+
+def _mean(values: tf.Tensor) -> Estimate:
+    count = tf.cast(tf.size(values), values.dtype)
+    spread = tf.math.reduce_std(values) * tf.sqrt(count / (count - 1))
+    return Estimate(tf.reduce_mean(values), spread / tf.sqrt(count))
