@@ -41,22 +41,21 @@ class Catalog:
       rules: role (prefix of its keys) -> rule name -> its settings.
       targets: target name -> its settings.
       aliases: other spellings of target names -> registered name.
+      rule_aliases: role -> other names of rules -> registered name.
     """
 
     rules: dict[str, dict[str, SectionSpec]]
     targets: dict[str, SectionSpec]
     aliases: dict[str, str] = dataclasses.field(default_factory=dict)
+    rule_aliases: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
 
     def rule(self, role: str, name) -> SectionSpec | None:
         """Settings of the rule `name`; hyphens, underscores and case do not matter."""
-        return _lookup(self.rules.get(role, {}), name)
+        return _lookup(self.rules.get(role, {}), name, self.rule_aliases.get(role, {}))
 
     def target(self, name) -> SectionSpec | None:
         """Settings of the target `name`, which may be an alias."""
-        found = _lookup(self.targets, name)
-        if found is None and isinstance(name, str):
-            found = _lookup(self.targets, self.aliases.get(_normalised(name)))
-        return found
+        return _lookup(self.targets, name, self.aliases)
 
 
 def catalog() -> Catalog:
@@ -78,9 +77,8 @@ def live_catalog() -> Catalog:
         for role, registry in ROLES.items()
     }
     targets = {name: _target_section(TARGETS.get(name), name) for name in TARGETS}
-    # The registry does not list aliases; they are read off it.
-    aliases = {alias: name for alias, (name, _) in TARGETS._entries.items()}
-    return Catalog(rules, targets, {a: n for a, n in aliases.items() if a != _normalised(n)})
+    rule_aliases = {role: _aliases(registry) for role, registry in ROLES.items()}
+    return Catalog(rules, targets, _aliases(TARGETS), rule_aliases)
 
 
 @functools.cache
@@ -94,6 +92,7 @@ def snapshot_catalog() -> Catalog:
         },
         {name: _section_from_json(entry) for name, entry in data["targets"].items()},
         data["aliases"],
+        data["rule_aliases"],
     )
 
 
@@ -118,9 +117,16 @@ def _target_section(builder, name: str) -> SectionSpec:
     return dataclasses.replace(section, fields=own | common)
 
 
-def _lookup(entries: dict[str, SectionSpec], name) -> SectionSpec | None:
+def _aliases(registry) -> dict[str, str]:
+    """Other names of a registry's entries; it does not list them, they are read off it."""
+    aliases = {alias: name for alias, (name, _) in registry._entries.items()}
+    return {alias: name for alias, name in aliases.items() if alias != _normalised(name)}
+
+
+def _lookup(entries: dict[str, SectionSpec], name, aliases: dict) -> SectionSpec | None:
     if not isinstance(name, str):
         return None
+    name = aliases.get(_normalised(name), name)
     return {_normalised(key): spec for key, spec in entries.items()}.get(_normalised(name))
 
 

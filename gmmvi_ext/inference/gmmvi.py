@@ -191,7 +191,7 @@ class GMMVI(tf.Module):
         proposal, prior_draws = self._graph("propose", self._propose)()
         points = tf.concat([proposal.x, prior_draws], axis=0)
         values, grads = self._evaluate(points, self._step_seed(4))
-        return self._graph("learn", self._learn)(proposal, prior_draws, values, grads)
+        return self._learn_from_host(proposal, prior_draws, values, grads)
 
     def mixture(self) -> Mixture:
         """The current mixture, in the unconstrained space."""
@@ -207,23 +207,37 @@ class GMMVI(tf.Module):
                 self.num_traces += 1
                 return method(*args)
 
-            signature = None
-            if name == "learn":
-                proposal, draws = self._graph_functions["propose"].get_concrete_function(
-                ).structured_outputs  # fmt: skip
-                spec = tf.nest.map_structure(
-                    lambda t: tf.TensorSpec(t.shape, t.dtype), (proposal, draws)
-                )
-                grad_dim = self.target.num_dimensions if self._estimator.requires_gradient else 0
-                signature = (
-                    *spec,
-                    tf.TensorSpec([None], self.model.dtype),
-                    tf.TensorSpec([None, grad_dim], self.model.dtype),
-                )
-            self._graph_functions[name] = tf.function(
+            self._graph_functions[name] = tf.function(traced, autograph=False)
+        return self._graph_functions[name]
+
+    def _learn_from_host(self, proposal: Proposal, prior_draws, values, grads):
+        """`_learn`, traced once with open shapes, for values that come from the host."""
+        leaves = tf.nest.flatten((proposal, prior_draws))
+        if "learn" not in self._graph_functions:
+            outputs = self._graph_functions["propose"].get_concrete_function().structured_outputs
+            specs = [
+                None if leaf is None else tf.TensorSpec(leaf.shape, leaf.dtype)
+                for leaf in tf.nest.flatten(outputs)
+            ]
+
+            def traced(*tensors):
+                self.num_traces += 1
+                # Signatures take no None: what is absent is left out and put back.
+                rest = iter(tensors)
+                filled = [None if spec is None else next(rest) for spec in specs]
+                return self._learn(*tf.nest.pack_sequence_as(outputs, filled), *rest)
+
+            grad_dim = self.target.num_dimensions if self._estimator.requires_gradient else 0
+            signature = (
+                *(spec for spec in specs if spec is not None),
+                tf.TensorSpec([None], self.model.dtype),
+                tf.TensorSpec([None, grad_dim], self.model.dtype),
+            )
+            self._graph_functions["learn"] = tf.function(
                 traced, input_signature=signature, autograph=False
             )
-        return self._graph_functions[name]
+        tensors = [leaf for leaf in leaves if leaf is not None]
+        return self._graph_functions["learn"](*tensors, values, grads)
 
     def _step_seed(self, salt: int) -> tf.Tensor:
         """Seed of one use of randomness in the current iteration."""
@@ -290,13 +304,15 @@ class GMMVI(tf.Module):
         update = self._updater.update(
             mixture.components, estimate, stepsize, temperature, learner.num_updates
         )
-        stepsize = tf.where(update.ok, stepsize, FAILURE_STEPSIZE_FACTOR * stepsize)
+        # Where there was nothing to estimate from (no own samples) the stepsize is not to blame.
+        blameless = update.ok | ~estimate.ok
+        stepsize = tf.where(blameless, stepsize, FAILURE_STEPSIZE_FACTOR * stepsize)
 
         moved = Mixture(mixture.log_weights, update.components)
         component_log_prob = moved_log_prob(
             mixture, update.components, batch.component_log_prob, batch.x, batch.pairs,
             step_norm=update.step_norm, max_ratio=update.max_ratio,
-            share_ratio=self._share_ratio,
+            share_ratio=self._selector.share_ratio,
         )  # fmt: skip
         rewards = expected_rewards(
             moved, batch, component_log_prob, temperature,
@@ -346,13 +362,9 @@ class GMMVI(tf.Module):
     def _log_prob(self, mixture: Mixture, x, label):
         """log N_k(x_n) [N, K] and the pairs that matter, see `local_log_prob`."""
         return local_log_prob(
-            mixture, x, label, tile_size=self._selector.tile_size, share_ratio=self._share_ratio
-        )
-
-    @property
-    def _share_ratio(self) -> float:
-        """Largest ratio of the numbers of samples that two components draw in an iteration."""
-        return float(self._selector.desired_samples_per_component) if self._reuses else 1.0
+            mixture, x, label, tile_size=self._selector.tile_size,
+            share_ratio=self._selector.share_ratio,
+        )  # fmt: skip
 
     def _assemble(
         self, mixture, component_id, proposal: Proposal, values, grads, is_valid

@@ -6,12 +6,12 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.inference.locality import NearPairs
+from gmmvi_ext.inference.locality import NearPairs, local_log_prob
 from gmmvi_ext.inference.rule import Rule, require
 from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.registry import Registry
 
-__all__ = ["Proposal", "SampleSelector"]
+__all__ = ["Proposal", "ReusingSampleSelector", "SampleSelector"]
 
 MAX_TILE_SIZE = 128
 REUSE_TILE_SIZE = 32
@@ -43,12 +43,9 @@ class SampleSelector(Rule):
 
     Attributes:
       desired_samples_per_component: S, effective samples wanted.
-      ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused, rounded up
-        to whole iterations.
     """
 
     desired_samples_per_component: int = 100
-    ratio_reused_samples_to_desired: float = 2.0
 
     role = "sample_selector"
     registry = Registry("sample selector")
@@ -56,8 +53,6 @@ class SampleSelector(Rule):
     def __post_init__(self):
         require(self.desired_samples_per_component >= 1, "desired_samples_per_component",
                 "at least 1", self.desired_samples_per_component)  # fmt: skip
-        require(self.ratio_reused_samples_to_desired >= 0, "ratio_reused_samples_to_desired",
-                "at least 0", self.ratio_reused_samples_to_desired)  # fmt: skip
 
     @property
     def reuses(self) -> bool:
@@ -66,7 +61,12 @@ class SampleSelector(Rule):
 
     @property
     def num_reused_per_component(self) -> int:
-        return int(self.ratio_reused_samples_to_desired * self.desired_samples_per_component)
+        return 0
+
+    @property
+    def share_ratio(self) -> float:
+        """Largest ratio of the numbers of samples that two components draw in an iteration."""
+        return float(self.desired_samples_per_component) if self.reuses else 1.0
 
     @property
     def tile_size(self) -> int:
@@ -91,3 +91,47 @@ class SampleSelector(Rule):
           seed: [2] int32.
         """
         raise NotImplementedError
+
+
+@dataclasses.dataclass(frozen=True)
+class ReusingSampleSelector(SampleSelector):
+    """A selector that may reuse the newest stored samples.
+
+    Attributes:
+      ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused, rounded up
+        to whole iterations.
+    """
+
+    ratio_reused_samples_to_desired: float = 2.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        require(self.ratio_reused_samples_to_desired >= 0, "ratio_reused_samples_to_desired",
+                "at least 0", self.ratio_reused_samples_to_desired)  # fmt: skip
+
+    @property
+    def num_reused_per_component(self) -> int:
+        return int(self.ratio_reused_samples_to_desired * self.desired_samples_per_component)
+
+    def reused(
+        self, mixture: Mixture, window: Window, component_id: tf.Tensor
+    ) -> tuple[Window, tf.Tensor, NearPairs | None, tf.Tensor]:
+        """What is taken from the past.
+
+        Returns:
+          the reused part of the window, log N_k at its samples [N, K], the pairs that matter, and
+          log N_k / b of its samples, -inf for invalid ones, [N, K].
+        """
+        num = mixture.num_components
+        if not self.reuses:
+            nothing = tf.zeros([0, 1], mixture.dtype) * mixture.log_weights
+            return window, nothing, None, nothing
+        window = window.newest(self.num_reused_per_component * num)
+        # A component that is gone hands its samples to the next one: a label, not a claim.
+        label = tf.minimum(tf.searchsorted(component_id, window.nearest_id), num - 1)
+        log_prob, pairs = local_log_prob(
+            mixture, window.x, label, tile_size=self.tile_size, share_ratio=self.share_ratio
+        )
+        ratios = log_prob - window.proposal_log_prob[:, tf.newaxis]
+        never = tf.cast(float("-inf"), ratios.dtype)
+        return window, log_prob, pairs, tf.where(window.is_valid[:, tf.newaxis], ratios, never)

@@ -9,8 +9,11 @@ import dataclasses
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import sample_components
-from gmmvi_ext.inference.locality import local_log_prob
-from gmmvi_ext.inference.sample_selectors.base import Proposal, SampleSelector
+from gmmvi_ext.inference.sample_selectors.base import (
+    Proposal,
+    ReusingSampleSelector,
+    SampleSelector,
+)
 from gmmvi_ext.math.logspace import effective_sample_size
 
 __all__ = ["VipsSampleSelector"]
@@ -18,31 +21,14 @@ __all__ = ["VipsSampleSelector"]
 
 @SampleSelector.registry.register("component-based")
 @dataclasses.dataclass(frozen=True)
-class VipsSampleSelector(SampleSelector):
+class VipsSampleSelector(ReusingSampleSelector):
     """Draws from every component what its effective sample size lacks."""
 
     def propose(self, mixture, window, component_id, seed):
-        num = mixture.num_components
-        if not self.reuses:
-            counts = tf.fill([num], self.desired_samples_per_component)
-            old_log_prob, old_pairs = tf.zeros([0, 1], mixture.dtype) * mixture.log_weights, None
-        else:
-            window = window.newest(self.num_reused_per_component * num)
-            # A component that is gone hands its samples to the next one: a label, not a claim.
-            label = tf.minimum(
-                tf.searchsorted(component_id, window.nearest_id), num - 1
-            )
-            old_log_prob, old_pairs = local_log_prob(
-                mixture, window.x, label, tile_size=self.tile_size,
-                share_ratio=self.desired_samples_per_component,
-            )  # fmt: skip
-            ratios = old_log_prob - window.proposal_log_prob[:, tf.newaxis]
-            ratios = tf.where(
-                window.is_valid[:, tf.newaxis], ratios, tf.cast(float("-inf"), ratios.dtype)
-            )
-            lacking = self.desired_samples_per_component - tf.cast(
-                tf.floor(effective_sample_size(ratios)), tf.int32
-            )
-            counts = tf.maximum(lacking, 1)
+        window, log_prob, pairs, ratios = self.reused(mixture, window, component_id)
+        counts = tf.fill([mixture.num_components], self.desired_samples_per_component)
+        if self.reuses:
+            effective = tf.cast(tf.floor(effective_sample_size(ratios)), tf.int32)
+            counts = tf.maximum(counts - effective, 1)
         x, index = sample_components(mixture.components, counts, seed)
-        return Proposal(x, index, counts, window, old_log_prob, old_pairs)
+        return Proposal(x, index, counts, window, log_prob, pairs)

@@ -1,0 +1,59 @@
+"""Samples of the mixture as a whole (Lin et al., 2019; Arenz et al., 2023, section 4.4).
+
+The newest rho S K stored samples are weighted by w_n ~ q(x_n) / b(x_n), b the density that drew them. The
+mixture then draws max(1, S - floor(ESS)), ESS = (sum w)^2 / sum w^2, new samples in all: a component gets
+its share of them, perhaps none.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import sample_components
+from gmmvi_ext.inference.sample_selectors.base import (
+    REUSE_TILE_SIZE,
+    Proposal,
+    ReusingSampleSelector,
+    SampleSelector,
+)
+from gmmvi_ext.math.logspace import effective_sample_size
+
+__all__ = ["LinSampleSelector"]
+
+
+@SampleSelector.registry.register("mixture-based")
+@dataclasses.dataclass(frozen=True)
+class LinSampleSelector(ReusingSampleSelector):
+    """Draws from the mixture what its effective sample size lacks.
+
+    Attributes:
+      desired_samples_per_component: S, effective samples wanted of the whole mixture (the name is the
+        reference's).
+      ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused, rounded up
+        to whole iterations.
+    """
+
+    ratio_reused_samples_to_desired: float = 0.0
+
+    @property
+    def share_ratio(self) -> float:
+        return float(self.desired_samples_per_component)
+
+    @property
+    def tile_size(self) -> int:
+        return REUSE_TILE_SIZE  # groups of samples with the same component are ragged
+
+    def propose(self, mixture, window, component_id, seed):
+        window, log_prob, pairs, ratios = self.reused(mixture, window, component_id)
+        size = tf.constant(self.desired_samples_per_component)
+        if self.reuses:
+            log_ratio = tf.reduce_logsumexp(ratios + mixture.log_weights, axis=1)
+            effective = tf.cast(tf.floor(effective_sample_size(log_ratio)), tf.int32)
+            size = tf.maximum(size - effective, 1)
+        seeds = tf.random.split(seed, 2)
+        drawn = tf.random.stateless_categorical(
+            mixture.log_weights[tf.newaxis], size, seeds[0], dtype=tf.int32
+        )[0]
+        counts = tf.math.bincount(drawn, minlength=mixture.num_components)
+        x, index = sample_components(mixture.components, counts, seeds[1])
+        return Proposal(x, index, counts, window, log_prob, pairs)
