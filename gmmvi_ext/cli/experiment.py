@@ -121,9 +121,15 @@ def _train_and_write(
     start = time.perf_counter()
     iteration = int(algorithm.num_iterations)
 
+    limits = Limits(training.num_iterations, training.max_evaluations, training.max_seconds)
+    trained = (host_state or {}).get("clock", {}).get("train", 0.0)
+    is_over = limits.reached(iteration, int(algorithm.num_target_evaluations), trained)
+
     def is_kept(row: dict) -> bool:
+        # A last row off the grid belongs to a run that ended there; one that goes on has none.
         at = row["iteration"]
-        return at <= iteration and is_on_grid(at, config.log_interval)
+        on_grid = is_on_grid(at, config.log_interval)
+        return at <= iteration and (on_grid or (is_over is not None and at == iteration))
 
     truncate_metrics(workdir / "metrics.jsonl", is_kept)
     write_atomically(workdir / "config.yml", _config_text(config))
@@ -141,7 +147,7 @@ def _train_and_write(
     try:
         result = fit(
             algorithm,
-            limits=Limits(training.num_iterations, training.max_evaluations, training.max_seconds),
+            limits=limits,
             log_interval=config.log_interval,
             evaluate=evaluate,
             writers=writers,
