@@ -172,7 +172,7 @@ def draw_identity(axis) -> None:
             q, lambda x: coin(x) + np.log(60), mean, 0.8, 60, rule="gauss_hermite"
         )
         kl.append(float(posterior.value))
-    axis.stackplot(means, kl, labels=["KL(q || posterior)"], baseline="zero", alpha=0.4)
+    axis.fill_between(means, elbo, np.add(elbo, kl), color="0.85", label="KL(q || posterior)")
     axis.plot(means, elbo, label="ELBO")
     axis.plot(means, np.add(elbo, kl), "k--", label="sum = log evidence")
     axis.axhline(-np.log(60), color="0.7", zorder=0)

@@ -1,0 +1,101 @@
+"""Multiplicative updates of the weights: majorise-minimise steps of the sampled bound.
+
+    W <- max(W * [mean_e (X / (W E_e)) E_e^T] / sum_n linear_n, floor)
+
+Every update raises the bound at fixed terms. With sigma = 0 it is the Lee-Seung update of KL-NMF.
+Rows of X are independent given F, so that updating any partition of the rows is one full update.
+Batches of columns are not: W would jump to each batch's optimum, hence the averages with
+forgetting.
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+
+from gmmvi_ext.factors.bounds import Terms
+from gmmvi_ext.factors.products import ratio_products
+
+__all__ = ["Averages", "forgetful_update", "forgetting_rate", "multiplicative_update"]
+
+
+class Averages(NamedTuple):
+    """Running averages over batches of columns.
+
+    Attributes:
+      numerator: [D, L].
+      denominator: [1, L].
+    """
+
+    numerator: tf.Tensor
+    denominator: tf.Tensor
+
+
+def multiplicative_update(
+    counts, weights, terms: Terms, *, rows=None, eps: float = 1e-8, floor: float = 1e-8
+) -> tf.Tensor:
+    """New weights [D, L].
+
+    Args:
+      counts: X [D, N]; with `rows`, those rows of X, [B, N].
+      weights: W [D, L].
+      terms: at the current q.
+      rows: int indices [B] in [0, D); all rows if None.
+      eps: added to the rates in ratios.
+      floor: smallest weight; 0 makes zeros absorbing.
+    """
+    floor = tf.cast(floor, weights.dtype)
+    if rows is None:
+        numerator, denominator = _parts(counts, weights, terms, eps)
+        return tf.maximum(tf.math.divide_no_nan(numerator, denominator), floor)
+    rows = tf.convert_to_tensor(rows)
+    count = weights.shape[0]
+    if hasattr(rows, "numpy") and not bool(tf.reduce_all((rows >= 0) & (rows < count))):
+        raise ValueError(f"`rows` must lie in [0, {count}), got {rows.numpy().tolist()}.")
+    numerator, denominator = _parts(counts, tf.gather(weights, rows), terms, eps)
+    new = tf.maximum(tf.math.divide_no_nan(numerator, denominator), floor)
+    return tf.tensor_scatter_nd_update(weights, rows[:, tf.newaxis], new)
+
+
+def forgetful_update(
+    counts,
+    weights,
+    terms: Terms,
+    averages: Averages | None,
+    *,
+    rate,
+    scale: float,
+    eps: float = 1e-8,
+    floor: float = 1e-8,
+) -> tuple[tf.Tensor, Averages]:
+    """New weights from a batch of columns, and the averages to pass in next time.
+
+    Args:
+      counts: columns of X, [D, B].
+      weights: W [D, L].
+      terms: of the batch.
+      averages: from before, None at the first batch.
+      rate: weight of this batch, see `forgetting_rate`.
+      scale: number of columns in all over B.
+      eps: added to the rates in ratios.
+      floor: smallest weight.
+    """
+    scale = tf.cast(scale, weights.dtype)
+    now = Averages(*[scale * each for each in _parts(counts, weights, terms, eps)])
+    if averages is not None:
+        rate = tf.cast(rate, weights.dtype)
+        pairs = zip(averages, now, strict=True)
+        now = Averages(*[(1 - rate) * old + rate * new for old, new in pairs])
+    ratio = tf.math.divide_no_nan(now.numerator, now.denominator)
+    return tf.maximum(ratio, tf.cast(floor, weights.dtype)), now
+
+
+def forgetting_rate(step: int) -> float:
+    """(1 + 0.05 t)^-0.7, slow enough to forget the start, fast enough to converge."""
+    return (1 + 0.05 * step) ** -0.7
+
+
+def _parts(counts, weights, terms, eps):
+    """W * numerator [D, L] and denominator [1, L]."""
+    products = ratio_products(counts, weights, terms.exposure, eps)
+    denominator = tf.reduce_sum(terms.linear, axis=-1)[tf.newaxis]
+    return weights * products.rows, denominator
