@@ -5,7 +5,9 @@ Add, every `add_iters` iterations, one component at the candidate that is promis
     argmax_x  log target(x) - max( max_x' log q(x') - Delta, log q(x) )
 
 with Delta cycling through thresholds from large (exploit: high density matters) to small (explore). Its
-covariance is isotropic, with an entropy between the mixture's mean component entropy and the prior's.
+covariance is that of the component in whose reach the candidate lies; a candidate out of reach gets an
+isotropic one, with an entropy between the mixture's mean component entropy and the prior's (which VIPS
+does everywhere: a new component then needs many iterations, and evaluations, to find its shape).
 
 Delete a component whose weight and share of reward have been negligible over a window, and whose
 reward, smoothed by a Gaussian kernel, has closed less than 40 % of its gap to the best component.
@@ -16,8 +18,8 @@ import math
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
-from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation
+from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation, Prior
 from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.rule import require
 
@@ -25,6 +27,9 @@ __all__ = ["VipsComponentAdaptation"]
 
 NEW_LOG_WEIGHT = math.log(1e-29)
 MIN_IMPROVEMENT = 0.4  # share of the gap to the best component that stays worth waiting for
+
+# A candidate is in reach of a component while |z|^2 is below this many times D + 5 (its mean is D).
+REACH = 4.0
 
 
 @ComponentAdaptation.registry.register("adaptive")
@@ -117,20 +122,31 @@ class VipsComponentAdaptation(ComponentAdaptation):
         log_q = tf.reduce_logsumexp(parts + mixture.log_weights, axis=1)
         score = candidates.log_prob - tf.maximum(tf.reduce_max(log_q) - threshold, log_q)
         score = tf.where(tf.math.is_finite(score), score, tf.cast(dtype.min, dtype))
-        loc = tf.gather(candidates.x, tf.argmax(score))[tf.newaxis]
+        best = tf.argmax(score)
+        loc = tf.gather(candidates.x, best)[tf.newaxis]
+        family = type(mixture.components)
+        scale = self._scale(mixture, tf.gather(parts, best), prior, seed)
+        return Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), family(loc, scale))
 
-        dim = mixture.num_dimensions
+    def _scale(self, mixture: Mixture, parts: tf.Tensor, prior: Prior, seed) -> tf.Tensor:
+        """Scale parameter of the new component, [1, D, D] or [1, D].
+
+        Within the reach of a component the new one starts with that component's covariance; elsewhere it
+        is isotropic with an entropy drawn between the components' and the prior's.
+        """
+        dtype, dim = mixture.dtype, mixture.num_dimensions
         unit_entropy = 0.5 * dim * (math.log(2 * math.pi) + 1)
+        entropies = mixture.components.entropy()
         prior_entropy = unit_entropy + 0.5 * tf.reduce_sum(tf.math.log(prior.variance))
-        mean_entropy = tf.tensordot(
-            tf.exp(mixture.log_weights), mixture.components.entropy(), axes=1
-        )
         mix = tf.random.stateless_uniform([], seed, dtype=dtype)
+        mean_entropy = tf.tensordot(tf.exp(mixture.log_weights), entropies, axes=1)
         entropy = mix * mean_entropy + (1 - mix) * prior_entropy
         stddev = tf.exp((entropy - unit_entropy) / dim) * tf.ones([1, dim], dtype)
-        family = (
-            DiagonalGaussians(loc, stddev)
-            if isinstance(mixture.components, DiagonalGaussians)
-            else FullGaussians(loc, tf.linalg.diag(stddev))
-        )
-        return Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), family)
+        is_diagonal = isinstance(mixture.components, DiagonalGaussians)
+        isotropic = stddev if is_diagonal else tf.linalg.diag(stddev)
+
+        nearest = tf.argmax(parts + mixture.log_weights)
+        # log N = D/2 - entropy - |z|^2 / 2
+        squared_distance = dim - 2.0 * (tf.gather(parts, nearest) + tf.gather(entropies, nearest))
+        inherited = tf.gather(mixture.components[1], nearest)[tf.newaxis]
+        return tf.where(squared_distance <= REACH * (dim + 5.0), inherited, isotropic)
