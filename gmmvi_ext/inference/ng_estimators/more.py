@@ -35,7 +35,7 @@ from gmmvi_ext.math.linalg import inverse_lower_triangular
 
 __all__ = ["MoreNgEstimator"]
 
-SHORTAGE_RIDGE = 0.1
+SHORTAGE_RIDGE = 0.5
 NEGLIGIBLE_WEIGHT = 1e-8  # relative to a component's largest weight
 RIDGE_RAISE, RIDGE_LOWER = 10.0, 0.5  # after a failed and a successful update
 MIN_RAISED_RIDGE, MAX_RIDGE = 1e-12, 1e6
