@@ -27,12 +27,17 @@ class DensityMixture:
         self.loc = loc
         self.inv_scale = inv_scale
         self.is_diagonal = inv_scale.ndim == 2
+        self.origin = loc.mean(0)  # centring keeps the expanded products accurate
         if self.is_diagonal:
             self.precision = inv_scale**2
             log_det = np.log(inv_scale).sum(-1)
             variance = 1.0 / self.precision
         else:
             self.precision = np.swapaxes(inv_scale, -1, -2) @ inv_scale
+            self.pull = np.einsum("kij,kj->ki", self.precision, loc)
+            # z_nk = L_k^-1 (x_n - mu_k) for all k is one product [N, D] @ [D, K D].
+            self.whitener = inv_scale.reshape(-1, loc.shape[-1]).T
+            self.white_loc = np.einsum("kij,kj->ki", inv_scale, loc - self.origin)
             log_det = np.log(np.diagonal(inv_scale, axis1=-2, axis2=-1)).sum(-1)
             variance = (np.linalg.inv(inv_scale) ** 2).sum(-1)
         self.log_norm = log_det - 0.5 * loc.shape[-1] * LOG_2_PI
@@ -62,12 +67,45 @@ class DensityMixture:
         chunk = max(1, CHUNK_ELEMENTS // (len(self.loc) * dims))
         out = np.empty((num, len(self.loc)))
         for start in range(0, num, chunk):
-            diff = x[None, start : start + chunk] - self.loc[:, None]  # [K, n, D]
+            part = x[start : start + chunk]
             if self.is_diagonal:
-                z = diff * self.inv_scale[:, None]
+                z = (part[:, None] - self.loc) * self.inv_scale
             else:
-                z = diff @ np.swapaxes(self.inv_scale, -1, -2)
-            out[start : start + chunk] = (z**2).sum(-1).T
+                z = ((part - self.origin) @ self.whitener).reshape(
+                    len(part), len(self.loc), dims
+                ) - self.white_loc
+            out[start : start + chunk] = np.einsum("nkd,nkd->nk", z, z)
+        return out
+
+    def local_log_prob(
+        self, paths: np.ndarray, index: np.ndarray, counts: np.ndarray
+    ) -> np.ndarray:
+        """Log density along paths from a few components each: a lower bound on `log_prob`.
+
+        Args:
+          paths: points, [P, T, D].
+          index: components near each path, [P, m].
+          counts: which of them to count, bool [P, m].
+
+        Returns:
+          [P, T].
+        """
+        num, dims = index.shape[0], paths.shape[-1]
+        chunk = max(1, CHUNK_ELEMENTS // (index.shape[1] * dims * (dims + paths.shape[1])))
+        constant = np.where(counts, (self.log_weights + self.log_norm)[index], -np.inf)
+        out = np.empty(paths.shape[:2])
+        for start in range(0, num, chunk):
+            near = index[start : start + chunk]
+            diff = paths[start : start + chunk, None] - self.loc[near][:, :, None]  # [p, m, T, D]
+            if self.is_diagonal:
+                z = diff * self.inv_scale[near][:, :, None]
+            else:
+                z = diff @ np.swapaxes(self.inv_scale[near], -1, -2)
+            joint = constant[start : start + chunk, :, None] - 0.5 * np.einsum(
+                "pmtd,pmtd->pmt", z, z
+            )
+            top = joint.max(1)
+            out[start : start + chunk] = top + np.log(np.exp(joint - top[:, None]).sum(1))
         return out
 
     def joint_log_prob(self, x: np.ndarray) -> np.ndarray:
@@ -88,29 +126,43 @@ class DensityMixture:
         return self._precision_mean(resp)
 
     def ridge(self, first: np.ndarray, second: np.ndarray, num_points: int) -> np.ndarray:
-        """Ridge line between pairs of components, [pairs, num_points, D].
+        """Ridge line between pairs of components, [P, num_points, D].
 
         Every stationary point of a two-component mixture lies on it (Ray and Lindsay, 2005).
         """
         share = np.linspace(0.0, 1.0, num_points + 2)[1:-1]
-        rows = np.repeat(np.arange(first.size), num_points)
-        resp = np.zeros((rows.size, len(self.loc)))
-        share = np.tile(share, first.size)
-        resp[np.arange(rows.size), first[rows]] += 1.0 - share
-        resp[np.arange(rows.size), second[rows]] += share
-        return self._precision_mean(resp).reshape(first.size, num_points, -1)
+        dims = self.loc.shape[-1]
+        if self.is_diagonal:
+            near, far = self.precision[first][:, None], self.precision[second][:, None]
+            share = share[:, None]
+            pull = (1 - share) * near * self.loc[first][:, None]
+            pull = pull + share * far * self.loc[second][:, None]
+            return pull / ((1 - share) * near + share * far)
+        out = np.empty((first.size, num_points, dims))
+        chunk = max(1, CHUNK_ELEMENTS // (num_points * dims**2))
+        for start in range(0, first.size, chunk):
+            a, b = first[start : start + chunk], second[start : start + chunk]
+            weight = share[:, None, None]
+            blended = (1 - weight) * self.precision[a][:, None] + weight * self.precision[b][
+                :, None
+            ]
+            pull = (1 - weight[..., 0]) * self.pull[a][:, None]
+            pull = pull + weight[..., 0] * self.pull[b][:, None]
+            out[start : start + chunk] = np.linalg.solve(blended, pull[..., None])[..., 0]
+        return out
 
     def _precision_mean(self, resp: np.ndarray) -> np.ndarray:
         """(sum_k r_k P_k)^-1 sum_k r_k P_k mu_k for rows of responsibilities [N, K]."""
         dims = self.loc.shape[-1]
         if self.is_diagonal:
             return resp @ (self.precision * self.loc) / (resp @ self.precision)
-        pull = np.einsum("kij,kj->ki", self.precision, self.loc)
         out = np.empty((len(resp), dims))
         chunk = max(1, CHUNK_ELEMENTS // dims**2)
         flat = self.precision.reshape(len(self.loc), -1)
         for start in range(0, len(resp), chunk):
             part = resp[start : start + chunk]
             blended = (part @ flat).reshape(-1, dims, dims)
-            out[start : start + chunk] = np.linalg.solve(blended, (part @ pull)[..., None])[..., 0]
+            out[start : start + chunk] = np.linalg.solve(blended, (part @ self.pull)[..., None])[
+                ..., 0
+            ]
         return out

@@ -22,7 +22,8 @@ from gmmvi_ext.gaussians import Mixture
 __all__ = ["Modes", "find_modes"]
 
 NEIGHBOURS = 8  # peaks to which each peak is compared; chains connect the rest
-PATH_POINTS = 15
+LOCAL_COMPONENTS = 10  # nearest components of each end that make up the density on a path
+PATH_POINTS = 9
 
 
 class Modes(NamedTuple):
@@ -42,12 +43,17 @@ class Modes(NamedTuple):
     num_components: np.ndarray
     mode_of_component: np.ndarray
 
-    def count(self, min_weight: float = 1e-3) -> int:
-        """Number of modes that carry at least `min_weight`."""
+    def count(self, min_weight: float | None = None) -> int:
+        """Number of modes that carry at least `min_weight`.
+
+        By default a thousandth, or a tenth of an equal share of more than a hundred components.
+        """
+        if min_weight is None:
+            min_weight = min(1e-3, 0.1 / self.mode_of_component.size)
         return int((self.weight >= min_weight).sum())
 
 
-def find_modes(mixture: Mixture, *, dip: float = 0.5, num_iterations: int = 100) -> Modes:
+def find_modes(mixture: Mixture, *, dip: float = 0.5, num_iterations: int = 50) -> Modes:
     """Groups the components of `mixture` into modes of its density.
 
     Args:
@@ -61,7 +67,7 @@ def find_modes(mixture: Mixture, *, dip: float = 0.5, num_iterations: int = 100)
     density = DensityMixture.of(mixture)
     peaks = _climb(density, num_iterations)
     heights = density.log_prob(peaks)
-    group = _merge_peaks(density, peaks, heights, np.log(dip))
+    group = _merge_peaks(density, peaks, np.log(dip))
 
     labels = np.unique(group)
     weights = np.exp(density.log_weights)
@@ -101,44 +107,58 @@ def _climb(density: DensityMixture, num_iterations: int) -> np.ndarray:
     return points
 
 
-def _merge_peaks(density, peaks, heights, log_dip) -> np.ndarray:
+def _merge_peaks(density, peaks, log_dip) -> np.ndarray:
     """Group label of every peak, [K]."""
     num = len(peaks)
     label = np.arange(num)
     if num == 1:
         return label
-    first, second = _neighbour_pairs(density, peaks)
-    floor = np.minimum(heights[first], heights[second]) + log_dip
-    connected = _path_minimum(density, _straight(peaks, first, second)) >= floor
-    open_pairs = np.flatnonzero(~connected)
-    if open_pairs.size:
-        ridge = density.ridge(first[open_pairs], second[open_pairs], PATH_POINTS)
-        connected[open_pairs] = _path_minimum(density, ridge) >= floor[open_pairs]
-    for i, j in zip(first[connected], second[connected], strict=True):
-        low, high = sorted((label[i], label[j]))
-        label[label == high] = low
+    distance = density.squared_distances(peaks)  # [K points, K components]
+    near = np.argsort(distance, axis=1)[:, :LOCAL_COMPONENTS]
+    distance = np.minimum(distance, distance.T)
+    np.fill_diagonal(distance, np.inf)
+    order = np.argsort(distance, axis=1)[:, : min(NEIGHBOURS, num - 1)]
+    for rank in range(order.shape[1]):
+        # Peaks that earlier rounds connected need no path of their own.
+        first, second = np.arange(num), order[:, rank]
+        first, second = np.minimum(first, second), np.maximum(first, second)
+        first, second = np.unique(np.stack([first, second]), axis=1)
+        open_pairs = label[first] != label[second]
+        first, second = first[open_pairs], second[open_pairs]
+        if first.size == 0:
+            continue
+        connected = _are_connected(density, peaks, near, first, second, log_dip)
+        for i, j in zip(first[connected], second[connected], strict=True):
+            low, high = sorted((label[i], label[j]))
+            label[label == high] = low
     return label
 
 
-def _neighbour_pairs(density, peaks) -> tuple[np.ndarray, np.ndarray]:
-    """Pairs (i < j) of peaks that are near each other in the components' own metrics."""
-    num = len(peaks)
-    distance = density.squared_distances(peaks)  # [K points, K components]
-    distance = np.minimum(distance, distance.T)
-    np.fill_diagonal(distance, np.inf)
-    if num - 1 <= NEIGHBOURS:
-        return np.triu_indices(num, 1)
-    nearest = np.argpartition(distance, NEIGHBOURS, axis=1)[:, :NEIGHBOURS]
-    rows = np.repeat(np.arange(num), NEIGHBOURS)
-    pairs = np.unique(np.sort(np.stack([rows, nearest.ravel()], 1), axis=1), axis=0)
-    return pairs[:, 0], pairs[:, 1]
+def _are_connected(density, peaks, near, first, second, log_dip) -> np.ndarray:
+    """Which pairs of peaks have a path between them that stays above the dip, bool [P]."""
+    index = np.concatenate([near[first], near[second], first[:, None], second[:, None]], axis=1)
+    index = _without_repetition(index)
+    straight = density.local_log_prob(_straight(peaks, first, second), *index)
+    # The ends are measured with the same components as the path between them.
+    floor = np.minimum(straight[:, 0], straight[:, -1]) + log_dip
+    connected = straight.min(1) >= floor
+    rest = np.flatnonzero(~connected)
+    if rest.size:
+        ridge = density.ridge(first[rest], second[rest], PATH_POINTS)
+        part = tuple(each[rest] for each in index)
+        connected[rest] = density.local_log_prob(ridge, *part).min(1) >= floor[rest]
+    return connected
+
+
+def _without_repetition(index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Sorted rows, and which entries count (the first of each value)."""
+    index = np.sort(index, axis=1)
+    counts = np.ones(index.shape, bool)
+    counts[:, 1:] = index[:, 1:] != index[:, :-1]
+    return index, counts
 
 
 def _straight(peaks, first, second) -> np.ndarray:
-    """Points on the line between two peaks, [pairs, PATH_POINTS, D]."""
-    t = np.linspace(0.0, 1.0, PATH_POINTS + 2)[1:-1, None]
+    """Points on the line between two peaks, ends included, [P, PATH_POINTS + 2, D]."""
+    t = np.linspace(0.0, 1.0, PATH_POINTS + 2)[:, None]
     return peaks[first][:, None] * (1.0 - t) + peaks[second][:, None] * t
-
-
-def _path_minimum(density, paths) -> np.ndarray:
-    return density.log_prob(paths.reshape(-1, paths.shape[-1])).reshape(paths.shape[:2]).min(1)

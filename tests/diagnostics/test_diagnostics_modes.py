@@ -81,6 +81,31 @@ def test_a_chain_of_overlapping_components_is_one_mode():
     assert find_modes(make_mixture(ring, scale=0.8)).count() == 1
 
 
+def test_a_cloud_of_many_overlapping_components_is_one_mode():
+    rng = np.random.default_rng(4)
+    cloud = make_mixture(0.3 * rng.normal(size=(100, 20)))
+    assert find_modes(cloud).count() == 1
+    # Two clouds, twelve standard deviations apart, are two.
+    shifted = np.concatenate([0.3 * rng.normal(size=(50, 20)), 0.3 * rng.normal(size=(50, 20))])
+    shifted[50:, 0] += 12.0
+    np.testing.assert_allclose(find_modes(make_mixture(shifted)).weight, [0.5, 0.5])
+
+
+def test_a_thousand_equal_modes_are_all_counted():
+    rng = np.random.default_rng(5)
+    assert find_modes(make_mixture(30 * rng.normal(size=(1000, 5)), diagonal=True)).count() == 1000
+
+
+def test_local_density_of_all_components_is_the_density():
+    density = DensityMixture.of(random_mixture(5, 3, seed=2))
+    paths = np.random.default_rng(0).normal(size=(4, 6, 3))
+    index = np.tile(np.arange(5), (4, 1))
+    everything = density.local_log_prob(paths, index, np.ones_like(index, bool))
+    np.testing.assert_allclose(everything.ravel(), density.log_prob(paths.reshape(-1, 3)))
+    few = density.local_log_prob(paths, index, index < 3)
+    assert (few < everything).all()
+
+
 def test_padding_components_belong_to_no_mode():
     mixture = make_mixture([[0.0], [9.0], [4.0]], weights=[0.5, 0.5, 0.0])
     modes = find_modes(mixture)
