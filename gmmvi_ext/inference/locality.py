@@ -102,7 +102,7 @@ def tile_samples(label: tf.Tensor, num_labels: tf.Tensor, tile_size: int) -> Til
 def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
     """log N_k(x_n) [N, K] of all pairs, with bounded intermediates."""
     rows = chunk_rows(components.num_components * components.num_dimensions)
-    return map_chunks(components.log_prob, [x], rows)
+    return map_chunks(components.log_prob, [x], rows, x.dtype)
 
 
 def local_log_prob(
@@ -130,27 +130,43 @@ def local_log_prob(
         return chunked_log_prob(components, x), None
     margin = math.log(share_ratio / TOLERANCE) + tf.math.log(tf.cast(num, x.dtype))
 
-    def with_skipping():
-        tiles = tile_samples(label, num, tile_size)
-        near = _bounded_pairs(mixture, x, tiles, margin)
-        values = tf.cond(
-            near.is_sparse,
-            lambda: pair_log_prob(components, x, near),
-            lambda: chunked_log_prob(components, x),
-        )
+    several = num >= MIN_COMPONENTS
+
+    def bounded():
+        return _bounded_pairs(mixture, x, tile_samples(label, num, tile_size), margin)
+
+    pairs = tf.cond(several, bounded, _all_pairs)
+    values = _values(components, x, pairs)
+
+    def refined():
+        tiles = pairs.tiles
         by_tile = tf.gather(values, tiles.index)  # [B, T, K]
-        used = tiles.is_used[..., tf.newaxis]
-        highest = tf.reduce_max(tf.where(used, by_tile, x.dtype.min), axis=1)  # [B, K]
         own = tf.gather(by_tile, tiles.label, axis=2, batch_dims=1)
         own = tf.reduce_min(tf.where(tiles.is_used, own, x.dtype.max), axis=1)
-        return values, _pairs_above(highest, own, mixture, tiles, margin)
+        return _pairs_above(_highest(by_tile, tiles), own, mixture, tiles, margin)
 
-    def all_pairs():
-        tiles = Tiles(tf.zeros([0, 0], tf.int32), tf.zeros([0, 0], tf.bool), tf.zeros([0], tf.int32))
-        nothing = tf.zeros([0], tf.int32)
-        return chunked_log_prob(components, x), NearPairs(tf.constant(False), tiles, nothing, nothing)
+    return values, tf.cond(several, refined, lambda: pairs)
 
-    return tf.cond(num >= MIN_COMPONENTS, with_skipping, all_pairs)
+
+def _values(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> tf.Tensor:
+    """log N_k(x_n), [N, K], by whichever route is cheaper."""
+    return tf.cond(
+        pairs.is_sparse,
+        lambda: pair_log_prob(components, x, pairs),
+        lambda: chunked_log_prob(components, x),
+    )
+
+
+def _all_pairs() -> NearPairs:
+    nothing = tf.zeros([0], tf.int32)
+    tiles = Tiles(tf.zeros([0, 0], tf.int32), tf.zeros([0, 0], tf.bool), nothing)
+    return NearPairs(tf.constant(False), tiles, nothing, nothing)
+
+
+def _highest(by_tile: tf.Tensor, tiles: Tiles) -> tf.Tensor:
+    """Largest value over the samples of each tile, [B, K] from [B, T, K]."""
+    used = tiles.is_used[..., tf.newaxis]
+    return tf.reduce_max(tf.where(used, by_tile, by_tile.dtype.min), axis=1)
 
 
 def moved_log_prob(
@@ -188,22 +204,15 @@ def moved_log_prob(
     )
 
     def bounded():
-        by_tile = tf.gather(values, tiles.index)  # [B, T, K]
-        used = tiles.is_used[..., tf.newaxis]
-        highest = tf.reduce_max(tf.where(used, by_tile, x.dtype.min), axis=1)
+        highest = _highest(tf.gather(values, tiles.index), tiles)
         log_det = mixture.components.log_det_scale() + constant
         nearest = tf.sqrt(tf.maximum(-2.0 * (highest + log_det), 0.0))
         after = tf.maximum(nearest * (1 - 1e-4) - step_norm, 0.0) ** 2 / max_ratio * (1 - 1e-4)
         upper = -0.5 * after - (moved.log_det_scale() + constant)
         own = _own_log_prob(moved, x, tiles)
-        near = _pairs_above(upper, own, mixture._replace(components=moved), tiles, margin)
-        return tf.cond(
-            near.is_sparse,
-            lambda: pair_log_prob(moved, x, near),
-            lambda: chunked_log_prob(moved, x),
-        )
+        return _pairs_above(upper, own, mixture._replace(components=moved), tiles, margin)
 
-    return tf.cond(pairs.is_sparse, bounded, lambda: chunked_log_prob(moved, x))
+    return _values(moved, x, tf.cond(pairs.is_sparse, bounded, lambda: pairs))
 
 
 def joined_pairs(first: NearPairs | None, second: NearPairs | None) -> NearPairs | None:
@@ -333,7 +342,7 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
         return -0.5 * tf.reduce_sum(z * z, axis=-1) - tf.gather(constant, component)[:, tf.newaxis]
 
     chunk = chunk_rows(tile_size * dim, PAIR_CHUNK_ELEMENTS)
-    values = map_chunks(rows, [pairs.tile, pairs.component], chunk)  # [P, T]
+    values = map_chunks(rows, [pairs.tile, pairs.component], chunk, x.dtype)  # [P, T]
     # Tile-major [B, K, T], then to [N, K]: one scatter of whole rows, one gather of columns.
     num_tiles = tf.shape(tiles.index)[0]
     where = pairs.tile * num + pairs.component

@@ -177,7 +177,7 @@ def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
 
     size = window.snapshots.num_components
     chunk = chunk_rows(size * window.snapshots.num_dimensions)
-    return tf.cond(size > 0, lambda: map_chunks(rows, [x], chunk), nothing)
+    return tf.cond(size > 0, lambda: map_chunks(rows, [x], chunk, x.dtype), nothing)
 
 
 class SampleDB(tf.Module):

@@ -8,7 +8,7 @@ from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
 def test_chunks_of_any_size_give_the_same(rows):
     x = tf.constant(np.random.default_rng(0).normal(size=(7, 2)))
-    mapped = tf.function(lambda x: map_chunks(lambda a: 2 * a, [x], tf.constant(rows)))(x)
+    mapped = tf.function(lambda x: map_chunks(lambda a: 2 * a, [x], tf.constant(rows), x.dtype))(x)
     np.testing.assert_array_equal(mapped, 2 * x)
     (total,) = fold_chunks(
         lambda state, a: (state[0] + tf.reduce_sum(a, 0),), (tf.zeros(2, tf.float64),), [x], rows
@@ -17,7 +17,7 @@ def test_chunks_of_any_size_give_the_same(rows):
 
 
 def test_no_rows_at_all():
-    mapped = map_chunks(lambda a: a + 1, [tf.zeros([0, 2])], tf.constant(3))
+    mapped = map_chunks(lambda a: a + 1, [tf.zeros([0, 2])], tf.constant(3), tf.float32)
     assert mapped.shape == (0, 2)
 
 
