@@ -30,24 +30,23 @@ def plot_components(posterior, ax: Axes | None = None) -> Axes:
     colors = [component_color(modes.mode_of_component[k]) for k in shown]
     ax.bar(np.arange(shown.size), weights[shown], color=colors, width=0.85)
     ax.set_xlim(-0.6, max(shown.size - 0.4, 5.0))
-    ax.set_ylim(0, 1.25 * weights.max())
+    ax.set_ylim(0, 1.4 * weights.max())  # room for the legend
     ax.set_xticks(np.arange(shown.size) if shown.size <= 20 else [])
     if shown.size <= 20:
         ax.set_xticklabels([str(k) for k in shown], fontsize=7)
     ax.set_xlabel("component" if shown.size == order.size else f"first {MAX_BARS} components")
     ax.set_ylabel("weight")
+    count = modes.count()
+    named = min(count, MAX_LEGEND)
     handles = [
         Patch(color=component_color(i), label=f"mode {i}: {modes.weight[i]:.3f}")
-        for i in range(min(len(modes.weight), MAX_LEGEND))
+        for i in range(named)
     ]
-    if len(modes.weight) > MAX_LEGEND:
-        rest = modes.weight[MAX_LEGEND:].sum()
-        handles.append(
-            Patch(color="white", label=f"{len(modes.weight) - MAX_LEGEND} more: {rest:.3f}")
-        )
-    ax.legend(handles=handles, fontsize=7, frameon=False, loc="upper right")
+    if len(modes.weight) > named:
+        rest = f"{len(modes.weight) - named} more: {modes.weight[named:].sum():.3f}"
+        handles.append(Patch(color="none", label=rest))
+    ax.legend(handles=handles, fontsize=7, frameon=False, loc="upper right", ncols=4)
     ax.set_title("Components by mode", loc="left", fontsize=10, color=INK)
-    count = modes.count()
     text = f"{order.size} component{'s' * (order.size != 1)}, {count} mode{'s' * (count != 1)}"
     ax.set_title(text, loc="right", fontsize=10, color=INK)
     return ax
