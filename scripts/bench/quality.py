@@ -1,0 +1,231 @@
+"""-ELBO of every benchmark target with one default setting, against the figures to reach.
+
+    python scripts/bench/quality.py                      all targets that take minutes
+    python scripts/bench/quality.py --long               the others too (hours)
+    python scripts/bench/quality.py --targets gmm20,funnel --seeds 5 --json quality.json
+    python scripts/bench/quality.py --algorithm ZAMTRON --set sample_selector_config.x=y
+
+A target's name is that of its file in `configs/experiments/`, of which the target and the initial
+mixture (prior, number of components) are taken; everything else is the package's default, equal
+for all targets, unless `--shipped` asks for the whole file. Every -ELBO is taken from 20 000 fresh samples,
+with all data for minibatch targets, at the evaluation budgets that the figures name and at the end.
+Seconds are those of training, the first iteration (tracing) included.
+"""
+
+import argparse
+import dataclasses
+import json
+import os
+import statistics
+import sys
+import time
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+
+@dataclasses.dataclass(frozen=True)
+class Goal:
+    """A figure to reach: -ELBO <= value after at most so many evaluations (None: at the end)."""
+
+    value: float
+    evaluations: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """One target.
+
+    Attributes:
+      budget: evaluations after which a run ends.
+      goals: figures to reach.
+      is_long: whether it takes more than ten minutes on two cores.
+    """
+
+    budget: int
+    goals: tuple[Goal, ...] = ()
+    is_long: bool = False
+
+
+CASES = {
+    "german_credit": Case(36_000, (Goal(585.11, 8_000), Goal(585.11))),
+    "breast_cancer": Case(160_000, (Goal(79.0, 6_000), Goal(78.5, 60_000), Goal(78.0))),
+    "german_credit_mb": Case(200_000, (Goal(585.15),)),
+    "breast_cancer_mb": Case(200_000, (Goal(79.2),)),
+    "planar_robot_4": Case(800_000, (Goal(12.2, 400_000), Goal(11.47)), is_long=True),
+    "planar_robot_1": Case(200_000),
+    "gmm20": Case(45_000, (Goal(0.01, 15_000), Goal(0.01))),
+    "gmm100": Case(160_000, (Goal(0.01, 80_000), Goal(0.01))),
+    "stm20": Case(400_000, (Goal(0.1, 300_000), Goal(0.05))),
+    "stm300": Case(3_000_000, (Goal(14.5),), is_long=True),
+    "wine": Case(2_000_000, (Goal(1423.0),), is_long=True),
+    "talos": Case(5_000_000, (Goal(-24.4),), is_long=True),
+    "mnist": Case(200_000, is_long=True),
+    "mog40": Case(100_000, (Goal(0.02),)),
+    "funnel": Case(200_000, (Goal(0.05),)),
+    "gaussian": Case(10_000, (Goal(0.01),)),
+    "diaggmm": Case(45_000, (Goal(0.01),)),
+    "banana": Case(60_000, (Goal(0.02),)),
+    "rosenbrock": Case(60_000),
+    "student_t": Case(30_000, (Goal(0.02),)),
+    "star": Case(40_000, (Goal(0.02),)),
+    "toy_gmm": Case(20_000, (Goal(0.01),)),
+    "goodwin": Case(100_000),
+}  # fmt: skip
+NUM_SAMPLES = 20_000
+
+
+def configuration(name: str, args, seed: int):
+    """The case's configuration: target and initial mixture of its file, defaults for the rest."""
+    from gmmvi_ext.config.config import load_config
+    from gmmvi_ext.config.nodes import read_yaml
+    from gmmvi_ext.config.shipped import find_config
+
+    if args.shipped:
+        source = str(find_config(name))
+    else:
+        keys = ("environment_name", "environment_config", "model_initialization")
+        values = read_yaml(find_config(f"experiments/{name}")).plain()
+        source = {key: values[key] for key in keys if values.get(key) is not None}
+    overrides = [f"seed={seed}", *args.set]
+    return load_config(source, algorithm=args.algorithm, overrides=overrides)
+
+
+def neg_elbo(target, mixture, seed: int) -> tuple[float, float, float]:
+    """-ELBO and its standard error with all data, and log evidence by importance sampling."""
+    import numpy as np
+    import tensorflow as tf
+
+    from gmmvi_ext import gaussians
+
+    log_ratios = []
+    for part in range(NUM_SAMPLES // 2000):
+        x, _ = gaussians.sample(mixture, 2000, tf.constant([seed, 7919 + part]))
+        log_p = target.log_prob(tf.cast(x, target.dtype))  # without a seed: all data
+        log_ratios.append(np.asarray(log_p, float) - np.asarray(gaussians.log_prob(mixture, x)))
+    log_ratio = np.concatenate(log_ratios)
+    top = log_ratio.max()
+    evidence = top + np.log(np.mean(np.exp(log_ratio - top)))
+    return -log_ratio.mean(), log_ratio.std() / np.sqrt(log_ratio.size), evidence
+
+
+def run(name: str, case: Case, args, seed: int) -> dict:
+    """One run to its end; the -ELBO at every budget of its goals."""
+    import numpy as np
+
+    from gmmvi_ext.config.build import build_algorithm, build_target
+
+    config = configuration(name, args, seed)
+    target = build_target(config)
+    algorithm = build_algorithm(config, target)
+    stops = sorted({goal.evaluations for goal in case.goals if goal.evaluations} | {case.budget})
+    row = {"target": name, "seed": seed, "dimensions": target.num_dimensions, "at": {}}
+    seconds, evaluations, iterations, previous = 0.0, 0, 0, algorithm.mixture()
+    while stops:
+        start = time.perf_counter()
+        metrics = algorithm.step()
+        evaluations_now = int(metrics["num_target_evaluations"])
+        seconds += time.perf_counter() - start
+        iterations += 1
+        expired = args.max_seconds and seconds > args.max_seconds
+        while stops and (evaluations_now > stops[0] or expired):
+            # The last mixture within the budget.
+            value, error, evidence = neg_elbo(target, previous, seed)
+            row["at"][stops.pop(0)] = {
+                "neg_elbo": value, "se": error, "log_evidence": evidence,
+                "evaluations": evaluations, "seconds": seconds,
+            }  # fmt: skip
+        evaluations, previous = evaluations_now, algorithm.mixture()
+    last = row["at"][case.budget]
+    row |= {
+        "iterations": iterations,
+        "components": int(np.sum(np.exp(previous.log_weights) > 1e-4)),
+        "stopped_by": "seconds" if args.max_seconds and seconds > args.max_seconds else "budget",
+        **last,
+    }
+    row["metrics"] = {}
+    if args.metrics:
+        import tensorflow as tf
+
+        from gmmvi_ext import gaussians
+
+        x, _ = gaussians.sample(previous, 2000, tf.constant([seed, 4242]))
+        row["metrics"] = {k: float(v) for k, v in target.metrics(previous, x).items()}
+    row["goals"] = [
+        {
+            "value": goal.value,
+            "evaluations": goal.evaluations,
+            "reached": row["at"][goal.evaluations or case.budget]["neg_elbo"],
+        }
+        for goal in case.goals
+    ]
+    return row
+
+
+def line(rows: list[dict], case: Case) -> str:
+    """One line of the table for the runs of a target."""
+
+    def mean(key):
+        return statistics.mean(row[key] for row in rows)
+
+    spread = (
+        statistics.stdev(row["neg_elbo"] for row in rows) / len(rows) ** 0.5
+        if len(rows) > 1
+        else rows[0]["se"]
+    )
+    verdicts = []
+    for i, goal in enumerate(case.goals):
+        reached = statistics.mean(row["goals"][i]["reached"] for row in rows)
+        where = f" in {goal.evaluations:,}" if goal.evaluations else ""
+        held = "holds" if reached <= goal.value else f"MISSED ({reached:.3f})"
+        verdicts.append(f"{goal.value:g}{where}: {held}")
+    cut = " (cut by --max_seconds)" if any(row["stopped_by"] == "seconds" for row in rows) else ""
+    return (
+        f"| {rows[0]['target']} | {rows[0]['dimensions']} | {mean('neg_elbo'):.3f} +- {spread:.3f} "
+        f"| {mean('log_evidence'):.3f} | {mean('evaluations'):,.0f} | {mean('seconds'):.0f} "
+        f"| {mean('components'):.0f} | {'; '.join(verdicts) or 'no figure'}{cut} |"
+    )
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--targets", help="comma-separated names; default: all that are not long")
+    parser.add_argument("--long", action="store_true", help="the long ones too")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each target, seeds 0, 1, ...")
+    parser.add_argument("--algorithm", default="SAMTRON", help="code word")
+    parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
+    parser.add_argument("--shipped", action="store_true", help="use the shipped files' settings")
+    parser.add_argument("--metrics", action="store_true", help="the targets' own metrics as well")
+    parser.add_argument("--max_seconds", type=float, help="training seconds of a run at most")
+    parser.add_argument("--json", help="file for all figures of all runs")
+    args = parser.parse_args()
+    names = args.targets.split(",") if args.targets else list(CASES)
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(CASES)}")
+    if not args.targets and not args.long:
+        names = [name for name in names if not CASES[name].is_long]
+    print("| target | D | -ELBO | log Z (IS) | evaluations | seconds | components | figures |")
+    print("|---|---|---|---|---|---|---|---|", flush=True)
+    everything = []
+    for name in names:
+        rows = []
+        for seed in range(args.seeds):
+            try:
+                rows.append(run(name, CASES[name], args, seed))
+            except (OSError, ValueError) as error:
+                print(f"| {name} | could not run: {' '.join(str(error).split())[:200]} |")
+                break
+        everything += rows
+        if rows:
+            print(line(rows, CASES[name]), flush=True)
+            for row in rows:
+                if row["metrics"]:
+                    print(f"{name} seed {row['seed']}: {row['metrics']}", flush=True)
+        if args.json:
+            with open(args.json, "w", encoding="utf-8") as file:
+                json.dump(everything, file, indent=1)
+    return 0 if everything else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
