@@ -17,6 +17,9 @@ from gmmvi_ext.factors.products import to_counts
 __all__ = ["PoissonFactorModel"]
 
 CHECK_EVERY = 10  # iterations between looks at the bound
+START_SCALE = 0.3
+SMALL_RATE = 1e-3  # features that never occur start above zero
+WARM_UP = 100  # iterations before the prior is learned: the factors must have spread first
 MIN_PRIOR_SCALE = 1e-2
 
 
@@ -34,7 +37,7 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
       transform_iter: iterations of `transform`.
       stepsize: of the natural steps.
       prior_scale: s0 at the start, or throughout if `learn_prior` is False.
-      learn_prior: whether to learn one s0 per factor.
+      learn_prior: whether to learn one s0 per factor, after the first iterations.
       n_samples: draws of F, for the sampled modes.
       dtype: "float32" or "float64".
       seed: of the start and the noise.
@@ -57,8 +60,8 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
         tol: float = 1e-5,
         transform_iter: int = 50,
         stepsize: float = 1.0,
-        prior_scale: float = 1.0,
-        learn_prior: bool = True,
+        prior_scale: float = 2.5,
+        learn_prior: bool = False,
         n_samples: int = 3,
         dtype: str = "float32",
         seed: int = 0,
@@ -166,11 +169,13 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
         return to_counts(X.T, dtype)
 
     def _start(self, counts):
-        """Weights near the mean rates, factors near the size of each sample."""
+        """Weights near the mean rates, factors near the size of each sample, the prior as given.
+
+        Nearly equal factors that part slowly end at better optima than random or SVD starts.
+        """
         dtype = tf.as_dtype(self.dtype)
         dense = tf.sparse.reduce_sum if isinstance(counts, tf.SparseTensor) else tf.reduce_sum
-        num_samples = counts.shape[1]
-        rates = dense(counts, axis=1) / num_samples + 1e-3  # [D]
+        rates = dense(counts, axis=1) / counts.shape[1] + SMALL_RATE  # [D]
         shape = [counts.shape[0], self.n_components]
         jitter = tf.random.stateless_uniform(shape, [self.seed, 17], 0.2, 1.8, dtype=dtype)
         weights = rates[:, tf.newaxis] * jitter / self.n_components
@@ -183,7 +188,7 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
         sizes = dense(counts, axis=0) + 1
         loc = tf.math.log(sizes / tf.reduce_mean(sizes))
         loc = tf.tile(loc[tf.newaxis], [self.n_components, 1])
-        return loc, tf.fill(tf.shape(loc), tf.cast(0.3, loc.dtype))
+        return loc, tf.fill(tf.shape(loc), tf.cast(START_SCALE, loc.dtype))
 
     def _infer(self, counts, num_iterations):
         weights, prior = tf.constant(self._weights), tf.constant(self.prior_scale_)
@@ -196,6 +201,7 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
 
     def _compiled(self, *, learn: bool):
         """One iteration as a traced function; `learn` also moves weights and prior."""
+        warm = tf.constant(WARM_UP)
 
         def iteration(counts, weights, loc, scale, prior, seed):
             loc, scale = factor_step(
@@ -214,7 +220,8 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
                 weights = multiplicative_update(counts, weights, terms)
                 if self.learn_prior:
                     square = tf.reduce_mean(tf.square(loc) + tf.square(scale), axis=1)
-                    prior = tf.sqrt(tf.maximum(square, MIN_PRIOR_SCALE**2))
+                    learned = tf.sqrt(tf.maximum(square, MIN_PRIOR_SCALE**2))
+                    prior = tf.where(seed[1] >= warm, learned, prior)
             return weights, loc, scale, prior
 
         return tf.function(iteration)
