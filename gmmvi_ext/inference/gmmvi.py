@@ -19,16 +19,17 @@ around the evaluation.
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.inference.assembly import assemble_batch
 from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
-from gmmvi_ext.inference.locality import joined_pairs, local_log_prob, moved_log_prob
+from gmmvi_ext.inference.locality import moved_log_prob
+from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.inference.ng_estimators import NgEstimator
 from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.inference.rule import require
-from gmmvi_ext.inference.sample_db import SampleDB, Window, extend_window
+from gmmvi_ext.inference.sample_db import SampleDB
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
-from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.models import GmmWrapper, LearnerState, initial_mixture
 from gmmvi_ext.targets.base import Target
@@ -292,9 +293,9 @@ class GMMVI(tf.Module):
         temperature = tf.cast(self.temperature, mixture.dtype)
         num_new = tf.shape(proposal.x)[0]
         is_valid = tf.math.is_finite(values) & tf.reduce_all(tf.math.is_finite(grads), axis=1)
-        batch, window = self._assemble(
+        batch, window = assemble_batch(
             mixture, learner.component_id, proposal, values[:num_new], grads[:num_new],
-            is_valid[:num_new],
+            is_valid[:num_new], selector=self._selector, reuses=self._reuses,
         )  # fmt: skip
 
         stepsize = self._component_stepsize.adapt(
@@ -359,58 +360,6 @@ class GMMVI(tf.Module):
             "num_active_samples": tf.shape(batch.x)[0],
         }
 
-    def _log_prob(self, mixture: Mixture, x, label):
-        """log N_k(x_n) [N, K] and the pairs that matter, see `local_log_prob`."""
-        return local_log_prob(
-            mixture, x, label, tile_size=self._selector.tile_size,
-            share_ratio=self._selector.share_ratio,
-        )  # fmt: skip
-
-    def _assemble(
-        self, mixture, component_id, proposal: Proposal, values, grads, is_valid
-    ) -> tuple[Batch, Window]:
-        """The batch to learn from, and the window with the new samples."""
-        lowest = tf.reduce_min(tf.where(is_valid, values, values.dtype.max))
-        lowest = tf.where(tf.reduce_any(is_valid), lowest, tf.zeros_like(lowest))
-        values = tf.where(is_valid, values, lowest)
-        grads = tf.where(is_valid[:, tf.newaxis], grads, tf.zeros_like(grads))
-        new_log_prob, pairs = self._log_prob(mixture, proposal.x, proposal.component_index)
-        window = proposal.window
-        if not self._reuses:
-            drawn = tf.cast(proposal.counts, mixture.dtype)
-            log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
-            proposal_log_prob = tf.reduce_logsumexp(new_log_prob + log_share, axis=1)
-            return Batch(
-                proposal.x, values, grads, is_valid, proposal_log_prob, new_log_prob,
-                proposal.component_index, proposal.component_index, pairs,
-            ), window  # fmt: skip
-        component_log_prob = tf.concat([proposal.old_component_log_prob, new_log_prob], axis=0)
-        label = tf.argmax(component_log_prob, axis=1, output_type=tf.int32)
-        window = extend_window(
-            window,
-            x=proposal.x,
-            target_log_prob=values,
-            target_log_prob_grad=grads,
-            is_valid=is_valid,
-            nearest_id=tf.gather(component_id, label),
-            components=mixture.components,
-            counts=proposal.counts,
-            old_component_log_prob=proposal.old_component_log_prob,
-            new_component_log_prob=new_log_prob,
-        )
-        num_old = tf.shape(proposal.old_component_log_prob)[0]
-        return Batch(
-            window.x,
-            window.target_log_prob,
-            window.target_log_prob_grad,
-            window.is_valid,
-            window.proposal_log_prob,
-            component_log_prob,
-            tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
-            label,
-            joined_pairs(proposal.old_pairs, pairs),
-        ), window
-
     def _update_weights(self, log_weights, rewards, temperature, any_valid) -> tf.Tensor:
         improved, has_history = _improved(self._elbo_history[tf.newaxis])
         stepsize = self._weight_stepsize_rule.adapt(
@@ -432,12 +381,7 @@ class GMMVI(tf.Module):
         """Deletes and adds components and stores the result in the model."""
         keep = self._adaptation.delete(learner, mixture, self.num_iterations)
         if keep is not None:
-            index = tf.where(keep)[:, 0]
-            components = type(mixture.components)(
-                *(tf.gather(field, index) for field in mixture.components)
-            )
-            log_weights = tf.nn.log_softmax(tf.gather(mixture.log_weights, index))
-            mixture, learner = Mixture(log_weights, components), learner.select(index)
+            mixture, learner = without_others(mixture, learner, keep)
 
         def grown():
             x, log_prob = prior_draws, prior_values
@@ -454,15 +398,9 @@ class GMMVI(tf.Module):
                 mixture, Candidates(x, log_prob), self._prior, self.num_iterations,
                 self._step_seed(3),
             )  # fmt: skip
-            components = type(new.components)(
-                *(
-                    tf.concat([old, added], axis=0)
-                    for old, added in zip(mixture.components, new.components, strict=True)
-                )
+            return with_new(
+                mixture, learner, new, self.model.fresh_learner_state(1, self.model.num_ids)
             )
-            log_weights = tf.concat([mixture.log_weights, new.log_weights], axis=0)
-            extended = learner.extend(self.model.fresh_learner_state(1, self.model.num_ids))
-            return Mixture(tf.nn.log_softmax(log_weights), components), extended
 
         def unchanged():
             return mixture, learner
