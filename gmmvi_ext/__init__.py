@@ -1,4 +1,56 @@
 """Gaussian-mixture variational inference with natural gradients, also over constrained parameters."""
 
+import importlib
+import sys
+import types
+
 __version__ = "0.1.0"
-__all__ = ["__version__"]
+__all__ = [
+    "GMMVI",
+    "Posterior",
+    "Target",
+    "__version__",
+    "build_from_config",
+    "fit",
+    "load",
+]
+
+# Name -> module that has it. Loaded when first asked for: `import gmmvi_ext` is quick and quiet.
+_LAZY = {
+    "GMMVI": "gmmvi_ext.inference.gmmvi",
+    "Posterior": "gmmvi_ext.posterior",
+    "Target": "gmmvi_ext.targets",
+    "build_from_config": "gmmvi_ext.config.build",
+    "fit": "gmmvi_ext.fit",
+}
+
+
+def load(path, *, bijector=None, target=None):
+    """Reads a posterior that `Posterior.save` or `Posterior.export` wrote; see `Posterior.load`."""
+    from gmmvi_ext.posterior import Posterior
+
+    return Posterior.load(path, bijector=bijector, target=target)
+
+
+def __getattr__(name: str):
+    if name not in _LAZY:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(_LAZY[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+class _Package(types.ModuleType):
+    """Keeps `gmmvi_ext.fit` the function: importing the room of that name would put itself there."""
+
+    def __setattr__(self, name: str, value) -> None:
+        if name == "fit" and isinstance(value, types.ModuleType):
+            value = value.fit
+        super().__setattr__(name, value)
+
+
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,271 @@
+"""`fit`: self-check, start, training, posterior."""
+
+import math
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+
+import tensorflow as tf
+
+from gmmvi_ext.config.build import check_rules
+from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
+from gmmvi_ext.fit.problem import as_target
+from gmmvi_ext.fit.self_check import check_before_fit
+from gmmvi_ext.fit.settings import make_config
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.targets.base import Target
+from gmmvi_ext.training.evaluation import first_nonfinite
+from gmmvi_ext.training.loop import TrainingResult
+from gmmvi_ext.training.loop import fit as train
+from gmmvi_ext.training.progress import ProgressDisplay
+from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
+
+__all__ = ["FitError", "fit"]
+
+START_SHARE = 0.2  # of `max_evaluations` that may go into finding the start
+START_BUDGET = 20_000
+LOOK_INTERVAL = 20  # iterations between two looks at whether the mixture is finite
+
+
+class FitError(RuntimeError):
+    """A fit that ended without a usable mixture."""
+
+
+def fit(
+    target,
+    num_dimensions: int | None = None,
+    shapes: Mapping | None = None,
+    constraints=None,
+    *,
+    algorithm="auto",
+    seed: int = 0,
+    max_evaluations: int | None = None,
+    max_seconds: float | None = None,
+    max_components: int | None = None,
+    dtype=tf.float32,
+    verbose: bool = True,
+    batched: bool = True,
+    gradient: Callable | None = None,
+    executor=None,
+    callbacks: Sequence[Callable[[dict], object]] = (),
+    **overrides,
+) -> Posterior:
+    """Fits a Gaussian mixture to an unnormalised log density; no setting is required.
+
+    Args:
+      target: a TFP joint distribution with the data pinned, a function that gives the log density
+        of a batch (of TensorFlow operations, or of NumPy or anything else on the host), or a
+        `Target`.
+      num_dimensions: for a function of arrays [N, D]: D.
+      shapes: for a function of a dict of named arrays [N, *shape]: name -> shape.
+      constraints: name -> constraint or bijector, e.g. `{"tau": "positive", "w": "simplex"}`; the
+        default of a joint distribution is the support of every part. The function sees constrained
+        values; the Jacobian is added here.
+      algorithm: "auto" (SAMTRON; ZAMTRON without a gradient), a code word, or a dict of roles.
+      seed: of all random numbers; the same seed gives the same posterior.
+      max_evaluations: most evaluations of the target, up to those of one iteration.
+      max_seconds: most seconds, up to those of one iteration.
+      max_components: most components of the mixture.
+      dtype: of the mixture and of what a function is called with.
+      verbose: say on stderr what is found and how it went.
+      batched: False if the function takes a single point.
+      gradient: host function for the gradient with respect to the constrained values.
+      executor: `concurrent.futures.Executor` for single points of a host function.
+      callbacks: called with the row of metrics of each iteration; true ends the fit.
+      **overrides: any key of a configuration, e.g. `training={"convergence_tolerance": 0.001}`.
+
+    Returns:
+      the posterior over the constrained parameters; `report()` judges it.
+
+    The fit stops when the mean ELBO of the last 100 iterations exceeds that of the 100 before by no
+    more than 0.01 nats or two standard errors (`training.convergence_window`,
+    `training.convergence_tolerance`), or at a limit.
+
+    Raises:
+      TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says
+        what and how to mend it.
+      FitError: the fit ended without a usable mixture.
+    """
+    begin = time.perf_counter()
+    _check_limits(max_evaluations, max_seconds, max_components)
+    say = _Printer(verbose)
+    dtype = tf.as_dtype(dtype)
+    wants_gradient = _wants_gradient(algorithm)
+    target, findings = as_target(
+        target, num_dimensions=num_dimensions, shapes=shapes, constraints=constraints, dtype=dtype,
+        batched=batched, gradient=gradient, executor=executor, needs_gradient=wants_gradient,
+    )  # fmt: skip
+    config = make_config(
+        num_dimensions=target.num_dimensions, has_gradient=target.has_gradient,
+        algorithm=algorithm, seed=seed, dtype=dtype.name, max_components=max_components,
+        overrides=overrides,
+    )  # fmt: skip
+    values = config.to_dict()
+    needs_gradient = values["ng_estimator_type"] != "MORE"
+    if needs_gradient and not target.has_gradient:
+        raise ValueError(
+            f"algorithm {config.code_word or algorithm!r} needs a gradient, which the target does "
+            "not have: pass `gradient=`, or leave `algorithm` at 'auto' for a zero-order one."
+        )
+    start = start_from(target, **_asked_start(algorithm, overrides), seed=config.seed)
+    say(f"{config.code_word or 'own rules'}, {target.num_dimensions} unconstrained dimensions")
+    findings += check_before_fit(
+        target, start, needs_gradient=needs_gradient, dtype=dtype, seed=config.seed
+    )
+    for finding in findings:
+        say(f"target: {finding}")
+
+    budget = START_BUDGET if max_evaluations is None else START_SHARE * max_evaluations
+    limit = values["num_component_adapter_config"].get("max_components", 10)
+    first = find_start(
+        target, start, max_components=min(limit, 10), budget=budget, seed=config.seed
+    )
+    spent = first.num_evaluations
+    say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
+    learner = _build(config, target, start, first)
+    result = _train(
+        learner, config, spent, time.perf_counter() - begin, max_evaluations, max_seconds,
+        callbacks, verbose,
+    )  # fmt: skip
+    seconds = time.perf_counter() - begin
+    evaluations = result.num_target_evaluations + result.num_nonfinite + spent
+    if result.stop_reason.is_failure:
+        raise FitError(f"{result.problem}{_exception_text(target)}")
+    mixture = learner.mixture()
+    say(
+        f"stopped by {result.stop_reason} after {result.iterations} iterations, {evaluations:,} "
+        f"evaluations, {seconds:.1f} s; {int(mixture.num_components)} components, ELBO about "
+        f"{result.last_row.get('elbo', math.nan):.3f}"
+    )
+    if getattr(target, "num_exceptions", 0):
+        say(f"the target raised {target.num_exceptions} times{_exception_text(target)}")
+    run_info = {
+        "converged": result.stop_reason is StopReason.CONVERGED,
+        "stop_reason": str(result.stop_reason),
+        "iterations": result.iterations,
+        "num_target_evaluations": evaluations,
+        "num_start_evaluations": spent,
+        "num_nonfinite": result.num_nonfinite,
+        "num_exceptions": getattr(target, "num_exceptions", 0),
+        "train_seconds": round(seconds, 3),
+        "seed": config.seed,
+        "temperature": learner.temperature,
+        "algorithm": config.code_word or "own rules",
+    }
+    names, bijector = _naming(target)
+    return Posterior(
+        mixture, bijector=bijector, parameter_names=names, target=target, run_info=run_info
+    )
+
+
+class _Printer:
+    """Lines on stderr, or nothing."""
+
+    def __init__(self, verbose: bool):
+        self._verbose = verbose
+
+    def __call__(self, line: str) -> None:
+        if self._verbose:
+            print(line, file=sys.stderr, flush=True)
+
+
+def _check_limits(max_evaluations, max_seconds, max_components) -> None:
+    limits = {"max_evaluations": max_evaluations, "max_seconds": max_seconds}
+    for name, value in (limits | {"max_components": max_components}).items():
+        if value is not None and not value > 0:
+            raise ValueError(f"`{name}` must be positive or None, got {value!r}.")
+
+
+def _wants_gradient(algorithm) -> bool:
+    if isinstance(algorithm, Mapping):
+        return algorithm.get("ng_estimator_type", "Stein") != "MORE"
+    return algorithm == "auto" or "Z" not in str(algorithm).upper()
+
+
+def _asked_start(algorithm, overrides: Mapping) -> dict:
+    """Mean and scale of the prior if the user wrote them."""
+    sections = [overrides.get("model_initialization")]
+    if isinstance(algorithm, Mapping):
+        sections.append(algorithm.get("model_initialization"))
+    found = {}
+    for section in sections:
+        if isinstance(section, Mapping):
+            names = (("mean", "prior_mean"), ("scale", "prior_scale"))
+            found |= {short: section[name] for short, name in names if name in section}
+    return found
+
+
+def _build(config, target: Target, start, first: StartMixture) -> GMMVI:
+    """The algorithm with its first mixture in place."""
+    values = config.to_dict()
+    prior = {"prior_mean": start.mean.tolist(), "prior_scale": start.scale.tolist()}
+    values["model_initialization"] = values["model_initialization"] | prior
+    check_rules(config)
+    learner = GMMVI.build_from_config(values, target, seed=config.seed, dtype=values["dtype"])
+    model = learner.model
+    loc = tf.constant(first.loc, model.dtype)
+    if model.is_diagonal:
+        spread = (first.scale_tril**2).sum(axis=2) ** 0.5
+        components = DiagonalGaussians(loc, tf.constant(spread, model.dtype))
+    else:
+        components = FullGaussians(loc, tf.constant(first.scale_tril, model.dtype))
+    log_weights = tf.nn.log_softmax(tf.constant(first.log_weights, model.dtype))
+    model.assign(Mixture(log_weights, components))
+    count = len(first.log_weights)
+    model.assign_learner(model.fresh_learner_state(count, 0))
+    model.num_ids.assign(count)
+    return learner
+
+
+def _train(
+    learner, config, spent: int, seconds: float, max_evaluations, max_seconds, callbacks, verbose
+) -> TrainingResult:
+    training = config.training
+    limits = {
+        "num_iterations": training.num_iterations,
+        "max_evaluations": _sooner(training.max_evaluations, max_evaluations, spent),
+        "max_seconds": _sooner(training.max_seconds, max_seconds, seconds),
+    }
+    convergence = None
+    if training.stop_when_converged:
+        convergence = Convergence(training.convergence_window, training.convergence_tolerance)
+
+    def look(iteration: int) -> dict:
+        if iteration % LOOK_INTERVAL:
+            return {}
+        problem = first_nonfinite(learner.mixture())
+        return {} if problem is None else {"problem": problem}
+
+    def asked(row: dict):
+        stops = [callback(row) for callback in callbacks]
+        return StopReason.INTERRUPTED if any(stops) else None
+
+    return train(
+        learner, limits=Limits(**limits), log_interval=config.log_interval, evaluate=look,
+        hooks=[asked], convergence=convergence,
+        progress=ProgressDisplay(None if verbose else False),
+    )  # fmt: skip
+
+
+def _sooner(configured, given, spent):
+    left = None if given is None else max(given - spent, 0)
+    known = [each for each in (configured, left) if each is not None]
+    return min(known) if known else None
+
+
+def _naming(target: Target) -> tuple:
+    """Names and bijector for `Posterior`."""
+    bijector = getattr(target, "bijector", None)
+    shapes = getattr(target, "shapes", None)
+    if shapes is None:
+        return target.parameter_names, bijector
+    if isinstance(bijector, Mapping):
+        return shapes, bijector
+    return list(shapes), bijector
+
+
+def _exception_text(target: Target) -> str:
+    error = getattr(target, "last_exception", None)
+    return "" if error is None else f" (last: {type(error).__name__}: {error})"
