@@ -1,9 +1,9 @@
 """Bridge between TFP 0.25 and NumPy >= 2.4.
 
 TFP 0.25 calls `np.reshape(..., newshape=...)` inside `tfb.Pad`; NumPy 2.4 removed that argument, so
-`tfb.Pad`, `SoftmaxCentered`, `UnitVector` and the default bijectors of `Dirichlet` and relatives fail
-at construction. `patch_tfp_pad` swaps the `np` name inside that one TFP module for a proxy; global
-NumPy stays untouched. Delete this file when TFP 0.26 ships.
+`tfb.Pad`, `SoftmaxCentered`, `UnitVector` and the default bijectors of `Dirichlet` and relatives
+fail at construction. `patch_tfp_pad` swaps the `np` name inside that one TFP module for a proxy;
+global NumPy stays untouched. Delete this file when TFP 0.26 ships.
 """
 
 import numpy as np

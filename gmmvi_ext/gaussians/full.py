@@ -73,7 +73,7 @@ class FullGaussians(NamedTuple):
         return self.log_prob_from_whitened(self.whiten(x))
 
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
-        """Gradient of the mixture's log density, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
+        """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
         inverse = inverse_lower_triangular(self.scale_tril)
         z = self.whiten_with(inverse, x)
         return self.mixture_score_from_whitened(inverse, z, responsibilities)
@@ -140,9 +140,10 @@ class FullGaussians(NamedTuple):
             given.scale_tril, tf.linalg.matrix_transpose(cross)
         )  # [K, G, R]
         shift = tf.linalg.triangular_solve(given.scale_tril, (values - given.loc)[..., tf.newaxis])
-        loc = tf.gather(self.loc, rest, axis=-1) + tf.linalg.matmul(
-            half, shift, transpose_a=True
-        )[..., 0]
+        loc = (
+            tf.gather(self.loc, rest, axis=-1)
+            + tf.linalg.matmul(half, shift, transpose_a=True)[..., 0]
+        )
         prior = tf.gather(tf.gather(covariance, rest, axis=-1), rest, axis=-2)
         remaining = prior - tf.matmul(half, half, transpose_a=True)
         return FullGaussians(loc, tf.linalg.cholesky(remaining)), evidence

@@ -1,6 +1,7 @@
 """Mixtures of Gaussians as pure functions of a `Mixture` tuple.
 
-    q(x) = sum_k w_k N_k(x),    gamma_nk = w_k N_k(x_n) / q(x_n),    grad log q = sum_k gamma_nk grad log N_k
+    q(x) = sum_k w_k N_k(x),          gamma_nk = w_k N_k(x_n) / q(x_n),
+    grad log q(x_n) = sum_k gamma_nk grad log N_k(x_n)
 
 Components may carry log weight -inf: they never change a result.
 """

@@ -1,7 +1,8 @@
 """From a proposal and its target values to the batch that an iteration learns from.
 
-Samples whose value or gradient is not finite stay in the batch: they keep their share of the proposal
-density, count with the smallest finite value when components are rewarded, and have no say in gradients.
+Samples whose value or gradient is not finite stay in the batch: they keep their share of the
+proposal density, count with the smallest finite value when components are rewarded, and have no say
+in gradients.
 """
 
 import tensorflow as tf

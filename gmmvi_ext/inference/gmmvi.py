@@ -1,5 +1,6 @@
-"""Gaussian-mixture variational inference by natural gradients (Arenz, Dahlinger, Ye, Volpp, Neumann:
-"A Unified Perspective on Natural Gradient Variational Inference with Gaussian Mixture Models", TMLR 2023).
+"""Gaussian-mixture variational inference by natural gradients (Arenz, Dahlinger, Ye, Volpp,
+Neumann: "A Unified Perspective on Natural Gradient Variational Inference with Gaussian Mixture
+Models", TMLR 2023).
 
 Maximises J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q. One iteration:
 
@@ -12,8 +13,8 @@ Maximises J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q.
     7  delete stagnating components, perhaps add one
 
 All components go through each step together; one `tf.function` is traced once per run, whatever the
-number of components and samples does. For targets that only the host can evaluate, step 1 is cut in two
-around the evaluation.
+number of components and samples does. For targets that only the host can evaluate, step 1 is cut in
+two around the evaluation.
 """
 
 import tensorflow as tf
@@ -37,7 +38,8 @@ from gmmvi_ext.targets.base import Target
 __all__ = ["GMMVI"]
 
 FAILURE_STEPSIZE_FACTOR = 0.5  # a failed update halves its stepsize
-# The store is only ever read by drawing candidates: older samples than this many draws are not missed.
+# The store is only ever read by drawing candidates: older samples than this many draws are not
+# missed.
 STORE_PER_CANDIDATE = 10
 
 
@@ -80,8 +82,8 @@ class GMMVI(tf.Module):
         require(max_database_size >= 1, "max_database_size", "at least 1", max_database_size)
         if ng_estimator.requires_gradient and not target.has_gradient:
             raise ValueError(
-                f"target {target.name!r} has no gradient, which the estimator needs: give the target "
-                "a gradient or choose the zero-order estimator (ng_estimator_type: MORE)."
+                f"target {target.name!r} has no gradient, which the estimator needs: give it "
+                "one or choose the zero-order estimator (ng_estimator_type: MORE)."
             )
         self.target = target
         self.model = model
@@ -365,7 +367,8 @@ class GMMVI(tf.Module):
         stepsize = self._weight_stepsize_rule.adapt(
             self._weight_stepsize, self._num_weight_updates, improved[0], has_history[0]
         )
-        # A component that could not be rewarded gets the worst reward instead of poisoning the rest.
+        # A component that could not be rewarded gets the worst reward instead of poisoning the
+        # rest.
         finite = tf.math.is_finite(rewards)
         worst = tf.reduce_min(tf.where(finite, rewards, rewards.dtype.max))
         updated = self._weight_updater.update(
@@ -412,9 +415,7 @@ class GMMVI(tf.Module):
             )
             before = tf.cast(mixture.num_components, tf.int64)
             mixture, learner = tf.cond(adding, grown, unchanged)
-            self.model.num_ids.assign_add(
-                tf.cast(mixture.num_components, tf.int64) - before
-            )
+            self.model.num_ids.assign_add(tf.cast(mixture.num_components, tf.int64) - before)
         self.model.assign(mixture)
         self.model.assign_learner(learner)
 

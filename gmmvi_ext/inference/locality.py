@@ -1,18 +1,18 @@
 """Which (sample, component) pairs matter: skip the others with a bounded error.
 
-Samples are cut into tiles of T neighbours (samples labelled with the same component). A pair (tile i,
-component k) is dropped when an upper bound of log N_k over the tile lies far below a lower bound of the
-log density of the tile's own component.
+Samples are cut into tiles of T neighbours (samples labelled with the same component). A pair (tile
+i, component k) is dropped when an upper bound of log N_k over the tile lies far below a lower bound
+of the log density of the tile's own component.
 
 The upper bound: project onto d directions P that separate the means. The Mahalanobis distance of a
-projection never exceeds that of the full vectors, and over the ellipsoid c + F u, |u| <= e, that covers
-the projected tile
+projection never exceeds that of the full vectors, and over the ellipsoid c + F u, |u| <= e, that
+covers the projected tile
 
     |V_k (P^T x - nu_k)|  >=  |V_k (c - nu_k)| - |V_k F|_F e,      V_k^T V_k = (P^T Sigma_k P)^{-1}
 
-so log N_k(x) <= -max(0, right-hand side)^2 / 2 + its normaliser, whatever P. With K pairs dropped at most,
-each at least log(K / TOLERANCE) below the own component, every log density is off by less than
-TOLERANCE nats; the same holds for mixtures whose weights differ, which widen the margin.
+so log N_k(x) <= -max(0, right-hand side)^2 / 2 + its normaliser, whatever P. With K pairs dropped
+at most, each at least log(K / TOLERANCE) below the own component, every log density is off by less
+than TOLERANCE nats; the same holds for mixtures whose weights differ, which widen the margin.
 """
 
 import math
@@ -110,8 +110,8 @@ def local_log_prob(
 ) -> tuple[tf.Tensor, NearPairs | None]:
     """log N_k(x_n) [N, K], -inf where negligible, and the pairs that matter.
 
-    Far tiles are skipped by a bound where that pays; the exact values then thin the pairs out further,
-    for everything that is computed after them.
+    Far tiles are skipped by a bound where that pays; the exact values then thin the pairs out
+    further, for everything that is computed after them.
 
     Args:
       mixture: K components.
@@ -182,8 +182,8 @@ def moved_log_prob(
 ) -> tf.Tensor:
     """log N_k(x_n) [N, K] of components after a small move, -inf where negligible.
 
-    A step s with variance ratios v takes z to v^(-1/2) (z + s), so |z'| >= (|z| - |s|) / max v^(1/2): the
-    values before the move bound those after it.
+    A step s with variance ratios v takes z to v^(-1/2) (z + s), so |z'| >= (|z| - |s|) / max
+    v^(1/2): the values before the move bound those after it.
 
     Args:
       mixture: before the move.

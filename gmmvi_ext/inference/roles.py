@@ -1,4 +1,4 @@
-"""The seven design choices of GMMVI (Arenz et al., 2023, section 4), in the order of the code words."""
+"""The seven design choices (Arenz et al., 2023, section 4), in the order of the code words."""
 
 from gmmvi_ext.inference.component_adaptation import ComponentAdaptation
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater

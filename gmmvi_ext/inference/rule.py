@@ -1,6 +1,7 @@
 """What all rules share: they are frozen dataclasses, known by name, built from a configuration.
 
-A rule's fields are the keys of its `_config` section. A user's own rule becomes available by name with
+A rule's fields are the keys of its `_config` section. A user's own rule becomes available by name
+with
 
     @WeightUpdater.registry.register("my-rule")
     @dataclasses.dataclass(frozen=True)

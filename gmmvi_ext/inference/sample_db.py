@@ -1,13 +1,13 @@
 """Where evaluated samples are kept: a store for new-component candidates, a window for reuse.
 
-The store is a ring of the newest samples with their log densities; it grows by doubling up to a fixed
-capacity and never copies otherwise (the reference concatenates all arrays in every iteration and thins
-them to every second sample when they are full).
+The store is a ring of the newest samples with their log densities; it grows by doubling up to a
+fixed capacity and never copies otherwise (the reference concatenates all arrays in every iteration
+and thins them to every second sample when they are full).
 
 The window holds the newest whole blocks (one block is what one iteration drew) with everything that
-importance weighting needs. Its proposal density is the mixture of the block proposals p_b with weights
-N_b / N; log p_b(x_n) is kept for all pairs, so an iteration adds one row set (old proposals at the new
-samples) and one column (the new proposal at the old samples) instead of starting again.
+importance weighting needs. Its proposal density is the mixture of the block proposals p_b with
+weights N_b / N; log p_b(x_n) is kept for all pairs, so an iteration adds one row set (old proposals
+at the new samples) and one column (the new proposal at the old samples) instead of starting again.
 """
 
 from typing import NamedTuple
@@ -57,7 +57,7 @@ class Window(NamedTuple):
         return tf.reduce_logsumexp(self.block_log_prob + log_share, axis=1)
 
     def newest(self, num_samples: tf.Tensor) -> "Window":
-        """The fewest newest blocks that hold at least `num_samples` samples (all if they do not)."""
+        """The fewest newest blocks that hold at least `num_samples` samples, or all."""
         since = tf.cumsum(self.block_counts, reverse=True)  # samples in this and later blocks
         num_blocks = tf.shape(self.block_counts)[0]
         needed = tf.reduce_sum(tf.cast(since - self.block_counts < num_samples, tf.int32))
@@ -160,9 +160,9 @@ def extend_window(
 def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
     """log p_b(x_n) of every block of the window, [n, B].
 
-    A sum over contiguous snapshots, as a product with their block memberships. The largest term of a
-    row is taken out first; a block more than 87 nats below it underflows to -inf, which is harmless:
-    the block that drew the sample is always near its top, and it leaves the window last.
+    A sum over contiguous snapshots, as a product with their block memberships. The largest term of
+    a row is taken out first; a block more than 87 nats below it underflows to -inf, which is
+    harmless: the block that drew the sample is always near its top, and it leaves the window last.
     """
     num_blocks = tf.shape(window.block_counts)[0]
     member = tf.one_hot(window.snapshot_block, num_blocks, dtype=x.dtype)  # [C, B]
@@ -264,9 +264,7 @@ class SampleDB(tf.Module):
         stored = self.num_stored
 
         def draw():
-            index = tf.random.stateless_uniform(
-                [num_samples], seed, maxval=stored, dtype=tf.int64
-            )
+            index = tf.random.stateless_uniform([num_samples], seed, maxval=stored, dtype=tf.int64)
             return tf.gather(self._x, index), tf.gather(self._log_prob, index)
 
         return tf.cond(

@@ -15,7 +15,7 @@ class Batch(NamedTuple):
 
     Attributes:
       x: samples, [N, D].
-      target_log_prob: log density, floored at the smallest finite value where it was not finite, [N].
+      target_log_prob: log density, [N]; the smallest finite one where it was not finite.
       target_log_prob_grad: its gradient, 0 where value or gradient was not finite, [N, D];
         [N, 0] for zero-order estimators.
       is_valid: whether value (and gradient, if asked for) were finite, [N].

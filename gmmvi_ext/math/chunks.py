@@ -48,7 +48,7 @@ def fold_chunks(
     arrays: Sequence[tf.Tensor],
     rows: tf.Tensor,
 ) -> tuple[tf.Tensor, ...]:
-    """`state = fn(state, *chunk)` over chunks of `rows` leading rows; one call where all rows fit."""
+    """`state = fn(state, *chunk)` over chunks of `rows` leading rows."""
     total = tf.shape(arrays[0])[0]
 
     def body(start, state):

@@ -8,7 +8,7 @@ LOG_WEIGHT_FLOOR = -69.07  # log(1e-30): keeps the KL of a dying component finit
 
 
 def normalise_log_weights(log_weights: tf.Tensor, floor: float = LOG_WEIGHT_FLOOR) -> tf.Tensor:
-    """Log of the normalised weights [K], none of them below `floor` before the last normalisation."""
+    """Log of the normalised weights [K], kept from falling far below `floor`."""
     normalised = tf.nn.log_softmax(log_weights)
     return tf.nn.log_softmax(tf.maximum(normalised, tf.cast(floor, log_weights.dtype)))
 

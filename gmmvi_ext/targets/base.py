@@ -1,7 +1,8 @@
 """What a target density promises.
 
-A target is an unnormalised log density on R^D, evaluated on batches: `[N, D] -> [N]`. Everything else
-is optional: an own gradient, a sampler, the log normaliser, metrics, names for the coordinates.
+A target is an unnormalised log density on R^D, evaluated on batches: `[N, D] -> [N]`. Everything
+else is optional: an own gradient, a sampler, the log normaliser, metrics, names for the
+coordinates.
 """
 
 import tensorflow as tf

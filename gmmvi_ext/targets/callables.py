@@ -54,8 +54,8 @@ class CallableTarget(Target):
 class HostTarget(Target):
     """A host callable (NumPy, a simulator) `x [N, D] -> log density [N]`.
 
-    An exception of the callable counts as a non-finite value for the whole batch it was called with:
-    the run goes on, `last_exception` keeps what happened.
+    An exception of the callable counts as a non-finite value for the whole batch it was called
+    with: the run goes on, `last_exception` keeps what happened.
 
     Args:
       log_prob_fn: NumPy in, NumPy out.

@@ -1,7 +1,7 @@
 """Times iterations of the released reference; runs inside its own virtual environment.
 
-Started by `step_time.py --against reference`, which sends one JSON request a line on standard input and
-reads one JSON answer a line.
+Started by `step_time.py --against reference`, which sends one JSON request a line on standard input
+and reads one JSON answer a line.
 """
 
 import json
@@ -23,7 +23,8 @@ def build(request):
     from gmmvi.optimization.gmmvi import GMMVI
 
     config = update_config(
-        get_default_algorithm_config("SAMTRON"), get_default_experiment_config(request["experiment"])
+        get_default_algorithm_config("SAMTRON"),
+        get_default_experiment_config(request["experiment"]),
     )
     config = update_config(config, request["config"])
     target, model = init_experiment(config)

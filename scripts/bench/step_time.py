@@ -4,9 +4,9 @@
     python scripts/bench/step_time.py --against reference --components 1,10,50 --dimensions 20
     python scripts/bench/step_time.py --against reference --components 16 --reuse 2 --iterations 150
 
-Target: the random mixture of ten full-covariance Gaussians (GMM). Configuration: SAMTRON defaults, 100
-samples per component, no components added. Against the reference both take turns in blocks of iterations
-on the same machine, so that drift hits both; the ratio is the median over blocks.
+Target: the random mixture of ten full-covariance Gaussians (GMM). Configuration: SAMTRON defaults,
+100 samples per component, no components added. Against the reference both take turns in blocks of
+iterations on the same machine, so that drift hits both; the ratio is the median over blocks.
 """
 
 import argparse
@@ -87,7 +87,9 @@ class Reference:
         self._request = {}
         answer = self._process.stdout.readline()
         if not answer:
-            sys.exit("the reference stopped without an answer; run _reference_step.py by hand to see why")
+            sys.exit(
+                "the reference stopped without an answer; run _reference_step.py by hand to see why"
+            )
         return json.loads(answer)
 
     def close(self):
@@ -127,7 +129,9 @@ def main():
     parser.add_argument("--dimensions", default="20", help="comma-separated D")
     parser.add_argument("--reuse", type=float, default=0.0, help="ratio_reused_samples_to_desired")
     parser.add_argument("--iterations", type=int, default=30)
-    parser.add_argument("--block", type=int, default=5, help="iterations before the other one's turn")
+    parser.add_argument(
+        "--block", type=int, default=5, help="iterations before the other one's turn"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--against", choices=["reference"])
     parser.add_argument("--reference_python", help="interpreter that has the reference installed")

@@ -18,7 +18,9 @@ def gaussian_target(seed=0, dtype=tf.float64, log_normalizer=2.5):
     tril = np.linalg.cholesky(A @ A.T + 0.5 * np.eye(DIM))
     exact = g.Mixture(
         tf.zeros([1], dtype),
-        g.FullGaussians(tf.constant(2 * rng.normal(size=(1, DIM)), dtype), tf.constant(tril[None], dtype)),
+        g.FullGaussians(
+            tf.constant(2 * rng.normal(size=(1, DIM)), dtype), tf.constant(tril[None], dtype)
+        ),
     )
     target = CallableTarget(
         lambda x: g.log_prob(exact, x) + log_normalizer, DIM, dtype=dtype,
@@ -154,13 +156,16 @@ def test_permuted_components_give_the_permuted_result(no_shrinkage):
         index = order if permute else [0, 1, 2]
         mixture = g.Mixture(
             tf.constant(log_weights[index]),
-            g.FullGaussians(tf.constant(loc[index]), tf.eye(DIM, batch_shape=[3], dtype=tf.float64)),
+            g.FullGaussians(
+                tf.constant(loc[index]), tf.eye(DIM, batch_shape=[3], dtype=tf.float64)
+            ),
         )
         x = tf.constant(np.random.default_rng(1).normal(size=(300, DIM)) * 4)
         values, grads = target.log_prob_and_grad(x)
         batch = Batch(
             x, values, grads, tf.fill([300], True), tf.zeros(300, tf.float64),
-            mixture.components.log_prob(x), tf.zeros([300], tf.int32), tf.zeros([300], tf.int32), None,
+            mixture.components.log_prob(x), tf.zeros([300], tf.int32), tf.zeros([300], tf.int32),
+            None,
         )  # fmt: skip
         one = tf.constant(1.0, tf.float64)
         estimate = SteinNgEstimator().estimate(mixture, batch, one, tf.zeros(3, tf.float64))
@@ -170,7 +175,11 @@ def test_permuted_components_give_the_permuted_result(no_shrinkage):
         rewards = expected_rewards(
             mixture, batch, update.components.log_prob(x), one, self_normalized=True
         )
-        return update.components.loc.numpy(), update.components.covariances().numpy(), rewards.numpy()
+        return (
+            update.components.loc.numpy(),
+            update.components.covariances().numpy(),
+            rewards.numpy(),
+        )
 
     for plain, permuted in zip(updated(False), updated(True), strict=True):
         np.testing.assert_allclose(permuted, plain[order], rtol=1e-9, atol=1e-11)

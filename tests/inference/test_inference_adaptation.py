@@ -16,14 +16,21 @@ def mixture(log_weights):
     num = len(log_weights)
     return g.Mixture(
         tf.nn.log_softmax(tf.constant(log_weights, tf.float64)),
-        g.FullGaussians(tf.zeros([num, DIM], tf.float64), tf.eye(DIM, batch_shape=[num], dtype=tf.float64)),
+        g.FullGaussians(
+            tf.zeros([num, DIM], tf.float64), tf.eye(DIM, batch_shape=[num], dtype=tf.float64)
+        ),
     )
 
 
 def learner(rewards, weights, rule=RULE):
     num = len(rewards)
     state = initial_learner_state(
-        num, stepsize=1.0, ridge=0.0, history_length=rule.history_length, first_id=0, dtype=tf.float64
+        num,
+        stepsize=1.0,
+        ridge=0.0,
+        history_length=rule.history_length,
+        first_id=0,
+        dtype=tf.float64,
     )
     length = rule.history_length
     return state._replace(

@@ -73,7 +73,9 @@ def test_direct_step_equals_the_step_in_natural_parameters(problem):
 
 def test_direct_step_that_leaves_the_cone_is_refused_and_changes_nothing(problem):
     loc, tril, G, g = problem
-    update = run(DirectNgBasedComponentUpdater(), (loc, tril, -100 * np.stack([np.eye(D)] * K), g), 1.0)
+    update = run(
+        DirectNgBasedComponentUpdater(), (loc, tril, -100 * np.stack([np.eye(D)] * K), g), 1.0
+    )
     assert not update.ok.numpy().any()
     np.testing.assert_array_equal(update.components.loc, loc)
     np.testing.assert_array_equal(update.components.scale_tril, tril)
@@ -130,7 +132,9 @@ def test_a_slack_bound_takes_the_full_step(problem, temperature):
     for k in range(K):
         new_loc, new_cov = dense_step((loc, tril, G, g), k, eta=temperature)
         np.testing.assert_allclose(update.components.loc[k], new_loc, rtol=1e-9)
-        np.testing.assert_allclose(update.components.covariances()[k], new_cov, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(
+            update.components.covariances()[k], new_cov, rtol=1e-9, atol=1e-12
+        )
 
 
 def test_trust_region_survives_an_indefinite_curvature_of_any_size(problem):

@@ -37,7 +37,9 @@ def config(**changes):
 
 
 def build(target=None, *, seed=0, dtype=tf.float32, **changes):
-    target = target or CallableTarget(three_modes, DIM, dtype=dtype, log_normalizer=float(np.log(3)))
+    target = target or CallableTarget(
+        three_modes, DIM, dtype=dtype, log_normalizer=float(np.log(3))
+    )
     return GMMVI.build_from_config(config(**changes), target, seed=seed, dtype=dtype)
 
 
@@ -52,7 +54,8 @@ def neg_elbo_gap(algorithm, num=20_000):
 def test_one_trace_while_components_come_and_go(reuse, diagonal):
     algorithm = build(
         num_component_adapter_config={
-            "add_iters": 4, "del_iters": 6, "max_components": 9, "min_weight_for_del_heuristic": 0.2,
+            "add_iters": 4, "del_iters": 6, "max_components": 9,
+            "min_weight_for_del_heuristic": 0.2,
         },
         sample_selector_config={
             "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": reuse,

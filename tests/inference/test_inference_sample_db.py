@@ -110,7 +110,10 @@ def test_ring_keeps_the_newest_samples(batch):
 
 def test_random_draws_come_from_the_store():
     db = make_db(capacity=5000)
-    db.add(tf.random.stateless_normal([3000, 2], [0, 1], dtype=tf.float64), tf.range(3000.0, dtype=tf.float64))
+    db.add(
+        tf.random.stateless_normal([3000, 2], [0, 1], dtype=tf.float64),
+        tf.range(3000.0, dtype=tf.float64),
+    )
     x, log_prob = db.random(100, tf.constant([1, 2]))
     assert x.shape == (100, 2) and len(np.unique(log_prob)) > 80
     assert db.num_stored == 3000

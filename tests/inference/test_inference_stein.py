@@ -1,4 +1,4 @@
-"""Stein estimates against a slow twin, analytic expectations, and the sparse against the dense path."""
+"""Stein estimates against loops and analytic expectations; the sparse path against the dense."""
 
 import numpy as np
 import pytest
@@ -82,7 +82,8 @@ def twin(mixture, batch, temperature, self_normalized=True):
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_plain_estimate_equals_the_loops(self_normalized, temperature):
     mixture, batch, *_ = setting()
-    # The symmetrisation happens in whitened coordinates: the same matrix, congruence commutes with it.
+    # The symmetrisation happens in whitened coordinates: the same matrix, congruence commutes with
+    # it.
     result = estimate(
         mixture, batch, temperature, variance_reduction=False,
         use_self_normalized_importance_weights=self_normalized,

@@ -26,7 +26,9 @@ def test_decaying_starts_at_the_initial_stepsize(exponent):
     rule = ComponentDecaying(0.8, exponent)
     counts = np.array([0, 1, 9])
     expected = 0.8 / (1 + np.where(counts > 0, counts.astype(float) ** exponent, 0.0))
-    np.testing.assert_allclose(adapt(rule, [9.0, 9.0, 9.0], counts, [True] * 3, [True] * 3), expected)
+    np.testing.assert_allclose(
+        adapt(rule, [9.0, 9.0, 9.0], counts, [True] * 3, [True] * 3), expected
+    )
 
 
 def test_improvement_based_grows_shrinks_and_stays_inside_its_range():

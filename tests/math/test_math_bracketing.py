@@ -6,7 +6,10 @@ from gmmvi_ext.math.bracketing import smallest_feasible
 
 def test_finds_roots_of_a_batch_from_the_feasible_side():
     roots = tf.constant([-3.0, 0.25, 9.99, 4.0], tf.float64)
-    low, high = tf.fill([4], tf.constant(-5.0, tf.float64)), tf.fill([4], tf.constant(10.0, tf.float64))
+    low, high = (
+        tf.fill([4], tf.constant(-5.0, tf.float64)),
+        tf.fill([4], tf.constant(10.0, tf.float64)),
+    )
     found = smallest_feasible(lambda u: u >= roots[:, None], low, high)
     assert np.all(found >= roots)
     np.testing.assert_allclose(found, roots, atol=15 / 16**4 + 1e-12)

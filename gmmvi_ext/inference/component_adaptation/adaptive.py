@@ -4,10 +4,11 @@ Add, every `add_iters` iterations, one component at the candidate that is promis
 
     argmax_x  log target(x) - max( max_x' log q(x') - Delta, log q(x) )
 
-with Delta cycling through thresholds from large (exploit: high density matters) to small (explore). Its
-covariance is that of the component in whose reach the candidate lies; a candidate out of reach gets an
-isotropic one, with an entropy between the mixture's mean component entropy and the prior's (which VIPS
-does everywhere: a new component then needs many iterations, and evaluations, to find its shape).
+with Delta cycling through thresholds from large (far candidates count) to small (near ones do).
+Its covariance is that of the component in whose reach the candidate lies; a candidate out of reach
+gets an isotropic one, with an entropy between the mixture's mean component entropy and the prior's
+(which VIPS does everywhere: a new component then needs many iterations, and evaluations, to find
+its shape).
 
 Delete a component whose weight and share of reward have been negligible over a window, and whose
 reward, smoothed by a Gaussian kernel, has closed less than 40 % of its gap to the best component.
@@ -100,7 +101,9 @@ class VipsComponentAdaptation(ComponentAdaptation):
         best = tf.reduce_max(tf.where(tf.math.is_finite(current), current, dtype.min))
         # A component level with the best has no gap to close: it counts as fully improved.
         gap = tf.abs(old - best)
-        improvement = tf.where(gap > 0, tf.math.divide_no_nan(current - old, gap), tf.ones_like(gap))
+        improvement = tf.where(
+            gap > 0, tf.math.divide_no_nan(current - old, gap), tf.ones_like(gap)
+        )
         lowest = tf.cast(dtype.min, dtype)
         share = tf.nn.softmax(tf.where(tf.math.is_finite(rewards), rewards, lowest), axis=0)
         weights = learner.weight_history[:, -(self.del_iters + taps) :]
@@ -131,8 +134,8 @@ class VipsComponentAdaptation(ComponentAdaptation):
     def _scale(self, mixture: Mixture, parts: tf.Tensor, prior: Prior, seed) -> tf.Tensor:
         """Scale parameter of the new component, [1, D, D] or [1, D].
 
-        Within the reach of a component the new one starts with that component's covariance; elsewhere it
-        is isotropic with an entropy drawn between the components' and the prior's.
+        Within the reach of a component the new one starts with that component's covariance;
+        elsewhere it is isotropic with an entropy drawn between the components' and the prior's.
         """
         dtype, dim = mixture.dtype, mixture.num_dimensions
         unit_entropy = 0.5 * dim * (math.log(2 * math.pi) + 1)

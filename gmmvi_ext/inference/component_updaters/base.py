@@ -108,5 +108,5 @@ def moved_components(
 
 
 def step_kl(ratio: tf.Tensor, step: tf.Tensor) -> tf.Tensor:
-    """KL(new || old) [K] of a step with variance ratios [K, D] and steps [K, D] in the eigenbasis."""
+    """KL(new || old) [K] of a step: variance ratios and steps in the eigenbasis, [K, D]."""
     return 0.5 * tf.reduce_sum(ratio - 1.0 - tf.math.log(ratio) + tf.square(step), axis=-1)

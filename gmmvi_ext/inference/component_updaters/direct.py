@@ -1,9 +1,9 @@
-"""Natural-gradient step in natural parameters (Khan and Lin, 2017; Arenz et al., 2023, section 3.1).
+"""Natural-gradient step in natural parameters (Khan and Lin, 2017; Arenz et al., 2023, 3.1).
 
-    Lambda' = Lambda + (s / temperature) G,    Lambda' mu' = Lambda mu + (s / temperature) (G mu - g)
+    Lambda' = Lambda + a G,    Lambda' mu' = Lambda mu + a (G mu - g),    a = s / temperature
 
-A step of size one lands on a Gaussian target at once, whatever the temperature. Where Lambda' is not
-positive definite the component keeps its value and the failure is reported.
+A step of size one lands on a Gaussian target at once, whatever the temperature. Where Lambda' is
+not positive definite the component keeps its value and the failure is reported.
 """
 
 import dataclasses

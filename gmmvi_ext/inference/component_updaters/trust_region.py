@@ -1,14 +1,17 @@
-"""Largest natural-gradient step inside a KL ball (Arenz et al., 2018, 2023; Abdolmaleki et al., 2015).
+"""Largest natural-gradient step inside a KL ball (Abdolmaleki et al., 2015; Arenz et al., 2023).
 
-    Lambda'(eta) = Lambda + G / eta,   Lambda' mu' = Lambda mu + (G mu - g) / eta,   eta >= temperature
+    Lambda'(eta) = Lambda + G / eta,    Lambda' mu' = Lambda mu + (G mu - g) / eta,
+    eta >= temperature
 
 and eta is the smallest value with KL(new || old) <= eps; eta = temperature is the full step. In the
 eigenbasis of M = L^T G L (eigenvalues lambda, slope c)
 
-    KL(eta) = 1/2 sum_i [log(1 + lambda_i/eta) + 1/(1 + lambda_i/eta) - 1 + (c_i/(eta + lambda_i))^2],
+    KL(eta) = 1/2 sum_i [ log(1 + lambda_i/eta) + 1/(1 + lambda_i/eta) - 1
+                          + (c_i/(eta + lambda_i))^2 ],
 
-valid for eta > -lambda_min, so the search costs O(D) a probe and no Cholesky factor. All components are
-searched at once on grids over log eta; the KL meets an active bound from below, to a relative 1e-3.
+valid for eta > -lambda_min, so the search costs O(D) a probe and no Cholesky factor. All components
+are searched at once on grids over log eta; the KL meets an active bound from below, to a relative
+1e-3.
 """
 
 import dataclasses
@@ -67,8 +70,8 @@ def trust_region_kl(eigenvalues: tf.Tensor, slope: tf.Tensor, eta: tf.Tensor) ->
 def _feasible_eta(eigenvalues: tf.Tensor, slope: tf.Tensor, bound: tf.Tensor) -> tf.Tensor:
     """An eta [K] whose KL is at most `bound`.
 
-    For |t| = |lambda|/eta <= 1/2 each spectral term is below 1.25 t^2 and eta + lambda >= eta / 2, so
-    KL <= (0.625 |lambda|^2 + 2 |c|^2) / eta^2.
+    For |t| = |lambda|/eta <= 1/2 each spectral term is below 1.25 t^2 and eta + lambda >= eta / 2,
+    so KL <= (0.625 |lambda|^2 + 2 |c|^2) / eta^2.
     """
     squares = 0.625 * tf.reduce_sum(tf.square(eigenvalues), axis=-1) + 2.0 * tf.reduce_sum(
         tf.square(slope), axis=-1

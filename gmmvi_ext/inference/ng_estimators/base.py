@@ -18,8 +18,8 @@ class NgEstimator(Rule):
 
     Attributes:
       only_use_own_samples: learn each component from its own newest samples alone.
-      use_self_normalized_importance_weights: weights that sum to one over the batch; else divided by
-        the number of samples.
+      use_self_normalized_importance_weights: weights that sum to one over the batch; else ratios
+        divided by the number of samples.
     """
 
     only_use_own_samples: bool = False
@@ -68,7 +68,7 @@ class NgEstimator(Rule):
 def importance_weights(
     log_ratios: tf.Tensor, *, self_normalized: bool
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Weights [N, K] from log ratios [N, K] (-inf: sample does not count), and which columns have any.
+    """Weights [N, K] from log ratios [N, K], and which columns have any, [K].
 
     Self-normalised weights sum to one over the samples; standard ones are exp(ratio) / N with N the
     number of samples that count for at least one component.

@@ -5,10 +5,11 @@
 with d_n = grad log target - temperature grad log q at x_n and importance weights w_kn. In whitened
 coordinates, with e_n = L_k^T d_n, the Hessian is E[e z^T].
 
-`variance_reduction` replaces E[e z^T] by the slope of the weighted least-squares fit e ~ a + B z, and
-E[e] by a: control variates whose means, E[z] = 0 and E[z z^T] = I, are known. It has the same limit and is
-exact for a Gaussian target, however few samples there are beyond D + 1. With few effective samples the
-sample covariance of z is shrunk towards the identity, which leads back to the plain estimate.
+`variance_reduction` replaces E[e z^T] by the slope of the weighted least-squares fit e ~ a + B z,
+and E[e] by a: control variates whose means, E[z] = 0 and E[z z^T] = I, are known. It has the same
+limit and is exact for a Gaussian target, however few samples there are beyond D + 1. With few
+effective samples the sample covariance of z is shrunk towards the identity, which leads back to the
+plain estimate.
 """
 
 import dataclasses
@@ -24,7 +25,8 @@ from gmmvi_ext.math.linalg import inverse_lower_triangular, safe_cholesky, symme
 
 __all__ = ["SteinNgEstimator"]
 
-# The sample covariance of z counts as n_eff observations against this many (times D) of the identity.
+# The sample covariance of z counts as n_eff observations against this many (times D) of the
+# identity.
 SHRINKAGE = 1.0
 
 
@@ -136,9 +138,7 @@ def _pair_sums(components, batch, weights, gammas, temperature, with_moments):
     def of_pairs(values, tile, component):  # [N, K] -> [p, T]; empty slots get 0
         by_tile = tf.transpose(tf.gather(values, tiles.index), [0, 2, 1])  # [B, K, T]
         by_tile = tf.where(tiles.is_used[:, tf.newaxis], by_tile, 0.0)
-        return tf.gather(
-            tf.reshape(by_tile, [-1, tile_size]), tile * num + component
-        )
+        return tf.gather(tf.reshape(by_tile, [-1, tile_size]), tile * num + component)
 
     def add_score(state, tile, component, gamma):
         z = pair_whitened(components, inverse, tf.gather(points, tile), component)

@@ -72,8 +72,8 @@ class SampleSelector(Rule):
     def tile_size(self) -> int:
         """Samples in a tile of neighbours, see `locality`.
 
-        Without reuse the draws of a component fill whole tiles; with reuse groups are ragged and small
-        tiles waste less.
+        Without reuse the draws of a component fill whole tiles; with reuse groups are ragged and
+        small tiles waste less.
         """
         if self.reuses:
             return REUSE_TILE_SIZE
@@ -98,8 +98,8 @@ class ReusingSampleSelector(SampleSelector):
     """A selector that may reuse the newest stored samples.
 
     Attributes:
-      ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused, rounded up
-        to whole iterations.
+      ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused,
+        rounded up to whole iterations.
     """
 
     ratio_reused_samples_to_desired: float = 2.0

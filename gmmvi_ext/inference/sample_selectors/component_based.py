@@ -1,7 +1,8 @@
 """Every component gets S effective samples (Arenz et al., 2020, section 3.4; 2023, section 4.4).
 
-The newest rho S K stored samples are weighted by w_kn ~ N_k(x_n) / b(x_n), b the density that drew them.
-Component k then draws n_k = max(1, S - floor(ESS_k)), ESS_k = (sum w)^2 / sum w^2, new samples.
+The newest rho S K stored samples are weighted by w_kn ~ N_k(x_n) / b(x_n), b the density that drew
+them. Component k then draws n_k = max(1, S - floor(ESS_k)), ESS_k = (sum w)^2 / sum w^2, new
+samples.
 """
 
 import dataclasses

@@ -4,8 +4,8 @@
     decaying             s_t = s_0 / (1 + t^kappa),  t = 0 gives s_0
     improvement-based    s <- min(inc s, max) if the objective rose, else max(dec s, min)
 
-An improvement-based stepsize moves only once two objectives are known; one that could not be computed
-counts as a setback.
+An improvement-based stepsize moves only once two objectives are known; one that could not be
+computed counts as a setback.
 """
 
 import dataclasses
