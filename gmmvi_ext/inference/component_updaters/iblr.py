@@ -3,8 +3,8 @@
     Lambda' = Lambda + a (G + a/2 G Sigma G),    mu' = mu - a Sigma g,    a = s / temperature
 
 In the eigenbasis the precision ratio is 1 + a lambda + (a lambda)^2 / 2, that is
-(1 + (1 + a lambda)^2) / 2, positive for every symmetric G. The mean moves at once (the reference skips the first move of
-every component, which wastes an iteration whenever one is added).
+(1 + (1 + a lambda)^2) / 2, positive for every symmetric G. The mean moves at once (the reference
+skips the first move of every component, which wastes an iteration whenever one is added).
 """
 
 import dataclasses
