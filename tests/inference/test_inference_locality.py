@@ -64,6 +64,7 @@ def mixture_values(values, log_weights):
 @pytest.fixture
 def always_sparse(monkeypatch):
     monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
+    monkeypatch.setattr(locality, "MIN_COMPONENTS", 8)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -105,7 +106,8 @@ def test_moved_components_are_within_the_stated_error(always_sparse, name):
     assert error.max() <= TOLERANCE + 1e-9 * np.abs(dense).max()
 
 
-def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless():
+def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless(monkeypatch):
+    monkeypatch.setattr(locality, "MIN_COMPONENTS", 8)
     mixture, x, label, _ = layout("separated")
     _, pairs = local_log_prob(mixture, x, label, tile_size=16)
     num_tiles = pairs.tiles.label.shape[0]

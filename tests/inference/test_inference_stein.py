@@ -133,6 +133,7 @@ def test_variance_reduction_needs_few_samples_for_a_gaussian_target(monkeypatch)
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread, dtype):
     monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
+    monkeypatch.setattr(locality, "MIN_COMPONENTS", 8)
     mixture, batch, *_ = setting(num=12, spread=spread, dtype=dtype)
     dense = estimate(mixture, batch, variance_reduction=variance_reduction)
     values, pairs = local_log_prob(mixture, batch.x, batch.label, tile_size=8)
