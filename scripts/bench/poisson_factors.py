@@ -26,7 +26,7 @@ def deviance(model, inferred_from, held_out) -> float:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--components", type=int, default=16)
+    parser.add_argument("--components", type=int, default=32)
     parser.add_argument("--iterations", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=3)
     args = parser.parse_args()
