@@ -1,4 +1,4 @@
-"""Gaussian-mixture variational inference with natural gradients, also over constrained parameters."""
+"""Gaussian-mixture variational inference by natural gradients, also over constrained parameters."""
 
 import importlib
 import sys
@@ -45,7 +45,7 @@ def __dir__() -> list[str]:
 
 
 class _Package(types.ModuleType):
-    """Keeps `gmmvi_ext.fit` the function: importing the room of that name would put itself there."""
+    """Keeps `gmmvi_ext.fit` the function: importing the room of that name would replace it."""
 
     def __setattr__(self, name: str, value) -> None:
         if name == "fit" and isinstance(value, types.ModuleType):

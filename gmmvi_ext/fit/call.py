@@ -26,7 +26,9 @@ __all__ = ["FitError", "fit"]
 
 START_SHARE = 0.2  # of `max_evaluations` that may go into finding the start
 START_BUDGET = 20_000
-LOOK_INTERVAL = 20  # iterations between two looks at whether the mixture is finite
+LOOK_INTERVAL = 20  # iterations between two looks at whether the mixture is finite, and how good
+MAX_RELAPSE = 0.1  # nats below the best recent ELBO at which the best mixture is returned instead
+MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
 
 
 class FitError(RuntimeError):
@@ -125,15 +127,16 @@ def fit(
     spent = first.num_evaluations
     say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
     learner = _build(config, target, start, first)
+    best = _BestMixture(learner)
     result = _train(
-        learner, config, spent, time.perf_counter() - begin, max_evaluations, max_seconds,
+        learner, best, config, spent, time.perf_counter() - begin, max_evaluations, max_seconds,
         callbacks, verbose,
     )  # fmt: skip
     seconds = time.perf_counter() - begin
     evaluations = result.num_target_evaluations + result.num_nonfinite + spent
     if result.stop_reason.is_failure:
         raise FitError(f"{result.problem}{_exception_text(target)}")
-    mixture = learner.mixture()
+    mixture = _without_idle(best.mixture())
     say(
         f"stopped by {result.stop_reason} after {result.iterations} iterations, {evaluations:,} "
         f"evaluations, {seconds:.1f} s; {int(mixture.num_components)} components, ELBO about "
@@ -158,6 +161,44 @@ def fit(
     return Posterior(
         mixture, bijector=bijector, parameter_names=names, target=target, run_info=run_info
     )
+
+
+class _BestMixture:
+    """Keeps the mixture with the best recent ELBO, in case a component goes astray later.
+
+    A loop's hook: compares the mean ELBO of the last rows with the best one so far.
+    """
+
+    def __init__(self, learner: GMMVI):
+        self._learner = learner
+        self._recent: list[float] = []
+        self._best = -math.inf
+        self._kept: Mixture | None = None
+
+    def __call__(self, row: dict) -> None:
+        elbo = row.get("elbo")
+        self._recent = [*self._recent, -math.inf if elbo is None else elbo][-LOOK_INTERVAL:]
+        if row["iteration"] % LOOK_INTERVAL or len(self._recent) < LOOK_INTERVAL:
+            return
+        if self._mean() >= self._best:
+            self._best, self._kept = self._mean(), self._learner.mixture()
+
+    def mixture(self) -> Mixture:
+        """The last mixture, or the best one where the last is clearly worse."""
+        if self._kept is None or self._mean() >= self._best - MAX_RELAPSE:
+            return self._learner.mixture()
+        return self._kept
+
+    def _mean(self) -> float:
+        mean = sum(self._recent) / len(self._recent)
+        return mean if math.isfinite(mean) else -math.inf
+
+
+def _without_idle(mixture: Mixture) -> Mixture:
+    """The mixture without components whose weight never grew."""
+    index = tf.where(mixture.log_weights > math.log(MIN_WEIGHT))[:, 0]
+    components = type(mixture.components)(*(tf.gather(f, index) for f in mixture.components))
+    return Mixture(tf.nn.log_softmax(tf.gather(mixture.log_weights, index)), components)
 
 
 class _Printer:
@@ -220,7 +261,15 @@ def _build(config, target: Target, start, first: StartMixture) -> GMMVI:
 
 
 def _train(
-    learner, config, spent: int, seconds: float, max_evaluations, max_seconds, callbacks, verbose
+    learner,
+    best,
+    config,
+    spent: int,
+    seconds: float,
+    max_evaluations,
+    max_seconds,
+    callbacks,
+    verbose,
 ) -> TrainingResult:
     training = config.training
     limits = {
@@ -244,7 +293,7 @@ def _train(
 
     return train(
         learner, limits=Limits(**limits), log_interval=config.log_interval, evaluate=look,
-        hooks=[asked], convergence=convergence,
+        hooks=[best, asked], convergence=convergence,
         progress=ProgressDisplay(None if verbose else False),
     )  # fmt: skip
 

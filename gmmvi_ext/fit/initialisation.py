@@ -5,9 +5,9 @@
     3  at every stop a Gaussian: covariance = inverse of minus the Hessian (by differences)
     4  keep the distinct ones with the best ELBO; weights in proportion to exp(ELBO)
 
-The ELBO chooses, not the density: on the way into a spike (a funnel's neck) the density goes on rising
-long after the Gaussian there has lost its mass. Compare Pathfinder (Zhang, Carpenter, Gelman and
-Vehtari, 2022), of which this is a plain variant.
+The ELBO chooses, not the density: on the way into a spike (a funnel's neck) the density goes on
+rising long after the Gaussian there has lost its mass. Compare Pathfinder (Zhang, Carpenter, Gelman
+and Vehtari, 2022), of which this is a plain variant.
 """
 
 from typing import NamedTuple
@@ -21,13 +21,13 @@ from gmmvi_ext.targets.base import Target
 __all__ = ["Start", "StartMixture", "find_start", "start_from"]
 
 WIDTHS = (1.0, 3.0, 10.0)  # of starting points where no prior tells
-NUM_PRIOR_DRAWS = 512
-STOPS = (6, 12, 24)  # L-BFGS iterations between two looks
+NUM_PRIOR_DRAWS = 128
+STOPS = (5, 8, 12)  # L-BFGS iterations between two looks
 NUM_ELBO_DRAWS = 24
 MAX_FULL_HESSIAN = 100
 NUM_HESSIAN_PROBES = 16
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
-MAX_STARTS, MIN_STARTS = 16, 3
+MAX_STARTS, MIN_STARTS = 12, 3
 
 
 class Start(NamedTuple):
@@ -138,7 +138,7 @@ class _Meter:
 
             return tfp.optimizer.lbfgs_minimize(
                 loss, position, num_correction_pairs=10, max_iterations=iterations,
-                max_line_search_iterations=12, tolerance=1e-3,
+                max_line_search_iterations=8, tolerance=1e-3,
             )  # fmt: skip
 
         self._values, self._grads, self._minimise = values, values_and_grads, minimise

@@ -1,7 +1,7 @@
 """A look at a target before evaluations are spent on it: what a user should know, a line each.
 
-What makes a fit impossible is an error (`training.target_check`); what makes it slow or doubtful is a
-finding. The draws of the check are not counted as evaluations.
+What makes a fit impossible is an error (`training.target_check`); what makes it slow or doubtful is
+a finding. The draws of the check are not counted as evaluations.
 """
 
 import time

@@ -12,11 +12,12 @@ from gmmvi_ext.config.errors import Origin
 
 __all__ = ["FIRST_ORDER", "ZERO_ORDER", "make_config"]
 
-FIRST_ORDER, ZERO_ORDER = "SAMTRON", "ZAMTRON"
+FIRST_ORDER = "SAMTRON"
+ZERO_ORDER = "ZAMTRON"
 DEFAULT_MAX_COMPONENTS = 60
 ADD_ITERS = 10
-# One round of the thresholds below, so that a stop has seen a component of each kind.
-THRESHOLDS = (50.0, 200.0, 1000.0, 20.0, 500.0)
+# Near what is covered first: the start has looked for modes, what is missing are shapes and tails.
+THRESHOLDS = (10.0, 50.0, 5.0, 200.0, 20.0)
 NUM_ITERATIONS = 3000
 
 

@@ -8,6 +8,7 @@ support of a part depends on the value of another (Uniform(0, a)), one bijector 
 together.
 """
 
+import warnings
 from collections.abc import Mapping
 
 import tensorflow as tf
@@ -70,7 +71,7 @@ def joint_target(
 
     bijector = None
     if constraints is None or set(constraints) != set(names):
-        bijector = constraint_names.default_bijector(joint)
+        bijector = _default_bijector(joint)
     if bijector is not None and type(bijector).__name__.lstrip("_") != "JointMap":
         if constraints:
             raise ValueError(
@@ -93,12 +94,26 @@ def joint_target(
 
     def prior(num_samples, seed):
         draw = joint.sample_unpinned if hasattr(joint, "sample_unpinned") else joint.sample
-        values = joint._model_flatten(draw(num_samples, seed=seed))
+        with warnings.catch_warnings():
+            # That stateless seeds make it slow; a few draws do not care, a fixed seed matters.
+            warnings.simplefilter("ignore")
+            values = joint._model_flatten(draw(num_samples, seed=seed))
         return {n: tf.cast(v, dtype) for n, v in zip(names, values, strict=True)}
 
     return NamedTarget(
         log_prob, layout, prior_fn=prior, dtype=dtype, name=name or _identifier(joint.name)
     )
+
+
+def _default_bijector(joint) -> tfb.Bijector:
+    try:
+        return constraint_names.default_bijector(joint)
+    except ValueError as error:
+        raise ValueError(
+            f"a part of the model has no default constraint: {error} If the part is data, pin it "
+            "(`model.experimental_pin(name=data)`); if it is a discrete unknown, sum it out, e.g. "
+            "with `tfd.MixtureSameFamily`; else name its constraint in `constraints`."
+        ) from error
 
 
 def _refuse_unusable(joint, names, shapes, dtypes, constraints) -> None:

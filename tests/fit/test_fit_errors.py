@@ -1,0 +1,139 @@
+"""Every wrong use says what is wrong and how to mend it, and no evaluation is spent on it."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import gmmvi_ext
+from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.targets import CallableTarget
+
+tfd = tfp.distributions
+
+SHAPES = {"mu": (), "tau": ()}
+
+
+def good(parameters):
+    return -0.5 * parameters["mu"] ** 2 - parameters["tau"]
+
+
+def refused(match, *args, error=ValueError, **kwargs):
+    with pytest.raises(error, match=match):
+        gmmvi_ext.fit(*args, verbose=False, **kwargs)
+
+
+def pinned(**parts):
+    @tfd.JointDistributionCoroutineAutoBatched
+    def model():
+        mu = yield tfd.Normal(0.0, 1.0, name="mu")
+        yield tfd.Poisson(tf.exp(mu), name="count")
+        yield tfd.Normal(mu, 1.0, name="y")
+
+    return model.experimental_pin(**parts)
+
+
+def test_constraint_for_an_unknown_name():
+    refused(r"'sigma'.*`shapes` has only 'mu', 'tau'", good, shapes=SHAPES,
+            constraints={"sigma": "positive"})  # fmt: skip
+    refused(r"'sigma'.*parameters of the model are 'mu'", pinned(y=1.0, count=2.0),
+            constraints={"sigma": "positive"})  # fmt: skip
+
+
+def test_unknown_constraint_suggests_the_nearest():
+    refused("Did you mean 'positive'", good, shapes=SHAPES, constraints={"tau": "positve"})
+
+
+def test_constraint_that_does_not_fit_the_shape():
+    refused("'w' needs at least 1", good, shapes={"w": ()}, constraints={"w": "simplex"})
+    refused("at least 2 entries", good, shapes={"w": (1,)}, constraints={"w": "simplex"})
+
+
+@pytest.mark.parametrize("shape", ["many", (0,), (-3,), None, 2.5])
+def test_a_shape_that_is_none(shape):
+    refused(r"shape of parameter 'w' must be a tuple", good, shapes={"w": shape})
+
+
+def test_neither_or_both_of_dimensions_and_shapes():
+    refused("give either `num_dimensions`.*neither was given", good)
+    refused("both were given", good, num_dimensions=2, shapes=SHAPES)
+    refused("needs named parts: give `shapes`", good, num_dimensions=2, constraints={"tau": "real"})
+    refused("`num_dimensions` must be a positive integer", good, num_dimensions=0)
+
+
+def test_scalar_instead_of_batch():
+    refused(r"has shape \[\], expected \[7\].*axis=-1.*batched=False",
+            lambda x: -tf.reduce_sum(x**2), num_dimensions=3)  # fmt: skip
+
+
+def test_log_density_of_the_wrong_shape():
+    refused(r"has shape \[7, 3\], expected \[7\].*one number for each point",
+            lambda x: -(x**2), num_dimensions=3)  # fmt: skip
+    refused(r"has shape \[3\]", lambda x: -tf.reduce_sum(x**2, 0), num_dimensions=3)
+
+
+def test_log_density_of_the_wrong_shape_on_the_host():
+    refused(r"has shape \[3, 2\], expected \[3\]", lambda x: -np.square(np.array(x.tolist())),
+            num_dimensions=2)  # fmt: skip
+
+
+def test_gradient_is_none():
+    def cut(parameters):
+        return tf.stop_gradient(good(parameters))
+
+    refused("gradient of the log density is None.*ZAMTRON", cut, shapes=SHAPES,
+            constraints={"tau": "positive"})  # fmt: skip
+
+
+def test_function_that_fails_names_its_arguments():
+    def wrong(parameters):
+        return tf.linalg.matvec(tf.ones([4, 5]), parameters["theta"])[:, 0]
+
+    refused(r"fails at a batch of points \(theta \[3, 8\]\).*batched=False", wrong,
+            shapes={"theta": (8,)})  # fmt: skip
+    refused("sigma", lambda parameters: parameters["sigma"], shapes=SHAPES)
+
+
+def test_what_is_no_target():
+    refused("must be a \\(pinned\\) TFP joint", "eight schools", error=TypeError)
+    refused("single distribution; pass its density", tfd.Normal(0.0, 1.0), error=TypeError)
+
+
+def test_arguments_that_the_target_already_has():
+    target = CallableTarget(lambda x: -tf.reduce_sum(x**2, -1), 2)
+    refused("`num_dimensions` cannot be given together with a `Target`", target, num_dimensions=2)
+    refused("`shapes` cannot be given together with a joint", pinned(y=1.0, count=2.0),
+            shapes=SHAPES)  # fmt: skip
+
+
+def test_discrete_part_that_is_not_pinned():
+    refused("count.*pin it", pinned(y=1.0))
+
+
+def test_joint_that_is_not_batched():
+    model = tfd.JointDistributionNamed(
+        {"theta": tfd.Normal(np.zeros(8, np.float32), 1.0), "mu": tfd.Normal(0.0, 1.0)}
+    )
+    refused("tfd.Independent|AutoBatched", model)
+
+
+@pytest.mark.parametrize("name", ["max_evaluations", "max_seconds", "max_components"])
+def test_limits_have_to_be_positive(name):
+    refused(f"`{name}` must be positive", good, shapes=SHAPES, **{name: 0})
+
+
+def test_unknown_algorithm_and_setting():
+    refused("unknown letter", good, shapes=SHAPES, algorithm="SAMTRO!")
+    refused("'auto', a code word", good, shapes=SHAPES, algorithm=3)
+    refused(r"fit\(temperatur=\.\.\.\).*temperature", good, shapes=SHAPES, error=ConfigError,
+            temperatur=2.0)  # fmt: skip
+
+
+def test_first_order_algorithm_without_a_gradient():
+    refused("needs a gradient.*`gradient=`", lambda x: -np.sum(np.array(x.tolist()) ** 2, -1),
+            num_dimensions=2, algorithm="SAMTRON")  # fmt: skip
+
+
+def test_density_that_is_nowhere_finite():
+    refused("log density is NaN at all", lambda x: tf.reduce_sum(x, -1) * float("nan"),
+            num_dimensions=2)  # fmt: skip

@@ -1,0 +1,92 @@
+"""Posteriors with known answers from `fit` with its defaults."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import gmmvi_ext
+
+tfd = tfp.distributions
+EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "examples"
+
+
+def example(name: str):
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_coin():
+    posterior = gmmvi_ext.fit(
+        example("coin").log_density, shapes={"p": ()}, constraints={"p": "interval(0, 1)"},
+        verbose=False,
+    )  # fmt: skip
+    report = posterior.report()
+    # Three standard errors, false alarm in 0.3 % of seeds; the floor is rounding.
+    slack = max(3 * report.log_evidence_se, 1e-5)
+    assert abs(report.log_evidence + np.log(60.0)) <= slack
+    exact = tfd.Beta(np.float64(3), 4)
+    assert abs(posterior.mean(100_000)["p"] - exact.mean()) <= 0.05 * exact.stddev()
+    assert abs(np.log(posterior.stddev(100_000)["p"] / exact.stddev())) <= 0.05
+    assert report.trust
+
+
+@pytest.mark.slow
+def test_weights_of_two_modes():
+    demo = example("weights_demo")
+    posterior = gmmvi_ext.fit(demo.TARGET.log_prob, num_dimensions=1, verbose=False)
+    np.testing.assert_allclose(demo.mode_weights(posterior), [0.9, 0.1], atol=0.01)
+
+
+@pytest.mark.slow
+def test_eight_schools():
+    schools = example("eight_schools")
+    data = schools.model.experimental_pin(effects=schools.EFFECTS)
+    posterior = gmmvi_ext.fit(data, verbose=False)
+    assert posterior.parameter_names == ["mu", "tau", "theta"]
+    for name, error, ratio in schools.compare(posterior):
+        assert abs(error) <= 0.05, f"{name}: mean is off by {error:.3f} sd"
+        assert abs(ratio) <= 0.05, f"{name}: log sd ratio {ratio:.3f}"
+    report = posterior.report()
+    assert report.khat < 0.7
+    assert report.trust
+
+
+@pytest.mark.slow
+def test_host_function_without_gradient():
+    def log_density(parameters):
+        mu, tau = np.array(parameters["mu"].tolist()), parameters["tau"]
+        return -0.5 * (mu - 1.0) ** 2 - 2.0 * tau
+
+    posterior = gmmvi_ext.fit(
+        log_density, shapes={"mu": (), "tau": ()}, constraints={"tau": "positive"},
+        max_evaluations=30_000, verbose=False,
+    )  # fmt: skip
+    assert posterior.run_info["algorithm"] == "ZAMTRON"
+    # N(1, 1) and an exponential of rate 2: log Z = log(sqrt(2 pi) / 2).
+    report = posterior.report()
+    assert abs(report.log_evidence - np.log(np.sqrt(2 * np.pi) / 2)) <= 0.02
+    assert abs(posterior.mean()["mu"] - 1.0) <= 0.05
+    assert abs(posterior.mean()["tau"] - 0.5) <= 0.025
+
+
+def test_same_seed_same_posterior_and_limits_hold():
+    def fitted(seed):
+        return gmmvi_ext.fit(
+            lambda x: -0.5 * tf.reduce_sum((x - 1.0) ** 2, -1), num_dimensions=2, seed=seed,
+            max_evaluations=600, max_components=2, verbose=False,
+        )  # fmt: skip
+
+    one, other = fitted(3), fitted(3)
+    np.testing.assert_array_equal(one.mixture.components.loc, other.mixture.components.loc)
+    assert one.mixture.num_components <= 2
+    # The iteration that reaches the limit is the last: at most one more draw of all components.
+    assert one.run_info["num_target_evaluations"] <= 600 + 2 * 60
+    assert one.run_info["stop_reason"] == "max_evaluations"
+    np.testing.assert_allclose(one.mean(), [1.0, 1.0], atol=0.05)
