@@ -30,6 +30,7 @@ class ModelInitialization:
 
     Attributes:
       use_diagonal_covs: diagonal instead of full covariances.
+      use_low_rank: rank of low-rank plus diagonal covariances instead of full ones; null for none.
       num_initial_components: number of components at the start.
       prior_mean: mean of the prior that draws the first means; a number or one for each dimension.
       prior_scale: standard deviations of that prior.
@@ -37,6 +38,7 @@ class ModelInitialization:
     """
 
     use_diagonal_covs: bool = False
+    use_low_rank: int | None = None
     num_initial_components: int = 1
     prior_mean: float | tuple[float, ...] = 0.0
     prior_scale: float | tuple[float, ...] = 1.0
@@ -44,6 +46,7 @@ class ModelInitialization:
 
     def __post_init__(self):
         _at_least(1, num_initial_components=self.num_initial_components)
+        _at_least(1, use_low_rank=self.use_low_rank)
         for name in ("prior_scale", "initial_cov"):
             value = getattr(self, name)
             for item in value if isinstance(value, list | tuple) else (value,):

@@ -2,6 +2,7 @@
 
 from gmmvi_ext.gaussians.diagonal import DiagonalGaussians
 from gmmvi_ext.gaussians.full import FullGaussians
+from gmmvi_ext.gaussians.low_rank import LowRankGaussians, nearest_low_rank
 from gmmvi_ext.gaussians.mixture import (
     Components,
     Mixture,
@@ -25,6 +26,7 @@ __all__ = [
     "Components",
     "DiagonalGaussians",
     "FullGaussians",
+    "LowRankGaussians",
     "Mixture",
     "component_covariances",
     "component_entropy",
@@ -36,6 +38,7 @@ __all__ = [
     "log_prob_parts",
     "marginal",
     "mean",
+    "nearest_low_rank",
     "responsibilities",
     "sample",
     "sample_components",

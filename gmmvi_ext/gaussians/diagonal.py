@@ -73,6 +73,10 @@ class DiagonalGaussians(NamedTuple):
         """Standard deviation of each coordinate, [K, D]."""
         return self.scale_diag
 
+    def isotropic(self, loc: tf.Tensor, stddev: tf.Tensor) -> "DiagonalGaussians":
+        """Members of the same family; `loc` and `stddev` are [K', D]."""
+        return DiagonalGaussians(loc, stddev)
+
     def kl_divergence(self, other: "DiagonalGaussians") -> tf.Tensor:
         """KL(self_k || other_k), [K]."""
         ratio = self.scale_diag / other.scale_diag

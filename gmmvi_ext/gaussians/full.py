@@ -102,6 +102,10 @@ class FullGaussians(NamedTuple):
         """Standard deviation of each coordinate, [K, D]."""
         return tf.norm(self.scale_tril, axis=-1)
 
+    def isotropic(self, loc: tf.Tensor, stddev: tf.Tensor) -> "FullGaussians":
+        """Members of the same family without correlations; `loc` and `stddev` are [K', D]."""
+        return FullGaussians(loc, tf.linalg.diag(stddev))
+
     def kl_divergence(self, other: "FullGaussians") -> tf.Tensor:
         """KL(self_k || other_k), [K]."""
         ratio = tf.linalg.triangular_solve(other.scale_tril, self.scale_tril)

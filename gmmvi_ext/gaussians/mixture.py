@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians.diagonal import DiagonalGaussians
 from gmmvi_ext.gaussians.full import FullGaussians
+from gmmvi_ext.gaussians.low_rank import LowRankGaussians
 
 __all__ = [
     "Components",
@@ -32,7 +33,7 @@ __all__ = [
     "score",
 ]
 
-Components = FullGaussians | DiagonalGaussians
+Components = FullGaussians | DiagonalGaussians | LowRankGaussians
 
 
 class Mixture(NamedTuple):
@@ -40,7 +41,7 @@ class Mixture(NamedTuple):
 
     Attributes:
       log_weights: normalised log weights, [K].
-      components: `FullGaussians` or `DiagonalGaussians`.
+      components: `FullGaussians`, `DiagonalGaussians` or `LowRankGaussians`.
     """
 
     log_weights: tf.Tensor

@@ -19,12 +19,13 @@ two around the evaluation.
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.inference.assembly import assemble_batch
 from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
 from gmmvi_ext.inference.locality import moved_log_prob
 from gmmvi_ext.inference.membership import with_new, without_others
+from gmmvi_ext.inference.low_rank_step import low_rank_update
 from gmmvi_ext.inference.ng_estimators import NgEstimator
 from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.inference.rule import require
@@ -303,12 +304,9 @@ class GMMVI(tf.Module):
         stepsize = self._component_stepsize.adapt(
             learner.stepsize, learner.num_updates, *_improved(learner.reward_history)
         )
-        estimate = self._estimator.estimate(mixture, batch, temperature, learner.ridge)
-        update = self._updater.update(
-            mixture.components, estimate, stepsize, temperature, learner.num_updates
-        )
+        estimated, update = self._update_components(mixture, batch, stepsize, temperature, learner)
         # Where there was nothing to estimate from (no own samples) the stepsize is not to blame.
-        blameless = update.ok | ~estimate.ok
+        blameless = update.ok | ~estimated
         stepsize = tf.where(blameless, stepsize, FAILURE_STEPSIZE_FACTOR * stepsize)
 
         moved = Mixture(mixture.log_weights, update.components)
@@ -361,6 +359,19 @@ class GMMVI(tf.Module):
             "num_new_samples": num_new,
             "num_active_samples": tf.shape(batch.x)[0],
         }
+
+    def _update_components(self, mixture, batch, stepsize, temperature, learner):
+        """Which components have an estimate, [K], and the update of all."""
+        if isinstance(mixture.components, LowRankGaussians):
+            return low_rank_update(
+                self._estimator, self._updater, mixture, batch, stepsize=stepsize,
+                temperature=temperature, ridge=learner.ridge, num_updates=learner.num_updates,
+            )  # fmt: skip
+        estimate = self._estimator.estimate(mixture, batch, temperature, learner.ridge)
+        update = self._updater.update(
+            mixture.components, estimate, stepsize, temperature, learner.num_updates
+        )
+        return estimate.ok, update
 
     def _update_weights(self, log_weights, rewards, temperature, any_valid) -> tf.Tensor:
         improved, has_history = _improved(self._elbo_history[tf.newaxis])

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 
 __all__ = ["Gmm"]
@@ -12,22 +12,17 @@ class Gmm(tf.Module):
     """Variables of a mixture; the number of components is open (`shape=[None, ...]`).
 
     Args:
-      mixture: initial value; its family (full or diagonal covariance) is kept for life.
+      mixture: initial value; its family (full, diagonal, low-rank covariance) is kept for life.
     """
 
     def __init__(self, mixture: Mixture, *, name: str | None = None):
         super().__init__(name=name)
         dim = mixture.num_dimensions
+        self._family = type(mixture.components)
         self.log_weights = _open_variable(mixture.log_weights, [None], "log_weights")
-        self.loc = _open_variable(mixture.components.loc, [None, dim], "loc")
-        if isinstance(mixture.components, DiagonalGaussians):
-            self.scale_diag = _open_variable(
-                mixture.components.scale_diag, [None, dim], "scale_diag"
-            )
-        else:
-            self.scale_tril = _open_variable(
-                mixture.components.scale_tril, [None, dim, dim], "scale_tril"
-            )
+        # One variable for each parameter, under its name: `loc`, `scale_tril` and so on.
+        for name, value in mixture.components._asdict().items():
+            setattr(self, name, _open_variable(value, [None, *value.shape[1:]], name))
 
     @property
     def is_diagonal(self) -> bool:
@@ -47,21 +42,14 @@ class Gmm(tf.Module):
 
     def mixture(self) -> Mixture:
         """The current value."""
-        loc = self.loc.read_value()
-        if self.is_diagonal:
-            components = DiagonalGaussians(loc, self.scale_diag.read_value())
-        else:
-            components = FullGaussians(loc, self.scale_tril.read_value())
-        return Mixture(self.log_weights.read_value(), components)
+        values = (getattr(self, name).read_value() for name in self._family._fields)
+        return Mixture(self.log_weights.read_value(), self._family(*values))
 
     def assign(self, mixture: Mixture) -> None:
         """Replaces the value; the number of components may differ, the family may not."""
         self.log_weights.assign(mixture.log_weights)
-        self.loc.assign(mixture.components.loc)
-        if self.is_diagonal:
-            self.scale_diag.assign(mixture.components.scale_diag)
-        else:
-            self.scale_tril.assign(mixture.components.scale_tril)
+        for name, value in mixture.components._asdict().items():
+            getattr(self, name).assign(value)
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log q(x_n), [N]."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 
 __all__ = ["initial_mixture"]
 
@@ -18,6 +18,7 @@ def initial_mixture(
     prior_scale: float | Sequence[float] = 1.0,
     initial_cov: float | Sequence[float] | None = None,
     use_diagonal_covs: bool = False,
+    use_low_rank: int | None = None,
     seed: int = 0,
     dtype=tf.float32,
 ) -> Mixture:
@@ -32,6 +33,7 @@ def initial_mixture(
       prior_scale: standard deviations of the prior, scalar or D values.
       initial_cov: variances of every component, scalar or D values; None means prior_scale^2.
       use_diagonal_covs: diagonal instead of full covariance.
+      use_low_rank: rank R of low-rank plus diagonal covariances instead; at most D.
       seed: for the draws.
       dtype: floating dtype.
 
@@ -42,6 +44,13 @@ def initial_mixture(
         raise ValueError(
             f"`num_initial_components` must be at least 1, got {num_initial_components}."
         )
+    if use_low_rank is not None and not 1 <= use_low_rank <= num_dimensions:
+        raise ValueError(
+            f"`use_low_rank` must be between 1 and {num_dimensions} (the dimension), got "
+            f"{use_low_rank}."
+        )
+    if use_low_rank is not None and use_diagonal_covs:
+        raise ValueError("`use_low_rank` must be null beside `use_diagonal_covs`; choose one.")
     mean = _vector("prior_mean", prior_mean, num_dimensions)
     scale = _vector("prior_scale", prior_scale, num_dimensions, positive=True)
     variance = (
@@ -56,11 +65,13 @@ def initial_mixture(
     stddev = np.tile(np.sqrt(variance), (num_initial_components, 1))
     log_weights = np.full(num_initial_components, -np.log(num_initial_components))
     loc, stddev = tf.constant(loc, dtype), tf.constant(stddev, dtype)
-    family = (
-        DiagonalGaussians(loc, stddev)
-        if use_diagonal_covs
-        else FullGaussians(loc, tf.linalg.diag(stddev))
-    )
+    if use_low_rank is not None:
+        factor = tf.zeros([num_initial_components, num_dimensions, use_low_rank], dtype)
+        family = LowRankGaussians(loc, tf.square(stddev), factor)
+    elif use_diagonal_covs:
+        family = DiagonalGaussians(loc, stddev)
+    else:
+        family = FullGaussians(loc, tf.linalg.diag(stddev))
     return Mixture(tf.constant(log_weights, dtype), family)
 
 

@@ -190,11 +190,8 @@ def covering_words():
     }
     words = []
     while missing:
-
-        def gain(word):
-            return sum(word[i] == a and word[j] == b for i, a, j, b in missing)
-
-        best = max(WORDS, key=gain)
+        gains = [sum(w[i] == a and w[j] == b for i, a, j, b in missing) for w in WORDS]
+        best = WORDS[int(np.argmax(gains))]
         words.append(best)
         missing = {m for m in missing if not (best[m[0]] == m[1] and best[m[2]] == m[3])}
     return words

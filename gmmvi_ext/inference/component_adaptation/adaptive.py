@@ -19,7 +19,7 @@ import math
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation, Prior
 from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.rule import require
@@ -127,12 +127,11 @@ class VipsComponentAdaptation(ComponentAdaptation):
         score = tf.where(tf.math.is_finite(score), score, tf.cast(dtype.min, dtype))
         best = tf.argmax(score)
         loc = tf.gather(candidates.x, best)[tf.newaxis]
-        family = type(mixture.components)
-        scale = self._scale(mixture, tf.gather(parts, best), prior, seed)
-        return Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), family(loc, scale))
+        new = self._new_component(mixture, loc, tf.gather(parts, best), prior, seed)
+        return Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), new)
 
-    def _scale(self, mixture: Mixture, parts: tf.Tensor, prior: Prior, seed) -> tf.Tensor:
-        """Scale parameter of the new component, [1, D, D] or [1, D].
+    def _new_component(self, mixture: Mixture, loc, parts: tf.Tensor, prior: Prior, seed):
+        """The component that starts at `loc` [1, D].
 
         Within the reach of a component the new one starts with that component's covariance;
         elsewhere it is isotropic with an entropy drawn between the components' and the prior's.
@@ -145,11 +144,14 @@ class VipsComponentAdaptation(ComponentAdaptation):
         mean_entropy = tf.tensordot(tf.exp(mixture.log_weights), entropies, axes=1)
         entropy = mix * mean_entropy + (1 - mix) * prior_entropy
         stddev = tf.exp((entropy - unit_entropy) / dim) * tf.ones([1, dim], dtype)
-        is_diagonal = isinstance(mixture.components, DiagonalGaussians)
-        isotropic = stddev if is_diagonal else tf.linalg.diag(stddev)
+        isotropic = mixture.components.isotropic(loc, stddev)
 
         nearest = tf.argmax(parts + mixture.log_weights)
         # log N = D/2 - entropy - |z|^2 / 2
         squared_distance = dim - 2.0 * (tf.gather(parts, nearest) + tf.gather(entropies, nearest))
-        inherited = tf.gather(mixture.components[1], nearest)[tf.newaxis]
-        return tf.where(squared_distance <= REACH * (dim + 5.0), inherited, isotropic)
+        is_near = squared_distance <= REACH * (dim + 5.0)
+        scales = (
+            tf.where(is_near, tf.gather(old, nearest)[tf.newaxis], new)
+            for old, new in zip(mixture.components[1:], isotropic[1:], strict=True)
+        )
+        return type(mixture.components)(loc, *scales)

@@ -24,7 +24,7 @@ from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
 from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch, NgEstimate
-from gmmvi_ext.math.chunks import chunk_rows, fold_chunks
+from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks
 from gmmvi_ext.math.least_squares import (
     num_features,
     quadratic_features,
@@ -140,22 +140,7 @@ def _regressed(components, x, weights, values, ridge, has_any) -> NgEstimate:
         solution, ok = ridge_solve(gram, moment, level * total[:, 0])
         return tf.concat([solution, tf.cast(ok, x.dtype)[:, tf.newaxis]], axis=1)
 
-    fitted = _in_groups(fit, [components[1], components.loc, by_component, ridge], group, size + 1)
+    arrays = [components[1], components.loc, by_component, ridge]
+    fitted = tf.ensure_shape(map_chunks(fit, arrays, group, x.dtype), [None, size + 1])
     gradient, hessian = unpack_quadratic(fitted[:, :-1], dim, diagonal=diagonal)
     return NgEstimate(-hessian, -gradient, has_any & (fitted[:, -1] > 0))
-
-
-def _in_groups(fn, arrays, group: tf.Tensor, width: int) -> tf.Tensor:
-    """Rows `fn(*arrays)` [K, width], `group` of them at a time; one trace of `fn`."""
-    total = tf.shape(arrays[0])[0]
-    num_groups = (total + group - 1) // group
-    pieces = tf.TensorArray(
-        arrays[0].dtype, num_groups, element_shape=[None, width], infer_shape=False
-    )
-
-    def body(i, pieces):
-        rows = [array[i * group : (i + 1) * group] for array in arrays]
-        return i + 1, pieces.write(i, fn(*rows))
-
-    _, pieces = tf.while_loop(lambda i, _: i < num_groups, body, (0, pieces), parallel_iterations=1)
-    return tf.ensure_shape(pieces.concat(), [None, width])
