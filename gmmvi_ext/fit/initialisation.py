@@ -131,7 +131,7 @@ class _Meter:
 
         def minimise(position, iterations):
             def loss(x):
-                value, grad = target.log_prob_and_grad(x, seed=self._seed)
+                value, grad = self._grads(x)
                 bad = ~tf.math.is_finite(value)
                 infinite = tf.cast(float("inf"), value.dtype)
                 return tf.where(bad, infinite, -value), -grad
@@ -144,10 +144,9 @@ class _Meter:
         self._values, self._grads, self._minimise = values, values_and_grads, minimise
         if target.is_graph_safe:
             spec = tf.TensorSpec([None, target.num_dimensions], target.dtype)
-            count = tf.TensorSpec([], tf.int32)
             self._values = tf.function(values, input_signature=[spec], autograph=False)
             self._grads = tf.function(values_and_grads, input_signature=[spec], autograph=False)
-            self._minimise = tf.function(minimise, input_signature=[spec, count], autograph=False)
+            # L-BFGS itself runs eagerly: tracing it takes longer than its few iterations.
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """[N]; what is not finite is -inf."""

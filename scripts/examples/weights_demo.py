@@ -2,8 +2,8 @@
 
     python scripts/examples/weights_demo.py --out weights.png
 
-TFP's `fit_surrogate_posterior` with a two-component Gaussian mixture, started near both modes, is run
-for comparison: it finds the modes and leaves their weights where they happen to be.
+TFP's `fit_surrogate_posterior` with a two-component Gaussian mixture, started near both modes, is
+run for comparison: it finds the modes and leaves their weights where they happen to be.
 """
 
 import argparse
@@ -34,9 +34,13 @@ def generic_vi(num_steps: int = 2000, seed: int = 0):
         tfd.Categorical(logits=logits), tfd.Normal(means, scales), reparameterize=True
     )
     tfp.vi.fit_surrogate_posterior(
-        lambda x: TARGET.log_prob(x[:, tf.newaxis]), surrogate, optimizer=_adam(0.05), num_steps=num_steps, sample_size=100,
+        lambda x: TARGET.log_prob(x[:, tf.newaxis]),
+        surrogate,
+        optimizer=_adam(0.05),
+        num_steps=num_steps,
+        sample_size=100,
         seed=[seed, 1],
-    )  # fmt: skip
+    )
     return tf.nn.softmax(logits).numpy(), means.numpy()
 
 
