@@ -24,8 +24,8 @@ from gmmvi_ext.inference.assembly import assemble_batch
 from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
 from gmmvi_ext.inference.locality import moved_log_prob
-from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.inference.low_rank_step import low_rank_update
+from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.inference.ng_estimators import NgEstimator
 from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.inference.rule import require

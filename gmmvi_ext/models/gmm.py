@@ -17,7 +17,6 @@ class Gmm(tf.Module):
 
     def __init__(self, mixture: Mixture, *, name: str | None = None):
         super().__init__(name=name)
-        dim = mixture.num_dimensions
         self._family = type(mixture.components)
         self.log_weights = _open_variable(mixture.log_weights, [None], "log_weights")
         # One variable for each parameter, under its name: `loc`, `scale_tril` and so on.

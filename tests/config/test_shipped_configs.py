@@ -18,6 +18,11 @@ def test_the_four_experiments_are_there():
     assert {"breast_cancer", "german_credit", "gmm20", "gmm100"} <= set(shipped_names())
 
 
+def test_every_target_has_an_experiment():
+    shown = {read_yaml(path).plain()["environment_name"] for path in FOLDER.glob("experiments/*")}
+    assert shown == set(snapshot_catalog().targets)
+
+
 @pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: path.stem)
 def test_experiments_load_and_tell_how_to_run_them(path):
     config = load_config(path, names=snapshot_catalog())
