@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.config.build import check_rules
@@ -12,9 +13,11 @@ from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
 from gmmvi_ext.fit.problem import as_target
 from gmmvi_ext.fit.self_check import check_before_fit
 from gmmvi_ext.fit.settings import make_config
+from gmmvi_ext.fit.watch import BLOCK, Watch
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.posterior.draws import score_draws
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.training.evaluation import first_nonfinite
 from gmmvi_ext.training.loop import TrainingResult
@@ -26,8 +29,7 @@ __all__ = ["FitError", "fit"]
 
 START_SHARE = 0.2  # of `max_evaluations` that may go into finding the start
 START_BUDGET = 20_000
-LOOK_INTERVAL = 20  # iterations between two looks at whether the mixture is finite, and how good
-MAX_RELAPSE = 0.1  # nats below the best recent ELBO at which the best mixture is returned instead
+NUM_JUDGED = 1000  # draws that decide between the last and the best mixture
 MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
 
 
@@ -81,9 +83,9 @@ def fit(
     Returns:
       the posterior over the constrained parameters; `report()` judges it.
 
-    The fit stops when the mean ELBO of the last 100 iterations exceeds that of the 100 before by no
-    more than 0.01 nats or two standard errors (`training.convergence_window`,
-    `training.convergence_tolerance`), or at a limit.
+    The fit stops when the ELBO has not risen over 100 iterations by more than 0.01 nats or two
+    standard errors (`training.convergence_window`, `training.convergence_tolerance`; see `watch`),
+    or at a limit.
 
     Raises:
       TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says
@@ -127,20 +129,21 @@ def fit(
     spent = first.num_evaluations
     say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
     learner = _build(config, target, start, first)
-    best = _BestMixture(learner)
+    watch = _make_watch(learner, config)
     result = _train(
-        learner, best, config, spent, time.perf_counter() - begin, max_evaluations, max_seconds,
+        learner, watch, config, spent, time.perf_counter() - begin, max_evaluations, max_seconds,
         callbacks, verbose,
     )  # fmt: skip
     seconds = time.perf_counter() - begin
     evaluations = result.num_target_evaluations + result.num_nonfinite + spent
     if result.stop_reason.is_failure:
         raise FitError(f"{result.problem}{_exception_text(target)}")
-    mixture = _without_idle(best.mixture())
+    kept, extra = _kept_mixture(watch, learner, target, config.seed)
+    mixture, evaluations = _without_idle(kept), evaluations + extra
     say(
         f"stopped by {result.stop_reason} after {result.iterations} iterations, {evaluations:,} "
         f"evaluations, {seconds:.1f} s; {int(mixture.num_components)} components, ELBO about "
-        f"{result.last_row.get('elbo', math.nan):.3f}"
+        f"{max(watch.best_elbo, result.last_row.get('elbo', math.nan)):.3f}"
     )
     if getattr(target, "num_exceptions", 0):
         say(f"the target raised {target.num_exceptions} times{_exception_text(target)}")
@@ -163,35 +166,23 @@ def fit(
     )
 
 
-class _BestMixture:
-    """Keeps the mixture with the best recent ELBO, in case a component goes astray later.
+def _kept_mixture(watch: Watch, learner: GMMVI, target: Target, seed: int) -> tuple[Mixture, int]:
+    """The last mixture, or the best one if fresh draws say that the last is worse.
 
-    A loop's hook: compares the mean ELBO of the last rows with the best one so far.
+    Returns:
+      the mixture, and the evaluations this took: none unless the ELBO has fallen back.
     """
+    last = learner.mixture()
+    if watch.best is None or not watch.had_relapse:
+        return last, 0
 
-    def __init__(self, learner: GMMVI):
-        self._learner = learner
-        self._recent: list[float] = []
-        self._best = -math.inf
-        self._kept: Mixture | None = None
+    def bound(mixture: Mixture) -> float:
+        draws = score_draws(mixture, target, NUM_JUDGED, [seed % 2**31, 0x6A75])
+        finite = draws.is_finite
+        return float(np.mean(draws.log_ratios[finite])) if finite.mean() > 0.5 else -math.inf
 
-    def __call__(self, row: dict) -> None:
-        elbo = row.get("elbo")
-        self._recent = [*self._recent, -math.inf if elbo is None else elbo][-LOOK_INTERVAL:]
-        if row["iteration"] % LOOK_INTERVAL or len(self._recent) < LOOK_INTERVAL:
-            return
-        if self._mean() >= self._best:
-            self._best, self._kept = self._mean(), self._learner.mixture()
-
-    def mixture(self) -> Mixture:
-        """The last mixture, or the best one where the last is clearly worse."""
-        if self._kept is None or self._mean() >= self._best - MAX_RELAPSE:
-            return self._learner.mixture()
-        return self._kept
-
-    def _mean(self) -> float:
-        mean = sum(self._recent) / len(self._recent)
-        return mean if math.isfinite(mean) else -math.inf
+    kept = watch.best if bound(watch.best) > bound(last) else last
+    return kept, 2 * NUM_JUDGED
 
 
 def _without_idle(mixture: Mixture) -> Mixture:
@@ -260,29 +251,28 @@ def _build(config, target: Target, start, first: StartMixture) -> GMMVI:
     return learner
 
 
+def _make_watch(learner: GMMVI, config) -> Watch:
+    training = config.training
+    convergence = None
+    if training.stop_when_converged:
+        num_blocks = max(2, training.convergence_window * config.log_interval // BLOCK)
+        convergence = Convergence(num_blocks, training.convergence_tolerance)
+    return Watch(learner.mixture, learner.target.num_dimensions, convergence)
+
+
 def _train(
-    learner,
-    best,
-    config,
-    spent: int,
-    seconds: float,
-    max_evaluations,
-    max_seconds,
-    callbacks,
+    learner, watch, config, spent: int, seconds: float, max_evaluations, max_seconds, callbacks,
     verbose,
-) -> TrainingResult:
+) -> TrainingResult:  # fmt: skip
     training = config.training
     limits = {
         "num_iterations": training.num_iterations,
         "max_evaluations": _sooner(training.max_evaluations, max_evaluations, spent),
         "max_seconds": _sooner(training.max_seconds, max_seconds, seconds),
     }
-    convergence = None
-    if training.stop_when_converged:
-        convergence = Convergence(training.convergence_window, training.convergence_tolerance)
 
     def look(iteration: int) -> dict:
-        if iteration % LOOK_INTERVAL:
+        if iteration % BLOCK:
             return {}
         problem = first_nonfinite(learner.mixture())
         return {} if problem is None else {"problem": problem}
@@ -293,8 +283,7 @@ def _train(
 
     return train(
         learner, limits=Limits(**limits), log_interval=config.log_interval, evaluate=look,
-        hooks=[best, asked], convergence=convergence,
-        progress=ProgressDisplay(None if verbose else False),
+        hooks=[watch, asked], progress=ProgressDisplay(None if verbose else False),
     )  # fmt: skip
 
 
