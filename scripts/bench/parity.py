@@ -135,10 +135,9 @@ def verdict(ours: list[dict], theirs: list[dict]) -> tuple[float, float, str]:
     """Mean difference (ours minus theirs), its standard error over seeds, and the word for it."""
     differences = [a["neg_elbo"] - b["neg_elbo"] for a, b in zip(ours, theirs, strict=True)]
     mean = statistics.mean(differences)
-    if len(differences) > 1:
-        error = statistics.stdev(differences) / math.sqrt(len(differences))
-    else:
-        error = math.hypot(ours[0]["se"], theirs[0]["se"])
+    if len(differences) == 1:  # how much seeds scatter is unknown
+        return mean, math.hypot(ours[0]["se"], theirs[0]["se"]), "one seed"
+    error = statistics.stdev(differences) / math.sqrt(len(differences))
     word = "parity" if mean <= max(3 * error, NEGLIGIBLE) else "WORSE"
     return mean, error, "better" if mean < -max(3 * error, NEGLIGIBLE) else word
 

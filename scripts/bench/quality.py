@@ -51,7 +51,7 @@ CASES = {
     "breast_cancer": Case(160_000, (Goal(79.0, 6_000), Goal(78.5, 60_000), Goal(78.0))),
     "german_credit_mb": Case(400_000, (Goal(585.15),)),
     "breast_cancer_mb": Case(400_000, (Goal(79.2),)),
-    "planar_robot_4": Case(800_000, (Goal(12.2, 400_000), Goal(11.47)), is_long=True),
+    "planar_robot_4": Case(800_000, (Goal(12.2, 400_000), Goal(11.47))),
     "planar_robot_1": Case(200_000),
     "gmm20": Case(45_000, (Goal(0.01, 15_000), Goal(0.01))),
     "gmm100": Case(160_000, (Goal(0.01, 80_000), Goal(0.01))),
