@@ -33,7 +33,8 @@ _OPTIONAL_SECTIONS = ("mmd_evaluation_config",)
 PYTHON_TARGET = SectionSpec(
     "python",
     {
-        "num_dimensions": FieldSpec(("int",), minimum=1, expected="at least 1"),
+        # Needed by a bare log density alone; a function that returns a `Target` knows it.
+        "num_dimensions": FieldSpec(("int", "null"), None, minimum=1, expected="at least 1"),
         "is_graph_safe": FieldSpec(("bool",), True),
         "gradient": FieldSpec(("str", "null"), None),
     },
