@@ -26,7 +26,7 @@ TARGET = tfd.MixtureSameFamily(
 
 
 def generic_vi(num_steps: int = 2000, seed: int = 0):
-    """Weights, means that `fit_surrogate_posterior` ends with."""
+    """Weights, means and scales that `fit_surrogate_posterior` ends with."""
     logits = tf.Variable([0.0, 0.0])
     means = tf.Variable([-4.0, 4.0])
     scales = tfp.util.TransformedVariable([1.0, 1.0], tfp.bijectors.Softplus())
@@ -41,7 +41,7 @@ def generic_vi(num_steps: int = 2000, seed: int = 0):
         sample_size=100,
         seed=[seed, 1],
     )
-    return tf.nn.softmax(logits).numpy(), means.numpy()
+    return tf.nn.softmax(logits).numpy(), means.numpy(), tf.convert_to_tensor(scales).numpy()
 
 
 def _adam(rate: float):
@@ -65,7 +65,7 @@ def main() -> None:
     arguments = parser.parse_args()
     posterior = gmmvi_ext.fit(TARGET.log_prob, num_dimensions=1, seed=arguments.seed)
     print(posterior.report())
-    weights, means = generic_vi(seed=arguments.seed)
+    weights, means, scales = generic_vi(seed=arguments.seed)
     ours = mode_weights(posterior)
     print(f"\n{'':<28}{'left':>8}{'right':>8}")
     rows = (("truth", (0.9, 0.1)), ("gmmvi_ext.fit", ours), ("fit_surrogate_posterior", weights))
@@ -75,7 +75,7 @@ def main() -> None:
     figure, axis = plt.subplots(figsize=(6, 3.5), layout="constrained")
     axis.fill_between(grid[:, 0], TARGET.prob(grid), color="0.85", label="target")
     axis.plot(grid, np.exp(posterior.log_prob(grid)), label="gmmvi_ext.fit")
-    generic = tfd.MixtureSameFamily(tfd.Categorical(probs=weights), tfd.Normal(means, 1.0))
+    generic = tfd.MixtureSameFamily(tfd.Categorical(probs=weights), tfd.Normal(means, scales))
     axis.plot(grid, generic.prob(grid[:, 0]), "--", label="fit_surrogate_posterior")
     axis.legend(fontsize="small")
     figure.savefig(arguments.out, dpi=110)
