@@ -9,11 +9,12 @@ N points, S points per component.
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-from gmmvi_ext.math.linalg import inverse_lower_triangular
+from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
 
 __all__ = ["FullGaussians"]
 
@@ -54,7 +55,7 @@ class FullGaussians(NamedTuple):
         """As `whiten`, with the inverse factors [K, D, D] at hand."""
         dim = self.num_dimensions
         centre = tf.reduce_mean(self.loc, axis=0)
-        offset = tf.linalg.matvec(inverse, self.loc - centre)  # [K, D]
+        offset = matvec(inverse, self.loc - centre)  # [K, D]
         stacked = tf.reshape(inverse, [-1, dim])  # [K D, D]
         z = tf.matmul(x - centre, stacked, transpose_b=True) - tf.reshape(offset, [-1])
         return tf.reshape(z, [-1, self.num_components, dim])
@@ -71,6 +72,17 @@ class FullGaussians(NamedTuple):
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log N_k(x_n), [N, K]."""
         return self.log_prob_from_whitened(self.whiten(x))
+
+    def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """`log_prob` with everything that does not depend on the points computed once."""
+        inverse = inverse_lower_triangular(self.scale_tril)
+        constant = self.log_det_scale() + 0.5 * self.num_dimensions * math.log(2 * math.pi)
+
+        def log_prob(x: tf.Tensor) -> tf.Tensor:
+            z = self.whiten_with(inverse, x)
+            return -0.5 * tf.reduce_sum(z * z, axis=-1) - constant
+
+        return log_prob
 
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""

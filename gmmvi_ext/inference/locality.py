@@ -22,7 +22,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components, FullGaussians, Mixture
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
-from gmmvi_ext.math.linalg import inverse_lower_triangular
+from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
 
 __all__ = [
     "NearPairs",
@@ -102,7 +102,9 @@ def tile_samples(label: tf.Tensor, num_labels: tf.Tensor, tile_size: int) -> Til
 def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
     """log N_k(x_n) [N, K] of all pairs, with bounded intermediates."""
     rows = chunk_rows(components.num_components * components.num_dimensions)
-    return map_chunks(components.log_prob, [x], rows, x.dtype)
+    is_full = isinstance(components, FullGaussians)
+    log_prob = components.log_prob_fn() if is_full else components.log_prob
+    return map_chunks(log_prob, [x], rows, x.dtype)
 
 
 def local_log_prob(
@@ -298,7 +300,7 @@ def _upper_bounds(components: FullGaussians, points: tf.Tensor, is_used: tf.Tens
     stacked = tf.reshape(whiten, [-1, count])
     middle_white = tf.reshape(
         tf.matmul(middle, stacked, transpose_b=True), [-1, components.num_components, count]
-    ) - tf.linalg.matvec(whiten, nu)
+    ) - matvec(whiten, nu)
     distance = tf.norm(middle_white, axis=-1)  # [B, K]
     columns = tf.reduce_sum(whiten**2, axis=1)  # |V_k e_j|^2, [K, d]
     radius = tf.sqrt(tf.matmul(scale**2, columns, transpose_b=True)) * reach[:, tf.newaxis]

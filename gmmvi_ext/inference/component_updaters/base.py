@@ -16,7 +16,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Components, DiagonalGaussians, FullGaussians
 from gmmvi_ext.inference.rule import Rule
 from gmmvi_ext.inference.types import ComponentUpdate, NgEstimate
-from gmmvi_ext.math.linalg import safe_cholesky
+from gmmvi_ext.math.linalg import matvec, safe_cholesky
 from gmmvi_ext.registry import Registry
 
 __all__ = ["NgBasedComponentUpdater", "Spectrum", "moved_components", "step_kl"]
@@ -84,7 +84,7 @@ def _spectrum(estimate: NgEstimate) -> Spectrum:
     if estimate.curvature.shape.rank == 2:
         return Spectrum(estimate.curvature, estimate.slope, None)
     eigenvalues, basis = tf.linalg.eigh(estimate.curvature)
-    return Spectrum(eigenvalues, tf.linalg.matvec(basis, estimate.slope, transpose_a=True), basis)
+    return Spectrum(eigenvalues, matvec(basis, estimate.slope, transpose=True), basis)
 
 
 def moved_components(
@@ -99,7 +99,7 @@ def moved_components(
         loc = components.loc - components.scale_diag * step
         scale = components.scale_diag * tf.sqrt(ratio)
         return DiagonalGaussians(loc, scale), tf.reduce_all(scale > 0, axis=-1)
-    shift = tf.linalg.matvec(components.scale_tril, tf.linalg.matvec(basis, step))
+    shift = matvec(components.scale_tril, matvec(basis, step))
     scaled = basis * tf.sqrt(ratio)[:, tf.newaxis]
     factor, ok = safe_cholesky(tf.matmul(scaled, scaled, transpose_b=True))
     scale_tril = tf.matmul(components.scale_tril, factor)

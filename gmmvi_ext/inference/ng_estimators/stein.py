@@ -17,11 +17,11 @@ import dataclasses
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
-from gmmvi_ext.inference.locality import PAIR_CHUNK_ELEMENTS, pair_whitened
+from gmmvi_ext.inference.locality import PAIR_CHUNK_ELEMENTS, pair_whitened, sample_slots
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.chunks import chunk_rows, fold_chunks
-from gmmvi_ext.math.linalg import inverse_lower_triangular, safe_cholesky, symmetrise
+from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec, safe_cholesky, symmetrise
 
 __all__ = ["SteinNgEstimator"]
 
@@ -58,7 +58,7 @@ class SteinNgEstimator(NgEstimator):
         )
         scale_t = tf.linalg.matrix_transpose(components.scale_tril)
         cross = tf.matmul(scale_t, cross)  # sum w e z^T
-        mean_e = tf.linalg.matvec(scale_t, mean_d)
+        mean_e = matvec(scale_t, mean_d)
         if not self.variance_reduction:
             return -symmetrise(cross), -mean_e
         total = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
@@ -154,10 +154,7 @@ def _pair_sums(components, batch, weights, gammas, temperature, with_moments):
     def add_moments(state, tile, component, w):
         z = pair_whitened(components, inverse, tf.gather(points, tile), component)
         wz, pair_d = w[..., tf.newaxis] * z, tf.gather(d, tile)
-        sums = [
-            tf.linalg.matvec(pair_d, w, transpose_a=True),
-            tf.matmul(pair_d, wz, transpose_a=True),
-        ]
+        sums = [tf.matmul(pair_d, wz, transpose_a=True)]
         if with_moments:
             sums += [tf.reduce_sum(wz, axis=1), tf.matmul(wz, z, transpose_a=True)]
         return tuple(
@@ -165,10 +162,13 @@ def _pair_sums(components, batch, weights, gammas, temperature, with_moments):
             for old, new in zip(state, sums, strict=True)
         )
 
-    zeros = [tf.zeros([num, dim], d.dtype), tf.zeros([num, dim, dim], d.dtype)]
-    state = tuple(zeros * (2 if with_moments else 1))
+    no_vectors, no_matrices = tf.zeros([num, dim], d.dtype), tf.zeros([num, dim, dim], d.dtype)
+    state = (no_matrices, no_vectors, no_matrices) if with_moments else (no_matrices,)
     sums = fold_chunks(add_moments, state, (*pairs, of_pairs(weights, *pairs)), chunk)
-    return sums if with_moments else (*sums, *zeros)
+    # Without z there is nothing to skip: one dense product is the cheapest sum of w d.
+    sample_d = tf.gather(tf.reshape(d, [-1, dim]), sample_slots(tiles, tf.shape(batch.x)[0]))
+    mean_d = tf.matmul(weights, sample_d, transpose_a=True)
+    return (mean_d, *sums) if with_moments else (mean_d, *sums, no_vectors, no_matrices)
 
 
 def _shrunk(covariance, weights, identity, dim):
@@ -192,7 +192,7 @@ def _regressed(cross, covariance, mean_e, mean_z, weights):
     )
     hessian = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)
     total = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
-    gradient = tf.math.divide_no_nan(mean_e, total) - tf.linalg.matvec(hessian, mean_z)
+    gradient = tf.math.divide_no_nan(mean_e, total) - matvec(hessian, mean_z)
     return -symmetrise(hessian), -gradient
 
 
