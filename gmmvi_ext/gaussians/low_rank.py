@@ -2,8 +2,8 @@
 
     Sigma_k = diag(d_k) + V_k V_k^T,    V_k of R columns
 
-With W = diag(d)^{-1/2} V and B = W P, s^2 from the R x R eigenproblem W^T W = P diag(s^2) P^T, everything
-costs O(D R) a point: for u = diag(d)^{-1/2} (x - mu)
+With W = diag(d)^{-1/2} V and B = W P, s^2 from the R x R eigenproblem W^T W = P diag(s^2) P^T,
+everything costs O(D R) a point: for u = diag(d)^{-1/2} (x - mu)
 
     Sigma^{-1}  ~  I - B diag(1 / (1 + s^2)) B^T            (Woodbury, in the coordinates of u)
     z = u - B diag(1 / (sqrt(1 + s^2) (1 + sqrt(1 + s^2)))) B^T u,      |z|^2 = Mahalanobis distance
@@ -85,7 +85,7 @@ class LowRankGaussians(NamedTuple):
         return self.log_prob_from_whitened(self.whiten(x))
 
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
-        """Gradient of the mixture's log density, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
+        """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
         factor, squares = self.scaled_factor()
         u = self._centred(x) * tf.transpose(responsibilities)[..., tf.newaxis]
         inner = tf.matmul(u, factor) / (1.0 + squares)[:, tf.newaxis]
@@ -141,7 +141,7 @@ class LowRankGaussians(NamedTuple):
     def condition(
         self, dims: tuple[int, ...], values: tf.Tensor
     ) -> tuple[FullGaussians, tf.Tensor]:
-        """Conditionals of the other coordinates (with full covariance), and log N_k(values), [K]."""
+        """Conditionals of the others (with full covariance), and log N_k(values), [K]."""
         return self.to_full().condition(dims, values)
 
 
@@ -150,9 +150,10 @@ def nearest_low_rank(
 ) -> LowRankGaussians:
     """Projection of full covariances on the family.
 
-    In coordinates scaled by `diag_factor`, the `rank` leading directions whose variance exceeds one are
-    kept; all other variance goes to the diagonal, so that every coordinate keeps its variance. A
-    covariance diag(diag_factor) + V V^T comes back unchanged, and with rank = D any covariance does.
+    In coordinates scaled by `diag_factor`, the `rank` leading directions whose variance exceeds one
+    are kept; all other variance goes to the diagonal, so that every coordinate keeps its variance.
+    A covariance diag(diag_factor) + V V^T comes back unchanged, and with rank = D any covariance
+    does.
 
     Args:
       loc: [K, D].

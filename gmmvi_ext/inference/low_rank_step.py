@@ -1,22 +1,22 @@
 """Natural-gradient steps of components with low-rank plus diagonal covariance.
 
-Every rule works through full covariances: the components are expanded, estimated and updated as full
-ones, and the new covariances projected back (`gaussians.nearest_low_rank`). Exact for rank R = D, and
-O(D^3) a component.
+Every rule works through full covariances: the components are expanded, estimated and updated as
+full ones, and the new covariances projected back (`gaussians.nearest_low_rank`). Exact for rank R =
+D, and O(D^3) a component.
 
-Stein's estimator with the direct or the trust-region update has a path of its own that costs O(N D R). In
-coordinates u = diag(d)^{-1/2} (x - mu), with e = diag(d)^{1/2} grad r and v = Sigma_u^{-1} u, it fits the
-surrogate of the natural gradient
+Stein's estimator with the direct or the trust-region update has a path of its own that costs O(N D
+R). In coordinates u = diag(d)^{-1/2} (x - mu), with e = diag(d)^{1/2} grad r and v = Sigma_u^{-1}
+u, it fits the surrogate of the natural gradient
 
-    G_u = diag(g) + F C F^T,     F orthonormal [D, M], spanning the old factor and R + 4 new directions
+    G_u = diag(g) + F C F^T,    F orthonormal [D, M]: the old factor and R + 4 new directions
 
-where the diagonal comes from coordinate-wise regressions e_i ~ v_i, the directions from a randomised
-range finder of what the diagonal leaves over, -sym E[(e - diag u) v^T], and C from its projection. Then
-Sigma'^{-1} = Sigma_u^{-1} + G_u / eta keeps the form diagonal + F (.) F^T: its inverse, its determinant and
-KL(eta) need M x M matrices alone. Projection: of the new covariance T^{1/2} (I + Y h Y^T) T^{1/2}, with T
-the inverse of the new diagonal precision and Y orthonormal, the R largest positive h are kept; the
-others go to the diagonal such that every coordinate keeps its variance. With n_eff effective samples the
-surrogate is scaled by n_eff / (n_eff + D / 2).
+where the diagonal comes from coordinate-wise regressions e_i ~ v_i, the directions from a
+randomised range finder of what the diagonal leaves over, -sym E[(e - diag u) v^T], and C from its
+projection. Then Sigma'^{-1} = Sigma_u^{-1} + G_u / eta keeps the form diagonal + F (.) F^T: its
+inverse, its determinant and KL(eta) need M x M matrices alone. Projection: of the new covariance
+T^{1/2} (I + Y h Y^T) T^{1/2}, with T the inverse of the new diagonal precision and Y orthonormal,
+the R largest positive h are kept; the others go to the diagonal such that every coordinate keeps
+its variance. With n_eff effective samples the surrogate is scaled by n_eff / (n_eff + D / 2).
 """
 
 import tensorflow as tf
@@ -125,8 +125,8 @@ def _surrogate(components: LowRankGaussians, mixture, batch: Batch, weights, tem
         slope = tf.reduce_sum(weight * e * v, axis=1)
         slope /= tf.maximum(tf.reduce_sum(weight * u * v, axis=1), MIN_VARIANCE)  # [c, D]
         left, right = weight * (e - slope[:, tf.newaxis] * u), v
-        # Directions from one half of the samples, what goes on along them from the other: directions
-        # that were picked for their noise show none of it on fresh samples.
+        # Directions from one half of the samples, what goes on along them from the other:
+        # directions that were picked for their noise show none of it on fresh samples.
         halves = tf.cast(tf.range(tf.shape(left)[1]) % 2, left.dtype)[:, tf.newaxis]
 
         def leftover(half, columns):  # sym E[left right^T] columns

@@ -1,4 +1,4 @@
-"""The reference's experiment files and its example file run as they are (their content, rebuilt here)."""
+"""The reference's experiment files and its example run as they are (their content, rebuilt)."""
 
 import pytest
 

@@ -61,8 +61,8 @@ def setting(rank, num=2, per_component=80, dim=DIM, seed=0, target_rank=2):
 def updated(estimator, updater, mixture, batch, stepsize=0.1):
     num = int(mixture.num_components)
     return low_rank_update(
-        estimator, updater, mixture, batch, stepsize=tf.fill([num], tf.constant(stepsize, tf.float64)),
-        temperature=tf.constant(1.0, tf.float64), ridge=tf.zeros([num], tf.float64),
+        estimator, updater, mixture, batch, stepsize=tf.fill([num], tf.constant(stepsize,
+        tf.float64)), temperature=tf.constant(1.0, tf.float64), ridge=tf.zeros([num], tf.float64),
         num_updates=tf.zeros([num], tf.int64),
     )  # fmt: skip
 
@@ -106,8 +106,8 @@ def test_repeated_steps_reach_a_target_of_the_family(updater):
         x = mixture.components.sample_each(400, tf.constant([step, 3]))[0]
         parts = mixture.components.log_prob(x)
         batch = Batch(
-            x, target.log_prob(x)[:, 0], target.mixture_score(x, one * tf.ones([400, 1], tf.float64)),
-            tf.fill([400], True), parts[:, 0], parts, tf.zeros([400], tf.int32),
+            x, target.log_prob(x)[:, 0], target.mixture_score(x, one * tf.ones([400, 1],
+            tf.float64)), tf.fill([400], True), parts[:, 0], parts, tf.zeros([400], tf.int32),
             tf.zeros([400], tf.int32), None,
         )  # fmt: skip
         _, update = updated(SteinNgEstimator(), updater, mixture, batch, stepsize=1.0)

@@ -1,8 +1,8 @@
 """Samples of the mixture as a whole (Lin et al., 2019; Arenz et al., 2023, section 4.4).
 
-The newest rho S K stored samples are weighted by w_n ~ q(x_n) / b(x_n), b the density that drew them. The
-mixture then draws max(1, S - floor(ESS)), ESS = (sum w)^2 / sum w^2, new samples in all: a component gets
-its share of them, perhaps none.
+The newest rho S K stored samples are weighted by w_n ~ q(x_n) / b(x_n), b the density that drew
+them. The mixture then draws max(1, S - floor(ESS)), ESS = (sum w)^2 / sum w^2, new samples in all:
+a component gets its share of them, perhaps none.
 """
 
 import dataclasses
@@ -27,10 +27,10 @@ class LinSampleSelector(ReusingSampleSelector):
     """Draws from the mixture what its effective sample size lacks.
 
     Attributes:
-      desired_samples_per_component: S, effective samples wanted of the whole mixture (the name is the
-        reference's).
-      ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused, rounded up
-        to whole iterations.
+      desired_samples_per_component: S, effective samples wanted of the whole mixture (the name is
+        the reference's).
+      ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused,
+        rounded up to whole iterations.
     """
 
     ratio_reused_samples_to_desired: float = 0.0

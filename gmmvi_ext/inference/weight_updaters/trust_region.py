@@ -7,8 +7,9 @@
 with s, so the answer is the full step s = 1/temperature if it is inside the ball, else the s on its
 boundary, found by repeated grids over log s and polished by Newton steps.
 
-The update is differentiable in rewards, old log weights, bound and temperature, without differentiating
-the search: on the boundary KL(s, R, log w) = eps defines s, so with p = w' and moments under p
+The update is differentiable in rewards, old log weights, bound and temperature, without
+differentiating the search: on the boundary KL(s, R, log w) = eps defines s, so with p = w' and
+moments under p
 
     ds/deps = 1 / (s Var[R]),    ds/dR_k = -s p_k (R_k - E[R]) / Var[R],
     ds/dlog w_k = -(s p_k (R_k - E[R]) - p_k + w_k) / (s Var[R]).
