@@ -42,17 +42,16 @@ class FullGaussians(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
-    def whiten(self, x: tf.Tensor) -> tf.Tensor:
+    def whiten_with(self, inverse: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
         """z [N, K, D] of points x [N, D] under every component, by one matrix product.
 
         Points and means are centred first, which costs nothing and spares float32 digits when the
         mixture sits far from the origin.
-        """
-        inverse = inverse_lower_triangular(self.scale_tril)
-        return self.whiten_with(inverse, x)
 
-    def whiten_with(self, inverse: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """As `whiten`, with the inverse factors [K, D, D] at hand."""
+        Args:
+          inverse: inverse factors L_k^{-1}, [K, D, D].
+          x: points, [N, D].
+        """
         dim = self.num_dimensions
         centre = tf.reduce_mean(self.loc, axis=0)
         offset = matvec(inverse, self.loc - centre)  # [K, D]
@@ -64,14 +63,9 @@ class FullGaussians(NamedTuple):
         """log |L_k|, [K]."""
         return tf.reduce_sum(tf.math.log(tf.linalg.diag_part(self.scale_tril)), axis=-1)
 
-    def log_prob_from_whitened(self, z: tf.Tensor) -> tf.Tensor:
-        """log N_k [N, K] from z [N, K, D]."""
-        constant = 0.5 * self.num_dimensions * math.log(2 * math.pi)
-        return -0.5 * tf.reduce_sum(z * z, axis=-1) - (self.log_det_scale() + constant)
-
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log N_k(x_n), [N, K]."""
-        return self.log_prob_from_whitened(self.whiten(x))
+        return self.log_prob_fn()(x)
 
     def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """`log_prob` with everything that does not depend on the points computed once."""
