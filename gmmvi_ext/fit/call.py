@@ -10,7 +10,6 @@ import tensorflow as tf
 
 from gmmvi_ext.config.build import check_rules
 from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
-from gmmvi_ext.fit.problem import as_target
 from gmmvi_ext.fit.self_check import check_before_fit
 from gmmvi_ext.fit.settings import make_config
 from gmmvi_ext.fit.watch import BLOCK, Watch
@@ -19,6 +18,7 @@ from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.draws import score_draws
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.training.evaluation import first_nonfinite
 from gmmvi_ext.training.loop import TrainingResult
 from gmmvi_ext.training.loop import fit as train

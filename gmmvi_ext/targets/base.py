@@ -7,7 +7,11 @@ coordinates.
 
 import tensorflow as tf
 
-__all__ = ["Target"]
+__all__ = ["Target", "TargetError"]
+
+
+class TargetError(ValueError):
+    """A target that cannot be fitted as it is; the message says what to change."""
 
 
 class Target(tf.Module):

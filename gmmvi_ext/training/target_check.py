@@ -4,15 +4,12 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.targets.base import TargetError
 
 __all__ = ["TargetError", "check_target"]
 
 _FEW, _MANY = 8, 256
 _SALT = 0x7463
-
-
-class TargetError(ValueError):
-    """A target that cannot be fitted as it is; the message says what to change."""
 
 
 def check_target(target, mixture, *, needs_gradient: bool = True, seed: int = 0) -> None:

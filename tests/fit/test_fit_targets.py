@@ -7,9 +7,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.fit.problem import as_target
 from gmmvi_ext.targets.joint_distribution import joint_target
 from gmmvi_ext.targets.named import NamedHostTarget, NamedTarget, PartsLayout
+from gmmvi_ext.targets.user_model import as_target
 
 tfd = tfp.distributions
 SHAPES = {"tau": (), "w": (3,)}

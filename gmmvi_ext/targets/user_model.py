@@ -11,10 +11,9 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.targets import Target
+from gmmvi_ext.targets.base import Target, TargetError
 from gmmvi_ext.targets.joint_distribution import is_joint, joint_target
 from gmmvi_ext.targets.named import NamedHostTarget, NamedTarget, PartsLayout, shape_message
-from gmmvi_ext.training.target_check import TargetError
 
 __all__ = ["as_target"]
 
@@ -36,8 +35,11 @@ def as_target(
     gradient: Callable | None = None,
     executor=None,
     needs_gradient: bool = True,
+    on_host: bool = False,
 ) -> tuple[Target, list[str]]:
     """The target, and findings of one line each; arguments as for `fit`.
+
+    `on_host` says that a function is never to be traced.
 
     Raises:
       TypeError: it is nothing that has a density.
@@ -65,7 +67,7 @@ def as_target(
             f"density of a batch of points, or a `Target`; got {type(target).__name__}."
         )
     layout = PartsLayout(shapes, constraints, num_dimensions)
-    if gradient is not None or executor is not None:
+    if gradient is not None or executor is not None or on_host:
         host = NamedHostTarget(
             target, layout, gradient_fn=gradient, batched=batched, executor=executor, dtype=dtype
         )
