@@ -76,7 +76,10 @@ def run_experiment(config: Config, workdir: WorkDir, *, device: str) -> int:
     Raises:
       ConfigError, CommandError: one line each; nothing of another run has been touched.
     """
-    target = build_target(config)
+    findings: list[str] = []
+    target = build_target(config, findings=findings)
+    for finding in findings:
+        print(f"target: {finding}")
     algorithm = build_algorithm(config, target)
     _check(config, target, algorithm)
     checkpoints = Checkpoints(
@@ -131,8 +134,9 @@ def _train_and_write(
         on_grid = is_on_grid(at, config.log_interval)
         return at <= iteration and (on_grid or (is_over is not None and at == iteration))
 
-    truncate_metrics(workdir / "metrics.jsonl", is_kept)
+    # First of all, so that a folder that holds anything of a run says which run it is.
     write_atomically(workdir / "config.yml", _config_text(config))
+    truncate_metrics(workdir / "metrics.jsonl", is_kept)
     record = _run_record(config, workdir, device)
     write_json(workdir / "run.json", record)
     name = config.code_word or "own rules"

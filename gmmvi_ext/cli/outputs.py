@@ -25,6 +25,7 @@ def write_outputs(
 ) -> None:
     """Writes summary, export and plots of the trained mixture and prints the summary."""
     from gmmvi_ext.posterior import Posterior
+    from gmmvi_ext.posterior.build_space import naming_of
 
     outputs = config.outputs
     run_info = {
@@ -37,10 +38,11 @@ def write_outputs(
     }
     if config.training.stop_when_converged:
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
+    names, bijector = naming_of(target)
     posterior = Posterior(
         algorithm.model.mixture(),
-        bijector=algorithm.model.bijector,
-        parameter_names=target.parameter_names,
+        bijector=algorithm.model.bijector if bijector is None else bijector,
+        parameter_names=names,
         target=target,
         run_info=run_info,
     )

@@ -1,24 +1,23 @@
 """From a configuration to a target and an algorithm; TensorFlow is imported when called."""
 
-import importlib.util
-import inspect
 import re
-import sys
 from pathlib import Path
 
 from gmmvi_ext.config.check import refusal_key
 from gmmvi_ext.config.codewords import ROLE_LETTERS
 from gmmvi_ext.config.config import Config, load_config
 from gmmvi_ext.config.errors import ConfigError, Problem
+from gmmvi_ext.config.python_target import python_target
 
 __all__ = ["build_algorithm", "build_from_config", "build_target", "check_rules"]
 
 
-def build_target(config: Config | dict | str | Path):
-    """Target that `environment_name` and `environment_config` describe.
+def build_target(config: Config | dict | str | Path, *, findings: list[str] | None = None):
+    """Target that `environment_name`, `environment_config`, `shapes`, `constraints` describe.
 
     Args:
       config: a `Config`, or what `load_config` takes.
+      findings: receives a line for each remark on a user's own target.
 
     Returns:
       a `gmmvi_ext.targets.base.Target`.
@@ -36,12 +35,18 @@ def build_target(config: Config | dict | str | Path):
     _check_data_dir(config, settings)
     try:
         if name.startswith("python:"):
-            return _python_target(name, settings, values["dtype"])
+            target, found = python_target(config)
+            findings = [] if findings is None else findings
+            findings += found
+            return target
         return registry.build_target(name, settings, seed=config.seed, dtype=values["dtype"])
     except ConfigError:
         raise
     except (OSError, TypeError, ValueError) as error:
         text = " ".join(str(error).split())
+        part = _part_key(config, text)
+        if part is not None:
+            raise ConfigError(Problem(config.origin(part), part, text)) from error
         known = [key for key in settings if f"`{key}`" in text or f".{key}`" in text]
         if not known and "data_dir" in text and "data_dir" in settings:
             known = ["data_dir"]
@@ -49,6 +54,19 @@ def build_target(config: Config | dict | str | Path):
         key = key if known else "environment_name"
         text = text if known else f"{name}: {text}"
         raise ConfigError(Problem(config.origin(key), key, text)) from error
+
+
+def _part_key(config: Config, text: str) -> str | None:
+    """The entry of `constraints` or `shapes` that a message is about, if it is about one."""
+    for section in ("constraints", "shapes"):
+        given = config.to_dict().get(section)
+        names = given if isinstance(given, dict) else {}
+        about = [name for name in names if repr(name) in text.split("; ")[0].split(", but ")[0]]
+        if about:
+            return f"{section}.{about[0]}"
+        if given is not None and f"`{section}`" in text:
+            return section
+    return None
 
 
 def build_algorithm(config: Config | dict | str | Path, target):
@@ -123,59 +141,3 @@ def check_rules(config: Config) -> None:
             problems.append(Problem((written or origins)[0], key, text))
     if problems:
         raise ConfigError(problems)
-
-
-def _python_target(name: str, settings: dict, dtype: str):
-    """`python:FILE.py:FUNCTION`: a log density, or a function that returns a `Target`."""
-    from gmmvi_ext.targets.base import Target
-    from gmmvi_ext.targets.callables import CallableTarget, HostTarget
-
-    file, _, function_name = name.removeprefix("python:").rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
-    module = _module_from(path)
-    function = getattr(module, function_name, None)
-    if not callable(function):
-        names = [key for key, item in vars(module).items() if inspect.isfunction(item)]
-        raise ValueError(
-            f"{path} has no function {function_name!r}; it has {', '.join(names) or 'none'}."
-        )
-    if isinstance(function, type) or not _first_parameter_is_required(function):
-        target = function()
-        if not isinstance(target, Target):
-            raise ValueError(f"{function_name}() returned {type(target).__name__}, not a Target.")
-        return target
-    dimensions = settings.get("num_dimensions")
-    if dimensions is None:
-        raise ValueError("`num_dimensions` is missing: give the dimension of the points.")
-    if settings.get("is_graph_safe", True):
-        return CallableTarget(function, dimensions, dtype=dtype, name=function_name)
-    gradient = settings.get("gradient")
-    return HostTarget(
-        function,
-        dimensions,
-        log_prob_and_grad_fn=getattr(module, gradient) if gradient else None,
-        dtype=dtype,
-        name=function_name,
-    )
-
-
-def _module_from(path: Path):
-    name = f"gmmvi_ext_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - the user's file: one line, not a traceback
-        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
-
-
-def _first_parameter_is_required(function) -> bool:
-    return any(
-        parameter.default is parameter.empty
-        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
-        for parameter in inspect.signature(function).parameters.values()
-    )

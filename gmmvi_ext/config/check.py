@@ -33,12 +33,26 @@ _OPTIONAL_SECTIONS = ("mmd_evaluation_config",)
 PYTHON_TARGET = SectionSpec(
     "python",
     {
-        # Needed by a bare log density alone; a function that returns a `Target` knows it.
-        "num_dimensions": FieldSpec(("int", "null"), None, minimum=1, expected="at least 1"),
-        "is_graph_safe": FieldSpec(("bool",), True),
-        "gradient": FieldSpec(("str", "null"), None),
+        "num_dimensions": FieldSpec(
+            ("int", "null"), None, minimum=1, expected="at least 1",
+            doc="of a bare log density whose parameters are not named in `shapes`",
+        ),
+        "is_graph_safe": FieldSpec(
+            ("bool",), True, doc="false: a host function (NumPy), never to be traced"
+        ),
+        "batched": FieldSpec(("bool",), True, doc="false: the function takes a single point"),
+        "gradient": FieldSpec(
+            ("str", "null"), None,
+            doc="function of the same file: gradient for the constrained values, on the host",
+        ),
     },
-)
+    "A log density of your own, or a function without arguments that returns one, a pinned TFP "
+    "joint distribution or a Target.",
+)  # fmt: skip
+PARTS = {
+    "shapes": "name -> shape of each parameter of a python: log density, [] for a number",
+    "constraints": "name -> constraint, e.g. positive or interval(0, 1), of a python: target",
+}
 
 
 @functools.cache
@@ -55,6 +69,7 @@ def known_keys() -> list[str]:
         "defaults",
         "environment_name",
         "environment_config",
+        *PARTS,
         *SECTIONS,
         *section_spec("top").fields,
         *roles,
@@ -75,6 +90,7 @@ def checked(
     problems: list[Problem] = []
     full: dict[str, Node] = {}
     _check_target(tree, names, source if needs_target else None, full, problems)
+    _check_parts(tree, full, problems)
     for name, cls in SECTIONS.items():
         if name not in tree and name in _OPTIONAL_SECTIONS:
             continue
@@ -136,6 +152,50 @@ def _check_target(tree, names: Catalog, source: str | None, full: dict, problems
     full["environment_config"] = _section(
         section, "environment_config", spec, problems, fill=False, owner=node
     )
+
+
+def _check_parts(tree, full: dict, problems: list) -> None:
+    """`shapes` and `constraints` as far as plain values tell; the rest shows when it is built."""
+    name = tree.get("environment_name")
+    is_python = name is not None and str(name.value).startswith("python:")
+    for section in PARTS:
+        node = tree.get(section)
+        if node is None or node.value is None:
+            continue
+        full[section] = node
+        if not is_python:
+            message = "belongs to a target of your own, environment_name: python:FILE.py:FUNCTION."
+            problems.append(Problem(node.origin, section, message))
+        elif section == "constraints" and isinstance(node.value, str):
+            continue  # of the whole vector
+        elif not isinstance(node.value, dict) or not node.value:
+            message = f"expected `name: {section.removesuffix('s')}` lines."
+            problems.append(Problem(node.origin, section, message))
+        else:
+            problems += _part_problems(section, node, tree.get("shapes"))
+
+
+def _part_problems(section: str, node: Node, shapes: Node | None) -> list[Problem]:
+    problems = []
+    for name, item in node.value.items():
+        key, value, message = f"{section}.{name}", item.plain(), None
+        if section == "shapes" and not _is_shape(value):
+            message = f"expected [] for a number or [8] for a vector of eight, got {value!r}."
+        elif section == "constraints" and not isinstance(value, str | dict | None):
+            message = f"expected a constraint such as positive or interval(0, 1), got {value!r}."
+        elif section == "constraints" and shapes is not None and isinstance(shapes.value, dict):
+            if name not in shapes.value:
+                known = ", ".join(shapes.value)
+                hint = did_you_mean(name, shapes.value)
+                message = f"no such parameter; `shapes` has {known}.{hint}"
+        if message is not None:
+            problems.append(Problem(item.origin, key, message))
+    return problems
+
+
+def _is_shape(value) -> bool:
+    sizes = value if isinstance(value, list) else [value]
+    return all(isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in sizes)
 
 
 def _check_role(role: str, tree, names: Catalog, full: dict, problems: list) -> None:

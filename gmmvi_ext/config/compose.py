@@ -14,9 +14,9 @@ from gmmvi_ext.config.shipped import find_config
 
 __all__ = ["compose", "parse_override"]
 
-# Key that picks something -> key of the section that holds the settings of what was picked.
-SECTION_OF = {f"{role}_type": f"{role}_config" for role in ROLE_LETTERS} | {
-    "environment_name": "environment_config"
+# Key that picks something -> keys of the sections that hold the settings of what was picked.
+SECTIONS_OF = {f"{role}_type": (f"{role}_config",) for role in ROLE_LETTERS} | {
+    "environment_name": ("environment_config", "shapes", "constraints")
 }
 _MAX_INCLUDES = 20
 
@@ -139,17 +139,18 @@ def _expanded(word, origin: Origin) -> dict[str, Node]:
 
 def _overlay(base: dict[str, Node], top: dict[str, Node], notes: list[str]) -> dict[str, Node]:
     base = dict(base)
-    for key, section in SECTION_OF.items():
-        if key not in top or key not in base or section not in base:
+    for key, sections in SECTIONS_OF.items():
+        if key not in top or key not in base:
             continue
         old, new = base[key].value, top[key].value
         if _same_name(old, new):
             continue
-        dropped = base.pop(section).value
-        if isinstance(dropped, dict) and dropped:
-            names = ", ".join(dropped)
+        dropped = [base.pop(section).value for section in sections if section in base]
+        names = [name for each in dropped if isinstance(each, dict) for name in each]
+        if names:
+            shown = ", ".join(dict.fromkeys(names))
             notes.append(
-                f"{key} is now {new!r}: settings written for {old!r} ({names}) are dropped."
+                f"{key} is now {new!r}: settings written for {old!r} ({shown}) are dropped."
             )
     return _merged(base, top)
 

@@ -1,7 +1,7 @@
 """What configurations can say, in words for people and as a JSON schema for editors."""
 
 from gmmvi_ext.config.catalog import Catalog
-from gmmvi_ext.config.check import SECTIONS, section_spec
+from gmmvi_ext.config.check import PARTS, PYTHON_TARGET, SECTIONS, section_spec
 from gmmvi_ext.config.codewords import ROLE_LETTERS, expand_code_word
 from gmmvi_ext.config.errors import did_you_mean
 from gmmvi_ext.config.fields import MISSING, FieldSpec, SectionSpec
@@ -37,6 +37,10 @@ def describe(name: str | None, names: Catalog) -> str:
     section_name = "top" if wanted == "top" else name
     if section_name in SECTIONS or section_name == "top":
         parts.append(_section(section_name, section_spec(section_name)))
+    if wanted == "python":
+        parts.append(_section("environment_name: python:FILE.py:FUNCTION", PYTHON_TARGET))
+    if name in PARTS:
+        parts.append(f"{name}\n  {PARTS[name]}")
     if not parts:
         try:
             types = expand_code_word(name)
@@ -66,6 +70,23 @@ def json_schema(names: Catalog) -> dict:
             ]
         },
         "environment_config": {"type": ["object", "null"]},
+        "shapes": {
+            "type": ["object", "null"],
+            "additionalProperties": {
+                "anyOf": [
+                    {"type": "integer", "minimum": 1},
+                    {"type": "array", "items": {"type": "integer", "minimum": 1}},
+                ]
+            },
+            "description": PARTS["shapes"],
+        },
+        "constraints": {
+            "anyOf": [
+                {"type": ["string", "null"]},
+                {"type": "object", "additionalProperties": {"type": ["string", "object", "null"]}},
+            ],
+            "description": PARTS["constraints"],
+        },
     }
     properties |= {key: _json_field(field) for key, field in section_spec("top").fields.items()}
     properties |= {name: _json_section(section_spec(name)) for name in SECTIONS}
@@ -101,8 +122,9 @@ def _overview(names: Catalog) -> str:
         letters = {rule: letter for letter, rule in ROLE_LETTERS.get(role, {}).items()}
         shown = ", ".join(f"{rule} ({letters.get(rule, '-')})" for rule in rules)
         lines.append(f"  {role + '_type':<32} {shown}")
-    lines += ["", "Targets:", f"  {', '.join(sorted(names.targets))}"]
-    lines += ["", "Sections:", f"  {', '.join(SECTIONS)}, top"]
+    shown = ", ".join(sorted(names.targets))
+    lines += ["", "Targets:", f"  {shown}, or python:FILE.py:FUNCTION (config describe python)"]
+    lines += ["", "Sections:", f"  {', '.join([*SECTIONS, *PARTS])}, top"]
     lines += ["", "Shipped experiments:", f"  {', '.join(shipped_names())}"]
     return "\n".join(lines)
 
@@ -163,4 +185,4 @@ def _json_kind(kind: str) -> dict:
 
 def _known(names: Catalog) -> list[str]:
     rules = [rule for rules in names.rules.values() for rule in rules]
-    return [*rules, *names.rules, *names.targets, *SECTIONS, "top"]
+    return [*rules, *names.rules, *names.targets, *SECTIONS, *PARTS, "python", "top"]

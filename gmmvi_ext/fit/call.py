@@ -16,6 +16,7 @@ from gmmvi_ext.fit.watch import BLOCK, Watch
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.posterior.build_space import naming_of
 from gmmvi_ext.posterior.draws import score_draws
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.user_model import as_target
@@ -160,7 +161,7 @@ def fit(
         "temperature": learner.temperature,
         "algorithm": config.code_word or "own rules",
     }
-    names, bijector = _naming(target)
+    names, bijector = naming_of(target)
     return Posterior(
         mixture, bijector=bijector, parameter_names=names, target=target, run_info=run_info
     )
@@ -291,17 +292,6 @@ def _sooner(configured, given, spent):
     left = None if given is None else max(given - spent, 0)
     known = [each for each in (configured, left) if each is not None]
     return min(known) if known else None
-
-
-def _naming(target: Target) -> tuple:
-    """Names and bijector for `Posterior`."""
-    bijector = getattr(target, "bijector", None)
-    shapes = getattr(target, "shapes", None)
-    if shapes is None:
-        return target.parameter_names, bijector
-    if isinstance(bijector, Mapping):
-        return shapes, bijector
-    return list(shapes), bijector
 
 
 def _exception_text(target: Target) -> str:

@@ -14,7 +14,14 @@ import tensorflow_probability as tfp
 from gmmvi_ext import constraints
 from gmmvi_ext.compat import patch_tfp_pad
 
-__all__ = ["SERIALISABLE", "UnserialisableBijectorError", "from_spec", "resolve", "to_spec"]
+__all__ = [
+    "SERIALISABLE",
+    "UnserialisableBijectorError",
+    "from_spec",
+    "resolve",
+    "to_spec",
+    "words",
+]
 
 tfb = tfp.bijectors
 
@@ -94,6 +101,16 @@ def from_spec(spec, dtype=tf.float32):
         patch_tfp_pad()
     args = {key: _revive(value, dtype) for key, value in spec.get("args", {}).items()}
     return getattr(tfb, kind)(**args)
+
+
+def words(bijector: tfb.Bijector) -> str:
+    """The allowed values of a constraint, or the TFP classes of another bijector."""
+    if isinstance(bijector, constraints.ConstraintBijector):
+        return bijector.support
+    inner = getattr(bijector, "bijectors", None)
+    if isinstance(inner, (list, tuple)):
+        return " of ".join(words(each) for each in inner)
+    return type(bijector).__name__.lstrip("_")
 
 
 def _plain_numbers(spec: dict) -> dict:

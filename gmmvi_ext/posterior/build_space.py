@@ -11,7 +11,7 @@ from gmmvi_ext.posterior.parts_space import PartsSpace
 from gmmvi_ext.posterior.space import Space
 from gmmvi_ext.posterior.structured import StructuredSpace
 
-__all__ = ["make_space"]
+__all__ = ["make_space", "naming_of"]
 
 tfb = tfp.bijectors
 
@@ -44,6 +44,17 @@ def make_space(num_dimensions: int, bijector, names, dtype) -> Space:
         if not tf.is_tensor(probe):
             return StructuredSpace(bijector, num_dimensions, names, dtype)
     return FlatSpace(num_dimensions, bijector, names, dtype)
+
+
+def naming_of(target) -> tuple:
+    """`parameter_names` and `bijector` of a `Posterior` over the parameters of `target`."""
+    bijector = getattr(target, "bijector", None)
+    shapes = getattr(target, "shapes", None)
+    if shapes is None:
+        return target.parameter_names, bijector
+    if isinstance(bijector, Mapping):
+        return shapes, bijector
+    return list(shapes), bijector
 
 
 def _independent_parts(bijector: FlatToStructure) -> Mapping | None:

@@ -111,6 +111,11 @@ class PartsSpace(Space):
             for part in self.parts
         )
 
+    @property
+    def constraints(self):
+        constrained = (part for part in self.parts if part.bijector is not None)
+        return {part.name: bijector_spec.words(part.bijector) for part in constrained}
+
     def select(self, names):
         names = self.check_names(names)
         by_name = {part.name: part for part in self.parts}

@@ -39,6 +39,7 @@ def _headline(report) -> list[tuple[str, str]]:
     if not math.isnan(report.eubo):
         rows.insert(2, ("EUBO", _with_error(report.eubo, report.eubo_se)))
         rows.append(("target mass covered", f"{report.coverage:.1%}"))
+    rows += [(f"support of {name}", words) for name, words in report.constraints.items()]
     if report.num_nonfinite:
         rows.append(("non-finite draws", f"{report.num_nonfinite} of {report.num_samples}"))
     for key, label in (

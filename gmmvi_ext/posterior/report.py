@@ -40,6 +40,7 @@ class Report:
       trust: whether the result may be used.
       level: "trust", "reweight", "reject" or "unchecked".
       run_info: what the run told about itself.
+      constraints: constrained parameter -> its constraint in words.
     """
 
     elbo: float
@@ -67,6 +68,7 @@ class Report:
     modes: list[dict]
     log_ratios: np.ndarray = dataclasses.field(repr=False)
     run_info: dict = dataclasses.field(default_factory=dict)
+    constraints: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict:
         """Plain data for JSON; numbers that are not finite become None."""
@@ -126,6 +128,7 @@ def make_report(posterior, num_samples: int, seed) -> tuple[Report, ScoredDraws]
         modes=_mode_rows(space, modes, mixture.dtype),
         log_ratios=draws.log_ratios,
         run_info=run_info,
+        constraints=space.constraints,
         verdict=verdict.sentence,
         trust=verdict.trust,
         level=verdict.level,

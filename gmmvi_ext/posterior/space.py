@@ -84,6 +84,11 @@ class Space:
             return [f"x[{i}]" for i in range(self.num_constrained)]
         return [n for name, shape in self.shapes.items() for n in element_names(name, shape)]
 
+    @property
+    def constraints(self) -> dict[str, str]:
+        """Constraint of every constrained part in words; empty where that cannot be told."""
+        return {}
+
     def unpack(self, y):
         """Flat constrained points [N, D'] as values (dict of parts, or unchanged)."""
         if self.shapes is None:

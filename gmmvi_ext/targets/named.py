@@ -191,6 +191,7 @@ class NamedHostTarget(Target):
     Attributes:
       num_exceptions: calls that raised; the points concerned count as not finite.
       last_exception: what the last of them raised.
+      cluster: a `ClusterMap` that evaluates parts of a batch elsewhere; None evaluates here.
     """
 
     is_graph_safe = False
@@ -215,11 +216,11 @@ class NamedHostTarget(Target):
         self.shapes, self.bijector = layout.shapes, layout.bijector
         self.num_exceptions = 0
         self.last_exception: Exception | None = None
+        self.cluster = None
 
     def log_prob(self, x, seed=None):
         values, log_det = self._layout.parts(tf.convert_to_tensor(x))
-        result = self._call(self._log_prob_fn, values)
-        return tf.constant(self._values(result, int(x.shape[0])), self.dtype) + log_det
+        return tf.constant(self._found_values(values), self.dtype) + log_det
 
     def log_prob_and_grad(self, x, seed=None):
         if self._gradient_fn is None:
@@ -230,8 +231,8 @@ class NamedHostTarget(Target):
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
             values, log_det = self._layout.parts(x)
-        result = self._values(self._call(self._log_prob_fn, values), int(x.shape[0]))
-        slopes = self._gradients(self._call(self._gradient_fn, values), values)
+        result = self._found_values(values)
+        slopes = self._found_slopes(values)
         names = list(values)
         flow = [tf.constant(slopes[name], self.dtype) for name in names]
         grads = tape.gradient(
@@ -239,6 +240,41 @@ class NamedHostTarget(Target):
             output_gradients=[*flow, tf.ones_like(log_det)],
         )  # fmt: skip
         return tf.constant(result, self.dtype) + log_det, grads
+
+    def _found_values(self, values: dict) -> np.ndarray:
+        """Values of all points, [N]; NaN where the function raised."""
+        pieces = [
+            self._values(result, stop - start)
+            for start, stop, result in self._parts(self._log_prob_fn, values)
+        ]
+        return np.concatenate(pieces)
+
+    def _found_slopes(self, values: dict) -> dict:
+        """Gradient of every part, [N, *shape]; NaN where the function raised."""
+        pieces = [
+            self._gradients(result, {name: each[start:stop] for name, each in values.items()})
+            for start, stop, result in self._parts(self._gradient_fn, values)
+        ]
+        return {name: np.concatenate([piece[name] for piece in pieces]) for name in values}
+
+    def _parts(self, fn: Callable, values: dict):
+        """(start, stop, what `_call` gives for these rows), covering all points."""
+        if self.cluster is None:
+            yield 0, len(next(iter(values.values()))), self._call(fn, values)
+            return
+        arrays = {name: np.asarray(value) for name, value in values.items()}
+        argument = self._layout.argument(arrays)
+        for part in self.cluster(fn, argument, single=not self._batched):
+            result = part.result
+            if part.error is not None:
+                self._note(part.error)
+                result = [None] * (part.stop - part.start)
+            elif not self._batched:
+                for each in result:
+                    if isinstance(each, Exception):
+                        self._note(each)
+                result = [None if isinstance(each, Exception) else each for each in result]
+            yield part.start, part.stop, result
 
     def _call(self, fn: Callable, values: dict):
         """Results of the whole batch, or a list with one result (None if it raised) per point."""
@@ -281,6 +317,11 @@ class NamedHostTarget(Target):
     def _gradients(self, result, values: dict) -> dict:
         """Gradient of every part, [N, *shape]; NaN where the function raised."""
         shapes = {name: tuple(value.shape) for name, value in values.items()}
+        for found in result if isinstance(result, list) else [result]:
+            if isinstance(found, tuple):
+                raise ValueError(
+                    f"`gradient` must return the gradient alone, got a tuple of {len(found)}."
+                )
         if isinstance(result, list):
             rows = {name: [] for name in shapes}
             for each in result:

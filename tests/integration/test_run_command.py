@@ -212,14 +212,14 @@ def test_a_target_that_turns_nan_ends_with_a_diagnosis(tmp_path, monkeypatch, ca
         "calls = [0]\n"
         "def density(x):\n"
         "    calls[0] += 1\n"
-        "    good = calls[0] <= 2\n"
+        "    good = calls[0] <= 5\n"
         "    return -0.5 * (x**2).sum(-1) * (1.0 if good else np.nan)\n"
-        "def both(x):\n"
-        "    return density(x), -x\n"
+        "def slope(x):\n"
+        "    return -x\n"
     )
     (tmp_path / "t.yml").write_text(
         "environment_name: python:t.py:density\n"
-        "environment_config: {num_dimensions: 2, is_graph_safe: false, gradient: both}\n"
+        "environment_config: {num_dimensions: 2, is_graph_safe: false, gradient: slope}\n"
     )
     assert main(["run", "--config", "t.yml", "--workdir", "run", *QUICK]) == 1
     error = capsys.readouterr().err.strip()

@@ -1,0 +1,152 @@
+"""Targets from a user's file: `environment_name: python:FILE.py:FUNCTION`, `shapes`, `constraints`.
+
+FUNCTION is a log density, or takes no argument and returns one, a (pinned) TFP joint distribution
+or a `Target`. The rules are those of `gmmvi_ext.fit`; what is wrong is said with file, line, key.
+"""
+
+import importlib.util
+import inspect
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.errors import ConfigError, Problem
+
+__all__ = ["python_target"]
+
+PREFIX = "python:"
+
+
+def python_target(config: Config) -> tuple:
+    """Target of a configuration whose `environment_name` is `python:FILE.py:FUNCTION`.
+
+    Args:
+      config: checked configuration.
+
+    Returns:
+      a `gmmvi_ext.targets.base.Target` on the unconstrained space, and findings of a line each.
+
+    Raises:
+      ConfigError: the constraints do not fit, all of them named.
+      OSError, TypeError, ValueError: there is no such function, or it cannot be used.
+    """
+    import tensorflow as tf
+
+    from gmmvi_ext.targets.user_model import as_target
+
+    values = config.to_dict()
+    settings = {k: v for k, v in values["environment_config"].items() if v is not None}
+    shapes, constraints = values.get("shapes"), values.get("constraints")
+    _check_constraints(config, shapes, constraints)
+    module, name = _module_and_name(values["environment_name"])
+    given = _function(module, name)
+    if callable(given) and (isinstance(given, type) or not _needs_argument(given)):
+        given = _made(given, name)
+    # Of a function alone the dimensions cannot be seen.
+    _require_layout(given, settings, shapes)
+    gradient = settings.get("gradient")
+    return as_target(
+        given,
+        num_dimensions=settings.get("num_dimensions"),
+        shapes=shapes,
+        constraints=constraints,
+        dtype=tf.as_dtype(values["dtype"]),
+        batched=settings.get("batched", True),
+        gradient=None if gradient is None else _function(module, gradient),
+        needs_gradient=values["ng_estimator_type"] != "MORE",
+        on_host=not settings.get("is_graph_safe", True),
+    )
+
+
+def _check_constraints(config: Config, shapes, constraints) -> None:
+    """One problem for each constraint that does not exist or does not fit the parameter's shape."""
+    from gmmvi_ext.constraints import by_name, structured
+
+    if not isinstance(constraints, Mapping):
+        constraints = {} if constraints is None else {"": constraints}
+    problems = []
+    for name, constraint in constraints.items():
+        key = f"constraints.{name}" if name else "constraints"
+        try:
+            by_name(constraint)
+            if shapes is not None and name in shapes:
+                structured({name: _as_shape(shapes[name])}, {name: constraint})
+        except ValueError as error:
+            text = " ".join(str(error).split())
+            problems.append(Problem(config.origin(key), key, text))
+    if problems:
+        raise ConfigError(problems)
+
+
+def _as_shape(value) -> tuple[int, ...]:
+    return tuple(value) if isinstance(value, list) else (value,)
+
+
+def _module_and_name(environment_name: str) -> tuple:
+    file, _, name = environment_name.removeprefix(PREFIX).rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file.")
+    return _module_from(path), name
+
+
+def _module_from(path: Path):
+    name = f"gmmvi_ext_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # noqa: BLE001 - the user's file: one line, not a traceback
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
+    return module
+
+
+def _function(module, name: str):
+    """What the user's module calls `name`."""
+    found = getattr(module, name, None)
+    if not callable(found) and not _is_usable(found):
+        names = [key for key, item in vars(module).items() if inspect.isfunction(item)]
+        raise ValueError(
+            f"{module.__file__} has no function {name!r}; it has {', '.join(names) or 'none'}."
+        )
+    return found
+
+
+def _is_usable(thing) -> bool:
+    from gmmvi_ext.targets.base import Target
+    from gmmvi_ext.targets.joint_distribution import is_joint
+
+    return isinstance(thing, Target) or is_joint(thing)
+
+
+def _made(function, name: str):
+    """What a function without arguments returns."""
+    try:
+        made = function()
+    except Exception as error:  # noqa: BLE001 - the user's file: one line, not a traceback
+        text = " ".join(str(error).split())
+        raise ValueError(f"{name}() fails with {type(error).__name__}: {text}") from error
+    if not callable(made) and not _is_usable(made):
+        raise ValueError(
+            f"{name}() returned {type(made).__name__}, expected a log density, a (pinned) TFP "
+            "joint distribution or a Target."
+        )
+    return made
+
+
+def _require_layout(given, settings: Mapping, shapes) -> None:
+    if not _is_usable(given) and shapes is None and "num_dimensions" not in settings:
+        raise ValueError(
+            "`num_dimensions` is missing: give the dimension of the points, or name the parameters "
+            "in `shapes`, e.g. shapes: {mu: [], theta: [8]}."
+        )
+
+
+def _needs_argument(function) -> bool:
+    return any(
+        parameter.default is parameter.empty
+        and parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        for parameter in inspect.signature(function).parameters.values()
+    )

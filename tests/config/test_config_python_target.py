@@ -1,0 +1,175 @@
+"""Targets from a file with `shapes` and `constraints`: rules of `fit`, errors with their key."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext.config import load_config
+from gmmvi_ext.config.build import build_target
+from gmmvi_ext.config.catalog import snapshot_catalog
+from gmmvi_ext.config.describe import describe, json_schema
+from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.targets.user_model import as_target
+
+MODEL = """
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+def log_density(p):
+    return -0.5 * p["mu"] ** 2 - p["tau"] - tf.reduce_sum(p["w"] ** 2, axis=-1)
+
+def single(p):
+    return -0.5 * p["mu"] ** 2 - p["tau"] - np.sum(np.array(p["w"]) ** 2)
+
+def slope(p):
+    return {"mu": -p["mu"], "tau": -np.ones_like(p["tau"]), "w": -2 * p["w"]}
+
+def both(p):
+    return single(p), slope(p)
+
+def make_density():
+    return log_density
+
+def make_joint():
+    @tfd.JointDistributionCoroutineAutoBatched
+    def model():
+        mu = yield tfd.Normal(0.0, 1.0, name="mu")
+        tau = yield tfd.HalfNormal(1.0, name="tau")
+        yield tfd.Normal(mu, tau, name="y")
+    return model.experimental_pin(y=1.0)
+
+def make_number():
+    return 7
+
+def make_trouble():
+    raise KeyError("no data")
+"""
+SHAPES = "shapes: {mu: [], tau: [], w: 3}\n"
+CONSTRAINTS = "constraints:\n  tau: positive\n  w: simplex\n"
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Writes a configuration beside the model's file; returns its path."""
+    (tmp_path / "model.py").write_text(MODEL)
+
+    def written(function, *lines):
+        path = tmp_path / "c.yml"
+        path.write_text(f"environment_name: python:model.py:{function}\n" + "".join(lines))
+        return path
+
+    return written
+
+
+@pytest.mark.parametrize("function", ["log_density", "make_density"])
+def test_same_density_as_fit_makes_of_it(write, function):
+    target = build_target(write(function, SHAPES, CONSTRAINTS))
+    namespace = {}
+    exec(MODEL, namespace)  # noqa: S102 - the test's own text
+    other, _ = as_target(
+        namespace["log_density"], shapes={"mu": (), "tau": (), "w": (3,)},
+        constraints={"tau": "positive", "w": "simplex"},
+    )  # fmt: skip
+    assert target.num_dimensions == 4 and list(target.shapes) == ["mu", "tau", "w"]
+    x = tf.random.stateless_normal([20, 4], [0, 1])
+    np.testing.assert_array_equal(target.log_prob(x), other.log_prob(x))
+
+
+def test_a_joint_keeps_its_supports_unless_told(write):
+    x = tf.constant([[0.3, -0.4]])
+    default = build_target(write("make_joint"))
+    told = build_target(write("make_joint", "constraints: {tau: 'positive(base=\"exp\")'}\n"))
+    values = told._layout.parts(x)[0]
+    np.testing.assert_allclose(values["tau"], np.exp([-0.4]), rtol=1e-6)
+    assert list(default.shapes) == list(told.shapes) == ["mu", "tau"]
+    assert not np.allclose(default.log_prob(x), told.log_prob(x))
+
+
+def test_single_points_on_the_host_with_a_gradient(write):
+    config = "environment_config: {batched: false, gradient: slope}\n"
+    host = build_target(write("single", SHAPES, CONSTRAINTS, config))
+    graph = build_target(write("log_density", SHAPES, CONSTRAINTS))
+    x = tf.random.stateless_normal([5, 4], [0, 2])
+    for one, other in zip(host.log_prob_and_grad(x), graph.log_prob_and_grad(x), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-5)
+
+
+def problems(call):
+    with pytest.raises(ConfigError) as caught:
+        call()
+    return str(caught.value).split("\n")
+
+
+@pytest.mark.parametrize(
+    ("lines", "part"),
+    [
+        ([SHAPES, "constraints:\n  sigma: positive\n"],
+         "c.yml:4: constraints.sigma: no such parameter; `shapes` has mu, tau, w."),
+        ([SHAPES, "constraints:\n  tua: positive\n"], "constraints.tua: no such parameter"),
+        ([SHAPES, "constraints:\n  tau: 3\n"], "constraints.tau: expected a constraint such as"),
+        ([SHAPES, "constraints: [positive]\n"], "c.yml:3: constraints: expected `name:"),
+        (["shapes:\n  mu: [-1]\n"], "c.yml:3: shapes.mu: expected [] for a number or [8]"),
+        (["shapes:\n  mu: many\n"], "c.yml:3: shapes.mu: expected []"),
+    ],
+)  # fmt: skip
+def test_what_plain_values_show_is_refused_when_loaded(write, lines, part):
+    (line,) = problems(lambda: load_config(write("log_density", *lines)))
+    assert part in line
+
+
+@pytest.mark.parametrize(
+    ("function", "lines", "part"),
+    [
+        ("log_density", [SHAPES, "constraints:\n  tau: positve\n"],
+         "c.yml:4: constraints.tau: unknown constraint 'positve'"),
+        ("log_density", [SHAPES, "constraints:\n  mu: simplex\n"],
+         "c.yml:4: constraints.mu: constraint 'simplex' of parameter 'mu' needs at least 1"),
+        ("log_density", [SHAPES, "constraints:\n  tau: interval(1)\n"], "c.yml:4: constraints.tau"),
+        ("make_joint", ["constraints:\n  sigma: positive\n"],
+         "c.yml:3: constraints.sigma: `constraints` names 'sigma', but the parameters"),
+        ("make_joint", ["shapes:\n  mu: []\n"], "c.yml:2: shapes: `shapes` cannot be given"),
+        ("log_density", ["environment_config: {num_dimensions: 2}\n", CONSTRAINTS],
+         "`constraints` by name needs named parts"),
+        ("log_density", [], "or name the parameters in `shapes`"),
+        ("make_number", [], "make_number() returned int, expected a log density"),
+        ("make_trouble", [], "make_trouble() fails with KeyError: 'no data'"),
+        ("both", [SHAPES, "environment_config: {batched: false}\n"], "environment_name"),
+        ("single", [SHAPES, "environment_config: {batched: false, gradient: both}\n"],
+         "environment_config.gradient: `gradient` must return"),
+        ("single", [SHAPES, "environment_config: {batched: false, gradient: slop}\n"],
+         "has no function 'slop'; it has log_density, single, slope"),
+    ],
+)  # fmt: skip
+def test_what_shows_when_built_is_one_line_with_file_and_key(write, function, lines, part):
+    (line,) = problems(lambda: build_target(write(function, *lines)))
+    assert part in line
+
+
+def test_all_constraints_that_are_wrong_are_named_at_once(write):
+    path = write("log_density", SHAPES, "constraints:\n  tau: positve\n  mu: simplex\n")
+    lines = problems(lambda: build_target(path))
+    assert ["constraints.tau" in lines[0], "constraints.mu" in lines[1]] == [True, True]
+
+
+def test_parts_belong_to_targets_of_ones_own(write):
+    lines = problems(lambda: load_config({"environment_name": "GMM", "shapes": {"mu": []}}))
+    assert "shapes: belongs to a target of your own" in lines[0]
+    config = load_config(write("log_density", SHAPES, CONSTRAINTS),
+                         overrides=["environment_name=GMM"])  # fmt: skip
+    assert "shapes" not in config.to_dict()
+    assert "(mu, tau, w) are dropped" in config.notes[0]
+
+
+def test_a_resolved_configuration_reads_back(write, tmp_path):
+    config = load_config(write("log_density", SHAPES, CONSTRAINTS))
+    (tmp_path / "again.yml").write_text(config.to_yaml())
+    assert load_config(tmp_path / "again.yml").to_dict() == config.to_dict()
+
+
+def test_parts_are_described():
+    assert "interval(0, 1)" in describe("constraints", snapshot_catalog())
+    assert "a single point" in describe("python", snapshot_catalog())
+    assert {"shapes", "constraints"} <= set(json_schema(snapshot_catalog())["properties"])
