@@ -1,0 +1,70 @@
+"""Refusals of hyperparameters and of data, with the way out."""
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+__all__ = ["checked_data", "require", "require_rank", "sizes"]
+
+
+def require(condition: bool, name: str, expected: str, value) -> None:
+    """Raises a ValueError that names the setting unless `condition`."""
+    if not condition:
+        raise ValueError(f"`{name}` must be {expected}, got {value!r}.")
+
+
+def sizes(name: str, values: Sequence[int], *, minimum: int = 1) -> tuple[int, ...]:
+    """`values` as a tuple of integers >= `minimum`."""
+    values = tuple(values)
+    is_fine = all(isinstance(v, int | np.integer) and v >= minimum for v in values)
+    require(is_fine, name, f"a list of integers >= {minimum}", list(values))
+    return values
+
+
+def require_rank(name: str, tensor: tf.Tensor, event_shape: tuple[int, ...]) -> None:
+    """Refuses tensors whose last axes are not `event_shape`."""
+    shape = tuple(tensor.shape)
+    rank = len(event_shape)
+    if len(shape) < rank or tuple(shape[len(shape) - rank :]) != tuple(event_shape):
+        raise ValueError(
+            f"`{name}` must end in the shape {tuple(event_shape)}, got {shape}; leading axes are "
+            "batch axes, images are channels-last."
+        )
+
+
+def checked_data(x, event_shape: tuple[int, ...] | None = None, *, name: str = "x") -> np.ndarray:
+    """Observations as a finite, non-empty float array [N, *event].
+
+    Args:
+      x: array with a leading axis of data.
+      event_shape: of one datum; None takes what comes.
+      name: for messages.
+
+    Raises:
+      ValueError: empty, of another shape, or with entries that are not finite.
+    """
+    array = np.asarray(x)
+    if array.ndim < 2:
+        raise ValueError(
+            f"`{name}` must have the shape [N, ...], one row a datum, got {array.shape}."
+        )
+    if array.size == 0:
+        raise ValueError(f"`{name}` is empty (shape {array.shape}); give at least one datum.")
+    if array.dtype.kind not in "fiub":
+        raise ValueError(f"`{name}` must hold numbers, got dtype {array.dtype}.")
+    if event_shape is not None and tuple(array.shape[1:]) != tuple(event_shape):
+        raise ValueError(
+            f"`{name}` must have the shape [N, {', '.join(map(str, event_shape))}], got "
+            f"{array.shape}; images are channels-last."
+        )
+    finite = np.isfinite(array.reshape(len(array), -1)).all(axis=1)
+    if not finite.all():
+        row = int(np.argmin(finite))
+        count = int(math.fsum(~finite))
+        raise ValueError(
+            f"`{name}` has entries that are NaN or infinite in {count} of {len(array)} data, first "
+            f"in row {row}; remove them or fill them in."
+        )
+    return array

@@ -1,0 +1,39 @@
+"""Input-dependent baseline C(x) of NVIL (Mnih and Gregor, ICML 2014, sec. 3.2).
+
+A network of the datum, fitted to the reward it receives by least squares; it never sees z.
+"""
+
+import tensorflow as tf
+
+from gmmvi_ext.amortized.control_variates.base import ControlVariate
+from gmmvi_ext.amortized.networks import FeedForwardEncoder
+from gmmvi_ext.amortized.networks.base import Network, dense
+from gmmvi_ext.amortized.roles import CONTROL_VARIATES
+
+__all__ = ["Baseline"]
+
+
+@CONTROL_VARIATES.register("baseline", "input_dependent_baseline")
+class Baseline(ControlVariate):
+    """reward - C(x).
+
+    Args:
+      event_shape: of one datum.
+      hidden: units of each hidden layer.
+      seed: of the initial weights.
+    """
+
+    def __init__(
+        self, event_shape: tuple[int, ...], hidden: tuple[int, ...] = (100,), *, seed: int = 0,
+        dtype=tf.float32,
+    ):  # fmt: skip
+        super().__init__(name="baseline")
+        body = FeedForwardEncoder(hidden=hidden).build(event_shape, seed=seed, dtype=dtype)
+        output = dense(1, seed=seed + len(hidden), dtype=dtype, name="output")
+        self.body = body
+        self.output = Network(output, body.output_shape, (1,), dtype=dtype, name="output")
+
+    def __call__(self, reward, context, *, learn=True):
+        guess = self.output(self.body(context.x))[..., 0]  # [*B]
+        loss = tf.reduce_mean(tf.math.squared_difference(tf.stop_gradient(reward), guess))
+        return reward - tf.stop_gradient(guess), loss

@@ -1,0 +1,103 @@
+"""What all conditional densities share.
+
+    raw outputs [..., *output_shape]  ->  distribution with batch shape [...] and an event shape
+
+A rule (frozen dataclass) builds a `ConditionalDensity` for an event shape. The same densities serve
+as posteriors q(z | x) over latent vectors and as observation models p(x | z) over data.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.constraints import names
+
+tfd = tfp.distributions
+
+__all__ = ["ConditionalDensity", "DensityRule", "positive_scale"]
+
+
+@dataclasses.dataclass(frozen=True)
+class DensityRule:
+    """Hyperparameters of a conditional density.
+
+    Class attributes:
+      is_reparameterised: draws carry gradients to the parameters.
+      is_mixture: the distribution is a `tfd.MixtureSameFamily`.
+      is_discrete: it has finitely many values.
+    """
+
+    is_reparameterised = True
+    is_mixture = False
+    is_discrete = False
+
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the raw parameters of one event."""
+        raise NotImplementedError
+
+    def distribution(self, outputs: tf.Tensor, event_shape: tuple[int, ...]) -> tfd.Distribution:
+        """Distribution for raw parameters [..., *output_shape]."""
+        raise NotImplementedError
+
+    def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
+        """Mean of the distribution, for pictures."""
+        return distribution.mean()
+
+    def check_observations(self, x: np.ndarray) -> None:
+        """Refuses data outside the support.
+
+        Raises:
+          ValueError: with the range that was found.
+        """
+
+    def build(
+        self, event_shape: tuple[int, ...], *, seed: int = 0, dtype=tf.float32
+    ) -> "ConditionalDensity":
+        """The density for events of a shape; `seed` starts networks of its own, if any."""
+        return ConditionalDensity(self, event_shape, dtype=dtype)
+
+
+class ConditionalDensity(tf.Module):
+    """A rule bound to an event shape.
+
+    Args:
+      rule: the density.
+      event_shape: of one event.
+    """
+
+    def __init__(self, rule: DensityRule, event_shape: tuple[int, ...], *, dtype=tf.float32):
+        super().__init__(name=type(rule).__name__)
+        self.rule = rule
+        self.dtype = tf.as_dtype(dtype)
+        self.event_shape = tuple(event_shape)
+        self.output_shape = tuple(rule.output_shape(self.event_shape))
+
+    def __call__(self, outputs: tf.Tensor) -> tfd.Distribution:
+        """Distribution for raw parameters [..., *output_shape]."""
+        return self.rule.distribution(outputs, self.event_shape)
+
+    def mean(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Mean [..., *event_shape]."""
+        return self.rule.mean(self(outputs))
+
+
+def positive_scale(raw: tf.Tensor, minimum: float) -> tf.Tensor:
+    """Scale above `minimum` by the constraint stack: minimum + softplus(raw)."""
+    return names.positive(minimum, base="softplus").forward(raw)
+
+
+def require_minimum_scale(value: float) -> None:
+    """Refuses floors of a scale that are not positive."""
+    require(value > 0, "min_scale", "positive", value)
+
+
+def refuse_outside(x: np.ndarray, low: float, high: float, name: str) -> None:
+    """Refuses data outside [low, high]."""
+    if x.min() < low or x.max() > high:
+        raise ValueError(
+            f"observations must lie in [{low:g}, {high:g}] for the likelihood {name!r}, got "
+            f"[{x.min():g}, {x.max():g}]; scale or binarise them, or choose another likelihood."
+        )

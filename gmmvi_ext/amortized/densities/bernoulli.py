@@ -1,0 +1,49 @@
+"""Binary and continuous Bernoulli densities with logits from the network."""
+
+import dataclasses
+
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.densities.base import DensityRule, refuse_outside
+from gmmvi_ext.amortized.roles import DENSITIES
+
+tfd = tfp.distributions
+
+__all__ = ["Bernoulli", "ContinuousBernoulli"]
+
+
+@DENSITIES.register("bernoulli")
+@dataclasses.dataclass(frozen=True)
+class Bernoulli(DensityRule):
+    """Independent Bernoulli variables; raw parameters [..., *event, 1] are logits."""
+
+    is_reparameterised = False
+    is_discrete = True
+
+    def output_shape(self, event_shape):
+        return (*event_shape, 1)
+
+    def distribution(self, outputs, event_shape):
+        logits = outputs[..., 0]
+        return tfd.Independent(tfd.Bernoulli(logits, dtype=outputs.dtype), len(event_shape))
+
+    def check_observations(self, x):
+        refuse_outside(x, 0.0, 1.0, "bernoulli")
+
+
+@DENSITIES.register("continuous_bernoulli")
+@dataclasses.dataclass(frozen=True)
+class ContinuousBernoulli(DensityRule):
+    """Continuous Bernoulli on [0, 1] (Loaiza-Ganem and Cunningham, NeurIPS 2019).
+
+    Raw parameters [..., *event, 1] are logits.
+    """
+
+    def output_shape(self, event_shape):
+        return (*event_shape, 1)
+
+    def distribution(self, outputs, event_shape):
+        return tfd.Independent(tfd.ContinuousBernoulli(outputs[..., 0]), len(event_shape))
+
+    def check_observations(self, x):
+        refuse_outside(x, 0.0, 1.0, "continuous_bernoulli")

@@ -1,0 +1,68 @@
+"""Categorical densities: levels of pixels, and one-hot latent vectors."""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.amortized.densities.base import DensityRule, refuse_outside
+from gmmvi_ext.amortized.roles import DENSITIES
+
+tfd = tfp.distributions
+
+__all__ = ["Categorical", "OneHotCategorical"]
+
+
+@DENSITIES.register("categorical")
+@dataclasses.dataclass(frozen=True)
+class Categorical(DensityRule):
+    """Every element takes one of the levels 0 .. n-1; raw parameters [..., *event, n].
+
+    Attributes:
+      num_classes: n.
+    """
+
+    is_reparameterised = False
+    is_discrete = True
+
+    num_classes: int = 17
+
+    def __post_init__(self):
+        require(self.num_classes >= 2, "num_classes", "at least 2", self.num_classes)
+
+    def output_shape(self, event_shape):
+        return (*event_shape, self.num_classes)
+
+    def distribution(self, outputs, event_shape):
+        return tfd.Independent(tfd.Categorical(outputs, dtype=outputs.dtype), len(event_shape))
+
+    def mean(self, distribution):
+        probabilities = distribution.distribution.probs_parameter()
+        levels = tf.range(self.num_classes, dtype=probabilities.dtype)
+        return tf.linalg.matvec(probabilities, levels)
+
+    def check_observations(self, x):
+        refuse_outside(x, 0, self.num_classes - 1, "categorical")
+        if not np.array_equal(x, np.round(x)):
+            raise ValueError(
+                "observations must be whole numbers for the likelihood 'categorical'; choose "
+                "`values: levels` for the data, or another likelihood."
+            )
+
+
+@DENSITIES.register("one_hot_categorical")
+@dataclasses.dataclass(frozen=True)
+class OneHotCategorical(DensityRule):
+    """One of n unit vectors, for latent vectors of length n; raw parameters [..., n] are logits."""
+
+    is_reparameterised = False
+    is_discrete = True
+
+    def output_shape(self, event_shape):
+        require(len(event_shape) == 1, "event_shape", "[num_classes]", event_shape)
+        return event_shape
+
+    def distribution(self, outputs, event_shape):
+        return tfd.OneHotCategorical(outputs, dtype=outputs.dtype)

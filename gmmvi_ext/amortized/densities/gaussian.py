@@ -1,0 +1,34 @@
+"""Independent Gaussians with means and scales from the network."""
+
+import dataclasses
+
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale, require_minimum_scale
+from gmmvi_ext.amortized.roles import DENSITIES
+
+tfd = tfp.distributions
+
+__all__ = ["Gaussian"]
+
+
+@DENSITIES.register("gaussian")
+@dataclasses.dataclass(frozen=True)
+class Gaussian(DensityRule):
+    """N(loc, diag(scale^2)); raw parameters [..., *event, 2].
+
+    Attributes:
+      min_scale: floor of the standard deviations.
+    """
+
+    min_scale: float = 1e-4
+
+    def __post_init__(self):
+        require_minimum_scale(self.min_scale)
+
+    def output_shape(self, event_shape):
+        return (*event_shape, 2)
+
+    def distribution(self, outputs, event_shape):
+        scale = positive_scale(outputs[..., 1], self.min_scale)
+        return tfd.Independent(tfd.Normal(outputs[..., 0], scale), len(event_shape))

@@ -1,0 +1,53 @@
+"""Mixtures of independent Gaussians with weights, means and scales from the network."""
+
+import dataclasses
+import math
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale, require_minimum_scale
+from gmmvi_ext.amortized.roles import DENSITIES
+
+tfd = tfp.distributions
+
+__all__ = ["GaussianMixture"]
+
+
+@DENSITIES.register("mixture", "mixture_of_gaussians")
+@dataclasses.dataclass(frozen=True)
+class GaussianMixture(DensityRule):
+    """sum_c w_c N(loc_c, diag(scale_c^2)); raw parameters [..., C, 1 + 2 E], E elements an event.
+
+    `sample()` of the distribution is not reparameterised and yet leaks gradients into the
+    components; whoever scores it stops them (see `estimators`).
+
+    Attributes:
+      num_components: C.
+      min_scale: floor of the standard deviations.
+    """
+
+    is_reparameterised = False
+    is_mixture = True
+
+    num_components: int = 4
+    min_scale: float = 1e-4
+
+    def __post_init__(self):
+        require(self.num_components >= 1, "num_components", "at least 1", self.num_components)
+        require_minimum_scale(self.min_scale)
+
+    def output_shape(self, event_shape):
+        return (self.num_components, 1 + 2 * math.prod(event_shape))
+
+    def distribution(self, outputs, event_shape):
+        size = math.prod(event_shape)
+        shape = tf.concat([tf.shape(outputs)[:-1], event_shape], axis=0)
+        static = outputs.shape[:-1].concatenate(event_shape)
+        loc = tf.ensure_shape(tf.reshape(outputs[..., 1 : 1 + size], shape), static)
+        raw = tf.ensure_shape(tf.reshape(outputs[..., 1 + size :], shape), static)
+        components = tfd.Normal(loc, positive_scale(raw, self.min_scale))
+        return tfd.MixtureSameFamily(
+            tfd.Categorical(logits=outputs[..., 0]), tfd.Independent(components, len(event_shape))
+        )

@@ -1,0 +1,108 @@
+"""What all gradient estimators share.
+
+An estimator is a frozen dataclass. Called with the terms of a batch it returns a surrogate whose
+gradient, with respect to everything trainable, estimates the gradient of the bound.
+"""
+
+import dataclasses
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.amortized.terms import BoundTerms, Estimate, RewardControl
+
+tfd = tfp.distributions
+
+__all__ = ["Estimator", "path_surrogate", "plain_reward"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimator:
+    """Gradient estimator.
+
+    Class attributes:
+      needs: what the posterior must offer: "anything", "reparameterised" or "mixture".
+      uses_control: whether control variates act on it.
+      minimum_samples: fewest samples it works with.
+
+    Attributes:
+      num_samples: draws of z for each datum, S.
+    """
+
+    needs = "reparameterised"
+    uses_control = False
+    minimum_samples = 1
+
+    num_samples: int = 1
+
+    def __post_init__(self):
+        low = self.minimum_samples
+        require(self.num_samples >= low, "num_samples", f"at least {low}", self.num_samples)
+
+    def __call__(
+        self, terms: BoundTerms, seed: tf.Tensor, control: RewardControl | None = None
+    ) -> Estimate:
+        """Surrogate and figures of a batch.
+
+        Args:
+          terms: of the batch.
+          seed: stateless, [2].
+          control: acts on the reward of the score function, where there is one.
+        """
+        raise NotImplementedError
+
+    def check(self, name: str, density, *, is_controlled: bool) -> None:
+        """Refuses posteriors and control variates that do not go with the estimator.
+
+        Args:
+          name: of the estimator, for messages.
+          density: rule of the posterior (`DensityRule`).
+          is_controlled: whether control variates are given.
+        """
+        kind = type(density).__name__
+        if self.needs == "reparameterised" and not density.is_reparameterised:
+            way_out = "hybrid, stratified, implicit" if density.is_mixture else "rloo, vimco"
+            raise ValueError(
+                f"`estimator` {name!r} needs reparameterised draws, which the posterior {kind} does "
+                f"not have; use score_function, {way_out}."
+            )
+        if self.needs == "mixture" and not density.is_mixture:
+            raise ValueError(
+                f"`estimator` {name!r} needs a mixture posterior, got {kind}; use the posterior "
+                "'mixture', or another estimator."
+            )
+        if is_controlled and not self.uses_control:
+            raise ValueError(
+                f"`control_variates` have nothing to act on in the estimator {name!r}; leave them "
+                "out, or use score_function or hybrid."
+            )
+
+
+def plain_reward(reward: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """No control variate."""
+    return reward, tf.zeros([], reward.dtype)
+
+
+def path_surrogate(terms: BoundTerms, z: tf.Tensor):
+    """Pathwise part of the gradient, with the parameters of log q held fixed.
+
+    The total derivative of f(z(phi); phi) along z alone: sum_l stop(df/dz_l) z_l. This holds for
+    every reparameterised posterior, whatever its parameters.
+
+    Args:
+      terms: of the batch.
+      z: reparameterised draws [S, *B, L].
+
+    Returns:
+      surrogate of the path [S, *B]; the draws without gradient; log p(x | z), log p(z) and
+      log q(z | x) at them, [S, *B] each.
+    """
+    fixed = tf.stop_gradient(z)
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(fixed)
+        log_likelihood, log_prior = terms.model_part(fixed)
+        log_posterior = terms.posterior.log_prob(fixed)
+        value = terms.value(log_likelihood, log_prior, log_posterior)
+    slope = tf.stop_gradient(tape.gradient(value, fixed))
+    return tf.reduce_sum(slope * z, axis=-1), fixed, log_likelihood, log_prior, log_posterior

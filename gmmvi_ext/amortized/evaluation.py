@@ -1,0 +1,77 @@
+"""Means of the bound over a data set, in batches of bounded size."""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.amortized.checks import checked_data
+from gmmvi_ext.amortized.vae import VAE
+
+__all__ = ["BoundEvaluator", "EvaluatedBound"]
+
+MAX_DECODES = 20_000  # of one batch: bounds the memory of (samples x data) decoder passes
+
+
+@dataclasses.dataclass(frozen=True)
+class EvaluatedBound:
+    """Means over a data set.
+
+    Attributes:
+      elbo, distortion, rate: elbo = -distortion - rate, from the same samples.
+      elbo_se: standard error of the mean over the data.
+      log_prob_estimate: importance-weighted bound.
+      num_samples: behind each datum.
+    """
+
+    elbo: float
+    elbo_se: float
+    distortion: float
+    rate: float
+    log_prob_estimate: float
+    num_samples: int
+
+
+class BoundEvaluator:
+    """Evaluates a VAE on data; its random numbers are its own.
+
+    Args:
+      vae: the model.
+      x: data [N, *event].
+      num_samples: S.
+      seed: integer.
+    """
+
+    def __init__(self, vae: VAE, x, *, num_samples: int = 10, seed: int = 0):
+        x = checked_data(x, vae.event_shape, name="evaluation data")
+        self._vae = vae
+        self._x = np.asarray(x, vae.dtype.as_numpy_dtype)
+        self._num_samples = num_samples
+        self._batch = max(1, min(len(x), MAX_DECODES // num_samples))
+        self._seed = tf.constant([seed % 2**31, 0x6576], tf.int32)
+        signature = (
+            tf.TensorSpec([None, *vae.event_shape], vae.dtype), tf.TensorSpec([2], tf.int32)
+        )  # fmt: skip
+        self._report = tf.function(
+            lambda x, seed: tf.stack(vae.report(x, num_samples, seed)),
+            input_signature=signature, autograph=False,
+        )  # fmt: skip
+
+    def per_datum(self) -> np.ndarray:
+        """ELBO, distortion, rate and importance-weighted bound of each datum, [4, N]."""
+        pieces = []
+        for start in range(0, len(self._x), self._batch):
+            seed = tf.random.fold_in(self._seed, start)
+            pieces.append(self._report(self._x[start : start + self._batch], seed).numpy())
+        return np.concatenate(pieces, axis=1).astype(np.float64)
+
+    def __call__(self) -> EvaluatedBound:
+        """Means over the data."""
+        values = self.per_datum()
+        elbo, distortion, rate, weighted = values.mean(axis=1)
+        error = values[0].std() / math.sqrt(values.shape[1])
+        return EvaluatedBound(
+            float(elbo), float(error), float(distortion), float(rate), float(weighted),
+            self._num_samples,
+        )  # fmt: skip

@@ -1,0 +1,90 @@
+"""A stack of Keras 3 layers as a `tf.Module`.
+
+A `tf.Module` does not see the variables of Keras 3 layers. They are listed here explicitly, so that
+optimisers, checkpoints and SavedModels find them.
+"""
+
+import math
+from collections.abc import Sequence
+
+import keras
+import tensorflow as tf
+
+from gmmvi_ext.amortized.checks import require, require_rank
+
+__all__ = ["Network", "activation_layer", "dense"]
+
+LEAKY_SLOPE = 0.2
+_ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "softplus", "tanh")
+
+
+class Network(tf.Module):
+    """Maps [..., *input_shape] to [..., *output_shape]; any number of leading axes.
+
+    Args:
+      layers: Keras layers, applied in order to [batch, *input_shape].
+      input_shape: of one input.
+      output_shape: of one output; the last layer's output is reshaped to it.
+      name: of the module.
+    """
+
+    def __init__(
+        self,
+        layers: Sequence[keras.Layer],
+        input_shape: tuple[int, ...],
+        output_shape: tuple[int, ...] | None = None,
+        *,
+        dtype: tf.DType = tf.float32,
+        name: str = "network",
+    ):
+        super().__init__(name=name)
+        self.dtype = tf.as_dtype(dtype)
+        stack = keras.Sequential(
+            [keras.Input(input_shape, dtype=self.dtype.name), *layers], name=name
+        )
+        self.input_shape = tuple(input_shape)
+        self.output_shape = tuple(output_shape or stack.output_shape[1:])
+        self._network_variables = [variable.value for variable in stack.variables]
+        # In a closure Keras' own tracking does not list the same variables a second time.
+        self._apply = lambda x: stack(x, training=False)
+
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
+        """[..., *input_shape] to [..., *output_shape]."""
+        require_rank(f"input of {self.name}", x, self.input_shape)
+        batch_rank = x.shape.rank - len(self.input_shape)
+        batch = tf.shape(x)[:batch_rank]
+        flat = tf.reshape(tf.cast(x, self.dtype), [-1, *self.input_shape])
+        out = tf.reshape(self._apply(flat), tf.concat([batch, self.output_shape], axis=0))
+        static = x.shape[:batch_rank].concatenate(self.output_shape)
+        return tf.ensure_shape(out, static)
+
+
+def dense(
+    units: int, *, seed: int, dtype, activation: str | None = None, name: str
+) -> list[keras.Layer]:
+    """A dense layer with Glorot-uniform weights, and its activation."""
+    layers = [
+        keras.layers.Dense(
+            units,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            dtype=tf.as_dtype(dtype).name,
+            name=name,
+        )
+    ]
+    return layers + ([] if activation is None else [activation_layer(activation, dtype)])
+
+
+def activation_layer(activation: str, dtype) -> keras.Layer:
+    """Layer for the name of an activation."""
+    require(
+        activation in _ACTIVATIONS, "activation", f"one of {', '.join(_ACTIVATIONS)}", activation
+    )
+    dtype = tf.as_dtype(dtype).name
+    if activation == "leaky_relu":
+        return keras.layers.LeakyReLU(negative_slope=LEAKY_SLOPE, dtype=dtype)
+    return keras.layers.Activation(activation, dtype=dtype)
+
+
+def num_elements(shape: Sequence[int]) -> int:
+    """Product of `shape`; one for a scalar."""
+    return math.prod(shape)

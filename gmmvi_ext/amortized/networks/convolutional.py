@@ -1,0 +1,130 @@
+"""Convolutional encoder and decoder for images [height, width, channels] of any size.
+
+encoder   strided convolutions (size halved, rounded up) -> flatten -> features
+decoder   dense -> [ceil(H / 2^n), ceil(W / 2^n), filters] -> n strided transposed convolutions
+          -> crop to [H, W]
+"""
+
+import dataclasses
+
+import keras
+import tensorflow as tf
+
+from gmmvi_ext.amortized.checks import require, sizes
+from gmmvi_ext.amortized.networks.base import Network, activation_layer, dense, num_elements
+from gmmvi_ext.amortized.roles import DECODERS, ENCODERS
+
+__all__ = ["ConvDecoder", "ConvEncoder"]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Convolutional:
+    filters: tuple[int, ...] = (32, 64)
+    kernel_size: int = 4
+    hidden: tuple[int, ...] = (128,)
+    activation: str = "leaky_relu"
+
+    def __post_init__(self):
+        object.__setattr__(self, "filters", sizes("filters", self.filters))
+        object.__setattr__(self, "hidden", sizes("hidden", self.hidden))
+        require(len(self.filters) > 0, "filters", "at least one layer", list(self.filters))
+        require(self.kernel_size >= 2, "kernel_size", "at least 2", self.kernel_size)
+        activation_layer(self.activation, tf.float32)
+
+    def _convolution(self, kind, filters: int, seed: int, dtype, name: str) -> keras.Layer:
+        return kind(
+            filters, self.kernel_size, strides=2, padding="same", name=name,
+            kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
+            dtype=tf.as_dtype(dtype).name,
+        )  # fmt: skip
+
+
+def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
+    require(len(shape) == 3, "event_shape", "[height, width, channels] for convolutions", shape)
+    return shape
+
+
+@ENCODERS.register("convolutional")
+@dataclasses.dataclass(frozen=True)
+class ConvEncoder(_Convolutional):
+    """Strided convolutions, then dense layers.
+
+    Attributes:
+      filters: of each convolution; every one halves the image.
+      kernel_size: of each convolution.
+      hidden: units of the dense layers after them.
+      activation: after each layer.
+    """
+
+    def build(self, event_shape: tuple[int, ...], *, seed: int, dtype=tf.float32) -> Network:
+        """Network [..., H, W, C] -> [..., F]."""
+        height, width, _ = _image_shape(event_shape)
+        layers: list[keras.Layer] = []
+        for number, filters in enumerate(self.filters):
+            height, width = -(-height // 2), -(-width // 2)
+            layers.append(
+                self._convolution(
+                    keras.layers.Conv2D, filters, seed + number, dtype, f"convolution_{number}"
+                )
+            )
+            layers.append(activation_layer(self.activation, dtype))
+        flat = height * width * self.filters[-1]
+        layers.append(keras.layers.Reshape((flat,), dtype=tf.as_dtype(dtype).name))
+        for number, units in enumerate(self.hidden):
+            layers += dense(
+                units, seed=seed + len(self.filters) + number, dtype=dtype,
+                activation=self.activation, name=f"hidden_{number}",
+            )  # fmt: skip
+        return Network(layers, event_shape, dtype=dtype, name="encoder")
+
+
+@DECODERS.register("convolutional")
+@dataclasses.dataclass(frozen=True)
+class ConvDecoder(_Convolutional):
+    """Dense layers, then strided transposed convolutions.
+
+    Attributes:
+      filters: input channels of each transposed convolution, the widest first.
+      kernel_size: of each transposed convolution.
+      hidden: units of the dense layers before them.
+      activation: after each layer but the last.
+    """
+
+    filters: tuple[int, ...] = (64, 32)
+
+    def build(
+        self, num_latents: int, output_shape: tuple[int, ...], *, seed: int, dtype=tf.float32
+    ) -> Network:
+        """Network [..., L] -> [..., *output_shape], an image with parameters as last axis."""
+        require(
+            len(output_shape) == 4, "decoder",
+            "`feed_forward` for observations that are not images [height, width, channels]",
+            "convolutional",
+        )  # fmt: skip
+        height, width, channels, num_parameters = output_shape
+        depth = len(self.filters)
+        start = (-(-height // 2**depth), -(-width // 2**depth), self.filters[0])
+        layers: list[keras.Layer] = []
+        for number, units in enumerate((*self.hidden, num_elements(start))):
+            layers += dense(
+                units, seed=seed + number, dtype=dtype, activation=self.activation,
+                name=f"hidden_{number}",
+            )  # fmt: skip
+        name = tf.as_dtype(dtype).name
+        layers.append(keras.layers.Reshape(start, dtype=name))
+        seed += len(self.hidden) + 1
+        widths = (*self.filters[1:], channels * num_parameters)
+        for number, filters in enumerate(widths):
+            layers.append(
+                self._convolution(
+                    keras.layers.Conv2DTranspose, filters, seed + number, dtype,
+                    f"convolution_{number}",
+                )
+            )  # fmt: skip
+            if number < depth - 1:
+                layers.append(activation_layer(self.activation, dtype))
+        surplus = (start[0] * 2**depth - height, start[1] * 2**depth - width)
+        if any(surplus):
+            crop = tuple((extra // 2, extra - extra // 2) for extra in surplus)
+            layers.append(keras.layers.Cropping2D(crop, dtype=name))
+        return Network(layers, (num_latents,), output_shape, dtype=dtype, name="decoder")

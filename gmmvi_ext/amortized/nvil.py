@@ -1,0 +1,37 @@
+"""NVIL: a VAE trained by the score function with its control variates (Mnih and Gregor, ICML 2014).
+
+reward -> centre by the running mean -> subtract C(x) -> divide by the running deviation
+"""
+
+from gmmvi_ext.amortized.control_variates import ControlVariate
+from gmmvi_ext.amortized.control_variates.chain import build_chain
+from gmmvi_ext.amortized.estimators import Estimator, ScoreFunction
+from gmmvi_ext.amortized.vae import VAE
+
+__all__ = ["NVIL"]
+
+
+class NVIL(VAE):
+    """A `VAE` whose defaults are the score function and the three control variates of NVIL.
+
+    Args:
+      prior, observation, inference: as `VAE`; the posterior may be anything, discrete too.
+      estimator: score function with one draw unless told.
+      control_variate: centre, baseline, scale unless told; `Chain([])` for none.
+      seed: of the baseline's weights.
+    """
+
+    def __init__(
+        self, prior, observation, inference, *, estimator: Estimator | None = None,
+        control_variate: ControlVariate | None = None, seed: int = 0, name: str = "nvil",
+    ):  # fmt: skip
+        if control_variate is None:
+            control_variate = build_chain(
+                ("centred", "baseline", "scaled"), observation.density.event_shape, seed=seed,
+                dtype=inference.density.dtype,
+            )  # fmt: skip
+        super().__init__(
+            prior, observation, inference,
+            estimator=ScoreFunction() if estimator is None else estimator,
+            control_variate=control_variate, name=name,
+        )  # fmt: skip

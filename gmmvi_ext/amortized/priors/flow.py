@@ -1,0 +1,46 @@
+"""A standard normal pushed through trainable couplings (see `densities.flow`)."""
+
+import dataclasses
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.amortized.densities.flow import CouplingFlow
+from gmmvi_ext.amortized.priors.base import Prior, PriorRule
+from gmmvi_ext.amortized.priors.standard_normal import standard_normal
+from gmmvi_ext.amortized.roles import PRIORS
+
+tfd = tfp.distributions
+
+__all__ = ["FlowPrior"]
+
+
+@PRIORS.register("flow")
+@dataclasses.dataclass(frozen=True)
+class FlowPrior(PriorRule):
+    """Normalising-flow prior.
+
+    Attributes:
+      num_couplings: affine couplings; two of them move every coordinate once.
+      hidden_units: of each coupling network.
+    """
+
+    num_couplings: int = 4
+    hidden_units: int = 64
+
+    def __post_init__(self):
+        for name in ("num_couplings", "hidden_units"):
+            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+
+    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+        flow = CouplingFlow(
+            num_latents, num_couplings=self.num_couplings, hidden_units=self.hidden_units,
+            seed=seed, dtype=dtype,
+        )  # fmt: skip
+
+        def distribution():
+            base = standard_normal(num_latents, dtype)
+            return tfd.TransformedDistribution(base, flow.bijector())
+
+        return Prior(num_latents, distribution, parts=[flow])

@@ -1,0 +1,61 @@
+"""A trainable mixture of Gaussians.
+
+p(z) = sum_c w_c N(loc_c, diag(scale_c^2))
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.amortized.priors.base import Prior, PriorRule
+from gmmvi_ext.amortized.roles import PRIORS
+from gmmvi_ext.constraints import PositiveParameter
+
+tfd = tfp.distributions
+
+__all__ = ["MixturePrior"]
+
+
+@PRIORS.register("mixture", "mixture_of_gaussians")
+@dataclasses.dataclass(frozen=True)
+class MixturePrior(PriorRule):
+    """Mixture of Gaussians; weights, means and scales are trained.
+
+    Attributes:
+      num_components: C.
+      initial_spread: standard deviation of the first means.
+      initial_scale: first standard deviation of every component.
+      min_scale: floor of the standard deviations.
+    """
+
+    num_components: int = 20
+    initial_spread: float = 1.0
+    initial_scale: float = 1.0
+    min_scale: float = 1e-4
+
+    def __post_init__(self):
+        require(self.num_components >= 1, "num_components", "at least 1", self.num_components)
+        require(self.initial_spread >= 0, "initial_spread", "at least 0", self.initial_spread)
+        require(self.min_scale > 0, "min_scale", "positive", self.min_scale)
+        require(
+            self.initial_scale > self.min_scale, "initial_scale", "above `min_scale`",
+            self.initial_scale,
+        )  # fmt: skip
+
+    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+        shape = (self.num_components, num_latents)
+        start = self.initial_spread * np.random.default_rng(seed).standard_normal(shape)
+        logits = tf.Variable(tf.zeros([self.num_components], dtype), name="logits")
+        loc = tf.Variable(tf.constant(start, dtype), name="loc")
+        scale = PositiveParameter(
+            tf.fill(shape, tf.cast(self.initial_scale, dtype)), lower=self.min_scale, name="scale"
+        )
+
+        def distribution():
+            components = tfd.Independent(tfd.Normal(loc, scale.value()), 1)
+            return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), components)
+
+        return Prior(num_latents, distribution, parts=[logits, loc, scale])

@@ -1,0 +1,66 @@
+"""VampPrior: a mixture of the posterior at trainable pseudo-inputs.
+
+    p(z) = sum_k w_k q(z | u_k)
+
+References:
+  Tomczak and Welling (2018), VAE with a VampPrior.
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.amortized.priors.base import Prior, PriorRule
+from gmmvi_ext.amortized.roles import PRIORS
+from gmmvi_ext.constraints import ConstrainedParameter, by_name
+
+tfd = tfp.distributions
+
+__all__ = ["VampPrior"]
+
+_EDGE = 0.02  # first pseudo-inputs keep this distance from the ends of the unit interval
+
+
+@PRIORS.register("vamp")
+@dataclasses.dataclass(frozen=True)
+class VampPrior(PriorRule):
+    """Mixture of the posterior at pseudo-inputs, which start at data.
+
+    Attributes:
+      num_pseudo_inputs: number of components.
+      constraint: set the pseudo-inputs live in, `interval` (0, 1) or `real`.
+    """
+
+    num_pseudo_inputs: int = 50
+    constraint: str = "interval"
+
+    def __post_init__(self):
+        require(
+            self.num_pseudo_inputs >= 1, "num_pseudo_inputs", "at least 1", self.num_pseudo_inputs
+        )
+        by_name(self.constraint)
+
+    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+        if inference is None or examples is None:
+            raise ValueError(
+                "the prior 'vamp' needs `inference` (the posterior) and `examples` (some data) to "
+                "start from."
+            )
+        examples = np.asarray(examples, np.float64)
+        order = np.random.default_rng(seed).permutation(len(examples))
+        start = examples[np.resize(order, self.num_pseudo_inputs)]
+        if self.constraint != "real":
+            start = np.clip(start, _EDGE, 1.0 - _EDGE)
+        inputs = ConstrainedParameter(
+            tf.constant(start, dtype), self.constraint, name="pseudo_inputs"
+        )
+        logits = tf.Variable(tf.zeros([self.num_pseudo_inputs], dtype), name="logits")
+
+        # The posterior is held in a closure: its variables belong to the inference network.
+        def distribution():
+            return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), inference(inputs.value()))
+
+        return Prior(num_latents, distribution, parts=[logits, inputs])

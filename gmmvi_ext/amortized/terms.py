@@ -1,0 +1,105 @@
+"""The terms of the bound for one batch, which every gradient estimator works on.
+
+    f(z) = log p(x | z) + beta (log p(z) - log q(z | x))
+
+beta is the weight of the rate: 1 gives the ELBO, less during warm-up.
+"""
+
+import dataclasses
+from collections.abc import Callable
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+tfd = tfp.distributions
+
+__all__ = ["BoundTerms", "Estimate", "RewardControl", "closed_form_rate", "draw"]
+
+# reward [S, *B], log q(z | x)-free: returns the reward to be scored and a loss of its own, scalar.
+RewardControl = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
+
+
+@dataclasses.dataclass(frozen=True)
+class BoundTerms:
+    """Posterior, prior and likelihood of a batch with batch shape B.
+
+    Attributes:
+      posterior: q(z | x), batch shape B, event shape [L].
+      prior: p(z), no batch shape.
+      log_likelihood: log p(x | z) for z [..., *B, L], gives [..., *B].
+      rate_weight: beta, a scalar.
+    """
+
+    posterior: tfd.Distribution
+    prior: tfd.Distribution
+    log_likelihood: Callable[[tf.Tensor], tf.Tensor]
+    rate_weight: tf.Tensor | float = 1.0
+
+    def beta(self, dtype) -> tf.Tensor:
+        """The weight of the rate as a tensor."""
+        return tf.cast(self.rate_weight, dtype)
+
+    def model_part(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """log p(x | z) and log p(z), [..., *B] each."""
+        return self.log_likelihood(z), self.prior.log_prob(z)
+
+    def value(self, log_likelihood, log_prior, log_posterior) -> tf.Tensor:
+        """f from its three parts."""
+        beta = self.beta(log_likelihood.dtype)
+        return log_likelihood + beta * (log_prior - log_posterior)
+
+    def reward(self, z: tf.Tensor) -> tf.Tensor:
+        """f(z), [..., *B]."""
+        return self.value(*self.model_part(z), self.posterior.log_prob(z))
+
+
+@dataclasses.dataclass(frozen=True)
+class Estimate:
+    """What an estimator returns.
+
+    Attributes:
+      surrogate: [*B]; its gradient estimates the gradient of the bound.
+      bound: [*B], estimate of the bound that is maximised, no gradient.
+      distortion: [*B], -E_q[log p(x | z)], no gradient.
+      rate: [*B], KL(q || p), no gradient.
+      control_loss: scalar that trains control variates.
+      num_decodes: likelihood evaluations of each datum, a Python number.
+    """
+
+    surrogate: tf.Tensor
+    bound: tf.Tensor
+    distortion: tf.Tensor
+    rate: tf.Tensor
+    control_loss: tf.Tensor
+    num_decodes: int
+
+
+def draw(distribution: tfd.Distribution, num_samples: int, seed) -> tf.Tensor:
+    """Samples [S, *B, L]."""
+    return distribution.sample(num_samples, seed=seed)
+
+
+def closed_form_rate(terms: BoundTerms) -> tf.Tensor | None:
+    """KL(q || p) [*B] where TFP knows it, else None; decided while tracing."""
+    try:
+        return tfd.kl_divergence(terms.posterior, terms.prior)
+    except NotImplementedError:
+        return None
+
+
+def finish(
+    terms: BoundTerms, surrogate, log_likelihood, log_prior, log_posterior, *,
+    bound=None, rate=None, control_loss=None, num_decodes: int,
+) -> Estimate:  # fmt: skip
+    """`Estimate` with the figures that follow from samples [S, *B]; stops their gradients."""
+    if rate is None:
+        rate = tf.reduce_mean(log_posterior - log_prior, axis=0)
+    distortion = -tf.reduce_mean(log_likelihood, axis=0)
+    if bound is None:
+        bound = -distortion - terms.beta(rate.dtype) * rate
+    if control_loss is None:
+        control_loss = tf.zeros([], surrogate.dtype)
+    return Estimate(
+        surrogate, tf.stop_gradient(bound), tf.stop_gradient(distortion), tf.stop_gradient(rate),
+        control_loss, num_decodes,
+    )  # fmt: skip

@@ -1,0 +1,202 @@
+"""Training of a VAE, one minibatch a step, as the training loop wants it.
+
+    theta, lambda, psi  <-  one step each of their own optimiser on
+    -mean_batch [ surrogate ] + control loss,      beta_t = rate_weight min(1, (t + 1) / warm_up)
+
+Free bits (Kingma et al. 2016), for every estimator alike: while the running mean of the rate is
+below `free_bits`, the rate has no weight. That is the gradient of max(rate, free_bits).
+"""
+
+import dataclasses
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.amortized.checks import checked_data, require
+from gmmvi_ext.amortized.control_variates.base import RunningMean
+from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers
+from gmmvi_ext.amortized.vae import VAE
+
+__all__ = ["Objective", "VAETrainer"]
+
+RATE_DECAY = 0.9
+_SHUFFLE_SALT, _STEP_SALT, _PIXEL_SALT = 1, 2, 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Objective:
+    """Weight of the rate over the run.
+
+    Attributes:
+      rate_weight: final weight of the rate, beta; 1 maximises the bound itself.
+      warm_up_steps: steps over which the weight rises linearly from zero.
+      free_bits: nats of rate that cost nothing, batch mean.
+    """
+
+    rate_weight: float = 1.0
+    warm_up_steps: int = 0
+    free_bits: float = 0.0
+
+    def __post_init__(self):
+        for name in ("rate_weight", "warm_up_steps", "free_bits"):
+            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+
+
+class VAETrainer(tf.Module):
+    """Steps a VAE through shuffled minibatches; its variables are the whole state of a run.
+
+    Args:
+      vae: model, modified in place.
+      x: training data [N, *event].
+      batch_size: data of a step.
+      optimizers: rates and clipping.
+      objective: weight of the rate.
+      resample: draw binary pixels anew each step, `x` being their probabilities.
+      jit_compile: compile the step by XLA.
+      seed: of batches and draws.
+
+    Attributes:
+      num_iterations, num_target_evaluations, num_nonfinite: steps, likelihood evaluations, and
+        steps left out because a gradient was not finite.
+      num_traces: how often the step was traced.
+      best_elbo: best figure that `keep_best` has seen.
+    """
+
+    remedy = "Lower the learning rates or clip_norm, warm the rate up, or use dtype: float64."
+
+    def __init__(
+        self, vae: VAE, x, *, batch_size: int = 128, optimizers: Optimizers | None = None,
+        objective: Objective | None = None, resample: bool = False, jit_compile: bool = False,
+        seed: int = 0,
+    ):  # fmt: skip
+        super().__init__(name="vae_trainer")
+        x = checked_data(x, vae.event_shape, name="training data")
+        require(batch_size >= 1, "batch_size", "at least 1", batch_size)
+        require(
+            batch_size <= len(x), "batch_size", f"at most the number of data, {len(x)}", batch_size
+        )
+        if resample:
+            require(0 <= x.min() and x.max() <= 1, "x", "probabilities in [0, 1]", "other values")
+        vae.observation.density.rule.check_observations(x)
+        self.vae = vae
+        self.batch_size, self.num_data = batch_size, len(x)
+        self._x = tf.constant(x, vae.dtype)
+        self._resample = resample
+        self._objective = objective or Objective()
+        self._seed = tf.constant([seed % 2**31, 0x7661], tf.int32)
+        self._group = OptimizerGroup(optimizers or Optimizers(), vae.trainable_groups())
+        self._optimizer_state = self._group.state
+        self._running_rate = RunningMean(RATE_DECAY, vae.dtype, name="running_rate")
+
+        def counter(name):
+            return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
+
+        self.num_iterations = counter("num_iterations")
+        self.num_target_evaluations = counter("num_target_evaluations")
+        self.num_nonfinite = counter("num_nonfinite")
+        self._order = tf.Variable(np.arange(len(x), dtype=np.int64), trainable=False, name="order")
+        self.best_elbo = tf.Variable(-np.inf, dtype=vae.dtype, trainable=False, name="best_elbo")
+        self._best = [
+            tf.Variable(variable, trainable=False, name=f"best_{number}")
+            for number, variable in enumerate(self._group.flat_variables())
+        ]
+        self.num_traces = 0
+        self._step = tf.function(self._next_step, autograph=False)
+        self._learn = tf.function(self._learn_from, autograph=False, jit_compile=jit_compile)
+
+    def step(self) -> dict[str, tf.Tensor]:
+        """One minibatch.
+
+        Returns:
+          scalars: `elbo_estimate` (with the full weight of the rate), `loss`, `distortion`, `rate`,
+          `control_loss`, `rate_weight`, `num_components` and the three counters.
+        """
+        return self._step()
+
+    def _next_step(self) -> dict[str, tf.Tensor]:
+        self.num_traces += 1
+        seed = tf.random.fold_in(self._seed, tf.cast(self.num_iterations, tf.int32))
+        x = self._next_batch(seed)
+        is_fine, loss = self._learn(x, tf.random.fold_in(seed, _STEP_SALT))
+        self.num_iterations.assign_add(1)
+        decodes = tf.cast(self.batch_size * loss.pop("num_decodes"), tf.int64)
+        self.num_target_evaluations.assign_add(decodes)
+        self.num_nonfinite.assign_add(tf.cast(~is_fine, tf.int64))
+        weights = getattr(self.vae.inference.density.rule, "num_components", 1)
+        return loss | {
+            "num_components": tf.constant(weights, tf.int64),
+            "num_target_evaluations": self.num_target_evaluations.read_value(),
+            "num_nonfinite": self.num_nonfinite.read_value(),
+        }
+
+    def _next_batch(self, seed: tf.Tensor) -> tf.Tensor:
+        """Data of this step [B, *event]; the order is drawn anew for every epoch."""
+        per_epoch = self.num_data // self.batch_size
+        position = self.num_iterations % per_epoch
+
+        def reshuffle():
+            epoch = tf.cast(self.num_iterations // per_epoch, tf.int32)
+            epoch_seed = tf.random.fold_in(tf.random.fold_in(self._seed, _SHUFFLE_SALT), epoch)
+            indices = tf.range(self.num_data, dtype=tf.int64)
+            return self._order.assign(
+                tf.random.experimental.stateless_shuffle(indices, epoch_seed)
+            )  # fmt: skip
+
+        order = tf.cond(tf.equal(position, 0), reshuffle, self._order.read_value)
+        start = position * self.batch_size
+        x = tf.gather(self._x, order[start : start + self.batch_size])
+        x = tf.ensure_shape(x, [self.batch_size, *self.vae.event_shape])
+        if not self._resample:
+            return x
+        noise = tf.random.stateless_uniform(
+            tf.shape(x), tf.random.fold_in(seed, _PIXEL_SALT), dtype=x.dtype
+        )
+        return tf.cast(noise < x, x.dtype)
+
+    def _learn_from(self, x: tf.Tensor, seed: tf.Tensor):
+        beta = self._rate_weight()
+        variables = self._group.flat_variables()
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(variables)
+            found = self.vae.loss(x, seed, rate_weight=beta)
+        gradients = tape.gradient(
+            found.loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
+        is_fine = self._group.apply(gradients)
+        self._running_rate.take(found.rate)
+        return is_fine, {
+            "elbo_estimate": -found.distortion - found.rate,
+            "loss": -found.bound,
+            "distortion": found.distortion,
+            "rate": found.rate,
+            "control_loss": found.control_loss,
+            "rate_weight": beta,
+            "num_decodes": found.num_decodes,
+        }
+
+    def _rate_weight(self) -> tf.Tensor:
+        objective = self._objective
+        dtype = self.vae.dtype
+        beta = tf.constant(objective.rate_weight, dtype)
+        if objective.warm_up_steps > 0:
+            progress = tf.cast(self.num_iterations + 1, dtype) / objective.warm_up_steps
+            beta *= tf.minimum(progress, 1.0)
+        if objective.free_bits > 0:
+            is_free = self._running_rate.value() < objective.free_bits
+            beta = tf.where(is_free & ~self._running_rate.is_empty, tf.zeros_like(beta), beta)
+        return beta
+
+    def keep_best(self, elbo: float) -> bool:
+        """Keeps a copy of all trained variables if `elbo` is the best so far."""
+        if not elbo > float(self.best_elbo):
+            return False
+        self.best_elbo.assign(elbo)
+        for copy, variable in zip(self._best, self._group.flat_variables(), strict=True):
+            copy.assign(variable)
+        return True
+
+    def restore_best(self) -> None:
+        """Puts the kept copy back; nothing happens where none was kept."""
+        if np.isfinite(float(self.best_elbo)):
+            for copy, variable in zip(self._best, self._group.flat_variables(), strict=True):
+                variable.assign(copy)

@@ -1,0 +1,228 @@
+"""Variational auto-encoder: prior, observation model, inference network, gradient estimator.
+
+    ELBO(x) = E_q[log p(x | z) + log p(z) - log q(z | x)] = -D - R
+    D = -E_q[log p(x | z)] (distortion),   R = KL(q(z | x) || p(z)) (rate)
+    log p(x) >= E[log mean_s p(x, z_s) / q(z_s | x)], non-decreasing in S
+
+References:
+  Kingma and Welling (2014); Burda, Grosse and Salakhutdinov (2016); Alemi et al. (2018).
+"""
+
+from typing import NamedTuple
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.amortized.checks import require, require_rank
+from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
+from gmmvi_ext.amortized.estimators import Estimator, Reparameterised
+from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
+from gmmvi_ext.amortized.inference_model import InferenceModel
+from gmmvi_ext.amortized.joint import JointDistribution, Observation, draw_observations
+from gmmvi_ext.amortized.priors.base import Prior
+from gmmvi_ext.amortized.terms import BoundTerms, Estimate, closed_form_rate, draw
+
+tfd = tfp.distributions
+
+__all__ = ["VAE", "BoundReport", "Loss"]
+
+
+class BoundReport(NamedTuple):
+    """Figures of a batch from one set of samples, each [*B].
+
+    Attributes:
+      elbo: -distortion - rate, exactly.
+      distortion: -E_q[log p(x | z)].
+      rate: KL(q || p), in closed form where there is one.
+      log_prob_estimate: importance-weighted bound of log p(x).
+    """
+
+    elbo: tf.Tensor
+    distortion: tf.Tensor
+    rate: tf.Tensor
+    log_prob_estimate: tf.Tensor
+
+
+class Loss(NamedTuple):
+    """Means over a batch.
+
+    Attributes:
+      loss: scalar to minimise; its gradient estimates that of the negative bound, plus that of the
+        control variates' own loss.
+      bound: what is maximised, with the weight of the rate.
+      distortion, rate: see `BoundReport`.
+      control_loss: of the control variates.
+      num_decodes: likelihood evaluations of each datum.
+    """
+
+    loss: tf.Tensor
+    bound: tf.Tensor
+    distortion: tf.Tensor
+    rate: tf.Tensor
+    control_loss: tf.Tensor
+    num_decodes: int
+
+
+class VAE(tf.Module):
+    """Deep latent-variable model with an amortised posterior.
+
+    Args:
+      prior: p(z).
+      observation: p(x | z).
+      inference: q(z | x).
+      estimator: of the gradient; chosen once.
+      control_variate: acts on score-function terms.
+
+    Raises:
+      ValueError: parts that do not go together.
+    """
+
+    def __init__(
+        self,
+        prior: Prior,
+        observation: Observation,
+        inference: InferenceModel,
+        *,
+        estimator: Estimator | None = None,
+        control_variate: ControlVariate | None = None,
+        name: str = "vae",
+    ):
+        super().__init__(name=name)
+        estimator = Reparameterised() if estimator is None else estimator
+        is_empty = isinstance(control_variate, Chain) and not control_variate.members
+        control_variate = None if is_empty else control_variate
+        density = inference.density.rule
+        estimator.check(
+            type(estimator).__name__, density, is_controlled=control_variate is not None
+        )
+        require(
+            density.is_discrete == prior.is_discrete, "prior",
+            "discrete if and only if the posterior is", "discrete" if prior.is_discrete
+            else "continuous",
+        )  # fmt: skip
+        self.joint = JointDistribution(prior, observation)
+        self.inference = inference
+        self.estimator = estimator
+        self.control_variate = control_variate
+
+    @property
+    def prior(self) -> Prior:
+        return self.joint.prior
+
+    @property
+    def observation(self) -> Observation:
+        return self.joint.observation
+
+    @property
+    def event_shape(self) -> tuple[int, ...]:
+        """Shape of one datum."""
+        return self.joint.event_shape
+
+    @property
+    def num_latents(self) -> int:
+        return self.prior.num_latents
+
+    @property
+    def dtype(self) -> tf.DType:
+        return self.inference.density.dtype
+
+    def posterior(self, x: tf.Tensor) -> tfd.Distribution:
+        """q(z | x), batch shape [*B]."""
+        require_rank("x", x, self.event_shape)
+        return self.inference(x)
+
+    def terms(self, x: tf.Tensor, rate_weight: tf.Tensor | float = 1.0) -> BoundTerms:
+        """Terms of the bound at x [*B, *event]."""
+        return BoundTerms(
+            self.posterior(x),
+            self.prior.distribution(),
+            lambda z: self.observation(z).log_prob(x),
+            rate_weight,
+        )
+
+    def sample(
+        self, batch_size: int, seed, *, sample_size: int | None = None, oversample: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws (z, x) from the model; see `JointDistribution.sample`."""
+        return self.joint.sample(batch_size, seed, sample_size=sample_size, oversample=oversample)
+
+    def cond_sample(
+        self, x: tf.Tensor, seed, *, sample_size: int | None = None, oversample: bool = False
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws (z, x') with z ~ q(z | x) and x' ~ p(x' | z).
+
+        Args:
+          x: [*B, *event].
+          seed: stateless, [2].
+          sample_size: S; None for a single draw without that axis.
+          oversample: draw z once and x' S times; else z is drawn anew each time.
+        """
+        first, second = tf.unstack(tf.random.split(seed, 2))
+        shape = [] if oversample or sample_size is None else [sample_size]
+        z = self.posterior(x).sample(shape, seed=first)
+        return draw_observations(self.observation, z, second, sample_size, oversample)
+
+    def report(self, x: tf.Tensor, num_samples: int, seed) -> BoundReport:
+        """ELBO, distortion, rate and importance-weighted bound from the same samples.
+
+        Args:
+          x: [*B, *event].
+          num_samples: S.
+          seed: stateless, [2].
+        """
+        terms = self.terms(x)
+        z = draw(terms.posterior, num_samples, seed)
+        log_likelihood, log_prior = terms.model_part(z)
+        log_posterior = terms.posterior.log_prob(z)
+        rate = closed_form_rate(terms)
+        if rate is None:
+            rate = tf.reduce_mean(log_posterior - log_prior, axis=0)
+        distortion = -tf.reduce_mean(log_likelihood, axis=0)
+        weighted = log_mean_exp(log_likelihood + log_prior - log_posterior)
+        return BoundReport(-distortion - rate, distortion, rate, weighted)
+
+    def elbo(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
+        """Estimate of the ELBO, [*B]."""
+        return self.report(x, num_samples, seed).elbo
+
+    def log_prob_estimate(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
+        """Importance-weighted lower bound of log p(x), [*B]."""
+        return self.report(x, num_samples, seed).log_prob_estimate
+
+    def estimate(self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True) -> Estimate:
+        """Surrogate and figures of a batch by the chosen estimator.
+
+        Args:
+          x: [*B, *event].
+          seed: stateless, [2].
+          rate_weight: beta.
+          learn: whether control variates update their running averages.
+        """
+        terms = self.terms(x, rate_weight)
+        first, second = tf.unstack(tf.random.split(seed, 2))
+        if self.control_variate is None:
+            return self.estimator(terms, first)
+
+        def fresh_reward(seed):
+            return terms.reward(tf.stop_gradient(draw(terms.posterior, 1, seed)))
+
+        context = RewardContext(x, fresh_reward, second)
+        return self.estimator(terms, first, lambda r: self.control_variate(r, context, learn=learn))
+
+    def loss(self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True) -> Loss:
+        """Batch means of `estimate`; minimise `loss`."""
+        found = self.estimate(x, seed, rate_weight=rate_weight, learn=learn)
+        mean = tf.reduce_mean
+        return Loss(
+            found.control_loss - mean(found.surrogate), mean(found.bound), mean(found.distortion),
+            mean(found.rate), tf.stop_gradient(found.control_loss), found.num_decodes,
+        )  # fmt: skip
+
+    def trainable_groups(self) -> dict[str, list[tf.Variable]]:
+        """Trainable variables of the generator, the inference network and the control variates."""
+        control = () if self.control_variate is None else self.control_variate.trainable_variables
+        return {
+            "generator": list(self.joint.trainable_variables),
+            "inference": list(self.inference.trainable_variables),
+            "control": list(control),
+        }
