@@ -42,22 +42,24 @@ class FullGaussians(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
-    def whiten_with(self, inverse: tf.Tensor, x: tf.Tensor) -> tf.Tensor:
-        """z [N, K, D] of points x [N, D] under every component, by one matrix product.
+    def whitening(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to z [N, K, D], with its factors computed once.
 
-        Points and means are centred first, which costs nothing and spares float32 digits when the
-        mixture sits far from the origin.
-
-        Args:
-          inverse: inverse factors L_k^{-1}, [K, D, D].
-          x: points, [N, D].
+        One product of (x - c, 1) with the stacked maps x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k -
+        c). The centre c of the means spares float32 digits when the mixture sits far from the
+        origin.
         """
-        dim = self.num_dimensions
+        dim, num = self.num_dimensions, self.num_components
         centre = tf.reduce_mean(self.loc, axis=0)
-        offset = matvec(inverse, self.loc - centre)  # [K, D]
-        stacked = tf.reshape(inverse, [-1, dim])  # [K D, D]
-        z = tf.matmul(x - centre, stacked, transpose_b=True) - tf.reshape(offset, [-1])
-        return tf.reshape(z, [-1, self.num_components, dim])
+        inverse = inverse_lower_triangular(self.scale_tril)
+        shift = matvec(inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
+        maps = tf.reshape(tf.concat([inverse, -shift], axis=-1), [-1, dim + 1])  # [K D, D + 1]
+
+        def whiten(x: tf.Tensor) -> tf.Tensor:
+            centred = tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
+            return tf.reshape(tf.matmul(centred, maps, transpose_b=True), [-1, num, dim])
+
+        return whiten
 
     def log_det_scale(self) -> tf.Tensor:
         """log |L_k|, [K]."""
@@ -69,26 +71,23 @@ class FullGaussians(NamedTuple):
 
     def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """`log_prob` with everything that does not depend on the points computed once."""
-        inverse = inverse_lower_triangular(self.scale_tril)
+        whiten = self.whitening()
         constant = self.log_det_scale() + 0.5 * self.num_dimensions * math.log(2 * math.pi)
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
-            z = self.whiten_with(inverse, x)
-            return -0.5 * tf.reduce_sum(z * z, axis=-1) - constant
+            return -0.5 * tf.reduce_sum(tf.square(whiten(x)), axis=-1) - constant
 
         return log_prob
 
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
-        """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
-        inverse = inverse_lower_triangular(self.scale_tril)
-        z = self.whiten_with(inverse, x)
-        return self.mixture_score_from_whitened(inverse, z, responsibilities)
+        """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D].
 
-    def mixture_score_from_whitened(self, inverse, z, responsibilities) -> tf.Tensor:
-        """As `mixture_score`, from z [N, K, D]: one product [N, K D] @ [K D, D]."""
-        dim = self.num_dimensions
-        weighted = tf.reshape(z * responsibilities[..., tf.newaxis], [tf.shape(z)[0], -1])
-        return -tf.matmul(weighted, tf.reshape(inverse, [-1, dim]))
+        The sum is one product [N, K D] @ [K D, D].
+        """
+        z = self.whitening()(x)
+        weighted = tf.reshape(z * responsibilities[..., tf.newaxis], [tf.shape(x)[0], -1])
+        inverse = inverse_lower_triangular(self.scale_tril)
+        return -tf.matmul(weighted, tf.reshape(inverse, [-1, self.num_dimensions]))
 
     def sample_each(self, num_samples: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """S draws of every component, [K, S, D]."""

@@ -8,7 +8,8 @@ in gradients.
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.inference.locality import joined_pairs, local_log_prob
+from gmmvi_ext.inference.locality import local_log_prob
+from gmmvi_ext.inference.pairs import joined_pairs
 from gmmvi_ext.inference.sample_db import Window, extend_window
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.types import Batch
@@ -45,7 +46,7 @@ def assemble_batch(
     grads = tf.where(is_valid[:, tf.newaxis], grads, tf.zeros_like(grads))
     new_log_prob, pairs = local_log_prob(
         mixture, proposal.x, proposal.component_index, tile_size=selector.tile_size,
-        share_ratio=selector.share_ratio,
+        share_ratio=selector.share_ratio, is_sorted=True,
     )  # fmt: skip
     window = proposal.window
     if not reuses:

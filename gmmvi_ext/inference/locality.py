@@ -16,87 +16,29 @@ than TOLERANCE nats; the same holds for mixtures whose weights differ, which wid
 """
 
 import math
-from typing import NamedTuple
 
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components, FullGaussians, Mixture
+from gmmvi_ext.inference.pairs import (
+    NearPairs,
+    all_pairs,
+    pair_log_prob,
+    pair_maps,
+    tile_coordinates,
+)
+from gmmvi_ext.inference.tiles import Tiles, tile_samples
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
 from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
 
-__all__ = [
-    "NearPairs",
-    "Tiles",
-    "chunked_log_prob",
-    "joined_pairs",
-    "local_log_prob",
-    "moved_log_prob",
-    "pair_log_prob",
-    "pair_whitened",
-    "sample_slots",
-    "tile_samples",
-]
+__all__ = ["chunked_log_prob", "local_log_prob", "moved_log_prob"]
 
-PAIR_CHUNK_ELEMENTS = 1 << 22
 TOLERANCE = 1e-6  # nats, error of any log density
 NUM_DIRECTIONS = 4
 SUBSPACE_ITERATIONS = 2
 DENSE_SHARE = 0.35  # beyond this share of all pairs one dense product is faster (measured on CPU)
-MIN_COMPONENTS = 32  # with fewer the bounds cost more than they save (measured on CPU)
-
-
-class Tiles(NamedTuple):
-    """Samples arranged in B tiles of T slots.
-
-    Attributes:
-      index: sample of each slot, 0 where the slot is empty, int32 [B, T].
-      is_used: whether the slot holds a sample, [B, T].
-      label: component every sample of the tile is labelled with, int32 [B].
-    """
-
-    index: tf.Tensor
-    is_used: tf.Tensor
-    label: tf.Tensor
-
-
-class NearPairs(NamedTuple):
-    """Pairs that matter, or the note that all do.
-
-    Attributes:
-      is_sparse: whether to use the pairs; False means that one dense product is cheaper.
-      tiles: samples in tiles.
-      tile: tile of each pair, ascending, int32 [P].
-      component: component of each pair, int32 [P].
-    """
-
-    is_sparse: tf.Tensor
-    tiles: Tiles
-    tile: tf.Tensor
-    component: tf.Tensor
-
-
-def tile_samples(label: tf.Tensor, num_labels: tf.Tensor, tile_size: int) -> Tiles:
-    """Tiles of samples with equal labels; the last tile of every label may have empty slots.
-
-    Args:
-      label: int32 [N].
-      num_labels: labels are below it.
-      tile_size: T.
-    """
-    order = tf.argsort(label, stable=True)
-    counts = tf.math.bincount(label, minlength=num_labels)
-    tiles_per_label = (counts + tile_size - 1) // tile_size
-    first_tile = tf.cumsum(tiles_per_label, exclusive=True)
-    sorted_label = tf.gather(label, order)
-    rank = tf.range(tf.size(label)) - tf.gather(tf.cumsum(counts, exclusive=True), sorted_label)
-    slot = tf.gather(first_tile, sorted_label) * tile_size + rank
-    num_tiles = tf.reduce_sum(tiles_per_label)
-    # One more than the sample's position, so that empty slots are the zeros that scatter leaves.
-    filled = tf.scatter_nd(slot[:, tf.newaxis], order + 1, [num_tiles * tile_size])
-    filled = tf.reshape(filled, [num_tiles, tile_size])
-    return Tiles(
-        tf.maximum(filled - 1, 0), filled > 0, tf.repeat(tf.range(num_labels), tiles_per_label)
-    )
+MIN_BOUNDED = 64  # with fewer components the bounds cost more than they save (measured on CPU)
+MIN_REFINED = 4  # with fewer there is nothing to thin out
 
 
 def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
@@ -108,7 +50,13 @@ def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
 
 
 def local_log_prob(
-    mixture: Mixture, x: tf.Tensor, label: tf.Tensor, *, tile_size: int, share_ratio: float = 1.0
+    mixture: Mixture,
+    x: tf.Tensor,
+    label: tf.Tensor,
+    *,
+    tile_size: int,
+    share_ratio: float = 1.0,
+    is_sorted: bool = False,
 ) -> tuple[tf.Tensor, NearPairs | None]:
     """log N_k(x_n) [N, K], -inf where negligible, and the pairs that matter.
 
@@ -123,6 +71,7 @@ def local_log_prob(
       tile_size: T.
       share_ratio: largest ratio of the components' shares in any other mixture that the values
         will be summed in (the proposal); widens the margin.
+      is_sorted: whether the labels ascend.
 
     Returns:
       the values, and the pairs; None for diagonal covariances, which are cheap enough to take all.
@@ -131,23 +80,21 @@ def local_log_prob(
     if not isinstance(components, FullGaussians):
         return chunked_log_prob(components, x), None
     margin = math.log(share_ratio / TOLERANCE) + tf.math.log(tf.cast(num, x.dtype))
-
-    several = num >= MIN_COMPONENTS
-
-    def bounded():
-        return _bounded_pairs(mixture, x, tile_samples(label, num, tile_size), margin)
-
-    pairs = tf.cond(several, bounded, _all_pairs)
+    tiles = tile_samples(label, num, tile_size, is_sorted=is_sorted)
+    pairs = tf.cond(
+        num >= MIN_BOUNDED,
+        lambda: _bounded_pairs(mixture, x, tiles, margin),
+        lambda: all_pairs(tiles, num),
+    )
     values = _values(components, x, pairs)
 
     def refined():
-        tiles = pairs.tiles
         by_tile = tf.gather(values, tiles.index)  # [B, T, K]
         own = tf.gather(by_tile, tiles.label, axis=2, batch_dims=1)
         own = tf.reduce_min(tf.where(tiles.is_used, own, x.dtype.max), axis=1)
         return _pairs_above(_highest(by_tile, tiles), own, mixture, tiles, margin)
 
-    return values, tf.cond(several, refined, lambda: pairs)
+    return values, tf.cond(num >= MIN_REFINED, refined, lambda: pairs)
 
 
 def _values(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> tf.Tensor:
@@ -157,12 +104,6 @@ def _values(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> tf.Ten
         lambda: pair_log_prob(components, x, pairs),
         lambda: chunked_log_prob(components, x),
     )
-
-
-def _all_pairs() -> NearPairs:
-    nothing = tf.zeros([0], tf.int32)
-    tiles = Tiles(tf.zeros([0, 0], tf.int32), tf.zeros([0, 0], tf.bool), nothing)
-    return NearPairs(tf.constant(False), tiles, nothing, nothing)
 
 
 def _highest(by_tile: tf.Tensor, tiles: Tiles) -> tf.Tensor:
@@ -217,25 +158,6 @@ def moved_log_prob(
     return _values(moved, x, tf.cond(pairs.is_sparse, bounded, lambda: pairs))
 
 
-def joined_pairs(first: NearPairs | None, second: NearPairs | None) -> NearPairs | None:
-    """Pairs of two sets of samples, the second numbered after the first."""
-    if first is None or second is None:
-        return None
-    num_samples = tf.reduce_sum(tf.cast(first.tiles.is_used, tf.int32))
-    num_tiles = tf.shape(first.tiles.index)[0]
-    tiles = Tiles(
-        tf.concat([first.tiles.index, second.tiles.index + num_samples], axis=0),
-        tf.concat([first.tiles.is_used, second.tiles.is_used], axis=0),
-        tf.concat([first.tiles.label, second.tiles.label], axis=0),
-    )
-    return NearPairs(
-        first.is_sparse & second.is_sparse,
-        tiles,
-        tf.concat([first.tile, second.tile + num_tiles], axis=0),
-        tf.concat([first.component, second.component], axis=0),
-    )
-
-
 def _bounded_pairs(mixture: Mixture, x, tiles: Tiles, margin) -> NearPairs:
     """Pairs that the projection bound cannot rule out."""
     points = tf.gather(x, tiles.index)  # [B, T, D]
@@ -247,7 +169,8 @@ def _bounded_pairs(mixture: Mixture, x, tiles: Tiles, margin) -> NearPairs:
 def _own_log_prob(components: FullGaussians, x, tiles: Tiles) -> tf.Tensor:
     """Smallest log density of each tile's samples under the tile's own component, [B]."""
     inverse = inverse_lower_triangular(components.scale_tril)
-    z = pair_whitened(components, inverse, tf.gather(x, tiles.index), tiles.label)
+    maps = pair_maps(components, inverse, tiles.label, tiles.label)
+    z = tf.matmul(tile_coordinates(components, x, tiles), maps, transpose_b=True)
     squares = tf.where(tiles.is_used, tf.reduce_sum(z * z, axis=-1), 0.0)
     constant = components.log_det_scale() + 0.5 * components.num_dimensions * math.log(2 * math.pi)
     return -0.5 * tf.reduce_max(squares, axis=1) - tf.gather(constant, tiles.label)
@@ -320,45 +243,3 @@ def _separating_directions(loc: tf.Tensor, count: int) -> tf.Tensor:
         # A little of the old directions keeps the product of full rank when the means coincide.
         directions = tf.linalg.qr(image + 1e-3 * directions)[0]
     return directions
-
-
-def pair_whitened(
-    components: FullGaussians, inverse: tf.Tensor, points: tf.Tensor, component: tf.Tensor
-) -> tf.Tensor:
-    """z [p, T, D] of tiles' points [p, T, D] under their pair's component, int32 [p]."""
-    offset = points - tf.gather(components.loc, component)[:, tf.newaxis]
-    return tf.matmul(offset, tf.gather(inverse, component), transpose_b=True)
-
-
-def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> tf.Tensor:
-    """log N_k(x_n) [N, K]; -inf for pairs that do not matter."""
-    dim, num = components.num_dimensions, components.num_components
-    inverse = inverse_lower_triangular(components.scale_tril)
-    tiles = pairs.tiles
-    tile_size = tf.shape(tiles.index)[1]
-    points = tf.gather(x, tiles.index)  # [B, T, D]
-    constant = components.log_det_scale() + 0.5 * dim * math.log(2 * math.pi)
-
-    def rows(tile, component):
-        z = pair_whitened(components, inverse, tf.gather(points, tile), component)
-        return -0.5 * tf.reduce_sum(z * z, axis=-1) - tf.gather(constant, component)[:, tf.newaxis]
-
-    chunk = chunk_rows(tile_size * dim, PAIR_CHUNK_ELEMENTS)
-    values = map_chunks(rows, [pairs.tile, pairs.component], chunk, x.dtype)  # [P, T]
-    # Tile-major [B, K, T], then to [N, K]: one scatter of whole rows, one gather of columns.
-    num_tiles = tf.shape(tiles.index)[0]
-    where = pairs.tile * num + pairs.component
-    full = tf.tensor_scatter_nd_update(
-        tf.fill([num_tiles * num, tile_size], tf.cast(float("-inf"), x.dtype)),
-        where[:, tf.newaxis],
-        values,
-    )
-    by_slot = tf.transpose(tf.reshape(full, [num_tiles, num, tile_size]), [0, 2, 1])
-    return tf.gather(tf.reshape(by_slot, [-1, num]), sample_slots(tiles, tf.shape(x)[0]))
-
-
-def sample_slots(tiles: Tiles, num_samples: tf.Tensor) -> tf.Tensor:
-    """Slot (flat, in [0, B T)) of every sample, int32 [N]."""
-    slots = tf.cast(tf.where(tf.reshape(tiles.is_used, [-1]))[:, 0], tf.int32)
-    samples = tf.gather(tf.reshape(tiles.index, [-1]), slots)
-    return tf.scatter_nd(samples[:, tf.newaxis], slots, [num_samples])

@@ -240,7 +240,8 @@ class SampleDB(tf.Module):
         """Appends samples [N, D] with their log densities [N]; the oldest make room."""
         x, log_prob = x[-self.capacity :], log_prob[-self.capacity :]
         size = tf.shape(x, out_type=tf.int64)[0]
-        allocated = tf.shape(self._x, out_type=tf.int64)[0]
+        # Not tf.shape: reading the variable would copy it, because it is written in place.
+        allocated = tf.raw_ops.VariableShape(input=self._x.handle, out_type=tf.int64)[0]
         needed = tf.minimum(self.num_written + size, self.capacity)
 
         def grow():

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components
-from gmmvi_ext.inference.locality import NearPairs
+from gmmvi_ext.inference.pairs import NearPairs
 
 __all__ = ["Batch", "ComponentUpdate", "NgEstimate"]
 

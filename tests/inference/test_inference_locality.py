@@ -11,8 +11,8 @@ from gmmvi_ext.inference.locality import (
     chunked_log_prob,
     local_log_prob,
     moved_log_prob,
-    tile_samples,
 )
+from gmmvi_ext.inference.tiles import tile_samples
 
 
 def layout(name, num=24, dim=5, dtype=tf.float64):
@@ -64,7 +64,7 @@ def mixture_values(values, log_weights):
 @pytest.fixture
 def always_sparse(monkeypatch):
     monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
-    monkeypatch.setattr(locality, "MIN_COMPONENTS", 8)
+    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
@@ -107,7 +107,7 @@ def test_moved_components_are_within_the_stated_error(always_sparse, name):
 
 
 def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless(monkeypatch):
-    monkeypatch.setattr(locality, "MIN_COMPONENTS", 8)
+    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
     mixture, x, label, _ = layout("separated")
     _, pairs = local_log_prob(mixture, x, label, tile_size=16)
     num_tiles = pairs.tiles.label.shape[0]
@@ -129,8 +129,8 @@ def test_tiles_hold_every_sample_once_and_one_label_each():
         assert set(label.numpy()[index.numpy()[used.numpy()]]) == {int(own)}
 
 
-def test_few_components_take_the_dense_path():
+def test_few_components_have_the_values_of_all_pairs():
     mixture, x, label, _ = layout("separated", num=5)
     values, pairs = local_log_prob(mixture, x, label, tile_size=16)
-    assert not pairs.is_sparse
+    assert pairs.tile.shape[0] == pairs.tiles.label.shape[0]  # but only the own ones matter
     np.testing.assert_allclose(values, chunked_log_prob(mixture.components, x), rtol=1e-12)

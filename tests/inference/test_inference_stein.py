@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference import locality
+from gmmvi_ext.inference import pairs as inference_pairs
 from gmmvi_ext.inference.locality import chunked_log_prob, local_log_prob
 from gmmvi_ext.inference.ng_estimators import SteinNgEstimator
 from gmmvi_ext.inference.types import Batch
@@ -133,7 +134,7 @@ def test_variance_reduction_needs_few_samples_for_a_gaussian_target(monkeypatch)
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread, dtype):
     monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
-    monkeypatch.setattr(locality, "MIN_COMPONENTS", 8)
+    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
     mixture, batch, *_ = setting(num=12, spread=spread, dtype=dtype)
     dense = estimate(mixture, batch, variance_reduction=variance_reduction)
     values, pairs = local_log_prob(mixture, batch.x, batch.label, tile_size=8)
@@ -174,8 +175,6 @@ def test_a_component_without_samples_is_flagged_not_poisoned():
 def test_chunks_of_another_size_give_the_same(monkeypatch):
     mixture, batch, *_ = setting(num=4)
     whole = estimate(mixture, batch)
-    from gmmvi_ext.inference.ng_estimators import stein
-
-    monkeypatch.setattr(stein, "chunk_rows", lambda per_row, *rest: tf.constant(7))
+    monkeypatch.setattr(inference_pairs, "chunk_rows", lambda per_row, *rest: tf.constant(1))
     pieces = estimate(mixture, batch)
     np.testing.assert_allclose(pieces.curvature, whole.curvature, rtol=1e-10, atol=1e-12)

@@ -17,10 +17,16 @@ import dataclasses
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
-from gmmvi_ext.inference.locality import PAIR_CHUNK_ELEMENTS, pair_whitened, sample_slots
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
+from gmmvi_ext.inference.pairs import (
+    all_pairs,
+    fold_pairs,
+    pair_maps,
+    pair_values,
+    tile_coordinates,
+)
+from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch, NgEstimate
-from gmmvi_ext.math.chunks import chunk_rows, fold_chunks
 from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec, safe_cholesky, symmetrise
 
 __all__ = ["SteinNgEstimator"]
@@ -28,6 +34,7 @@ __all__ = ["SteinNgEstimator"]
 # The sample covariance of z counts as n_eff observations against this many (times D) of the
 # identity.
 SHRINKAGE = 1.0
+ALL_PAIRS_TILE_SIZE = 128
 
 
 @NgEstimator.registry.register("Stein")
@@ -52,20 +59,20 @@ class SteinNgEstimator(NgEstimator):
 
     def _full(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components
-        sums = _dense_sums if batch.pairs is None else _sums
-        mean_d, cross, mean_z, squares = sums(
+        cross, moments = _sums(
             components, batch, weights, gammas, temperature, self.variance_reduction
         )
-        scale_t = tf.linalg.matrix_transpose(components.scale_tril)
-        cross = tf.matmul(scale_t, cross)  # sum w e z^T
-        mean_e = matvec(scale_t, mean_d)
+        cross = tf.matmul(cross, components.scale_tril)  # sum w (z, 1) e^T
+        cross, mean_e = cross[:, :-1], cross[:, -1]
         if not self.variance_reduction:
             return -symmetrise(cross), -mean_e
+        squares, mean_z = moments[:, :-1, :-1], moments[:, -1, :-1]
         total = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
         mean_z = tf.math.divide_no_nan(mean_z, total)
         outer_ez = mean_e[..., tf.newaxis] * mean_z[:, tf.newaxis]
         outer_zz = (total * mean_z)[..., tf.newaxis] * mean_z[:, tf.newaxis]
-        return _regressed(cross - outer_ez, squares - outer_zz, mean_e, mean_z, weights)
+        cross = tf.linalg.matrix_transpose(cross) - outer_ez
+        return _regressed(cross, squares - outer_zz, mean_e, mean_z, weights)
 
     def _diagonal(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components
@@ -92,83 +99,46 @@ class SteinNgEstimator(NgEstimator):
 
 
 def _sums(components, batch, weights, gammas, temperature, with_moments):
-    """The weighted sums, over near pairs or over all pairs, whichever is cheaper."""
-    arguments = (components, batch, weights, gammas, temperature, with_moments)
-    return tf.cond(
-        batch.pairs.is_sparse, lambda: _pair_sums(*arguments), lambda: _dense_sums(*arguments)
-    )
+    """Sums over n of w (z, 1) d^T [K, D + 1, D] and of w (z, 1) (z, 1)^T [K, D + 1, D + 1].
 
-
-def _dense_sums(components, batch, weights, gammas, temperature, with_moments):
-    """Sums over n of w d [K, D], w d z^T [K, D, D], w z [K, D] and w z z^T [K, D, D], all pairs."""
+    Tile by tile: all pairs of a tile give its scores, hence d, and then their shares of the sums.
+    The second sum is empty, [K, 0, 0], unless asked for.
+    """
     dim, num = components.num_dimensions, components.num_components
     inverse = inverse_lower_triangular(components.scale_tril)
+    pairs = batch.pairs
+    if pairs is None:
+        # Any grouping will do where all pairs count.
+        tiles = tile_samples(batch.label, num, ALL_PAIRS_TILE_SIZE)
+        pairs = all_pairs(tiles, num)
+    tiles = pairs.tiles
+    tile_size = tf.shape(tiles.index)[1]
+    coordinates = tile_coordinates(components, batch.x, tiles)
+    grads = tf.gather(batch.target_log_prob_grad, tiles.index)  # [B, T, D]
 
-    def accumulate(state, x, grad, w, gamma):
-        z = components.whiten_with(inverse, x)  # [n, K, D]
-        d = grad - temperature * components.mixture_score_from_whitened(inverse, z, gamma)
+    def add(state, first, last, tile, component):
+        label = tf.gather(tiles.label[first:last], tile)
+        maps = pair_maps(components, inverse, label, component, with_one=True)
+        z = tf.matmul(tf.gather(coordinates[first:last], tile), maps, transpose_b=True)
+        chunk = tiles._replace(index=tiles.index[first:last], is_used=tiles.is_used[first:last])
+        gamma = pair_values(gammas, chunk, tile, component)[..., tf.newaxis]
+        pulled = tf.matmul(gamma * z, maps[..., :-1])
+        d = grads[first:last] + temperature * tf.math.segment_sum(pulled, tile)
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-        wz = tf.reshape(w[..., tf.newaxis] * z, [-1, num * dim])  # [n, K D]
-        sums = [tf.matmul(w, d, transpose_a=True), tf.matmul(d, wz, transpose_a=True)]
+        wz = pair_values(weights, chunk, tile, component)[..., tf.newaxis] * z
+        new = [tf.matmul(wz, tf.gather(d, tile), transpose_a=True)]
         if with_moments:
-            wz = tf.transpose(tf.reshape(wz, [-1, num, dim]), [1, 2, 0])  # [K, D, n]
-            sums.append(tf.reduce_sum(wz, axis=-1))
-            sums.append(tf.matmul(wz, tf.transpose(z, [1, 0, 2])))
-        return tuple(old + new for old, new in zip(state, sums, strict=True))
-
-    shapes = [[num, dim], [dim, num * dim]]
-    if with_moments:
-        shapes += [[num, dim], [num, dim, dim]]
-    zeros = tuple(tf.zeros(shape, components.dtype) for shape in shapes)
-    arrays = (batch.x, batch.target_log_prob_grad, weights, gammas)
-    mean_d, cross, *moments = fold_chunks(accumulate, zeros, arrays, chunk_rows(num * dim))
-    cross = tf.transpose(tf.reshape(cross, [dim, num, dim]), [1, 0, 2])
-    return mean_d, cross, *(moments or (tf.zeros([num, dim], cross.dtype), tf.zeros_like(cross)))
-
-
-def _pair_sums(components, batch, weights, gammas, temperature, with_moments):
-    """As `_dense_sums`, over the near pairs."""
-    dim, num = components.num_dimensions, components.num_components
-    inverse = inverse_lower_triangular(components.scale_tril)
-    tiles, pairs = batch.pairs.tiles, (batch.pairs.tile, batch.pairs.component)
-    num_tiles, tile_size = tf.unstack(tf.shape(tiles.index))
-    points = tf.gather(batch.x, tiles.index)  # [B, T, D]
-    chunk = chunk_rows(tile_size * dim, PAIR_CHUNK_ELEMENTS)
-
-    def of_pairs(values, tile, component):  # [N, K] -> [p, T]; empty slots get 0
-        by_tile = tf.transpose(tf.gather(values, tiles.index), [0, 2, 1])  # [B, K, T]
-        by_tile = tf.where(tiles.is_used[:, tf.newaxis], by_tile, 0.0)
-        return tf.gather(tf.reshape(by_tile, [-1, tile_size]), tile * num + component)
-
-    def add_score(state, tile, component, gamma):
-        z = pair_whitened(components, inverse, tf.gather(points, tile), component)
-        pulled = tf.matmul(gamma[..., tf.newaxis] * z, tf.gather(inverse, component))
-        return (state[0] - tf.math.unsorted_segment_sum(pulled, tile, num_tiles),)
-
-    (score,) = fold_chunks(
-        add_score, (tf.zeros_like(points),), (*pairs, of_pairs(gammas, *pairs)), chunk
-    )
-    d = tf.gather(batch.target_log_prob_grad, tiles.index) - temperature * score  # [B, T, D]
-    d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-
-    def add_moments(state, tile, component, w):
-        z = pair_whitened(components, inverse, tf.gather(points, tile), component)
-        wz, pair_d = w[..., tf.newaxis] * z, tf.gather(d, tile)
-        sums = [tf.matmul(pair_d, wz, transpose_a=True)]
-        if with_moments:
-            sums += [tf.reduce_sum(wz, axis=1), tf.matmul(wz, z, transpose_a=True)]
+            new.append(tf.matmul(wz, z, transpose_a=True))
         return tuple(
-            old + tf.math.unsorted_segment_sum(new, component, num)
-            for old, new in zip(state, sums, strict=True)
+            old + tf.math.unsorted_segment_sum(each, component, num)
+            for old, each in zip(state, new, strict=False)
         )
 
-    no_vectors, no_matrices = tf.zeros([num, dim], d.dtype), tf.zeros([num, dim, dim], d.dtype)
-    state = (no_matrices, no_vectors, no_matrices) if with_moments else (no_matrices,)
-    sums = fold_chunks(add_moments, state, (*pairs, of_pairs(weights, *pairs)), chunk)
-    # Without z there is nothing to skip: one dense product is the cheapest sum of w d.
-    sample_d = tf.gather(tf.reshape(d, [-1, dim]), sample_slots(tiles, tf.shape(batch.x)[0]))
-    mean_d = tf.matmul(weights, sample_d, transpose_a=True)
-    return (mean_d, *sums) if with_moments else (mean_d, *sums, no_vectors, no_matrices)
+    zeros = [tf.zeros([num, dim + 1, dim], components.dtype)]
+    if with_moments:
+        zeros.append(tf.zeros([num, dim + 1, dim + 1], components.dtype))
+    sums = fold_pairs(add, tuple(zeros), pairs, tile_size * dim)
+    return sums if with_moments else (*sums, None)
 
 
 def _shrunk(covariance, weights, identity, dim):

@@ -6,7 +6,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.inference.locality import NearPairs, local_log_prob
+from gmmvi_ext.inference.locality import local_log_prob
+from gmmvi_ext.inference.pairs import NearPairs
 from gmmvi_ext.inference.rule import Rule, require
 from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.registry import Registry
