@@ -1,7 +1,7 @@
 """Normalising-flow densities: a Gaussian pushed through conditional affine couplings.
 
     z = (f_1 o ... o f_n)(eps),  eps ~ N(loc, diag(scale^2)),
-    f_i: one half stays, the other is shifted and scaled by a network of the first half and a context
+    f_i: one half stays, the other is shifted and scaled by a network of that half and a context
 
 Both directions are exact, so that draws and densities at arbitrary points cost the same.
 

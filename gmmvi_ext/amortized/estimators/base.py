@@ -64,8 +64,8 @@ class Estimator:
         if self.needs == "reparameterised" and not density.is_reparameterised:
             way_out = "hybrid, stratified, implicit" if density.is_mixture else "rloo, vimco"
             raise ValueError(
-                f"`estimator` {name!r} needs reparameterised draws, which the posterior {kind} does "
-                f"not have; use score_function, {way_out}."
+                f"`estimator` {name!r} needs reparameterised draws, which the posterior {kind} "
+                f"does not have; use score_function, {way_out}."
             )
         if self.needs == "mixture" and not density.is_mixture:
             raise ValueError(
