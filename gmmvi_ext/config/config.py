@@ -10,7 +10,7 @@ from gmmvi_ext.config import check, compose, nodes
 from gmmvi_ext.config.catalog import Catalog, catalog
 from gmmvi_ext.config.codewords import ROLE_LETTERS, code_word_of
 from gmmvi_ext.config.errors import ConfigError, Origin
-from gmmvi_ext.config.sections import OutputSettings, TrainingSettings
+from gmmvi_ext.config.sections import DistributionSettings, OutputSettings, TrainingSettings
 
 __all__ = ["Config", "load_config"]
 
@@ -29,6 +29,10 @@ class Config:
     def to_dict(self) -> dict:
         """Plain values, with the keys of the reference."""
         return {key: node.plain() for key, node in self._tree.items()}
+
+    def flat(self) -> dict[str, object]:
+        """Plain values by dotted key."""
+        return _flat(self.to_dict())
 
     def origin(self, key: str) -> Origin:
         """Where the value at a dotted key came from; the nearest section where it has none."""
@@ -61,6 +65,11 @@ class Config:
         return TrainingSettings(**self._tree["training"].plain())
 
     @functools.cached_property
+    def distribution(self) -> DistributionSettings:
+        """The section `distribution`."""
+        return DistributionSettings(**self._tree["distribution"].plain())
+
+    @functools.cached_property
     def outputs(self) -> OutputSettings:
         """The section `outputs`."""
         return OutputSettings(**self._tree["outputs"].plain())
@@ -79,7 +88,7 @@ class Config:
 
     def differences(self, other: "Config", ignore: Sequence[str] = ()) -> list[str]:
         """`key: old -> new` for each value of `other` that differs; `ignore` lists sections."""
-        mine, theirs = _flat(self.to_dict()), _flat(other.to_dict())
+        mine, theirs = self.flat(), other.flat()
         absent = "(none)"
         return [
             f"{key}: {_flow(mine.get(key, absent))} -> {_flow(theirs.get(key, absent))}"

@@ -1,14 +1,11 @@
 """Pictures of runs and posteriors: `ax` in, `ax` out, no global state, any backend."""
 
-from gmmvi_ext.plotting.components import plot_components
-from gmmvi_ext.plotting.elbo import plot_elbo
-from gmmvi_ext.plotting.khat import plot_khat
-from gmmvi_ext.plotting.marginals import plot_marginals
-from gmmvi_ext.plotting.overview import plot_overview
-from gmmvi_ext.plotting.pairs import plot_pairs
-from gmmvi_ext.plotting.weights import plot_weights
+import importlib
 
 __all__ = [
+    "Curve",
+    "plot_comparison",
+    "plot_comparison_page",
     "plot_components",
     "plot_elbo",
     "plot_khat",
@@ -17,3 +14,29 @@ __all__ = [
     "plot_pairs",
     "plot_weights",
 ]
+
+# Loaded when asked for: pictures of metrics alone do without TensorFlow.
+_MODULE = {
+    "Curve": "comparison",
+    "plot_comparison": "comparison",
+    "plot_comparison_page": "comparison",
+    "plot_components": "components",
+    "plot_elbo": "elbo",
+    "plot_khat": "khat",
+    "plot_marginals": "marginals",
+    "plot_overview": "overview",
+    "plot_pairs": "pairs",
+    "plot_weights": "weights",
+}
+
+
+def __getattr__(name: str):
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -11,10 +11,10 @@ LAYERS = [
     {"math", "types", "registry", "compat"},
     {"gaussians", "constraints", "natural"},
     {"models", "targets", "divergences", "diagnostics"},
-    {"posterior", "inference", "factors", "amortized"},
+    {"posterior", "inference", "factors", "amortized", "adapters"},
     {"training"},
     {"config", "export", "plotting"},
-    {"fit"},
+    {"fit", "runs"},
     {"cli", "__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

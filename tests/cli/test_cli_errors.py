@@ -83,7 +83,7 @@ def refused(capsys, arguments):
         ("run --resume --workdir none", "--workdir none: holds no run to resume; give --config."),
         ("sweep", "--config is missing"),
         ("sweep --config gmm20 --workers 0", "--workers=0: expected a positive integer"),
-        ("sweep --config gmm20 --grid tempature=1,2", "Did you mean 'temperature'?"),
+        ("sweep --config gmm20 --grid tempature=1", "Did you mean 'temperature'?"),
         ("sweep --config gmm20 --workdir file", "--workdir file: cannot be written"),
         ("sweep --config gmm20 extra", "unexpected argument 'extra'"),
         ("config chek", "unknown action 'chek'; there are: check, resolve, describe. Did you mean"),

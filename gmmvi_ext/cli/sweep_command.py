@@ -1,0 +1,266 @@
+"""`gmmvi-ext sweep`: one configuration, many values and seeds, every cell a run of its own."""
+
+import datetime
+import fcntl
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from gmmvi_ext.cli.errors import CommandError, UsageError
+from gmmvi_ext.cli.flags import CommandFlags
+from gmmvi_ext.config.compose import parse_override
+from gmmvi_ext.config.errors import Origin
+from gmmvi_ext.runs import results
+from gmmvi_ext.runs.grid import Cell, expand_grid, parse_grid
+from gmmvi_ext.runs.job import Job, Outcome
+from gmmvi_ext.runs.launchers import LAUNCHERS, LauncherError, launch
+from gmmvi_ext.runs.record import read_run
+from gmmvi_ext.training.interrupt import InterruptFlag
+from gmmvi_ext.training.writers import write_atomically, write_json
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+# Cells leave figures, not files for people, unless --set says otherwise.
+_LEAN = (("outputs.export", False), ("outputs.plots", False))
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Runs what has not been run; returns 0 if every cell has a result, 1 if one failed."""
+    parsed = _flags().parse(arguments)
+    if parsed is None:
+        return 0
+    values, positional = parsed
+    if positional:
+        raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
+    cells = _cells(values)
+    folder = Path(values["workdir"] or _default_folder(values["config"]))
+    with _Claim(folder):
+        return _sweep(folder, cells, values)
+
+
+def _flags() -> CommandFlags:
+    flags = CommandFlags(
+        "gmmvi-ext sweep --config FILE --grid section.key=1,2,3 --seeds 5 [--workers N]",
+        "Runs a configuration for all combinations of algorithms, values and seeds, each in a "
+        "process and a folder of its own. The same command again runs what is missing or failed. "
+        "Leaves results.csv (one row a run), summary.csv (medians and intervals over the seeds; "
+        "both also as Parquet where pyarrow is installed) and summary.md.",
+    )
+    flags.string("config", "YAML file, or the name of a shipped experiment", "FILE")
+    flags.strings("grid", "values of one key, lists as [1,2],[3,4]; repeatable", "KEY=V,V,...")
+    flags.string("algorithms", "code words, separated by commas", "CODE,CODE")
+    flags.string("seeds", "how many seeds, or a list: 0,7,11", "N|S,S,...")
+    flags.strings("set", "override of one value in every cell; repeatable", "KEY=VALUE")
+    flags.integer("workers", "cells at a time (default 1)")
+    flags.integer("threads", "TensorFlow threads of a cell (default: cores / workers)")
+    flags.string("workdir", "folder of the sweep (default sweeps/NAME-TIME)", "DIR")
+    flags.string("launcher", f"{', '.join(LAUNCHERS)} (default local)", "WHERE")
+    flags.string("address", "Dask scheduler; without one a cluster is started here", "HOST:PORT")
+    flags.strings("slurm", "setting for submitit, slurm_partition=long; repeatable", "KEY=VALUE")
+    flags.string("device", "device of every cell: cpu, gpu, gpu:1 or auto", "DEVICE")
+    flags.integer("cell_seconds", "kill a cell after so many seconds")
+    return flags
+
+
+def _cells(values: dict) -> list[Cell]:
+    if values["config"] is None:
+        raise UsageError(
+            "--config is missing; give a YAML file or the name of a shipped experiment "
+            "(`gmmvi-ext config describe` lists them)."
+        )
+    if values["workers"] == 0:
+        raise UsageError("--workers=0: expected a positive integer.")
+    words = [word.strip() for word in (values["algorithms"] or "").split(",") if word.strip()]
+    lean = [(key, value, Origin("sweep")) for key, value in _LEAN]
+    return expand_grid(
+        values["config"],
+        algorithms=words,
+        grid=parse_grid(values["grid"]),
+        seeds=values["seeds"],
+        overrides=[*lean, *values["set"]],
+    )
+
+
+def _default_folder(source: str) -> Path:
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("sweeps") / f"{Path(source).stem}-{stamp}"
+
+
+class _Claim:
+    """Holds the sweep's folder for this process."""
+
+    def __init__(self, folder: Path):
+        self._folder = folder
+
+    def __enter__(self) -> "_Claim":
+        try:
+            for name in ("cells", "configs", "logs"):
+                (self._folder / name).mkdir(parents=True, exist_ok=True)
+            self._lock = open(self._folder / ".lock", "a")  # noqa: SIM115 - held open as a lock
+        except OSError as error:
+            raise CommandError(
+                f"--workdir {self._folder}: cannot be written ({error.strerror or error}); choose "
+                "another folder."
+            ) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._lock.close()
+            raise CommandError(
+                f"--workdir {self._folder}: another sweep is working in it; wait for it or choose "
+                "another folder."
+            ) from None
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._lock.close()
+
+
+def _sweep(folder: Path, cells: list[Cell], values: dict) -> int:
+    missing = []
+    for cell in cells:
+        record = read_run(folder / "cells" / cell.name)
+        _refuse_other(folder, cell, record)
+        if not record.is_done(cell.config):
+            missing.append(cell)
+    print(
+        f"{len(cells)} cells, {len(cells) - len(missing)} of them finished before; "
+        f"{len(missing)} to run; work directory {folder}",
+        flush=True,
+    )
+    write_json(folder / "sweep.json", {"command": values, "cells": [cell.name for cell in cells]})
+    (folder / "stop").unlink(missing_ok=True)
+    problems: dict[str, str] = {}
+    with InterruptFlag() as interrupted:
+        jobs = [_job(folder, cell, values) for cell in missing]
+        _write_configs(folder, missing)
+        try:
+            outcomes = launch(
+                jobs,
+                launcher=values["launcher"] or "local",
+                workers=values["workers"] or 1,
+                address=values["address"],
+                folder=folder / "submitit",
+                options=_options(values["slurm"]),
+                is_stopped=lambda: bool(interrupted) or (folder / "stop").exists(),
+            )
+            for number, outcome in enumerate(outcomes, 1):
+                if outcome.problem is not None:
+                    problems[outcome.name] = outcome.problem
+                print(_line(folder, number, len(jobs), outcome), flush=True)
+        except LauncherError as error:
+            raise CommandError(str(error)) from None
+        is_stopped = bool(interrupted) or (folder / "stop").exists()
+    (folder / "stop").unlink(missing_ok=True)
+    rows = _write_results(folder, cells, problems)
+    num_done = sum(row["status"] == "finished" for row in rows)
+    for row in rows:
+        if row["status"] == "failed":
+            print(f"FAILED {row['cell']}: {row['problem']}")
+            print(f"       log: {folder / 'logs' / row['cell']}.txt")
+    print(f"{num_done} of {len(rows)} cells have a result; table: {folder / 'results.csv'}")
+    if is_stopped:
+        print("stopped; the same command goes on.")
+        return INTERRUPTED
+    return 0 if num_done == len(rows) else 1
+
+
+def _refuse_other(folder: Path, cell: Cell, record) -> None:
+    """A cell's folder must hold a run of this sweep, or none."""
+    if record.config is None:
+        return
+    differences = record.config.differences(
+        cell.config, ignore=("training", "outputs", "gmmvi_runner_config")
+    )
+    if differences:
+        raise CommandError(
+            f"--workdir {folder}: holds another sweep, whose cell {cell.name} differs in "
+            f"{'; '.join(differences[:5])}. Choose another folder."
+        )
+
+
+def _write_configs(folder: Path, cells: list[Cell]) -> None:
+    for cell in cells:
+        write_atomically(folder / "configs" / f"{cell.name}.yml", cell.config.to_yaml())
+
+
+def _job(folder: Path, cell: Cell, values: dict) -> Job:
+    root = folder.absolute()
+    arguments = [
+        "run", "--config", str(root / "configs" / f"{cell.name}.yml"),
+        "--workdir", str(root / "cells" / cell.name),
+    ]  # fmt: skip
+    if values["device"] is not None:
+        arguments += ["--device", values["device"]]
+    environment = {}
+    threads = values["threads"]
+    if threads is None and values["launcher"] in (None, "local"):
+        threads = max(1, (os.cpu_count() or 1) // (values["workers"] or 1))
+    if threads:
+        for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
+            environment[name] = str(threads)
+    return Job(
+        cell.name,
+        tuple(arguments),
+        str(root / "logs" / f"{cell.name}.txt"),
+        str(root / "stop"),
+        environment,
+        values["cell_seconds"],
+    )
+
+
+def _options(arguments: Sequence[str]) -> dict:
+    return {key: value for key, value, _ in map(parse_override, arguments)}
+
+
+def _line(folder: Path, number: int, total: int, outcome: Outcome) -> str:
+    head = f"[{number:>{len(str(total))}}/{total}] {outcome.name}"
+    if outcome.problem is not None:
+        return f"{head}: {outcome.problem}"
+    summary = read_run(folder / "cells" / outcome.name).summary
+    elbo, error = summary.get("elbo"), summary.get("elbo_se")
+    figures = "no ELBO" if elbo is None or error is None else f"ELBO {elbo:.3f} +- {error:.3f}"
+    return f"{head}: {figures}, {summary.get('stop_reason')}, {outcome.seconds:.1f} s"
+
+
+def _write_results(folder: Path, cells: list[Cell], problems: dict[str, str]) -> list[dict]:
+    records = {cell.name: read_run(folder / "cells" / cell.name) for cell in cells}
+    about = {
+        cell.name: {"algorithm": cell.algorithm, **cell.values, "seed": cell.seed} for cell in cells
+    }
+    rows = results.collect_rows(records, about, problems)
+    keys = ["algorithm", *(key for key in cells[0].values if key != "seed")]
+    groups = results.summarise(rows, keys)
+    results.write_table(folder / "results", rows)
+    results.write_table(folder / "summary", groups)
+    page = _page(folder, keys, groups, rows)
+    write_atomically(folder / "summary.md", page)
+    print(page)
+    return rows
+
+
+def _page(folder: Path, keys: list[str], groups: list[dict], rows: list[dict]) -> str:
+    shown = [key.rpartition(".")[2] for key in keys]
+    columns = [*shown, "runs", "trusted", "ELBO", "interval", "coverage", "evaluations", "seconds"]
+    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
+    for group in groups:
+        cells = [str(group[key]) for key in keys]
+        cells += [f"{group['finished']}/{group['runs']}", str(group["trusted"])]
+        if group["elbo_median"] is None:
+            cells += ["-"] * 5
+        else:
+            cells += [
+                f"{group['elbo_median']:.4f}",
+                f"{group['elbo_low']:.4f} .. {group['elbo_high']:.4f}",
+                f"{100 * group['coverage']:.0f} %",
+                f"{group['num_target_evaluations_median']:,.0f}",
+                f"{group['train_seconds_median']:.1f}",
+            ]
+        lines.append("| " + " | ".join(cells) + " |")
+    failed = [row for row in rows if row["status"] != "finished"]
+    if failed:
+        lines += ["", "Without a result:", ""]
+        lines += [f"- {row['cell']}: {row['status']}: {row['problem'] or '-'}" for row in failed]
+    return "\n".join([f"# Sweep {shlex.quote(folder.name)}", "", *lines, ""])

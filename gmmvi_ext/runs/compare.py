@@ -1,0 +1,150 @@
+"""Runs side by side: names, what tells them apart, a table of figures, and pictures."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gmmvi_ext.runs.record import RunRecord, read_run
+
+__all__ = ["differing_keys", "find_runs", "group_labels", "run_names", "table_rows"]
+
+# Keys that do not change what is fitted, and those that the column `seed` shows.
+_QUIET = ("outputs", "gmmvi_runner_config", "training.log_interval", "dump_gmm_path")
+_SEEDS = ("seed", "start_seed")
+_ABSENT = "-"
+
+
+def find_runs(folders: Sequence[str | Path]) -> list[RunRecord]:
+    """Runs in the given folders; of a sweep, its cells; of any other folder, the runs inside.
+
+    Raises:
+      FileNotFoundError: a folder does not exist or holds no run.
+    """
+    found: dict[Path, RunRecord] = {}
+    for folder in map(Path, folders):
+        if not folder.is_dir():
+            raise FileNotFoundError(f"{folder}: no such folder.")
+        if (folder / "config.yml").is_file():
+            paths = [folder]
+        else:
+            inside = folder / "cells" if (folder / "cells").is_dir() else folder
+            paths = sorted(path.parent for path in inside.glob("*/config.yml"))
+        if not paths:
+            raise FileNotFoundError(
+                f"{folder}: holds no run (no config.yml, and no folder that has one)."
+            )
+        for path in paths:
+            found.setdefault(path.resolve(), read_run(path))
+    return list(found.values())
+
+
+def run_names(records: Sequence[RunRecord]) -> list[str]:
+    """Names of the folders, with as much of the path as it takes to tell them apart."""
+    paths = [record.path.resolve().parts for record in records]
+    for length in range(1, max(map(len, paths), default=1) + 1):
+        names = ["/".join(parts[-length:]) for parts in paths]
+        if len(set(names)) == len(names):
+            break
+    return names
+
+
+def differing_keys(records: Sequence[RunRecord]) -> dict[str, list[str]]:
+    """Keys whose values differ between the runs, with the value of each run; seeds left out.
+
+    The seven rules appear as one code word; settings of rules that differ are not listed again.
+    """
+    flats = [_telling(record) for record in records]
+    keys = list(dict.fromkeys(key for flat in flats for key in flat))
+    table = {}
+    types = {key for key in keys if key.endswith("_type") and len(_values(flats, key)) > 1}
+    changed = tuple(f"{key.removesuffix('_type')}_config." for key in types)
+    for key in keys:
+        values = [json.dumps(flat[key]) if key in flat else _ABSENT for flat in flats]
+        is_rule = key in types or key.startswith(changed)
+        if len(set(values)) > 1 and not is_rule:
+            table[key] = [value.strip('"') for value in values]
+    return table
+
+
+def group_labels(records: Sequence[RunRecord], names: Sequence[str]) -> list[str]:
+    """A label for each run, equal for runs that differ in their seeds alone."""
+    table = {key: values for key, values in differing_keys(records).items() if key != "target"}
+    if not table:
+        return list(names)
+    labels = []
+    for number in range(len(records)):
+        parts = [
+            values[number] if key == "algorithm" else f"{key.rpartition('.')[2]}={values[number]}"
+            for key, values in table.items()
+        ]
+        labels.append(", ".join(parts))
+    return labels
+
+
+def table_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[dict[str, str]]:
+    """What the table of the report shows, as text."""
+    rows = []
+    for record, name in zip(records, names, strict=True):
+        figures = record.summary or (record.metrics or [{}])[-1]
+        row = {
+            "run": name,
+            "target": str(target_of(record)),
+            "algorithm": str(record.run.get("algorithm") or _ABSENT),
+            "seed": str(record.run.get("seed", _ABSENT)),
+            "ELBO": _with_error(figures.get("elbo"), figures.get("elbo_se")),
+            "log evidence": _with_error(
+                figures.get("log_evidence"), figures.get("log_evidence_se")
+            ),
+            "k-hat": _number(figures.get("khat"), ".2f"),
+            "ESS": _number(figures.get("ess"), ".0f"),
+            "modes": _number(figures.get("num_modes"), ".0f"),
+            "K": _number(figures.get("num_components"), ".0f"),
+            "evaluations": _number(figures.get("num_target_evaluations"), ",.0f"),
+            "seconds": _number(figures.get("train_seconds"), ".1f"),
+            "end": f"{record.status}: {record.run.get('stop_reason') or 'not ended'}",
+            "verdict": str(record.summary.get("verdict", "-")).split(":")[0],
+        }
+        rows.append(row)
+    return rows
+
+
+def target_of(record: RunRecord) -> str:
+    """Name of what was fitted; settings of the target are part of it."""
+    if record.config is None:
+        return "unknown"
+    values = record.config.to_dict()
+    settings = {k: v for k, v in (values.get("environment_config") or {}).items() if v is not None}
+    shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
+    name = str(values.get("environment_name", "unknown"))
+    if name.startswith("python:"):
+        file, _, function = name.removeprefix("python:").rpartition(":")
+        name = f"{Path(file).name}:{function}"
+    return f"{name} ({shown})" if shown else name
+
+
+def _telling(record: RunRecord) -> dict[str, object]:
+    if record.config is None:
+        return {}
+    flat = {
+        key: value
+        for key, value in record.config.flat().items()
+        if key not in _SEEDS
+        and not key.startswith("environment_")
+        and not any(key == name or key.startswith(f"{name}.") for name in _QUIET)
+    }
+    word = record.config.code_word or "own rules"
+    return {"target": target_of(record), "algorithm": word, **flat}
+
+
+def _values(flats, key: str) -> set[str]:
+    return {json.dumps(flat.get(key)) for flat in flats}
+
+
+def _number(value, form: str) -> str:
+    return _ABSENT if not isinstance(value, int | float) else format(value, form)
+
+
+def _with_error(value, error) -> str:
+    if not isinstance(value, int | float):
+        return _ABSENT
+    return f"{value:.4f}" + (f" +- {error:.4f}" if isinstance(error, int | float) else "")

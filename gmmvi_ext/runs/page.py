@@ -1,0 +1,174 @@
+"""One HTML file about several runs: table, pictures, differences; no other file is needed."""
+
+import base64
+import html
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, table_rows, target_of
+from gmmvi_ext.runs.record import RunRecord
+
+__all__ = ["comparison_figure", "comparison_page", "write_page"]
+
+MAX_DETAILS = 24
+_NUMBERS = {"seed", "ELBO", "log evidence", "k-hat", "ESS", "modes", "K", "evaluations", "seconds"}
+_STYLE = """
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto;
+       padding: 0 1em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: 13px; }
+th, td { padding: .3em .7em; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th { border-bottom: 2px solid #888; }
+td.number { text-align: right; font-variant-numeric: tabular-nums; }
+tr.best td { font-weight: bold; }
+.verdict { color: white; padding: .05em .5em; border-radius: .3em; font-weight: bold; }
+img { max-width: 100%; height: auto; }
+summary { cursor: pointer; } code { background: #f3f3f3; padding: 0 .2em; }
+.note { color: #666; }
+"""
+_COLORS = {
+    "TRUST": "#1b7837", "TRUST AFTER REWEIGHTING": "#b8860b", "DO NOT TRUST": "#b2182b",
+}  # fmt: skip
+
+
+def comparison_figure(records: Sequence[RunRecord]):
+    """ELBO curves of the runs, a row for each target, as a matplotlib figure."""
+    from gmmvi_ext.plotting.comparison import Curve, plot_comparison_page
+
+    groups: dict[str, list[RunRecord]] = {}
+    for record in records:
+        groups.setdefault(target_of(record), []).append(record)
+    names = dict(zip(map(id, records), run_names(records), strict=True))
+    curves = {}
+    for target, members in groups.items():
+        labels = group_labels(members, [names[id(record)] for record in members])
+        curves[target] = [
+            Curve(label, record.metrics, record.status == "failed")
+            for record, label in zip(members, labels, strict=True)
+        ]
+    return plot_comparison_page(curves)
+
+
+def comparison_page(records: Sequence[RunRecord], picture: bytes) -> str:
+    """The page.
+
+    Args:
+      records: the runs.
+      picture: the comparison figure as PNG.
+
+    Returns:
+      HTML text with everything in it.
+    """
+    names = run_names(records)
+    rows = table_rows(records, names)
+    parts = [
+        "<!DOCTYPE html>",
+        '<html lang="en"><head><meta charset="utf-8">',
+        '<meta name="viewport" content="width=device-width, initial-scale=1">',
+        f"<title>{len(records)} runs</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{len(records)} run{'s' * (len(records) != 1)} compared</h1>",
+        _table(rows, _best(records)),
+        '<p class="note">ELBO: higher is better; +- is one standard error. Bold: the highest ELBO '
+        "on its target. Evidence, k-hat and effective sample size come from fresh draws at the end "
+        "of a run.</p>",
+        "<h2>ELBO over the runs</h2>",
+        _image(picture, "ELBO curves of all runs"),
+        _differences(records, names),
+        "<h2>The runs</h2>",
+    ]
+    parts += [
+        _details(record, name) for record, name in zip(records[:MAX_DETAILS], names, strict=False)
+    ]
+    if len(records) > MAX_DETAILS:
+        parts.append(f'<p class="note">... and {len(records) - MAX_DETAILS} more.</p>')
+    return "\n".join([*parts, "</body></html>", ""])
+
+
+def _best(records: Sequence[RunRecord]) -> set[int]:
+    best: dict[str, int] = {}
+    for number, record in enumerate(records):
+        elbo = record.summary.get("elbo")
+        target = target_of(record)
+        if isinstance(elbo, int | float):
+            if target not in best or elbo > records[best[target]].summary["elbo"]:
+                best[target] = number
+    return set(best.values()) if len(records) > 1 else set()
+
+
+def _table(rows: list[dict[str, str]], best: set[int] = frozenset()) -> str:
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in rows[0])
+    lines = []
+    for number, row in enumerate(rows):
+        cells = "".join(_cell(key, value) for key, value in row.items())
+        mark = ' class="best"' if number in best else ""
+        lines.append(f"<tr{mark}>{cells}</tr>")
+    body = "\n".join(lines)
+    return (
+        f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>'
+        "</div>"
+    )
+
+
+def _cell(key: str, value: str) -> str:
+    text = html.escape(value)
+    if key == "verdict" and value in _COLORS:
+        text = f'<span class="verdict" style="background:{_COLORS[value]}">{text}</span>'
+    kind = ' class="number"' if key in _NUMBERS else ""
+    return f"<td{kind}>{text}</td>"
+
+
+def _differences(records: Sequence[RunRecord], names: Sequence[str]) -> str:
+    table = differing_keys(records)
+    if not table:
+        return '<h2>What differs</h2><p class="note">Nothing but the seeds.</p>'
+    rows = [
+        {"run": name} | {key: values[number] for key, values in table.items()}
+        for number, name in enumerate(names)
+    ]
+    return "<h2>What differs</h2>" + _table(rows)
+
+
+def _details(record: RunRecord, name: str) -> str:
+    run, summary = record.run, record.summary
+    lines = []
+    if summary.get("verdict"):
+        lines.append(f"<p>{html.escape(summary['verdict'])}</p>")
+    if run.get("problem"):
+        lines.append(f"<p><b>{html.escape(run['problem'])}</b></p>")
+    versions = ", ".join(f"{k} {v}" for k, v in (run.get("versions") or {}).items())
+    facts = {
+        "folder": str(record.path),
+        "command": " ".join(map(str, run.get("command") or [])),
+        "started": run.get("started"),
+        "sittings": len(run.get("sittings") or []) or None,
+        "device": run.get("device"),
+        "versions": versions,
+        "revision": run.get("revision"),
+    }
+    items = "".join(
+        f"<li>{key}: <code>{html.escape(str(value))}</code></li>"
+        for key, value in facts.items()
+        if value
+    )
+    lines.append(f"<ul>{items}</ul>")
+    overview = record.path / "plots" / "overview.png"
+    if overview.is_file():
+        lines.append(_image(overview.read_bytes(), f"overview of {name}"))
+    return f"<details><summary>{html.escape(name)}</summary>{''.join(lines)}</details>"
+
+
+def _image(png: bytes, title: str) -> str:
+    data = base64.b64encode(png).decode("ascii")
+    return f'<img alt="{html.escape(title)}" src="data:image/png;base64,{data}">'
+
+
+def write_page(path: Path, records: Sequence[RunRecord]) -> tuple[Path, Path]:
+    """Writes the page and, beside it, the picture; returns both paths."""
+    buffer = io.BytesIO()
+    comparison_figure(records).savefig(buffer, format="png", dpi=120)
+    picture = path.with_suffix(".png")
+    picture.write_bytes(buffer.getvalue())
+    path.write_text(comparison_page(records, buffer.getvalue()), encoding="utf-8")
+    return path, picture

@@ -1,0 +1,138 @@
+"""Sweeps through the command line: failures stay where they happen; resuming runs only those."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import gmmvi_ext
+from gmmvi_ext.cli import main
+
+STEP = "component_stepsize_adapter_config.initial_stepsize"
+CRASHES = "SAMTRUX_initial_stepsize=0.1_seed=1"
+TARGET = f"""
+import os, signal, sys
+import tensorflow as tf
+from gmmvi_ext.targets import CallableTarget
+
+def make_target():
+    if "{CRASHES}" in " ".join(sys.argv) and not os.path.exists("repaired"):
+        os.kill(os.getpid(), signal.SIGSEGV)
+    return CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+"""
+CONFIG = """
+environment_name: python:target.py:make_target
+model_initialization: {prior_scale: 3.0, initial_cov: 10.0}
+training: {num_iterations: 10, log_interval: 5, num_evaluation_samples: 100}
+outputs: {num_report_samples: 500, tensorboard: false}
+"""
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A working directory with a target and its configuration; cells find the package."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(Path(gmmvi_ext.__file__).parents[1]))
+    (tmp_path / "target.py").write_text(TARGET)
+    (tmp_path / "sweep.yml").write_text(CONFIG)
+    return tmp_path
+
+
+def rows_of(folder):
+    with open(folder / "results.csv", newline="") as file:
+        return {row["cell"]: row for row in csv.DictReader(file)}
+
+
+def sittings(folder):
+    """How often each cell was started."""
+    return {
+        path.parent.name: len(json.loads(path.read_text())["sittings"])
+        for path in folder.glob("cells/*/run.json")
+    }
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("launcher", ["local", "dask"])
+def test_eighteen_cells_one_of_which_crashes(here, capfd, launcher):
+    if launcher == "dask":
+        pytest.importorskip("distributed")
+    command = [
+        "sweep", "--config", "sweep.yml", "--algorithms", "SAMTRON,SAMTRUX",
+        "--grid", f"{STEP}=0.01,0.1,1.0", "--seeds", "3", "--workers", "2",
+        "--launcher", launcher, "--workdir", "sw",
+    ]  # fmt: skip
+    assert main(command) == 1
+    out = capfd.readouterr().out
+    assert "18 cells, 0 of them finished before; 18 to run" in out
+    assert "17 of 18 cells have a result" in out
+    assert f"FAILED {CRASHES}: killed by SIGSEGV" in out and out.count("FAILED") == 1
+    rows = rows_of(here / "sw")
+    assert len(rows) == 18
+    bad = {name for name, row in rows.items() if row["status"] != "finished"}
+    assert bad == {CRASHES} and rows[CRASHES]["status"] == "failed"
+    good = [row for name, row in rows.items() if name != CRASHES]
+    assert all(abs(float(row["elbo"]) - 1.8379) < 1e-3 for row in good)  # log 2 pi
+    with open(here / "sw" / "summary.csv", newline="") as file:
+        groups = list(csv.DictReader(file))
+    assert [group["finished"] for group in groups] == ["3", "3", "3", "3", "2", "3"]
+    assert groups[0]["coverage"] == "0.75"
+
+    assert main(command) == 1  # not repaired: the one cell runs, and fails again
+    out = capfd.readouterr().out
+    assert "17 of them finished before; 1 to run" in out and out.count("[1/1]") == 1
+    (here / "repaired").touch()
+    assert main(command) == 0
+    out = capfd.readouterr().out
+    assert "18 of 18 cells have a result" in out and "FAILED" not in out
+    assert set(sittings(here / "sw").values()) == {1}
+    assert main(command) == 0
+    assert "18 of them finished before; 0 to run" in capfd.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_cell_is_the_run_of_the_same_name(here, capfd):
+    """A sweep adds nothing: the same configuration by hand ends in the same numbers."""
+    assert main(["sweep", "--config", "smoke/gmm", "--workdir", "sw", "--seeds", "5,",
+                 "--set", "training.num_iterations=12"]) == 2  # fmt: skip
+    assert "--seeds 5,: seed: expected" in capfd.readouterr().err
+    assert main(["sweep", "--config", "smoke/gmm", "--workdir", "sw", "--grid", "seed=5",
+                 "--set", "training.num_iterations=12", "--threads", "2"]) == 0  # fmt: skip
+    [cell] = (here / "sw" / "cells").iterdir()
+    environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, "-m", "gmmvi_ext", "run", "--config", "smoke/gmm", "--workdir", "run",
+         "--seed", "5", "--num_iterations", "12", "--set", "outputs.export=false"],
+        env=environment, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    mine, other = (json.loads((f / "summary.json").read_text()) for f in (cell, here / "run"))
+    times = ("train_seconds", "trace_seconds")
+    assert {k: v for k, v in mine.items() if k not in times} == {
+        k: v for k, v in other.items() if k not in times
+    }
+    assert not (cell / "posterior").exists() and not (cell / "plots").exists()
+
+
+def test_another_sweep_in_the_folder_is_refused(here, capfd):
+    from gmmvi_ext.runs import expand_grid
+
+    [cell] = expand_grid("sweep.yml")
+    (here / "sw" / "cells" / cell.name).mkdir(parents=True)
+    (here / "sw" / "cells" / cell.name / "config.yml").write_text(cell.config.to_yaml())
+    assert (
+        main(["sweep", "--config", "sweep.yml", "--set", "temperature=2", "--workdir", "sw"]) == 1
+    )
+    error = capfd.readouterr().err
+    assert "holds another sweep" in error and "temperature: 1.0 -> 2.0" in error
+
+
+def test_two_sweeps_in_one_folder_are_refused(here, capfd):
+    from gmmvi_ext.cli.sweep_command import _Claim
+
+    with _Claim(here / "sw"):
+        assert main(["sweep", "--config", "sweep.yml", "--workdir", "sw"]) == 1
+    assert "another sweep is working in it" in capfd.readouterr().err

@@ -1,0 +1,124 @@
+"""Tables of sweeps: what a run left is what its row says; medians come with honest intervals."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+
+from gmmvi_ext.config.config import load_config
+from gmmvi_ext.runs import collect_rows, median_interval, read_run, summarise, write_table
+
+
+def make_run(folder, *, status="finished", stop_reason="num_iterations", elbo=-1.0, seed=0):
+    folder.mkdir(parents=True)
+    config = load_config("gmm20", overrides=[f"seed={seed}"])
+    (folder / "config.yml").write_text(config.to_yaml())
+    (folder / "run.json").write_text(json.dumps({"status": status, "stop_reason": stop_reason}))
+    if status == "finished":
+        (folder / "summary.json").write_text(json.dumps({"elbo": elbo, "trust": True}))
+    return config
+
+
+@pytest.mark.parametrize(
+    ("files", "status"),
+    [
+        ({}, "missing"),
+        ({"status": "finished"}, "finished"),
+        ({"status": "finished", "stop_reason": "interrupted"}, "interrupted"),
+        ({"status": "failed"}, "failed"),
+        ({"status": "running"}, "running"),
+    ],
+)
+def test_the_status_of_a_run_is_read_from_its_folder(tmp_path, files, status):
+    if files:
+        make_run(tmp_path / "run", **files)
+    record = read_run(tmp_path / "run")
+    assert record.status == status
+    assert record.is_done() is (status == "finished")
+
+
+def test_a_run_is_done_only_for_the_configuration_it_was_made_with(tmp_path):
+    config = make_run(tmp_path / "run", seed=3)
+    record = read_run(tmp_path / "run")
+    assert record.is_done(config)
+    assert record.is_done(load_config("gmm20", overrides=["seed=3", "outputs.plots=false"]))
+    assert not record.is_done(load_config("gmm20", overrides=["seed=4"]))
+    longer = load_config("gmm20", overrides=["seed=3", "training.num_iterations=9999"])
+    assert not record.is_done(longer)
+
+
+def test_damaged_files_are_no_result(tmp_path):
+    make_run(tmp_path / "run")
+    (tmp_path / "run" / "run.json").write_text('{"status": "fin')
+    (tmp_path / "run" / "config.yml").write_text("a: [")
+    record = read_run(tmp_path / "run")
+    assert record.status == "missing" and not record.is_done()
+
+
+@pytest.mark.parametrize(("n", "rank"), [(1, 1), (3, 1), (5, 1), (6, 1), (9, 2), (15, 4), (20, 6)])
+def test_the_interval_is_that_of_the_sign_test(n, rank):
+    """Ranks from the binomial distribution, as in the tables of Conover (1999)."""
+    values = list(np.random.default_rng(n).permutation(n).astype(float))
+    median, low, high, coverage = median_interval(values)
+    assert (low, high) == (rank - 1, n - rank) and median == np.median(values)
+    tail = sum(math.comb(n, k) for k in range(rank)) / 2**n
+    assert coverage == pytest.approx(1 - 2 * tail)
+    assert coverage >= 0.95 or rank == 1
+
+
+def test_the_interval_covers_the_median_as_often_as_it_says():
+    """2000 samples of 9; a deviation of 4.9 standard errors has probability 1e-6."""
+    draws = np.random.default_rng(0).exponential(size=(2000, 9))
+    inside = 0
+    for row in draws:
+        _, low, high, coverage = median_interval(row.tolist())
+        inside += low <= math.log(2) <= high
+    error = math.sqrt(coverage * (1 - coverage) / 2000)
+    assert abs(inside / 2000 - coverage) < 4.9 * error
+
+
+def test_no_value_has_no_median():
+    assert median_interval([]) == (None, None, None, None)
+
+
+def test_rows_keep_failures_and_medians_leave_them_out(tmp_path):
+    records, about = {}, {}
+    for seed, elbo in enumerate((-3.0, -1.0, -2.0)):
+        make_run(tmp_path / f"s{seed}", elbo=elbo, seed=seed)
+        records[f"s{seed}"] = read_run(tmp_path / f"s{seed}")
+        about[f"s{seed}"] = {"algorithm": "SAMTRON", "x": 0.1, "seed": seed}
+    records["bad"] = read_run(tmp_path / "bad")
+    about["bad"] = {"algorithm": "SAMTRON", "x": 0.1, "seed": 3}
+    rows = collect_rows(records, about, {"bad": "killed by SIGSEGV"})
+    assert [row["status"] for row in rows] == ["finished"] * 3 + ["failed"]
+    assert rows[3]["problem"] == "killed by SIGSEGV" and rows[3]["elbo"] is None
+    [group] = summarise(rows, ["algorithm", "x"])
+    assert (group["runs"], group["finished"], group["trusted"]) == (4, 3, 3)
+    assert (group["elbo_low"], group["elbo_median"], group["elbo_high"]) == (-3.0, -2.0, -1.0)
+    assert group["coverage"] == 0.75 and group["khat_median"] is None
+
+
+def test_tables_read_back(tmp_path):
+    rows = [
+        {"cell": "a", "x": 1, "y": 0.5, "trust": True, "mean": [1, 2], "problem": None},
+        {"cell": "b", "x": 2, "y": 1, "trust": None, "mean": None, "problem": 'a, "b"\nc'},
+    ]
+    write_table(tmp_path / "t", rows)
+    with open(tmp_path / "t.csv", newline="") as file:
+        first, second = csv.DictReader(file)
+    assert first["trust"] == "true" and json.loads(first["mean"]) == [1, 2]
+    assert second["problem"] == rows[1]["problem"] and second["mean"] == ""
+
+
+def test_parquet_keeps_types(tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    rows = [
+        {"cell": "a", "x": 1, "y": 0.5, "trust": True, "mean": [1, 2], "mixed": 1},
+        {"cell": "b", "x": 2, "y": 1, "trust": None, "mean": None, "mixed": "text"},
+    ]
+    write_table(tmp_path / "t", rows)
+    back = parquet.read_table(tmp_path / "t.parquet").to_pylist()
+    assert back[0] == {"cell": "a", "x": 1, "y": 0.5, "trust": True, "mean": "[1, 2]", "mixed": "1"}
+    assert back[1]["y"] == 1.0 and back[1]["mixed"] == "text"
