@@ -20,6 +20,8 @@ from gmmvi_ext.cli.outputs import write_outputs
 from gmmvi_ext.cli.workdir import WorkDir
 from gmmvi_ext.config.build import build_algorithm, build_target
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.targets.distribution import Distribution, DistributionError, open_distribution
+from gmmvi_ext.targets.sharded import DISAGREEMENT
 from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
 from gmmvi_ext.training.evaluation import ElboEvaluator
 from gmmvi_ext.training.loop import TrainingResult, fit, is_on_grid
@@ -34,7 +36,7 @@ from gmmvi_ext.training.writers import (
     write_json,
 )
 
-__all__ = ["run_experiment", "select_device"]
+__all__ = ["open_workers", "run_experiment", "select_device"]
 
 
 def select_device(name: str | None) -> str:
@@ -67,7 +69,39 @@ def select_device(name: str | None) -> str:
     return f"gpu:{number} ({details.get('device_name', 'unknown')})"
 
 
-def run_experiment(config: Config, workdir: WorkDir, *, device: str) -> int:
+def open_workers(config: Config, device: str | None) -> tuple[str, Distribution]:
+    """Chooses devices and opens the strategy; returns the devices in words, and the strategy.
+
+    Raises:
+      CommandError: there is no such device, or the strategy cannot be had.
+    """
+    settings = config.distribution
+    is_replicated = settings.strategy in ("mirrored", "multi_worker")
+    gpus = tf.config.list_physical_devices("GPU") if is_replicated else []
+    takes_all = gpus and (device or "auto").lower() in ("auto", "gpu")
+    if takes_all:
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    elif is_replicated and (device or "cpu").lower() in ("auto", "cpu"):
+        tf.config.set_visible_devices([], "GPU")
+    elif is_replicated:
+        device = select_device(device)
+    try:
+        distribution = open_distribution(**dataclasses.asdict(settings))
+    except DistributionError as error:
+        key = "distribution.strategy"
+        raise CommandError(f"{config.origin(key)}: {key}: {error}") from error
+    words = f"{len(gpus)} gpus" if takes_all else device
+    if not takes_all and not (words or "").startswith("gpu:"):
+        words = select_device("cpu" if is_replicated else device)
+    if settings.strategy != "none":
+        words = f"{words}, {settings.strategy} over {distribution.num_workers} workers"
+    return words, distribution
+
+
+def run_experiment(
+    config: Config, workdir: WorkDir, *, device: str, distribution: Distribution | None = None
+) -> int:
     """Builds, checks, trains, and writes everything a run leaves behind.
 
     Returns:
@@ -80,20 +114,37 @@ def run_experiment(config: Config, workdir: WorkDir, *, device: str) -> int:
     target = build_target(config, findings=findings)
     for finding in findings:
         print(f"target: {finding}")
-    algorithm = build_algorithm(config, target)
+    distribution = distribution or Distribution()
+    shared = _shared(config, target, distribution)
+    algorithm = build_algorithm(config, shared)
     _check(config, target, algorithm)
     checkpoints = Checkpoints(
         workdir / "checkpoints", algorithm, max_to_keep=config.training.max_checkpoints
     )
     host_state = _restore(config, workdir, checkpoints)
     try:
-        return _train_and_write(config, workdir, target, algorithm, checkpoints, host_state, device)
+        return _train_and_write(
+            config, workdir, target, algorithm, checkpoints, host_state, device, distribution
+        )
     except OSError as error:
         place = f"{error.filename}: " if error.filename else ""
         raise CommandError(
             f"--workdir {workdir.path}: {place}{error.strerror or error}; the last checkpoint is "
             "intact. Make room or access and give the same command again."
         ) from error
+
+
+def _shared(config: Config, target, distribution: Distribution):
+    """The target as the algorithm sees it."""
+    try:
+        shared = distribution.distribute(target)
+        note = distribution.cost_note(target)
+    except DistributionError as error:
+        key = "distribution.strategy"
+        raise CommandError(f"{config.origin(key)}: {key}: {error}") from error
+    if note:
+        print(f"note: distribution.strategy: {note}")
+    return shared
 
 
 def _check(config: Config, target, algorithm) -> None:
@@ -118,8 +169,9 @@ def _restore(config: Config, workdir: WorkDir, checkpoints: Checkpoints) -> dict
 
 
 def _train_and_write(
-    config: Config, workdir: WorkDir, target, algorithm, checkpoints, host_state, device: str
-) -> int:
+    config: Config, workdir: WorkDir, target, algorithm, checkpoints, host_state, device: str,
+    distribution: Distribution,
+) -> int:  # fmt: skip
     training = config.training
     start = time.perf_counter()
     iteration = int(algorithm.num_iterations)
@@ -144,7 +196,7 @@ def _train_and_write(
     print(f"{name} on {config.target_name} ({device}){resumed}; work directory {workdir.path}")
 
     evaluate = ElboEvaluator(
-        algorithm.model, target, num_samples=training.num_evaluation_samples,
+        algorithm.model, algorithm.target, num_samples=training.num_evaluation_samples,
         temperature=algorithm.temperature, seed=config.seed,
     )  # fmt: skip
     writers = [JsonlWriter(workdir / "metrics.jsonl"), *_tensorboard(config, workdir)]
@@ -162,7 +214,10 @@ def _train_and_write(
             checkpoint_interval=training.checkpoint_interval,
             progress=ProgressDisplay(),
             host_state=host_state,
+            agreed=distribution.agreed if distribution.strategy == "multi_worker" else None,
         )
+    except tf.errors.OpError as error:
+        raise CommandError(_worker_trouble(error, distribution)) from error
     finally:
         for writer in writers:
             writer.close()
@@ -172,12 +227,30 @@ def _train_and_write(
         origin = config.origin("environment_name")
         raise CommandError(f"{origin}: environment_name: {config.target_name}: {result.problem}")
     _announce(result)
-    write_outputs(config, workdir, target, algorithm, result)
+    if distribution.is_chief:
+        # Of several processes only this one writes results: it evaluates on its own from here on.
+        is_alone = distribution.strategy == "multi_worker"
+        write_outputs(config, workdir, target if is_alone else algorithm.target, algorithm, result)
+    else:
+        print(f"worker {distribution.worker} is done; worker 0 writes the results")
     record["seconds"]["total"] = round(time.perf_counter() - start, 3)
     write_json(workdir / "run.json", record | {"status": "finished"})
     if result.stop_reason is StopReason.INTERRUPTED:
         print(f"interrupted; go on with: gmmvi-ext run --resume --workdir {workdir.path}")
     return 0
+
+
+def _worker_trouble(error: tf.errors.OpError, distribution: Distribution) -> str:
+    """What an error of TensorFlow during training means where several processes take part."""
+    text = " ".join(str(error.message).split())
+    if distribution.strategy != "multi_worker":
+        raise error
+    if DISAGREEMENT[:40] in text:
+        return f"{DISAGREEMENT}."
+    return (
+        f"another worker is gone ({text[:120]}); the last checkpoint is intact, give every worker "
+        "the same command again."
+    )
 
 
 def _announce(result: TrainingResult) -> None:

@@ -4,6 +4,8 @@ What is asked for is checked before TensorFlow is imported and before anything i
 """
 
 import datetime
+import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,8 +18,8 @@ from gmmvi_ext.config.errors import Origin
 
 __all__ = ["main"]
 
-# What may differ when a run goes on: how long, and what is written at the end.
-_MAY_CHANGE = ("training", "outputs", "gmmvi_runner_config")
+# What may differ when a run goes on: how long, on what, and what is written at the end.
+_MAY_CHANGE = ("training", "distribution", "outputs", "gmmvi_runner_config")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -29,15 +31,27 @@ def main(arguments: Sequence[str]) -> int:
     if positional:
         raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
     config, path = _requested(values)
-    with WorkDir(path) as workdir:
+    with WorkDir(_own_folder(config, path)) as workdir:
         config = _reconciled(config, workdir, values)
         for note in config.notes:
             print(f"note: {note}")
         with quiet_start():
-            from gmmvi_ext.cli.experiment import run_experiment, select_device
+            from gmmvi_ext.cli.experiment import open_workers, run_experiment
 
-            device = select_device(values["device"])
-        return run_experiment(config, workdir, device=device)
+            device, distribution = open_workers(config, values["device"])
+        with distribution:
+            return run_experiment(config, workdir, device=device, distribution=distribution)
+
+
+def _own_folder(config: Config, path: Path) -> Path:
+    """The work directory; worker i > 0 of several has one of its own beside it."""
+    if config.distribution.strategy != "multi_worker":
+        return path
+    try:
+        worker = int(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
+    except (KeyError, TypeError, ValueError):
+        return path  # what is wrong with it is said when it is opened
+    return path if worker == 0 else path.with_name(f"{path.name}-worker{worker}")
 
 
 def _flags() -> CommandFlags:
@@ -55,6 +69,10 @@ def _flags() -> CommandFlags:
     flags.integer("seed", "seed of everything random")
     flags.integer("num_iterations", "same as --set training.num_iterations=N")
     flags.string("device", "cpu, gpu, gpu:1 or auto", "DEVICE")
+    flags.string(
+        "strategy", "none, mirrored, multi_worker or dask: who evaluates the target; same as "
+        "--set distribution.strategy=NAME", "NAME",
+    )  # fmt: skip
     flags.boolean("allow_code", "let a resumed run's own configuration name python: targets")
     return flags
 
@@ -74,7 +92,11 @@ def _requested(values: dict) -> tuple[Config, Path]:
                 f"--workdir {values['workdir']}: holds no run to resume; give --config."
             )
     overrides = list(values["set"])
-    for key, flag in (("seed", "seed"), ("training.num_iterations", "num_iterations")):
+    for key, flag in (
+        ("seed", "seed"),
+        ("training.num_iterations", "num_iterations"),
+        ("distribution.strategy", "strategy"),
+    ):
         if values[flag] is not None:
             overrides.append((key, values[flag], Origin(f"--{flag} {values[flag]}")))
     config = load_config(source, algorithm=values["algorithm"], overrides=overrides)

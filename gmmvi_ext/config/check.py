@@ -26,6 +26,7 @@ SECTIONS = {
     "model_initialization": sections.ModelInitialization,
     "gmmvi_runner_config": sections.RunnerConfig,
     "training": sections.TrainingSettings,
+    "distribution": sections.DistributionSettings,
     "outputs": sections.OutputSettings,
     "mmd_evaluation_config": sections.MmdEvaluation,
 }

@@ -4,6 +4,7 @@ import dataclasses
 from typing import Literal
 
 __all__ = [
+    "DistributionSettings",
     "MmdEvaluation",
     "ModelInitialization",
     "OutputSettings",
@@ -90,6 +91,35 @@ class TrainingSettings:
         _at_least(2, num_evaluation_samples=self.num_evaluation_samples)
         _at_least(2, convergence_window=self.convergence_window)
         _at_least(0, convergence_tolerance=self.convergence_tolerance)
+
+
+@dataclasses.dataclass(frozen=True)
+class DistributionSettings:
+    """Who evaluates the target.
+
+    Attributes:
+      strategy: none, here; mirrored, several devices of this machine; multi_worker, the processes
+        that TF_CONFIG names, each given the same command; dask, for host functions, a cluster.
+      num_workers: logical CPU devices (mirrored without a GPU) or processes of the local cluster
+        (dask); null takes all devices there are, and a process for each core.
+      address: of the scheduler of a Dask cluster that runs already; null starts a local one.
+    """
+
+    strategy: Literal["none", "mirrored", "multi_worker", "dask"] = "none"
+    num_workers: int | None = None
+    address: str | None = None
+
+    def __post_init__(self):
+        _at_least(1, num_workers=self.num_workers)
+        if self.address is not None and self.strategy != "dask":
+            raise ValueError(
+                f"`address` is for `strategy` dask alone, which is {self.strategy!r} here."
+            )
+        if self.num_workers is not None and self.strategy in ("none", "multi_worker"):
+            raise ValueError(
+                f"`num_workers` is for strategies mirrored and dask; with {self.strategy!r} "
+                + ("nothing is shared out." if self.strategy == "none" else "TF_CONFIG tells it.")
+            )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,5 +1,7 @@
 """`fit`: self-check, start, training, posterior."""
 
+import contextlib
+import dataclasses
 import math
 import sys
 import time
@@ -9,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.config.build import check_rules
+from gmmvi_ext.config.sections import DistributionSettings
 from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
 from gmmvi_ext.fit.self_check import check_before_fit
 from gmmvi_ext.fit.settings import make_config
@@ -19,6 +22,7 @@ from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.build_space import naming_of
 from gmmvi_ext.posterior.draws import score_draws
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.distribution import Distribution, open_distribution
 from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.training.evaluation import first_nonfinite
 from gmmvi_ext.training.loop import TrainingResult
@@ -54,6 +58,7 @@ def fit(
     batched: bool = True,
     gradient: Callable | None = None,
     executor=None,
+    strategy="none",
     callbacks: Sequence[Callable[[dict], object]] = (),
     **overrides,
 ) -> Posterior:
@@ -78,6 +83,10 @@ def fit(
       batched: False if the function takes a single point.
       gradient: host function for the gradient with respect to the constrained values.
       executor: `concurrent.futures.Executor` for single points of a host function.
+      strategy: who evaluates the target: "none" (this process), "mirrored" (its devices),
+        "multi_worker" (the processes of TF_CONFIG, each of which makes this call), "dask" (host
+        functions on a local cluster), or an object: `tf.distribute.Strategy`,
+        `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
       callbacks: called with the row of metrics of each iteration; true ends the fit.
       **overrides: any key of a configuration, e.g. `training={"convergence_tolerance": 0.001}`.
 
@@ -95,76 +104,106 @@ def fit(
     """
     begin = time.perf_counter()
     _check_limits(max_evaluations, max_seconds, max_components)
-    say = _Printer(verbose)
     dtype = tf.as_dtype(dtype)
     wants_gradient = _wants_gradient(algorithm)
-    target, findings = as_target(
-        target, num_dimensions=num_dimensions, shapes=shapes, constraints=constraints, dtype=dtype,
-        batched=batched, gradient=gradient, executor=executor, needs_gradient=wants_gradient,
-    )  # fmt: skip
-    config = make_config(
-        num_dimensions=target.num_dimensions, has_gradient=target.has_gradient,
-        algorithm=algorithm, seed=seed, dtype=dtype.name, max_components=max_components,
-        overrides=overrides,
-    )  # fmt: skip
-    values = config.to_dict()
-    needs_gradient = values["ng_estimator_type"] != "MORE"
-    if needs_gradient and not target.has_gradient:
-        raise ValueError(
-            f"algorithm {config.code_word or algorithm!r} needs a gradient, which the target does "
-            "not have: pass `gradient=`, or leave `algorithm` at 'auto' for a zero-order one."
+    with _opened(strategy, overrides) as distribution:
+        say = _Printer(verbose and distribution.is_chief)
+        target, findings = as_target(
+            target, num_dimensions=num_dimensions, shapes=shapes, constraints=constraints,
+            dtype=dtype, batched=batched, gradient=gradient, executor=executor,
+            needs_gradient=wants_gradient,
+        )  # fmt: skip
+        config = make_config(
+            num_dimensions=target.num_dimensions, has_gradient=target.has_gradient,
+            algorithm=algorithm, seed=seed, dtype=dtype.name, max_components=max_components,
+            overrides=overrides,
+        )  # fmt: skip
+        values = config.to_dict()
+        needs_gradient = values["ng_estimator_type"] != "MORE"
+        if needs_gradient and not target.has_gradient:
+            raise ValueError(
+                f"algorithm {config.code_word or algorithm!r} needs a gradient, which the target "
+                "does not have: pass `gradient=`, or leave `algorithm` at 'auto' for a zero-order "
+                "one."
+            )
+        start = start_from(target, **_asked_start(algorithm, overrides), seed=config.seed)
+        say(f"{config.code_word or 'own rules'}, {target.num_dimensions} unconstrained dimensions")
+        findings += check_before_fit(
+            target, start, needs_gradient=needs_gradient, dtype=dtype, seed=config.seed
         )
-    start = start_from(target, **_asked_start(algorithm, overrides), seed=config.seed)
-    say(f"{config.code_word or 'own rules'}, {target.num_dimensions} unconstrained dimensions")
-    findings += check_before_fit(
-        target, start, needs_gradient=needs_gradient, dtype=dtype, seed=config.seed
-    )
-    for finding in findings:
-        say(f"target: {finding}")
+        for finding in findings:
+            say(f"target: {finding}")
+        shared = distribution.distribute(target)
+        note = distribution.cost_note(target)
+        if note:
+            say(f"note: {note}")
 
-    budget = START_BUDGET if max_evaluations is None else START_SHARE * max_evaluations
-    limit = values["num_component_adapter_config"].get("max_components", 10)
-    first = find_start(
-        target, start, max_components=min(limit, 10), budget=budget, seed=config.seed
-    )
-    spent = first.num_evaluations
-    say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
-    learner = _build(config, target, start, first)
-    watch = _make_watch(learner, config)
-    result = _train(
-        learner, watch, config, spent, time.perf_counter() - begin, max_evaluations, max_seconds,
-        callbacks, verbose,
-    )  # fmt: skip
-    seconds = time.perf_counter() - begin
-    evaluations = result.num_target_evaluations + result.num_nonfinite + spent
-    if result.stop_reason.is_failure:
-        raise FitError(f"{result.problem}{_exception_text(target)}")
-    kept, extra = _kept_mixture(watch, learner, target, config.seed)
-    mixture, evaluations = _without_idle(kept), evaluations + extra
-    say(
-        f"stopped by {result.stop_reason} after {result.iterations} iterations, {evaluations:,} "
-        f"evaluations, {seconds:.1f} s; {int(mixture.num_components)} components, ELBO about "
-        f"{max(watch.best_elbo, result.last_row.get('elbo', math.nan)):.3f}"
-    )
-    if getattr(target, "num_exceptions", 0):
-        say(f"the target raised {target.num_exceptions} times{_exception_text(target)}")
-    run_info = {
-        "converged": result.stop_reason is StopReason.CONVERGED,
-        "stop_reason": str(result.stop_reason),
-        "iterations": result.iterations,
-        "num_target_evaluations": evaluations,
-        "num_start_evaluations": spent,
-        "num_nonfinite": result.num_nonfinite,
-        "num_exceptions": getattr(target, "num_exceptions", 0),
-        "train_seconds": round(seconds, 3),
-        "seed": config.seed,
-        "temperature": learner.temperature,
-        "algorithm": config.code_word or "own rules",
-    }
-    names, bijector = naming_of(target)
-    return Posterior(
-        mixture, bijector=bijector, parameter_names=names, target=target, run_info=run_info
-    )
+        budget = START_BUDGET if max_evaluations is None else START_SHARE * max_evaluations
+        limit = values["num_component_adapter_config"].get("max_components", 10)
+        first = find_start(
+            shared, start, max_components=min(limit, 10), budget=budget, seed=config.seed
+        )
+        spent = first.num_evaluations
+        say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
+        learner = _build(config, shared, start, first)
+        watch = _make_watch(learner, config)
+        result = _train(
+            learner, watch, config, spent, time.perf_counter() - begin, max_evaluations,
+            max_seconds, callbacks, verbose and distribution.is_chief, distribution,
+        )  # fmt: skip
+        seconds = time.perf_counter() - begin
+        evaluations = result.num_target_evaluations + result.num_nonfinite + spent
+        if result.stop_reason.is_failure:
+            raise FitError(f"{result.problem}{_exception_text(shared)}")
+        kept, extra = _kept_mixture(watch, learner, shared, config.seed)
+        mixture, evaluations = _without_idle(kept), evaluations + extra
+        elbo = max(watch.best_elbo, result.last_row.get("elbo", math.nan))
+        say(
+            f"stopped by {result.stop_reason} after {result.iterations} iterations, "
+            f"{evaluations:,} evaluations, {seconds:.1f} s; {int(mixture.num_components)} "
+            f"components, ELBO about {elbo:.3f}"
+        )
+        if getattr(shared, "num_exceptions", 0):
+            say(f"the target raised {shared.num_exceptions} times{_exception_text(shared)}")
+        run_info = {
+            "converged": result.stop_reason is StopReason.CONVERGED,
+            "stop_reason": str(result.stop_reason),
+            "iterations": result.iterations,
+            "num_target_evaluations": evaluations,
+            "num_start_evaluations": spent,
+            "num_nonfinite": result.num_nonfinite,
+            "num_exceptions": getattr(shared, "num_exceptions", 0),
+            "train_seconds": round(seconds, 3),
+            "seed": config.seed,
+            "temperature": learner.temperature,
+            "algorithm": config.code_word or "own rules",
+        }
+        names, bijector = naming_of(target)
+        return Posterior(
+            mixture,
+            bijector=bijector,
+            parameter_names=names,
+            run_info=run_info,
+            target=shared if distribution.lasts else target,
+        )
+
+
+def _opened(strategy, overrides: dict):
+    """The distribution, as a context; what the caller opened is left open."""
+    if isinstance(strategy, Distribution):
+        return contextlib.nullcontext(strategy)
+    settings = dict(overrides.get("distribution") or {})
+    if strategy == "none":
+        strategy = settings.pop("strategy", "none")
+    elif "strategy" in settings:
+        raise ValueError("give either `strategy` or `distribution['strategy']`, not both.")
+    elif isinstance(strategy, str):
+        overrides["distribution"] = settings | {"strategy": strategy}
+    try:
+        settings = DistributionSettings(**(settings | {"strategy": strategy}))
+    except TypeError as error:
+        raise ValueError(f"`distribution`: {error}.") from error
+    return open_distribution(**dataclasses.asdict(settings))
 
 
 def _kept_mixture(watch: Watch, learner: GMMVI, target: Target, seed: int) -> tuple[Mixture, int]:
@@ -263,7 +302,7 @@ def _make_watch(learner: GMMVI, config) -> Watch:
 
 def _train(
     learner, watch, config, spent: int, seconds: float, max_evaluations, max_seconds, callbacks,
-    verbose,
+    verbose, distribution: Distribution,
 ) -> TrainingResult:  # fmt: skip
     training = config.training
     limits = {
@@ -285,6 +324,7 @@ def _train(
     return train(
         learner, limits=Limits(**limits), log_interval=config.log_interval, evaluate=look,
         hooks=[watch, asked], progress=ProgressDisplay(None if verbose else False),
+        agreed=distribution.agreed if distribution.strategy == "multi_worker" else None,
     )  # fmt: skip
 
 

@@ -61,6 +61,9 @@ class HostTarget(Target):
       log_prob_fn: NumPy in, NumPy out.
       num_dimensions: D.
       log_prob_and_grad_fn: optional `x -> (values [N], gradients [N, D])`.
+
+    Attributes:
+      cluster: a `ClusterMap` that evaluates parts of a batch elsewhere; None evaluates here.
     """
 
     is_graph_safe = False
@@ -82,24 +85,41 @@ class HostTarget(Target):
         self.parameter_names = parameter_names
         self.num_exceptions = 0
         self.last_exception: Exception | None = None
+        self.cluster = None
 
     def _call(self, fn, x: tf.Tensor, shapes) -> list[np.ndarray]:
-        np_dtype = self.dtype.as_numpy_dtype
+        x = np.asarray(x)
+        if self.cluster is not None:
+            parts = [
+                self._arrays(
+                    part.result,
+                    part.error,
+                    [(part.stop - part.start, *shape[1:]) for shape in shapes],
+                )
+                for part in self.cluster(fn, x)
+            ]
+            return [np.concatenate(pieces) for pieces in zip(*parts, strict=True)]
         try:
-            out = fn(np.asarray(x))
-        except Exception as error:  # noqa: BLE001 - user code: survived, counted, kept
+            out, error = fn(x), None
+        except Exception as raised:  # noqa: BLE001 - user code: survived, counted, kept
+            out, error = None, raised
+        return self._arrays(out, error, shapes)
+
+    def _arrays(self, out, error: Exception | None, shapes) -> list[np.ndarray]:
+        """What the callable returned as arrays of the given shapes, NaN where it raised."""
+        np_dtype = self.dtype.as_numpy_dtype
+        if error is not None:
             self.num_exceptions += 1
             self.last_exception = error
             return [np.full(shape, np.nan, np_dtype) for shape in shapes]
-        out = out if isinstance(out, tuple | list) else (out,)
-        arrays = [np.asarray(value, dtype=np_dtype) for value in out]
-        for array, shape in zip(arrays, shapes, strict=True):
-            if array.shape != shape:
-                raise ValueError(
-                    f"target {self.name!r}: expected an array of shape {shape} from the host "
-                    f"callable, got {array.shape}."
-                )
-        return arrays
+        out = out if len(shapes) > 1 else (out,)
+        found = tuple(np.shape(value) for value in out) if np.iterable(out) else ()
+        if found != tuple(shapes):
+            raise ValueError(
+                f"target {self.name!r}: expected arrays of the shapes {list(shapes)} from the host "
+                f"callable, got {list(found) or type(out).__name__}."
+            )
+        return [np.asarray(value, dtype=np_dtype) for value in out]
 
     def log_prob(self, x, seed=None):
         return tf.constant(self._call(self._log_prob_fn, x, [(x.shape[0],)])[0])

@@ -78,6 +78,7 @@ def fit(
     checkpoint_interval: int = 500,
     progress: ProgressDisplay | None = None,
     host_state: dict | None = None,
+    agreed: Callable[[list[int]], Sequence[int]] | None = None,
 ) -> TrainingResult:
     """Steps until a limit, a stop rule or a signal says stop.
 
@@ -93,6 +94,8 @@ def fit(
       checkpoint_interval: iterations between two of them.
       progress: display.
       host_state: what `Checkpoints.restore` returned.
+      agreed: sums a vector of counts over all processes that run the algorithm together, so that
+        they stop at the same iteration although their clocks and signals differ.
 
     Returns:
       a `TrainingResult`; SIGINT and SIGTERM end in one as well.
@@ -100,6 +103,7 @@ def fit(
     session = _Session(
         algorithm, limits or Limits(), log_interval, evaluate, writers, hooks, convergence,
         checkpoints, checkpoint_interval, progress or ProgressDisplay(False), host_state or {},
+        agreed,
     )  # fmt: skip
     with InterruptFlag() as interrupted, session.progress:
         return session.run(interrupted)
@@ -110,7 +114,7 @@ class _Session:
 
     def __init__(
         self, algorithm, limits, log_interval, evaluate, writers, hooks, convergence, checkpoints,
-        checkpoint_interval, progress, host_state,
+        checkpoint_interval, progress, host_state, agreed=None,
     ):  # fmt: skip
         self.algorithm = algorithm
         self.limits = limits
@@ -122,6 +126,7 @@ class _Session:
         self.checkpoints = checkpoints
         self.checkpoint_interval = checkpoint_interval
         self.progress = progress
+        self.agreed = agreed
         self.clock = Clock(**host_state.get("clock", {}))
         if convergence is not None and "convergence" in host_state:
             convergence.restore(host_state["convergence"])
@@ -134,7 +139,9 @@ class _Session:
         self._traced_seconds: float | None = None
 
     def run(self, interrupted: InterruptFlag) -> TrainingResult:
-        reason = self.limits.reached(self.iteration, self.evaluations, self.clock.train)
+        reason = self._common(
+            self.limits.reached(self.iteration, self.evaluations, self.clock.train)
+        )
         metrics: dict = {}
         while reason is None:
             metrics = self._step()
@@ -150,6 +157,7 @@ class _Session:
                 or (StopReason.INTERRUPTED if interrupted else None)
                 or self.limits.reached(self.iteration, self.evaluations, self.clock.train)
             )
+            reason = self._common(reason)
             self._show(metrics)
         self._finish_tracing()
         if metrics and self.row.get("iteration") != self.iteration:
@@ -224,6 +232,14 @@ class _Session:
             "improper or its scale out of range. Try dtype: float64, a smaller initial_stepsize, "
             "or a closer model_initialization."
         )
+
+    def _common(self, reason: StopReason | None) -> StopReason | None:
+        """The reason of whichever process has one."""
+        if self.agreed is None:
+            return reason
+        reasons = list(StopReason)
+        counts = self.agreed([int(each is reason) for each in reasons])
+        return next((each for each, n in zip(reasons, counts, strict=True) if n), None)
 
     def _nothing_finite(self) -> StopReason | None:
         nonfinite = 0 if self.evaluations else int(self.algorithm.num_nonfinite)
