@@ -36,8 +36,9 @@ def expected_rewards(
     """
     log_q = tf.reduce_logsumexp(component_log_prob + mixture.log_weights, axis=1)
     values = batch.target_log_prob - temperature * log_q  # [N]
-    # Differences matter: values around zero keep digits in float32.
-    centre = tf.reduce_mean(values)
+    # Differences matter: values around zero keep digits in float32. The centre is the expectation
+    # under the mixture: a plain mean would sit where a newcomer far off has its samples.
+    centre = tf.tensordot(tf.nn.softmax(log_q - batch.proposal_log_prob), values, axes=1)
     weights, has_any = importance_weights(
         component_log_prob - batch.proposal_log_prob[:, tf.newaxis],
         self_normalized=self_normalized,

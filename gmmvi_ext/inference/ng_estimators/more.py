@@ -67,10 +67,9 @@ class MoreNgEstimator(NgEstimator):
         values = batch.target_log_prob - temperature * log_q  # [N]
         finite = tf.math.is_finite(values)
         weights = tf.where(finite[:, tf.newaxis], weights, tf.zeros_like(weights))
+        # Each fit takes its own mean out: a common one would sit where a newcomer far off has its
+        # samples and cost all others their float32 digits.
         values = tf.where(finite, values, tf.zeros_like(values))
-        values -= tf.math.divide_no_nan(
-            tf.reduce_sum(values), tf.reduce_sum(tf.cast(finite, values.dtype))
-        )
         return _regressed(mixture.components, batch.x, weights, values, ridge, has_any)
 
     def adapt_ridge(self, ridge, ok):
