@@ -12,6 +12,11 @@ __all__ = [
     "__version__",
     "build_from_config",
     "fit",
+    "from_inference_gym",
+    "from_jax",
+    "from_numpyro",
+    "from_pymc",
+    "from_stan",
     "load",
 ]
 
@@ -22,6 +27,11 @@ _LAZY = {
     "Target": "gmmvi_ext.targets",
     "build_from_config": "gmmvi_ext.config.build",
     "fit": "gmmvi_ext.fit",
+    "from_inference_gym": "gmmvi_ext.adapters",
+    "from_jax": "gmmvi_ext.adapters",
+    "from_numpyro": "gmmvi_ext.adapters",
+    "from_pymc": "gmmvi_ext.adapters",
+    "from_stan": "gmmvi_ext.adapters",
 }
 
 

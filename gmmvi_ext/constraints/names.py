@@ -91,15 +91,15 @@ def simplex() -> ConstraintBijector:
 
 
 @CONSTRAINTS.register("ordered", "ascending")
-def ordered() -> ConstraintBijector:
-    """Ascending entries."""
-    return Ordered()
+def ordered(base: str = "softplus") -> ConstraintBijector:
+    """Ascending entries; increments are `base`, "softplus" or "exp", of free numbers."""
+    return Ordered(base=base)
 
 
 @CONSTRAINTS.register("positive_ordered")
-def positive_ordered() -> ConstraintBijector:
-    """Ascending entries above zero."""
-    return Ordered(positive=True)
+def positive_ordered(base: str = "softplus") -> ConstraintBijector:
+    """Ascending entries above zero; `base` as for `ordered`."""
+    return Ordered(positive=True, base=base)
 
 
 @CONSTRAINTS.register("unit_vector", "sphere")

@@ -1,7 +1,7 @@
 """Constraints on the last axis: simplex, ordered, positive ordered, unit vector.
 
     simplex           y = softmax([x, 0])                       R^(n-1) -> n entries that sum to one
-    ordered           y_i = y_(i-1) + softplus(x_i)             R^n -> ascending
+    ordered           y_i = y_(i-1) + softplus(x_i), or + exp   R^n -> ascending
     positive_ordered  y = cumsum(softplus(x))                   R^n -> 0 < ascending
     unit_vector       y = (2 x, |x|^2 - 1) / (|x|^2 + 1)        R^(n-1) -> sphere in R^n, one-to-one
 
@@ -15,6 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext.constraints.base import ConstraintBijector
+from gmmvi_ext.constraints.scalar import BASES
 
 __all__ = ["Ordered", "Simplex", "UnitVector"]
 
@@ -70,12 +71,20 @@ class Ordered(ConstraintBijector):
     """Ascending entries; with `positive` also above zero.
 
     Increments below the resolution of the values are lost: entries may then be equal.
+
+    Args:
+      positive: also above zero.
+      base: increments are "softplus" or "exp" of the unconstrained numbers.
     """
 
-    def __init__(self, *, positive: bool = False):
+    def __init__(self, *, positive: bool = False, base: str = "softplus"):
         name = "positive_ordered" if positive else "ordered"
+        if base not in BASES:
+            raise ValueError(f"`base` of `{name}` must be one of {BASES}, got {base!r}.")
         self._positive = bool(positive)
-        super().__init__(name, {}, forward_min_event_ndims=1)
+        self._base = base
+        arguments = {} if base == "softplus" else {"base": base}
+        super().__init__(name, arguments, forward_min_event_ndims=1)
 
     @property
     def support(self) -> str:
@@ -89,20 +98,27 @@ class Ordered(ConstraintBijector):
 
     def _increments(self, x):
         if self._positive:
-            return tf.math.softplus(x)
-        return tf.concat([x[..., :1], tf.math.softplus(x[..., 1:])], axis=-1)
+            return self._step(x)
+        return tf.concat([x[..., :1], self._step(x[..., 1:])], axis=-1)
+
+    def _step(self, x):
+        return tf.math.softplus(x) if self._base == "softplus" else tf.exp(x)
+
+    def _step_inverse(self, y):
+        return tfp.math.softplus_inverse(y) if self._base == "softplus" else tf.math.log(y)
 
     def _forward(self, x):
         return tf.math.cumsum(self._increments(x), axis=-1)
 
     def _inverse(self, y):
-        rises = tfp.math.softplus_inverse(y[..., 1:] - y[..., :-1])
-        head = tfp.math.softplus_inverse(y[..., :1]) if self._positive else y[..., :1]
+        rises = self._step_inverse(y[..., 1:] - y[..., :-1])
+        head = self._step_inverse(y[..., :1]) if self._positive else y[..., :1]
         return tf.concat([head, rises], axis=-1)
 
     def _forward_log_det_jacobian(self, x):
-        soft = x if self._positive else x[..., 1:]
-        return -tf.reduce_sum(tf.math.softplus(-soft), axis=-1)
+        rises = x if self._positive else x[..., 1:]
+        each = -tf.math.softplus(-rises) if self._base == "softplus" else rises
+        return tf.reduce_sum(each, axis=-1)
 
 
 class UnitVector(_DropsOne):

@@ -1,0 +1,121 @@
+"""A PyMC model as a target: PyTensor to JAX to TensorFlow, gradients included.
+
+PyMC's own transforms are taken off, so that its log density is one of constrained values; in their
+place come the constraints of this package, chosen by the transforms that were there.
+"""
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.adapters.extras import require
+from gmmvi_ext.adapters.jax_functions import batch_function
+from gmmvi_ext.targets.named import NamedTarget, PartsLayout
+
+__all__ = ["from_pymc"]
+
+_BY_TRANSFORM = {
+    "LogTransform": {"name": "positive", "base": "exp"},
+    "LogExpM1": "positive",
+    "LogOddsTransform": "interval",
+    "SimplexTransform": "simplex",
+    "SumTo1": "simplex",
+    "Ordered": "ordered",
+    "CircularTransform": "circular",
+}
+
+
+def from_pymc(model, *, constraints=None, dtype=None) -> NamedTarget:
+    """A target of the free variables of a PyMC model.
+
+    Args:
+      model: `pymc.Model` with its observed data.
+      constraints: name -> constraint, in place of the one that belongs to a variable's transform;
+        needed where PyMC has a transform that is not known here (the message names it).
+      dtype: of the values; PyTensor's `floatX` unless told.
+
+    Raises:
+      ImportError: PyMC or JAX is not installed.
+      ValueError: no free variable, a discrete one, an unknown transform or bounds that depend on
+        another variable.
+    """
+    require("pymc", extra="pymc", caller="from_pymc")
+    jax = require("jax", extra="pymc", caller="from_pymc")
+    sampling = require("pymc.sampling.jax", extra="pymc", caller="from_pymc")
+    conditioning = require("pymc.model.transform.conditioning", extra="pymc", caller="from_pymc")
+    config = require("pytensor", extra="pymc", caller="from_pymc").config
+    dtype = tf.as_dtype(dtype or config.floatX)
+    given = dict(constraints or {})
+    if not model.free_RVs:
+        raise ValueError(
+            "the PyMC model has no free variable: everything is observed or deterministic."
+        )
+    own = {}
+    for variable in model.free_RVs:
+        if not variable.dtype.startswith("float"):
+            raise ValueError(
+                f"variable {variable.name!r} of the PyMC model is discrete: sum it out (for "
+                "example with pymc.Mixture), or observe it."
+            )
+        if variable.name not in given:
+            own[variable.name] = _constraint(model, variable)
+    plain = conditioning.remove_value_transforms(model)
+    names = [variable.name for variable in model.free_RVs]
+    start = plain.initial_point()
+    layout = PartsLayout({name: np.shape(start[name]) for name in names}, own | given)
+    inputs = plain.value_vars
+    log_density = sampling.get_jaxified_graph(inputs=inputs, outputs=[plain.logp()])
+
+    def of_parts(values):
+        return log_density(*(values[each.name] for each in inputs))[0]
+
+    def prior(num_samples, seed):
+        pymc = require("pymc", extra="pymc", caller="from_pymc")
+        draws = pymc.draw(
+            model.free_RVs, draws=num_samples, random_seed=int(np.ravel(seed)[0]),
+            mode="FAST_COMPILE",
+        )  # fmt: skip
+        found = {v.name: tf.constant(d, dtype) for v, d in zip(model.free_RVs, draws, strict=True)}
+        return {name: found[name] for name in names}
+
+    density = batch_function(jax.vmap(of_parts), layout, dtype, caller="from_pymc")
+    return NamedTarget(density, layout, prior_fn=prior, dtype=dtype, name="pymc_model")
+
+
+def _constraint(model, variable):
+    transform = model.rvs_to_transforms[variable]
+    if transform is None:
+        return None
+    kind = type(transform).__name__
+    if kind in _BY_TRANSFORM:
+        return _BY_TRANSFORM[kind]
+    if kind in ("Interval", "IntervalTransform"):
+        return _interval(model, variable, transform)
+    raise ValueError(
+        f"variable {variable.name!r} has PyMC's transform {kind}, which is not known here: give "
+        f"constraints={{{variable.name!r}: a name or a tfp bijector}}."
+    )
+
+
+def _interval(model, variable, transform):
+    """Bounds are PyTensor expressions; None is an open end."""
+    graph = require("pytensor.graph.traversal", extra="pymc", caller="from_pymc")
+    bounds = []
+    for bound in transform.args_fn(*variable.owner.inputs):
+        if bound is None:
+            bounds.append(None)
+            continue
+        if hasattr(bound, "owner"):
+            if set(graph.ancestors([bound])) & set(model.free_RVs):
+                raise ValueError(
+                    f"the bounds of variable {variable.name!r} depend on another variable: write "
+                    "it as a deterministic function of one with fixed bounds (b = a * u)."
+                )
+            bound = bound.eval()
+        bound = np.asarray(bound, float)
+        bounds.append(None if np.isinf(bound).all() else bound)
+    low, high = bounds
+    if low is not None and high is not None:
+        return {"name": "interval", "low": low, "high": high}
+    if low is not None:
+        return {"name": "positive", "lower": low, "base": "exp"}
+    return None if high is None else {"name": "less_than", "upper": high, "base": "exp"}

@@ -1,0 +1,172 @@
+"""Posteriors with reference moments, for the benchmarks of this folder.
+
+Every case is a function without arguments that returns (target, reference): what
+`gmmvi_ext.fit` takes, and name -> (mean, standard deviation). Where no published reference exists
+it is computed here, by a way that shares nothing with the fit.
+"""
+
+import dataclasses
+import importlib.util
+import pathlib
+import sys
+from collections.abc import Callable
+
+import numpy as np
+
+EXAMPLES = pathlib.Path(__file__).resolve().parents[1] / "examples"
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """A posterior and what is known of it.
+
+    Attributes:
+      target: first argument of `gmmvi_ext.fit`.
+      reference: name -> (mean, sd), arrays of the shape of the part.
+      settings: further arguments of `fit` that describe the target (shapes, constraints).
+      view: from draws by name to the quantities of `reference`; None takes the draws themselves.
+      log_evidence: where it is known.
+    """
+
+    target: object
+    reference: dict
+    settings: dict = dataclasses.field(default_factory=dict)
+    view: Callable | None = None
+    log_evidence: float | None = None
+
+
+def example(name: str):
+    """A module of `scripts/examples`."""
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def eight_schools() -> Problem:
+    """Centred; reference of posteriordb."""
+    schools = example("eight_schools")
+    reference = {n: tuple(map(np.asarray, pair)) for n, pair in schools.REFERENCE.items()}
+    return Problem(schools.model.experimental_pin(effects=schools.EFFECTS), reference)
+
+
+def coin() -> Problem:
+    """Five flips, uniform prior: Beta(3, 4)."""
+    mean, sd = 3 / 7, np.sqrt(12 / (49 * 8))
+    return Problem(
+        example("coin").log_density, {"p": (mean, sd)},
+        {"shapes": {"p": ()}, "constraints": {"p": "interval(0, 1)"}}, None, -np.log(60.0),
+    )  # fmt: skip
+
+
+def gauss_mix() -> Problem:
+    """Two normals with ordered means, 1000 simulated points; priors of low_dim_gauss_mix.
+
+    Reference by importance sampling from a multivariate Student t at the mode, in the coordinates
+    (mu_1, log(mu_2 - mu_1), log sigma_1, log sigma_2, logit theta).
+    """
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    rng = np.random.default_rng(20)
+    is_first = rng.random(1000) < 0.62
+    data = np.where(is_first, rng.normal(-2.75, 1.0, 1000), rng.normal(2.75, 1.0, 1000))
+
+    def log_density(parts):
+        mu, sigma, theta = parts["mu"], parts["sigma"], parts["theta"]
+        tfd = tfp.distributions
+        y = tf.constant(data, mu.dtype)[:, None, None]
+        each = tfd.Normal(mu, sigma).log_prob(y)  # [points, N, 2]
+        log_theta = tf.stack([tf.math.log(theta), tf.math.log1p(-theta)], axis=-1)
+        likelihood = tf.reduce_sum(tf.reduce_logsumexp(each + log_theta, axis=-1), axis=0)
+        prior = -0.5 * tf.reduce_sum((mu**2 + sigma**2) / 4.0, axis=-1)
+        return likelihood + prior + 4.0 * (tf.math.log(theta) + tf.math.log1p(-theta))
+
+    settings = {
+        "shapes": {"mu": (2,), "sigma": (2,), "theta": ()},
+        "constraints": {"mu": "ordered", "sigma": "positive", "theta": "interval(0, 1)"},
+    }
+    return Problem(log_density, _gauss_mix_reference(data), settings)
+
+
+def _gauss_mix_reference(data: np.ndarray, num_samples: int = 400_000) -> dict:
+    from scipy import optimize, stats
+
+    def parts(u):
+        gap, theta = np.exp(u[..., 1]), 1 / (1 + np.exp(-u[..., 4]))
+        return u[..., 0], u[..., 0] + gap, np.exp(u[..., 2]), np.exp(u[..., 3]), theta
+
+    def log_density(u):
+        low, high, left, right, theta = (each[..., None] for each in parts(u))
+        one = np.log(theta) + stats.norm.logpdf(data, low, left)
+        two = np.log1p(-theta) + stats.norm.logpdf(data, high, right)
+        likelihood = np.logaddexp(one, two).sum(-1)
+        squares = sum(each[..., 0] ** 2 for each in (low, high, left, right))
+        theta = theta[..., 0]
+        # Jacobians of exp, exp, exp, logistic on top of the Beta(5, 5) prior.
+        return likelihood - squares / 8 + 5 * np.log(theta * (1 - theta)) + u[..., 1:4].sum(-1)
+
+    start = np.array([-2.7, np.log(5.5), 0.0, 0.0, 0.5])
+    mode = optimize.minimize(lambda u: -log_density(u), start, method="BFGS", tol=1e-8)
+    proposal = stats.multivariate_t(mode.x, 1.2 * mode.hess_inv, df=7, seed=0)
+    u = proposal.rvs(num_samples)
+    ratios = np.concatenate([log_density(part) for part in np.array_split(u, 400)])
+    ratios -= proposal.logpdf(u)
+    weights = np.exp(ratios - ratios.max())
+    weights /= weights.sum()
+    low, high, left, right, theta = parts(u)
+
+    def moments(values):
+        values = np.stack(values, axis=-1)
+        mean = weights @ values
+        return mean, np.sqrt(weights @ (values - mean) ** 2)
+
+    mean, sd = moments([theta])
+    reference = {"mu": moments([low, high]), "sigma": moments([left, right])}
+    return reference | {"theta": (mean[0], sd[0])}
+
+
+def from_gym(name: str) -> Callable[[], Problem]:
+    """A model of the Inference Gym with its own reference."""
+
+    def build() -> Problem:
+        import gmmvi_ext
+
+        target = gmmvi_ext.from_inference_gym(name)
+        return Problem(target, target.ground_truth, view=target.transformed)
+
+    return build
+
+
+REQUIRED = {
+    "eight_schools": eight_schools,
+    "gauss_mix": gauss_mix,
+    "coin": coin,
+    "brownian": from_gym("BrownianMotionUnknownScalesMissingMiddleObservations"),
+}
+FURTHER = {
+    "brownian_known": from_gym("BrownianMotionMissingMiddleObservations"),
+    "eight_schools_nc": from_gym("EightSchools"),
+    "banana": from_gym("Banana"),
+    "funnel": from_gym("NealsFunnel"),
+    "ill_conditioned": from_gym("IllConditionedGaussian"),
+    "lorenz": from_gym("ConvectionLorenzBridge"),
+    "lorenz_scales": from_gym("ConvectionLorenzBridgeUnknownScales"),
+    "stochastic_volatility": from_gym("VectorizedStochasticVolatilitySP500Small"),
+}
+
+
+def errors(draws, problem: Problem) -> tuple[float, float]:
+    """Largest |mean error| in reference sd, and largest |log sd ratio|, over all numbers."""
+    values = draws if isinstance(draws, dict) else {"x": draws}
+    if problem.view is not None:
+        values = problem.view(draws)
+    shifts, ratios = [], []
+    for name, (mean, sd) in problem.reference.items():
+        found = np.asarray(values[name], float)
+        shifts.append(np.max(np.abs(found.mean(0) - mean) / sd))
+        ratios.append(np.max(np.abs(np.log(found.std(0) / sd))))
+    return float(np.max(shifts)), float(np.max(ratios))
