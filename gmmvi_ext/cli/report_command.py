@@ -9,7 +9,7 @@ from gmmvi_ext.cli.flags import CommandFlags
 
 __all__ = ["main"]
 
-_TERMINAL = ("run", "algorithm", "seed", "ELBO", "k-hat", "K", "evaluations", "seconds", "verdict")
+_TERMINAL = ("run", "target", "algorithm", "seed", "ELBO", "k-hat", "K", "evaluations", "seconds")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -38,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
     except FileNotFoundError as error:
         raise CommandError(str(error)) from None
     rows = table_rows(records, run_names(records))
-    sys.stdout.write(_text([{key: row[key] for key in _TERMINAL} for row in rows]))
+    sys.stdout.write(_text([_short(row) for row in rows]))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         page, picture = write_page(out, records)
@@ -46,6 +46,11 @@ def main(arguments: Sequence[str]) -> int:
         raise CommandError(f"--out {out}: cannot be written ({error.strerror or error}).") from None
     print(f"page: {page}\npicture: {picture}")
     return 0
+
+
+def _short(row: dict[str, str]) -> dict[str, str]:
+    """The columns that fit on a terminal."""
+    return {key: row[key] for key in (*_TERMINAL, "verdict") if key in row}
 
 
 def _text(rows: list[dict[str, str]]) -> str:

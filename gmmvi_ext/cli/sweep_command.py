@@ -248,13 +248,14 @@ def _page(folder: Path, keys: list[str], groups: list[dict], rows: list[dict]) -
     for group in groups:
         cells = [str(group[key]) for key in keys]
         cells += [f"{group['finished']}/{group['runs']}", str(group["trusted"])]
+        is_interval = bool(group["coverage"])
         if group["elbo_median"] is None:
             cells += ["-"] * 5
         else:
             cells += [
                 f"{group['elbo_median']:.4f}",
-                f"{group['elbo_low']:.4f} .. {group['elbo_high']:.4f}",
-                f"{100 * group['coverage']:.0f} %",
+                f"{group['elbo_low']:.4f} .. {group['elbo_high']:.4f}" if is_interval else "-",
+                f"{100 * group['coverage']:.0f} %" if is_interval else "-",
                 f"{group['num_target_evaluations_median']:,.0f}",
                 f"{group['train_seconds_median']:.1f}",
             ]

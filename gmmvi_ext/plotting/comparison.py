@@ -17,6 +17,7 @@ __all__ = ["Curve", "plot_comparison", "plot_comparison_page"]
 MAX_LEGEND = 14
 LINE_STYLES = ("-", "--", ":", "-.")
 NUM_COLORS = 12
+OUTLIER_RATIO = 10.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,6 +102,7 @@ def plot_comparison(
     else:
         ax.set_ylabel("ELBO (higher is better)")
         ax.set_ylim(*_focus(known))
+        _name_outliers(ax, curves, lines)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     return ax
 
@@ -143,11 +145,38 @@ def _line(curve: Curve, x: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _focus(lines) -> tuple[float, float]:
-    """y range that shows where the runs ended and the last of how they came there."""
-    last = np.array([value[-1] for _, value, _ in lines])
+    """y range that shows where the runs ended; a run that ended far below the others is left out.
+
+    From the best run downward, a run belongs to the picture while its distance to the one above it
+    is not ten times the range so far.
+    """
+    last = sorted((float(value[-1]) for _, value, _ in lines), reverse=True)
     noise = float(np.median([error[-1] for _, _, error in lines]))
-    spread = max(float(np.ptp(last)), 6 * noise, 1e-3 * max(abs(float(last.max())), 0.1))
-    return float(last.min()) - 0.8 * spread, float(last.max()) + 0.25 * spread
+    least = max(6 * noise, 1e-3 * max(abs(last[0]), 0.1))
+    low = last[0]
+    for value in last[1:]:
+        if low - value > OUTLIER_RATIO * max(last[0] - low, least):
+            break
+        low = value
+    spread = max(last[0] - low, least)
+    shown = [value[value.size // 2 :].max() for _, value, _ in lines if value[-1] >= low]
+    return low - 0.8 * spread, float(max(shown)) + 0.25 * spread
+
+
+def _name_outliers(ax: Axes, curves, lines) -> None:
+    """Says which runs ended below the picture, and where."""
+    bottom = ax.get_ylim()[0]
+    below = [
+        f"{curve.label}: {value[-1]:.4g}"
+        for curve, (_, value, _) in zip(curves, lines, strict=True)
+        if value.size and value[-1] < bottom
+    ]
+    if below:
+        more = f", {len(below) - 3} more" if len(below) > 3 else ""
+        ax.text(
+            0.98, 0.03, f"ended below: {', '.join(below[:3])}{more}", transform=ax.transAxes,
+            ha="right", fontsize=8, color=INK,
+        )  # fmt: skip
 
 
 def _num_labels(curves: Sequence[Curve]) -> int:

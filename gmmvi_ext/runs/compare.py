@@ -57,10 +57,10 @@ def differing_keys(records: Sequence[RunRecord]) -> dict[str, list[str]]:
     keys = list(dict.fromkeys(key for flat in flats for key in flat))
     table = {}
     types = {key for key in keys if key.endswith("_type") and len(_values(flats, key)) > 1}
-    changed = tuple(f"{key.removesuffix('_type')}_config." for key in types)
+    changed = {f"{key.removesuffix('_type')}_config" for key in types}
     for key in keys:
         values = [json.dumps(flat[key]) if key in flat else _ABSENT for flat in flats]
-        is_rule = key in types or key.startswith(changed)
+        is_rule = key in types or key.partition(".")[0] in changed
         if len(set(values)) > 1 and not is_rule:
             table[key] = [value.strip('"') for value in values]
     return table
@@ -82,7 +82,7 @@ def group_labels(records: Sequence[RunRecord], names: Sequence[str]) -> list[str
 
 
 def table_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[dict[str, str]]:
-    """What the table of the report shows, as text."""
+    """What the table of the report shows, as text; the target only where there are several."""
     rows = []
     for record, name in zip(records, names, strict=True):
         figures = record.summary or (record.metrics or [{}])[-1]
@@ -91,6 +91,7 @@ def table_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[dict[
             "target": str(target_of(record)),
             "algorithm": str(record.run.get("algorithm") or _ABSENT),
             "seed": str(record.run.get("seed", _ABSENT)),
+            "verdict": str(record.summary.get("verdict", _ABSENT)).split(":")[0],
             "ELBO": _with_error(figures.get("elbo"), figures.get("elbo_se")),
             "log evidence": _with_error(
                 figures.get("log_evidence"), figures.get("log_evidence_se")
@@ -102,9 +103,11 @@ def table_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[dict[
             "evaluations": _number(figures.get("num_target_evaluations"), ",.0f"),
             "seconds": _number(figures.get("train_seconds"), ".1f"),
             "end": f"{record.status}: {record.run.get('stop_reason') or 'not ended'}",
-            "verdict": str(record.summary.get("verdict", "-")).split(":")[0],
         }
         rows.append(row)
+    if len({row["target"] for row in rows}) == 1:
+        for row in rows:
+            del row["target"]
     return rows
 
 

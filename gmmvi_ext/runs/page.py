@@ -14,7 +14,7 @@ __all__ = ["comparison_figure", "comparison_page", "write_page"]
 MAX_DETAILS = 24
 _NUMBERS = {"seed", "ELBO", "log evidence", "k-hat", "ESS", "modes", "K", "evaluations", "seconds"}
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1200px; margin: 2em auto;
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1320px; margin: 2em auto;
        padding: 0 1em; }
 h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
 .wide { overflow-x: auto; }
