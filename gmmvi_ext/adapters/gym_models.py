@@ -88,9 +88,17 @@ def from_inference_gym(model, **settings) -> GymTarget:
 
     prior = getattr(model, "prior_distribution", None)
 
+    @tf.function(autograph=False)
     def prior_parts(num_samples, seed):
-        draws = prior().sample(num_samples, seed=seed)
-        return {"x": draws} if names is None else _by_name(draws)
+        # One by one: some priors of the gym mix up the draws of a batch.
+        seeds = tf.random.split(tf.convert_to_tensor(seed, tf.int32), num_samples)
+        like = {"x": dtype} if names is None else dict.fromkeys(names, dtype)
+
+        def draw(each):
+            value = prior().sample(seed=each)
+            return {"x": value} if names is None else _by_name(value)
+
+        return tf.map_fn(draw, seeds, fn_output_signature=like)
 
     return GymTarget(
         model,

@@ -101,6 +101,15 @@ def _nothing_finite(facts):
     return None
 
 
+def _undefined(facts):
+    if not (math.isnan(facts.elbo) or math.isnan(facts.log_evidence)):
+        return None
+    return (
+        "the ELBO or the log evidence is not a number",
+        "look at the log density at `posterior.sample(10)`, or use float64",
+    )
+
+
 def _nonfinite(facts):
     rate = facts.num_nonfinite / facts.num_samples
     if MAX_NONFINITE_RATE < rate < 1.0:
@@ -183,6 +192,7 @@ def _run_note(facts) -> str:
 
 FATAL_TESTS = (
     _nothing_finite,
+    _undefined,
     _known_evidence,
     _coverage,
     _khat,

@@ -54,6 +54,24 @@ def test_every_defect_is_found(change, reason, remedy):
     assert reason in verdict.sentence and remedy in verdict.sentence
 
 
+@pytest.mark.parametrize("khat", [0.71, 1.5, math.inf, math.nan])
+@pytest.mark.parametrize("gap", [0.0, 1e-5, 0.1, 2.0, math.nan])
+@pytest.mark.parametrize("converged", [True, False])
+def test_nothing_makes_up_for_a_khat_above_the_limit(khat, gap, converged):
+    """Not even an ELBO that all but equals the evidence: both come from the same draws."""
+    facts = GOOD._replace(
+        khat=khat, log_evidence=GOOD.elbo + gap, ess=19999.0, run_info={"converged": converged}
+    )
+    verdict = judge(facts)
+    assert not verdict.trust and verdict.level == "reject"
+    assert "k-hat" in verdict.sentence
+
+
+@pytest.mark.parametrize("name", ["elbo", "log_evidence", "ess"])
+def test_an_estimate_that_is_not_a_number_is_not_trusted_as_it_is(name):
+    assert judge(GOOD._replace(**{name: math.nan})).level == "reject"
+
+
 def test_the_limit_depends_on_the_number_of_draws():
     few = GOOD._replace(num_samples=1000, ess=900.0, khat=0.68)
     assert not judge(few).trust
