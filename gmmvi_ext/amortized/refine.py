@@ -136,9 +136,7 @@ class Refiner:
                 "thresholds_for_add_heuristic": [5.0, 10.0, 2.0, 20.0],
             },
         }  # fmt: skip
-        self._algorithm = GMMVI.build_from_config(
-            config, self._target, seed=seed, dtype=vae.dtype
-        )
+        self._algorithm = GMMVI.build_from_config(config, self._target, seed=seed, dtype=vae.dtype)
         self._start = [(v, v.read_value()) for v in self._algorithm.variables]
         self._evaluate = tf.function(self._bound, autograph=False)
         self._amortised = tf.function(
@@ -200,9 +198,7 @@ def amortised_mixture(posterior: tfd.Distribution, seed) -> Mixture:
     if isinstance(posterior, tfd.MixtureSameFamily):
         log_weights = tf.nn.log_softmax(posterior.mixture_distribution.logits_parameter())
         parts = posterior.components_distribution
-        return Mixture(
-            log_weights, FullGaussians(parts.mean(), tf.linalg.diag(parts.stddev()))
-        )
+        return Mixture(log_weights, FullGaussians(parts.mean(), tf.linalg.diag(parts.stddev())))
     if isinstance(posterior, tfd.Independent):
         loc, tril = posterior.mean(), tf.linalg.diag(posterior.stddev())
     else:

@@ -39,6 +39,10 @@ def main(arguments: Sequence[str]) -> int:
             from gmmvi_ext.cli.experiment import open_workers, run_experiment
 
             device, distribution = open_workers(config, values["device"])
+        if config.is_vae:
+            from gmmvi_ext.cli.vae_experiment import run_vae
+
+            return run_vae(config, workdir, device=device)
         with distribution:
             return run_experiment(config, workdir, device=device, distribution=distribution)
 

@@ -11,11 +11,12 @@ from gmmvi_ext.config.codewords import DEFAULT_CODE_WORD, ROLE_LETTERS, expand_c
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node, from_plain, parse_yaml, read_yaml
 from gmmvi_ext.config.shipped import find_config
+from gmmvi_ext.config.vae_catalog import VAE_DEFAULTS
 
 __all__ = ["compose", "parse_override"]
 
 # Key that picks something -> keys of the sections that hold the settings of what was picked.
-SECTIONS_OF = {f"{role}_type": (f"{role}_config",) for role in ROLE_LETTERS} | {
+SECTIONS_OF = {f"{role}_type": (f"{role}_config",) for role in (*ROLE_LETTERS, *VAE_DEFAULTS)} | {
     "environment_name": ("environment_config", "shapes", "constraints")
 }
 _MAX_INCLUDES = 20

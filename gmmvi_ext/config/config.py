@@ -22,6 +22,8 @@ class Config:
       notes: sentences about settings that a later layer made void.
     """
 
+    is_vae = False
+
     def __init__(self, tree: dict[str, nodes.Node], notes: Sequence[str] = ()):
         self._tree = tree
         self.notes = list(notes)
@@ -134,6 +136,10 @@ def load_config(
         problems += error.problems
     if problems:
         raise ConfigError(problems)
+    if "model" in tree:
+        from gmmvi_ext.config.vae import checked_vae  # late: it builds on this module
+
+        return checked_vae(tree)
     label = "config" if source is None or isinstance(source, dict) else str(source)
     full, problems = check.checked(
         tree, names or catalog(), needs_target=needs_target, source=label

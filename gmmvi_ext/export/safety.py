@@ -13,12 +13,13 @@ __all__ = ["ALLOWED_OPERATIONS", "UnsafeExportError", "check_operations", "opera
 ALLOWED_OPERATIONS = frozenset(
     """
     Abs Add AddN AddV2 All Any ArgMax ArgMin Asin Assert Atan BatchMatMul BatchMatMulV2
-    BatchMatMulV3 BatchToSpaceND Betainc Bincount BroadcastArgs BroadcastGradientArgs BroadcastTo
-    Bucketize Cast Ceil CheckNumerics Cholesky CholeskyGrad ClipByValue Concat ConcatV2 Const Cos
-    Cosh Cumprod Cumsum CumulativeLogsumexp DenseBincount Digamma Div DivNoNan Einsum Empty
+    BatchMatMulV3 BatchToSpaceND Betainc BiasAdd Bincount BroadcastArgs BroadcastGradientArgs
+    BroadcastTo Bucketize Cast Ceil CheckNumerics Cholesky CholeskyGrad ClipByValue Concat ConcatV2
+    Const Conv2D Conv2DBackpropInput Cos Cosh Cumprod Cumsum CumulativeLogsumexp DenseBincount
+    Digamma Div DivNoNan Einsum Elu Empty
     EnsureShape Equal Erf Erfc Erfinv Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod Gather
     GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If Igamma Igammac Inv InvGrad Invert
-    InvertPermutation IsFinite IsInf IsNan L2Loss Less LessEqual Lgamma LinSpace Log Log1p
+    InvertPermutation IsFinite IsInf IsNan L2Loss LeakyRelu Less LessEqual Lgamma LinSpace Log Log1p
     LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart MatrixDeterminant MatrixDiag
     MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3 MatrixInverse
     MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 MatrixSolve MatrixTriangularSolve Max Maximum

@@ -6,12 +6,16 @@ __all__ = [
     "Curve",
     "plot_comparison",
     "plot_comparison_page",
+    "plot_component_usage",
     "plot_components",
     "plot_elbo",
+    "plot_image_grid",
     "plot_khat",
+    "plot_latent_space",
     "plot_marginals",
     "plot_overview",
     "plot_pairs",
+    "plot_reconstructions",
     "plot_weights",
 ]
 
@@ -20,12 +24,16 @@ _MODULE = {
     "Curve": "comparison",
     "plot_comparison": "comparison",
     "plot_comparison_page": "comparison",
+    "plot_component_usage": "latent",
     "plot_components": "components",
     "plot_elbo": "elbo",
+    "plot_image_grid": "images",
     "plot_khat": "khat",
+    "plot_latent_space": "latent",
     "plot_marginals": "marginals",
     "plot_overview": "overview",
     "plot_pairs": "pairs",
+    "plot_reconstructions": "images",
     "plot_weights": "weights",
 }
 

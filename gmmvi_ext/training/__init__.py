@@ -3,6 +3,7 @@
 from gmmvi_ext.training.algorithm import Algorithm
 from gmmvi_ext.training.interrupt import InterruptFlag
 from gmmvi_ext.training.loop import TrainingResult, fit
+from gmmvi_ext.training.patience import Patience
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
 from gmmvi_ext.training.writers import (
@@ -20,6 +21,7 @@ __all__ = [
     "JsonlWriter",
     "Limits",
     "MetricWriter",
+    "Patience",
     "ProgressDisplay",
     "StopReason",
     "TensorBoardWriter",

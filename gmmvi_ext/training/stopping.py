@@ -16,6 +16,7 @@ class StopReason(enum.StrEnum):
     MAX_EVALUATIONS = "max_evaluations"
     MAX_SECONDS = "max_seconds"
     CONVERGED = "converged"
+    NO_IMPROVEMENT = "no_improvement"
     DIVERGED = "diverged"
     NO_FINITE_VALUE = "no_finite_value"
     INTERRUPTED = "interrupted"

@@ -35,4 +35,9 @@ class Iwae(Estimator):
 
 def log_mean_exp(values: tf.Tensor) -> tf.Tensor:
     """log of the mean of exp over the first axis."""
-    return tf.reduce_logsumexp(values, axis=0) - math.log(values.shape[0])
+    count = values.shape[0]
+    if count is not None:
+        return tf.reduce_logsumexp(values, axis=0) - math.log(count)
+    return tf.reduce_logsumexp(values, axis=0) - tf.math.log(
+        tf.cast(tf.shape(values)[0], values.dtype)
+    )

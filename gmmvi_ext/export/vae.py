@@ -1,0 +1,203 @@
+"""SavedModel of a VAE: encoder, decoder, prior sampling, bounds; TensorFlow alone is needed.
+
+encode(x)                            mean, stddev of q(z | x)
+sample_posterior(x, num_samples, seed)   z [S, N, L]
+decode(z)                            mean of p(x | z)
+sample_prior(num_samples, seed)      z, mean of p(x | z), x
+bound(x, num_samples, seed)          elbo and log_prob_estimate, [N] each
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import gmmvi_ext
+from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.export.safety import check_operations
+from gmmvi_ext.export.verification import TIMEOUT_SECONDS, TOLERANCE, ExportVerificationError
+
+tfd = tfp.distributions
+
+__all__ = ["ExportedVae", "export_vae"]
+
+FORMAT = 1
+MOMENT_SAMPLES = 256  # behind mean and deviation of a posterior that has no closed form
+_MOMENT_SEED = (7, 11)
+_SCRIPT = """
+import json, sys
+import numpy as np
+import tensorflow as tf
+folder, work = sys.argv[1:]
+data = dict(np.load(work + '/inputs.npz', allow_pickle=False))
+model = tf.saved_model.load(folder)
+call = model.signatures
+x, z = tf.constant(data['x']), tf.constant(data['z'])
+count, seed = tf.constant(3, tf.int64), tf.constant(5, tf.int64)
+out = {'encode': call['encode'](x=x)['mean'], 'decode': call['decode'](z=z)['mean'],
+       'bound': call['bound'](x=x, num_samples=count, seed=seed)['elbo'],
+       'posterior': call['sample_posterior'](x=x, num_samples=count, seed=seed)['z'],
+       'prior': call['sample_prior'](num_samples=count, seed=seed)['mean']}
+np.savez(work + '/outputs.npz', **{name: value.numpy() for name, value in out.items()})
+foreign = [n for n in ('tensorflow_probability', 'gmmvi_ext') if n in sys.modules]
+print(json.dumps({'foreign': foreign}))
+"""
+
+
+class ExportedVae(tf.Module):
+    """The functions that become signatures.
+
+    Args:
+      vae: the model; its variables are exported as they are.
+    """
+
+    def __init__(self, vae: VAE):
+        super().__init__(name="vae")
+        self.vae = vae
+
+    def signatures(self) -> dict:
+        """Name -> concrete function."""
+        data = tf.TensorSpec([None, *self.vae.event_shape], self.vae.dtype, name="x")
+        latents = tf.TensorSpec([None, self.vae.num_latents], self.vae.dtype, name="z")
+        count = tf.TensorSpec([], tf.int64, name="num_samples")
+        seed = tf.TensorSpec([], tf.int64, name="seed")
+        specs = {
+            "encode": (data,),
+            "decode": (latents,),
+            "sample_posterior": (data, count, seed),
+            "sample_prior": (count, seed),
+            "bound": (data, count, seed),
+        }
+        return {
+            name: tf.function(getattr(self, name), autograph=False).get_concrete_function(*spec)
+            for name, spec in specs.items()
+        }
+
+    def encode(self, x):
+        posterior = self.vae.posterior(x)
+        try:
+            mean, stddev = posterior.mean(), posterior.stddev()
+        except NotImplementedError:
+            z = posterior.sample(MOMENT_SAMPLES, seed=tf.constant(_MOMENT_SEED, tf.int32))
+            mean, stddev = tf.reduce_mean(z, axis=0), tf.math.reduce_std(z, axis=0)
+        return {"mean": mean, "stddev": stddev}
+
+    def decode(self, z):
+        return {"mean": self.vae.observation.mean(z)}
+
+    def sample_posterior(self, x, num_samples, seed):
+        count = tf.cast(num_samples, tf.int32)
+        return {"z": self.vae.posterior(x).sample(count, seed=_pair(seed))}
+
+    def sample_prior(self, num_samples, seed):
+        z, x = self.vae.sample(tf.cast(num_samples, tf.int32), _pair(seed))
+        return {"z": z, "mean": self.vae.observation.mean(z), "x": x}
+
+    def bound(self, x, num_samples, seed):
+        report = self.vae.report(x, tf.cast(num_samples, tf.int32), _pair(seed))
+        return {"elbo": report.elbo, "log_prob_estimate": report.log_prob_estimate}
+
+
+def export_vae(vae: VAE, path, *, about: dict | None = None, verify: bool = True) -> str:
+    """Writes `vae` as a SavedModel that needs TensorFlow alone.
+
+    Args:
+      vae: the model.
+      path: folder to write; an earlier export there is replaced, anything else is not.
+      about: plain data for `export.json`.
+      verify: load it in a fresh process that has TensorFlow alone and compare numbers.
+
+    Returns:
+      the folder.
+
+    Raises:
+      FileExistsError: `path` holds something that is not an export.
+      ExportVerificationError: the written model does not give the same numbers.
+    """
+    folder = Path(path)
+    is_free = not folder.exists() or (
+        folder.is_dir() and (not any(folder.iterdir()) or (folder / "export.json").exists())
+    )
+    if not is_free:
+        raise FileExistsError(
+            f"{folder} exists and is not an export: choose another `path` or remove it."
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    module = ExportedVae(vae)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        # TFP's implicitly reparameterised samplers carry custom gradients.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, str(temporary), module.signatures(), options=options)
+        metadata = {
+            "gmmvi_ext_vae_export": FORMAT,
+            "gmmvi_ext_version": gmmvi_ext.__version__,
+            "tensorflow_version": tf.__version__,
+            "dtype": vae.dtype.name,
+            "event_shape": list(vae.event_shape),
+            "num_latents": vae.num_latents,
+            **(about or {}),
+        }
+        (temporary / "export.json").write_text(json.dumps(metadata, indent=1) + "\n")
+        check_operations(temporary)
+        if verify:
+            _verify(temporary, module)
+        if folder.exists():
+            shutil.rmtree(folder)
+        temporary.chmod(0o755)
+        os.replace(temporary, folder)
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+    return str(folder)
+
+
+def _pair(seed: tf.Tensor) -> tf.Tensor:
+    """A stateless seed [2] from one integer."""
+    return tf.stack([tf.cast(seed % 2**31, tf.int32), tf.constant(0x7661, tf.int32)])
+
+
+def _verify(folder: Path, module: ExportedVae) -> None:
+    vae = module.vae
+    generator = np.random.default_rng(0)
+    dtype = vae.dtype.as_numpy_dtype
+    x = (generator.uniform(size=(4, *vae.event_shape)) < 0.5).astype(dtype)
+    z = generator.normal(size=(4, vae.num_latents)).astype(dtype)
+    count, seed = tf.constant(3, tf.int64), tf.constant(5, tf.int64)
+    expected = {
+        "encode": module.encode(tf.constant(x))["mean"],
+        "decode": module.decode(tf.constant(z))["mean"],
+        "bound": module.bound(tf.constant(x), count, seed)["elbo"],
+        "posterior": module.sample_posterior(tf.constant(x), count, seed)["z"],
+        "prior": module.sample_prior(count, seed)["mean"],
+    }
+    with tempfile.TemporaryDirectory() as work:
+        np.savez(Path(work) / "inputs.npz", x=x, z=z)
+        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            [sys.executable, "-c", _SCRIPT, str(folder.resolve()), work], capture_output=True,
+            text=True, cwd=work, env=environment, timeout=TIMEOUT_SECONDS, check=False,
+        )  # fmt: skip
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            raise ExportVerificationError(f"the export fails in a fresh process: {last}")
+        foreign = json.loads(done.stdout.strip().splitlines()[-1])["foreign"]
+        if foreign:
+            raise ExportVerificationError(f"loading the export imported {foreign}.")
+        with np.load(Path(work) / "outputs.npz", allow_pickle=False) as loaded:
+            outputs = {name: loaded[name] for name in loaded.files}
+    limit = TOLERANCE.get(vae.dtype.name, 2e-2)
+    for name, want in expected.items():
+        if not np.allclose(outputs[name], want, rtol=limit, atol=limit):
+            error = np.nanmax(np.abs(outputs[name] - want))
+            raise ExportVerificationError(
+                f"signature {name!r} differs by {error:.3g} in a fresh process."
+            )
