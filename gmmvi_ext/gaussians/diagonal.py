@@ -1,6 +1,7 @@
 """Gaussians with diagonal covariance, batched over components (see `full` for the letters)."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -47,6 +48,14 @@ class DiagonalGaussians(NamedTuple):
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log N_k(x_n), [N, K]."""
         return self.log_prob_from_whitened(self.whiten(x))
+
+    def for_evaluation(self) -> "DiagonalGaussians":
+        """What densities need: nothing is worth preparing."""
+        return self
+
+    def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to log N_k(x_n), [N, K]."""
+        return self.log_prob
 
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of the mixture's log density, [N, D], by two products [N, K] @ [K, D]."""

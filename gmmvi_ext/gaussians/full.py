@@ -16,7 +16,57 @@ import tensorflow as tf
 
 from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
 
-__all__ = ["FullGaussians"]
+__all__ = ["FullGaussians", "InverseFactors"]
+
+
+class InverseFactors(NamedTuple):
+    """K Gaussians in the form that densities are computed from.
+
+    Attributes:
+      loc: means, [K, D].
+      inverse: L_k^{-1}, lower triangular, [K, D, D].
+      log_det_scale: log |L_k|, [K].
+    """
+
+    loc: tf.Tensor
+    inverse: tf.Tensor
+    log_det_scale: tf.Tensor
+
+    @property
+    def num_components(self) -> tf.Tensor:
+        return tf.shape(self.loc)[0]
+
+    @property
+    def num_dimensions(self) -> int:
+        return self.loc.shape[-1]
+
+    def whitening(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to z [N, K, D].
+
+        One product of (x - c, 1) with the stacked maps x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k -
+        c). The centre c of the means spares float32 digits when the mixture sits far from the
+        origin.
+        """
+        dim, num = self.num_dimensions, self.num_components
+        centre = tf.reduce_mean(self.loc, axis=0)
+        shift = matvec(self.inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
+        maps = tf.reshape(tf.concat([self.inverse, -shift], axis=-1), [-1, dim + 1])
+
+        def whiten(x: tf.Tensor) -> tf.Tensor:
+            centred = tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
+            return tf.reshape(tf.matmul(centred, maps, transpose_b=True), [-1, num, dim])
+
+        return whiten
+
+    def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to log N_k(x_n), [N, K]."""
+        whiten = self.whitening()
+        constant = self.log_det_scale + 0.5 * self.num_dimensions * math.log(2 * math.pi)
+
+        def log_prob(x: tf.Tensor) -> tf.Tensor:
+            return -0.5 * tf.reduce_sum(tf.square(whiten(x)), axis=-1) - constant
+
+        return log_prob
 
 
 class FullGaussians(NamedTuple):
@@ -42,24 +92,11 @@ class FullGaussians(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
-    def whitening(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The function from points [N, D] to z [N, K, D], with its factors computed once.
-
-        One product of (x - c, 1) with the stacked maps x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k -
-        c). The centre c of the means spares float32 digits when the mixture sits far from the
-        origin.
-        """
-        dim, num = self.num_dimensions, self.num_components
-        centre = tf.reduce_mean(self.loc, axis=0)
-        inverse = inverse_lower_triangular(self.scale_tril)
-        shift = matvec(inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
-        maps = tf.reshape(tf.concat([inverse, -shift], axis=-1), [-1, dim + 1])  # [K D, D + 1]
-
-        def whiten(x: tf.Tensor) -> tf.Tensor:
-            centred = tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
-            return tf.reshape(tf.matmul(centred, maps, transpose_b=True), [-1, num, dim])
-
-        return whiten
+    def for_evaluation(self) -> "InverseFactors":
+        """What densities need, with the factors inverted once and for all."""
+        return InverseFactors(
+            self.loc, inverse_lower_triangular(self.scale_tril), self.log_det_scale()
+        )
 
     def log_det_scale(self) -> tf.Tensor:
         """log |L_k|, [K]."""
@@ -71,23 +108,17 @@ class FullGaussians(NamedTuple):
 
     def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """`log_prob` with everything that does not depend on the points computed once."""
-        whiten = self.whitening()
-        constant = self.log_det_scale() + 0.5 * self.num_dimensions * math.log(2 * math.pi)
-
-        def log_prob(x: tf.Tensor) -> tf.Tensor:
-            return -0.5 * tf.reduce_sum(tf.square(whiten(x)), axis=-1) - constant
-
-        return log_prob
+        return self.for_evaluation().log_prob_fn()
 
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D].
 
         The sum is one product [N, K D] @ [K D, D].
         """
-        z = self.whitening()(x)
+        factors = self.for_evaluation()
+        z = factors.whitening()(x)
         weighted = tf.reshape(z * responsibilities[..., tf.newaxis], [tf.shape(x)[0], -1])
-        inverse = inverse_lower_triangular(self.scale_tril)
-        return -tf.matmul(weighted, tf.reshape(inverse, [-1, self.num_dimensions]))
+        return -tf.matmul(weighted, tf.reshape(factors.inverse, [-1, self.num_dimensions]))
 
     def sample_each(self, num_samples: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """S draws of every component, [K, S, D]."""

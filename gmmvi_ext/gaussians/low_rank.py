@@ -11,6 +11,7 @@ everything costs O(D R) a point: for u = diag(d)^{-1/2} (x - mu)
 """
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -83,6 +84,14 @@ class LowRankGaussians(NamedTuple):
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
         """log N_k(x_n), [N, K]."""
         return self.log_prob_from_whitened(self.whiten(x))
+
+    def for_evaluation(self) -> "LowRankGaussians":
+        """What densities need: nothing is worth preparing."""
+        return self
+
+    def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to log N_k(x_n), [N, K]."""
+        return self.log_prob
 
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""

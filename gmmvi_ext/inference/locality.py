@@ -44,9 +44,7 @@ MIN_REFINED = 4  # with fewer there is nothing to thin out
 def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
     """log N_k(x_n) [N, K] of all pairs, with bounded intermediates."""
     rows = chunk_rows(components.num_components * components.num_dimensions)
-    is_full = isinstance(components, FullGaussians)
-    log_prob = components.log_prob_fn() if is_full else components.log_prob
-    return map_chunks(log_prob, [x], rows, x.dtype)
+    return map_chunks(components.log_prob_fn(), [x], rows, x.dtype)
 
 
 def local_log_prob(

@@ -14,7 +14,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import Components
+from gmmvi_ext.gaussians import Components, DiagonalGaussians, LowRankGaussians
+from gmmvi_ext.gaussians.full import InverseFactors
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
 
 __all__ = ["SampleDB", "Window", "empty_window", "extend_window"]
@@ -34,7 +35,7 @@ class Window(NamedTuple):
       block_counts: samples of each block, int32 [B].
       snapshot_block: block of each snapshot component, int32 [C], ascending.
       snapshot_log_weights: log weight of each snapshot within its block, [C].
-      snapshots: parameters of the C components that drew the blocks.
+      snapshots: the C components that drew the blocks, in the form for evaluation.
     """
 
     x: tf.Tensor
@@ -47,7 +48,7 @@ class Window(NamedTuple):
     block_counts: tf.Tensor
     snapshot_block: tf.Tensor
     snapshot_log_weights: tf.Tensor
-    snapshots: Components
+    snapshots: InverseFactors | DiagonalGaussians | LowRankGaussians
 
     @property
     def proposal_log_prob(self) -> tf.Tensor:
@@ -82,6 +83,7 @@ class Window(NamedTuple):
 def empty_window(components: Components, *, with_gradient: bool) -> Window:
     """A window without samples, of the family and dtype of `components`."""
     dim, dtype = components.num_dimensions, components.dtype
+    snapshots = components.for_evaluation()
     return Window(
         tf.zeros([0, dim], dtype),
         tf.zeros([0], dtype),
@@ -93,7 +95,7 @@ def empty_window(components: Components, *, with_gradient: bool) -> Window:
         tf.zeros([0], tf.int32),
         tf.zeros([0], tf.int32),
         tf.zeros([0], dtype),
-        type(components)(*(field[:0] for field in components)),
+        type(snapshots)(*(field[:0] for field in snapshots)),
     )
 
 
@@ -136,10 +138,10 @@ def extend_window(
     )
     size = tf.shape(x)[0]
     used = tf.where(counts > 0)[:, 0]
-    snapshots = type(components)(
+    snapshots = type(window.snapshots)(
         *(
             tf.concat([old, tf.gather(new, used)], axis=0)
-            for old, new in zip(window.snapshots, components, strict=True)
+            for old, new in zip(window.snapshots, components.for_evaluation(), strict=True)
         )
     )
     return Window(
@@ -167,8 +169,10 @@ def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
     num_blocks = tf.shape(window.block_counts)[0]
     member = tf.one_hot(window.snapshot_block, num_blocks, dtype=x.dtype)  # [C, B]
 
+    log_prob = window.snapshots.log_prob_fn()
+
     def rows(points):
-        terms = window.snapshots.log_prob(points) + window.snapshot_log_weights
+        terms = log_prob(points) + window.snapshot_log_weights
         top = tf.reduce_max(terms, axis=1, keepdims=True)
         return tf.math.log(tf.matmul(tf.exp(terms - top), member)) + top
 
