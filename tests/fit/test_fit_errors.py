@@ -137,3 +137,41 @@ def test_first_order_algorithm_without_a_gradient():
 def test_density_that_is_nowhere_finite():
     refused("log density is NaN at all", lambda x: tf.reduce_sum(x, -1) * float("nan"),
             num_dimensions=2)  # fmt: skip
+
+
+def _total(parameters):
+    return tf.reduce_sum(good(parameters))
+
+
+def _per_entry(parameters):
+    return tf.stack([parameters["mu"], parameters["tau"]], axis=-1)
+
+
+def _cut(parameters):
+    return tf.stop_gradient(good(parameters))
+
+
+@pytest.mark.parametrize(
+    ("function", "settings", "match"),
+    [
+        (good, {"constraints": {"sigma": "positive"}}, "'sigma'.*has only 'mu', 'tau'"),
+        (good, {"shapes": {"mu": (), "tau": (2,)}}, r"shape \[7, 2\]|fails at a batch"),
+        (good, {"constraints": {"tau": "simplex"}}, "'tau' needs at least 1"),
+        (_per_entry, {}, r"shape \[7, 2\], expected \[7\].*one number for each point"),
+        (_cut, {}, "gradient of the log density is None.*ZAMTRON"),
+        (_total, {}, r"shape \[\], expected \[7\].*batched=False"),
+    ],
+    ids=["unknown name", "event shape", "constraint", "value shape", "gradient", "scalar"],
+)
+def test_no_evaluation_is_spent_on_a_wrong_use(function, settings, match):
+    """The function is traced at most: no value is ever computed."""
+    computed = []
+
+    def counted(parameters):
+        result = function(parameters)
+        if tf.executing_eagerly():
+            computed.append(result)
+        return result
+
+    refused(match, counted, **({"shapes": SHAPES} | settings))
+    assert not computed
