@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["checked_data", "require", "require_rank", "sizes"]
+__all__ = ["checked_data", "observations", "require", "require_rank", "sizes"]
 
 
 def require(condition: bool, name: str, expected: str, value) -> None:
@@ -32,6 +32,13 @@ def require_rank(name: str, tensor: tf.Tensor, event_shape: tuple[int, ...]) -> 
             f"`{name}` must end in the shape {tuple(event_shape)}, got {shape}; leading axes are "
             "batch axes, images are channels-last."
         )
+
+
+def observations(x, event_shape: tuple[int, ...], dtype) -> tf.Tensor:
+    """`x` as a tensor [..., *event_shape]; arrays are converted, other shapes refused."""
+    x = tf.cast(x, dtype) if tf.is_tensor(x) else tf.convert_to_tensor(np.asarray(x), dtype)
+    require_rank("x", x, event_shape)
+    return x
 
 
 def checked_data(x, event_shape: tuple[int, ...] | None = None, *, name: str = "x") -> np.ndarray:

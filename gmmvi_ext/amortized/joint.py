@@ -6,7 +6,7 @@ p(z, x) = p(z) p(x | z),     p(x | z) a conditional density of a decoder's outpu
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require_rank
+from gmmvi_ext.amortized.checks import observations
 from gmmvi_ext.amortized.densities.base import ConditionalDensity
 from gmmvi_ext.amortized.networks.base import Network
 from gmmvi_ext.amortized.priors.base import Prior
@@ -51,6 +51,9 @@ class JointDistribution(tf.Module):
         self.prior = prior
         self.observation = observation
 
+    def _data(self, x) -> tf.Tensor:
+        return observations(x, self.event_shape, self.observation.density.dtype)
+
     @property
     def event_shape(self) -> tuple[int, ...]:
         """Shape of one datum."""
@@ -77,7 +80,7 @@ class JointDistribution(tf.Module):
 
     def log_prob(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """log p(z, x); the leading axes of x and z broadcast."""
-        require_rank("x", x, self.event_shape)
+        x, z = self._data(x), tf.cast(z, self.observation.density.dtype)
         return self.prior.distribution().log_prob(z) + self.observation(z).log_prob(x)
 
     def log_marginal(self, x: tf.Tensor) -> tf.Tensor:
@@ -92,7 +95,7 @@ class JointDistribution(tf.Module):
 
     def naive_bound(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
         """mean_s log p(x | z_s) with z_s ~ p(z): a lower bound of log p(x), a loose one, [...]."""
-        require_rank("x", x, self.event_shape)
+        x = self._data(x)
         rank = x.shape.rank - len(self.event_shape)
         z = self.prior.distribution().sample(num_samples, seed=seed)
         z = tf.reshape(z, [num_samples, *[1] * rank, self.prior.num_latents])
@@ -106,7 +109,7 @@ class JointDistribution(tf.Module):
                 "the latent vector cannot be enumerated: it is continuous or has too many values; "
                 "use `log_prob_estimate` of a VAE."
             )
-        require_rank("x", x, self.event_shape)
+        x = self._data(x)
         rank = x.shape.rank - len(self.event_shape)
         z = tf.reshape(support, [support.shape[0], *[1] * rank, support.shape[1]])
         return self.log_prob(x, z)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require, require_rank
+from gmmvi_ext.amortized.checks import observations, require
 from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
 from gmmvi_ext.amortized.estimators import Estimator, Reparameterised
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
@@ -128,11 +128,11 @@ class VAE(tf.Module):
 
     def posterior(self, x: tf.Tensor) -> tfd.Distribution:
         """q(z | x), batch shape [*B]."""
-        require_rank("x", x, self.event_shape)
-        return self.inference(x)
+        return self.inference(observations(x, self.event_shape, self.dtype))
 
     def terms(self, x: tf.Tensor, rate_weight: tf.Tensor | float = 1.0) -> BoundTerms:
         """Terms of the bound at x [*B, *event]."""
+        x = observations(x, self.event_shape, self.dtype)
         return BoundTerms(
             self.posterior(x),
             self.prior.distribution(),
@@ -198,6 +198,7 @@ class VAE(tf.Module):
           rate_weight: beta.
           learn: whether control variates update their running averages.
         """
+        x = observations(x, self.event_shape, self.dtype)
         terms = self.terms(x, rate_weight)
         first, second = tf.unstack(tf.random.split(seed, 2))
         if self.control_variate is None:

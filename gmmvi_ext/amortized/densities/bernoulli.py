@@ -43,7 +43,9 @@ class ContinuousBernoulli(DensityRule):
         return (*event_shape, 1)
 
     def distribution(self, outputs, event_shape):
-        return tfd.Independent(tfd.ContinuousBernoulli(outputs[..., 0]), len(event_shape))
+        return tfd.Independent(
+            tfd.ContinuousBernoulli(outputs[..., 0], dtype=outputs.dtype), len(event_shape)
+        )
 
     def check_observations(self, x):
         refuse_outside(x, 0.0, 1.0, "continuous_bernoulli")
