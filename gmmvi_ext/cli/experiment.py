@@ -28,6 +28,7 @@ from gmmvi_ext.training.loop import TrainingResult, fit, is_on_grid
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
 from gmmvi_ext.training.target_check import TargetError, check_target
+from gmmvi_ext.training.watchdog import Watchdog
 from gmmvi_ext.training.writers import (
     JsonlWriter,
     TensorBoardWriter,
@@ -214,6 +215,7 @@ def _train_and_write(
             checkpoint_interval=training.checkpoint_interval,
             progress=ProgressDisplay(),
             host_state=host_state,
+            watchdog=Watchdog(algorithm.model),
             agreed=distribution.agreed if distribution.strategy == "multi_worker" else None,
         )
     except tf.errors.OpError as error:

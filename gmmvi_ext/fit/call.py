@@ -24,11 +24,11 @@ from gmmvi_ext.posterior.draws import score_draws
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.distribution import Distribution, open_distribution
 from gmmvi_ext.targets.user_model import as_target
-from gmmvi_ext.training.evaluation import first_nonfinite
 from gmmvi_ext.training.loop import TrainingResult
 from gmmvi_ext.training.loop import fit as train
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
+from gmmvi_ext.training.watchdog import Watchdog
 
 __all__ = ["FitError", "fit"]
 
@@ -311,18 +311,13 @@ def _train(
         "max_seconds": _sooner(training.max_seconds, max_seconds, seconds),
     }
 
-    def look(iteration: int) -> dict:
-        if iteration % BLOCK:
-            return {}
-        problem = first_nonfinite(learner.mixture())
-        return {} if problem is None else {"problem": problem}
-
     def asked(row: dict):
         stops = [callback(row) for callback in callbacks]
         return StopReason.INTERRUPTED if any(stops) else None
 
     return train(
-        learner, limits=Limits(**limits), log_interval=config.log_interval, evaluate=look,
+        learner, limits=Limits(**limits), log_interval=config.log_interval,
+        watchdog=Watchdog(learner.model), watch_interval=BLOCK,
         hooks=[watch, asked], progress=ProgressDisplay(None if verbose else False),
         agreed=distribution.agreed if distribution.strategy == "multi_worker" else None,
     )  # fmt: skip

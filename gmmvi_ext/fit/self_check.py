@@ -12,6 +12,7 @@ import tensorflow as tf
 from gmmvi_ext.fit.initialisation import Start
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.posterior.probing import rounding_of
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.training.target_check import check_target
 
@@ -57,19 +58,34 @@ def check_before_fit(
             f"not finite at {np.mean(~finite):.0%} of the first draws; those points are left out, "
             "a constraint may keep them out of the way"
         )
+    rounding = rounding_of(values, target.dtype.as_numpy_dtype)
+    if rounding > 0.1:
+        findings.append(
+            f"warning: values as large as {np.nanmax(np.abs(values[finite])):.1g} are rounded to "
+            f"{rounding:.1g} nats in {target.dtype.name}; subtract a constant if they carry one, "
+            "use dtype=tf.float64, or start closer (model_initialization)"
+        )
     if grads is not None and not target.is_stochastic:
-        findings += _gradient_finding(target, np.asarray(x, float), grads, finite, call_seed)
+        findings += _gradient_finding(
+            target, np.asarray(x, float), values, grads, finite, call_seed
+        )
     if not target.is_graph_safe and seconds > SLOW_SECONDS:
         findings.append(f"about {1e3 * seconds:.2g} ms for each evaluation")
     return findings
 
 
-def _gradient_finding(target, x, grads, finite, seed) -> list[str]:
+def _gradient_finding(target, x, values, grads, finite, seed) -> list[str]:
     """Gradient against central differences in one random direction, at the finite points."""
     if not np.isfinite(grads[finite]).all():
         return [
             "the gradient is not finite at some points whose density is; look for tf.where over an "
             "undefined branch, sqrt or log at 0"
+        ]
+    if not grads[finite].any() and finite.sum() > 1 and np.ptp(np.asarray(values)[finite]) > 0:
+        return [
+            "warning: the gradient is zero at all of the first draws, but the values differ "
+            "(rounding, steps, tf.stop_gradient?): gradients cannot lead the fit; use "
+            "algorithm='ZAMTRON', which needs none"
         ]
     rng = np.random.default_rng(0)
     direction = rng.standard_normal(x.shape)

@@ -86,7 +86,9 @@ def score_draws(mixture: Mixture, target: Target | None, num_samples: int, seed)
 
 def evaluate_target(target: Target, x: np.ndarray, seed) -> np.ndarray:
     """Target log densities of `x` [S, D] in chunks, [S]."""
-    log_prob = tf.function(target.log_prob) if target.is_graph_safe else target.log_prob
+    log_prob = target.log_prob
+    if target.is_graph_safe:
+        log_prob = tf.function(log_prob, autograph=False)
     salted = tf.random.experimental.stateless_fold_in(as_seed(seed), TARGET_SALT)
     values = []
     for number, part in enumerate(_chunks(x)):

@@ -10,6 +10,8 @@ from gmmvi_ext import diagnostics
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import render
 from gmmvi_ext.posterior.draws import ScoredDraws, as_seed, evaluate_target
+from gmmvi_ext.posterior.probing import find_doubts, rounding_of
+from gmmvi_ext.posterior.space import element_names
 from gmmvi_ext.posterior.verdict import Facts, Verdict, judge
 
 __all__ = ["Report", "make_report"]
@@ -111,9 +113,15 @@ def make_report(posterior, num_samples: int, seed) -> tuple[Report, ScoredDraws]
             log_normalizer=target.log_normalizer,
             coverage=forward["coverage"],
             run_info=run_info,
+            rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)
+        if verdict.level == "reject":
+            names = element_names("x", (space.num_dimensions,))
+            if space.num_constrained == space.num_dimensions:
+                names = space.constrained_names
+            verdict = judge(facts._replace(doubts=find_doubts(mixture, target, draws, names)))
     parameters = _parameter_rows(posterior, draws)
     report = Report(
         neg_elbo=-numbers["elbo"],

@@ -11,6 +11,7 @@ import math
 from typing import NamedTuple
 
 from gmmvi_ext.diagnostics import khat_threshold
+from gmmvi_ext.posterior.probing import Doubts
 
 __all__ = ["Facts", "Verdict", "judge"]
 
@@ -21,6 +22,8 @@ MAX_NONFINITE_RATE = 0.01
 GOOD_GAP = 0.25  # nats between log evidence and ELBO: an estimate of KL(q || p)
 MIN_COVERAGE = 0.95
 MANY_DIMENSIONS = 50
+MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
+NO_DOUBTS = Doubts()
 
 
 class Facts(NamedTuple):
@@ -33,6 +36,8 @@ class Facts(NamedTuple):
       log_normalizer: known log evidence, or None.
       coverage: share of the target's mass that q covers, or NaN.
       run_info: what is known of the run (`converged`, `stop_reason`, `temperature`).
+      rounding: nats to which the float format of the target rounds its values at the draws.
+      doubts: reasons for a bad fit, where somebody has looked for them.
     """
 
     num_samples: int
@@ -47,6 +52,8 @@ class Facts(NamedTuple):
     log_normalizer: float | None
     coverage: float
     run_info: dict
+    rounding: float = 0.0
+    doubts: Doubts = NO_DOUBTS
 
     @property
     def gap(self) -> float:
@@ -72,6 +79,8 @@ def judge(facts: Facts) -> Verdict:
     """The verdict on `facts`."""
     problems = [found for test in FATAL_TESTS if (found := test(facts)) is not None]
     if problems:
+        # Causes before what they lead to.
+        problems = [found for test in CAUSES if (found := test(facts)) is not None] + problems
         reasons = "; ".join(problem for problem, _ in problems)
         remedies = list(dict.fromkeys(remedy for _, remedy in problems))
         text = f"DO NOT TRUST: {reasons}. Remedy: {'; or '.join(remedies[:2])}."
@@ -96,9 +105,53 @@ def _nothing_finite(facts):
     if facts.num_nonfinite >= facts.num_samples:
         return (
             "the target is not finite at any draw",
-            "check the log density (constraints, data, dtype) at `posterior.sample(10)`",
+            "check the log density (constraints, data, dtype) at `posterior.sample(10)`; bounded "
+            "parameters need a constraint",
         )
     return None
+
+
+def _rounded(facts):
+    if not facts.rounding > MAX_ROUNDING:
+        return None
+    return (
+        f"the log density at the draws is so large a number that it is rounded to about "
+        f"{facts.rounding:.1g} nats, and nothing can be told from it",
+        "subtract a constant if it carries one, use float64, or start closer to the posterior "
+        "(model_initialization.prior_mean, prior_scale)",
+    )
+
+
+def _endless(facts):
+    if facts.doubts.endless is None:
+        return None
+    return (
+        f"the log density does not fall off along {facts.doubts.endless}, the posterior looks "
+        "improper",
+        "give that parameter a prior or a constraint",
+    )
+
+
+def _odd_spread(facts):
+    if facts.doubts.spread is None:
+        return None
+    name, spread = facts.doubts.spread
+    return (
+        f"the draws spread over {spread:.1g} in {name}, far from one",
+        "rescale the parameters to a spread of about one, or say where to start "
+        "(model_initialization.prior_mean, prior_scale)",
+    )
+
+
+def _far_away(facts):
+    if facts.doubts.far is None:
+        return None
+    name, location, spread = facts.doubts.far
+    return (
+        f"{name} lies at {location:.2g} with a spread of {spread:.1g}, which the float format "
+        "cannot resolve",
+        "shift the parameter towards zero, or use float64",
+    )
 
 
 def _undefined(facts):
@@ -190,8 +243,10 @@ def _run_note(facts) -> str:
     return f" Note: {'; '.join(notes)}." if notes else ""
 
 
+CAUSES = (_endless, _far_away, _odd_spread)
 FATAL_TESTS = (
     _nothing_finite,
+    _rounded,
     _undefined,
     _known_evidence,
     _coverage,

@@ -55,7 +55,8 @@ class HostTarget(Target):
     """A host callable (NumPy, a simulator) `x [N, D] -> log density [N]`.
 
     An exception of the callable counts as a non-finite value for the whole batch it was called
-    with: the run goes on, `last_exception` keeps what happened.
+    with: the run goes on, `last_exception` keeps what happened. So does an answer of the wrong
+    shape, unless it is the first one.
 
     Args:
       log_prob_fn: NumPy in, NumPy out.
@@ -86,6 +87,7 @@ class HostTarget(Target):
         self.num_exceptions = 0
         self.last_exception: Exception | None = None
         self.cluster = None
+        self._has_answered = False
 
     def _call(self, fn, x: tf.Tensor, shapes) -> list[np.ndarray]:
         x = np.asarray(x)
@@ -114,12 +116,20 @@ class HostTarget(Target):
             return [np.full(shape, np.nan, np_dtype) for shape in shapes]
         out = out if len(shapes) > 1 else (out,)
         found = tuple(np.shape(value) for value in out) if np.iterable(out) else ()
-        if found != tuple(shapes):
-            raise ValueError(
-                f"target {self.name!r}: expected arrays of the shapes {list(shapes)} from the host "
-                f"callable, got {list(found) or type(out).__name__}."
-            )
-        return [np.asarray(value, dtype=np_dtype) for value in out]
+        try:
+            if found != tuple(shapes):
+                raise ValueError(
+                    f"target {self.name!r}: expected arrays of the shapes {list(shapes)} from the "
+                    f"host callable, got {list(found) or type(out).__name__}."
+                )
+            arrays = [np.asarray(value, dtype=np_dtype) for value in out]
+        except (TypeError, ValueError) as wrong:
+            if not self._has_answered:
+                raise
+            # It has done better before: one bad answer is survived like an exception.
+            return self._arrays(None, wrong, shapes)
+        self._has_answered = True
+        return arrays
 
     def log_prob(self, x, seed=None):
         return tf.constant(self._call(self._log_prob_fn, x, [(x.shape[0],)])[0])

@@ -217,6 +217,7 @@ class NamedHostTarget(Target):
         self.num_exceptions = 0
         self.last_exception: Exception | None = None
         self.cluster = None
+        self._has_answered = False
 
     def log_prob(self, x, seed=None):
         values, log_det = self._layout.parts(tf.convert_to_tensor(x))
@@ -244,18 +245,34 @@ class NamedHostTarget(Target):
     def _found_values(self, values: dict) -> np.ndarray:
         """Values of all points, [N]; NaN where the function raised."""
         pieces = [
-            self._values(result, stop - start)
+            self._tolerated(self._values, result, stop - start, fallback=stop - start)
             for start, stop, result in self._parts(self._log_prob_fn, values)
         ]
+        self._has_answered = True
         return np.concatenate(pieces)
 
     def _found_slopes(self, values: dict) -> dict:
         """Gradient of every part, [N, *shape]; NaN where the function raised."""
         pieces = [
-            self._gradients(result, {name: each[start:stop] for name, each in values.items()})
+            self._tolerated(
+                self._gradients,
+                result,
+                {name: each[start:stop] for name, each in values.items()},
+                fallback=stop - start,
+            )
             for start, stop, result in self._parts(self._gradient_fn, values)
         ]
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in values}
+
+    def _tolerated(self, read: Callable, result, *arguments, fallback: int):
+        """`read(result, ...)`; a bad answer after good ones is survived like an exception."""
+        try:
+            return read(result, *arguments)
+        except (TypeError, ValueError) as error:
+            if not self._has_answered:
+                raise
+            self._note(error)
+            return read([None] * fallback, *arguments)
 
     def _parts(self, fn: Callable, values: dict):
         """(start, stop, what `_call` gives for these rows), covering all points."""

@@ -1,4 +1,4 @@
-"""The ELBO of a mixture from fresh samples, and a look at whether the mixture is still finite.
+"""The ELBO of a mixture from fresh samples.
 
     elbo = E_q[log target(x)] + temperature H(q),   x_n ~ q,  n = 1..N
 
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import mixture as mixtures
 
-__all__ = ["ElboEvaluator", "first_nonfinite"]
+__all__ = ["ElboEvaluator"]
 
 _SALT = 0x656C  # keeps this stream apart from the training's
 MAX_LISTED_WEIGHTS = 50
@@ -42,13 +42,10 @@ class ElboEvaluator:
         """ELBO with its standard error, entropy, and the largest weights.
 
         `elbo` is the mean over the draws whose target value is finite; `nonfinite_fraction` says
-        how many were not. `problem` names the first quantity of the mixture that is not finite.
+        how many were not.
         """
         mixture = self._model.mixture()
         row: dict = {"elbo": float("nan"), "elbo_se": float("nan")}
-        problem = first_nonfinite(mixture)
-        if problem:
-            return row | {"problem": problem}
         seed = tf.random.fold_in(self._seed, iteration)
         x, log_q = self._draw(tf.random.fold_in(seed, 0))
         log_p = self._target.log_prob(
@@ -78,14 +75,3 @@ class ElboEvaluator:
             "component_ids": [int(ids[i]) for i in largest],
             "weights": [round(float(weights[i]), 6) for i in largest],
         }
-
-
-def first_nonfinite(mixture) -> str | None:
-    """Names the first quantity of a mixture that is not finite, and its component."""
-    arrays = {"weight": np.exp(np.asarray(mixture.log_weights))}
-    arrays |= {name: np.asarray(value) for name, value in mixture.components._asdict().items()}
-    for name, array in arrays.items():
-        bad = ~np.isfinite(array).reshape(array.shape[0], -1).all(axis=1)
-        if bad.any():
-            return f"{name} of component {int(np.argmax(bad))}"
-    return None

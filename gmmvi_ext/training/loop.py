@@ -15,6 +15,7 @@ from gmmvi_ext.training.algorithm import Algorithm
 from gmmvi_ext.training.interrupt import InterruptFlag
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
+from gmmvi_ext.training.watchdog import SCALE_ADVICE, Alarm, Watchdog
 from gmmvi_ext.training.writers import MetricWriter
 
 __all__ = ["Clock", "TrainingResult", "fit", "is_on_grid"]
@@ -79,6 +80,8 @@ def fit(
     progress: ProgressDisplay | None = None,
     host_state: dict | None = None,
     agreed: Callable[[list[int]], Sequence[int]] | None = None,
+    watchdog: Watchdog | None = None,
+    watch_interval: int = 1,
 ) -> TrainingResult:
     """Steps until a limit, a stop rule or a signal says stop.
 
@@ -96,6 +99,9 @@ def fit(
       host_state: what `Checkpoints.restore` returned.
       agreed: sums a vector of counts over all processes that run the algorithm together, so that
         they stop at the same iteration although their clocks and signals differ.
+      watchdog: looks at the state with every row and before every checkpoint; an alarm ends the run
+        as diverged.
+      watch_interval: iterations between two looks, where rows come more often.
 
     Returns:
       a `TrainingResult`; SIGINT and SIGTERM end in one as well.
@@ -103,7 +109,7 @@ def fit(
     session = _Session(
         algorithm, limits or Limits(), log_interval, evaluate, writers, hooks, convergence,
         checkpoints, checkpoint_interval, progress or ProgressDisplay(False), host_state or {},
-        agreed,
+        agreed, watchdog, watch_interval,
     )  # fmt: skip
     with InterruptFlag() as interrupted, session.progress:
         return session.run(interrupted)
@@ -114,7 +120,7 @@ class _Session:
 
     def __init__(
         self, algorithm, limits, log_interval, evaluate, writers, hooks, convergence, checkpoints,
-        checkpoint_interval, progress, host_state, agreed=None,
+        checkpoint_interval, progress, host_state, agreed, watchdog, watch_interval,
     ):  # fmt: skip
         self.algorithm = algorithm
         self.limits = limits
@@ -127,14 +133,18 @@ class _Session:
         self.checkpoint_interval = checkpoint_interval
         self.progress = progress
         self.agreed = agreed
+        self.watchdog = watchdog
+        self.watch_interval = watch_interval
         self.clock = Clock(**host_state.get("clock", {}))
         if convergence is not None and "convergence" in host_state:
             convergence.restore(host_state["convergence"])
         self.iteration = int(algorithm.num_iterations)
         self.evaluations = int(algorithm.num_target_evaluations)
         self.row: dict = {}
-        self.saved_at: int | None = None
+        self.looked_at = self.good_at = self.iteration
+        self.saved_at: int | None = self.iteration if host_state else None
         self.problem: str | None = None
+        self.alarm: Alarm | None = None
         self._is_first_step = True
         self._traced_seconds: float | None = None
 
@@ -150,7 +160,7 @@ class _Session:
                 self._write_row(metrics)
                 reason = self._judge_row()
             if self.iteration % self.checkpoint_interval == 0 and reason is None:
-                self._save()
+                reason = self._save()
             reason = (
                 reason
                 or self._nothing_finite()
@@ -162,11 +172,14 @@ class _Session:
         self._finish_tracing()
         if metrics and self.row.get("iteration") != self.iteration:
             self._write_row(metrics)
-        if self.problem is None and "problem" in self.row:
-            reason, self.problem = StopReason.DIVERGED, self._describe(self.row["problem"])
+        if "problem" in self.row:
+            reason = StopReason.DIVERGED
+            self.problem = self.problem or self._describe(self.row["problem"])
+        if reason.is_failure and self.problem is None:
+            self.problem = f"another worker ended the run ({reason})"
         # A mixture that is not finite is no state to go on from: the checkpoint before it stays.
         if not reason.is_failure and self.saved_at != self.iteration and metrics:
-            self._save()
+            reason = self._save() or reason
         return TrainingResult(
             reason, self.iteration, self.evaluations, int(self.algorithm.num_nonfinite),
             self.clock, self.row, self.problem,
@@ -210,8 +223,15 @@ class _Session:
             "elbo": figures.get("elbo_estimate"),
         }
         row |= figures
-        if self.evaluate is not None:
+        is_due = self.iteration == 1 or self.iteration - self.looked_at >= self.watch_interval
+        if is_due:
+            self._look()
+        if self.alarm is None and self.evaluate is not None:
             row |= self.evaluate(self.iteration)
+        if self.alarm is None and self.watchdog is not None and is_due:
+            self._raise(self.watchdog.judge(row.get("elbo"), self.evaluations))
+        if self.alarm is not None:
+            row |= {"problem": str(self.alarm), "elbo": math.nan}
         self.row = row
         for writer in self.writers:
             writer.write(row)
@@ -219,19 +239,33 @@ class _Session:
 
     def _judge_row(self) -> StopReason | None:
         if "problem" in self.row:
-            self.problem = self._describe(self.row["problem"])
+            self.problem = self.problem or self._describe(self.row["problem"])
             return StopReason.DIVERGED
         verdicts = [hook(self.row) for hook in self.hooks]
         if self.convergence is not None:
             verdicts.append(self.convergence(self.row))
         return next((verdict for verdict in verdicts if verdict is not None), None)
 
-    def _describe(self, quantity: str) -> str:
-        return (
-            f"{quantity} is not finite after iteration {self.iteration}; the target may be "
-            "improper or its scale out of range. Try dtype: float64, a smaller initial_stepsize, "
-            "or a closer model_initialization."
-        )
+    def _look(self) -> None:
+        """The watchdog's look at the state after this iteration."""
+        if self.watchdog is None or self.looked_at == self.iteration:
+            return
+        self.looked_at = self.iteration
+        self._raise(self.watchdog())
+        if self.alarm is None:
+            self.good_at = self.iteration
+
+    def _raise(self, alarm: Alarm | None) -> None:
+        if alarm is not None:
+            self.alarm, self.problem = alarm, self._describe(str(alarm), alarm.advice)
+
+    def _describe(self, quantity: str, advice: str = SCALE_ADVICE) -> str:
+        text = f"{quantity} is not finite after iteration {self.iteration}"
+        if self.watchdog is not None and self.good_at < self.iteration:
+            text += f" (the mixture was after iteration {self.good_at})"
+        if self.checkpoints is not None and self.saved_at is not None:
+            text += f"; the checkpoint of iteration {self.saved_at} is kept"
+        return f"{text}. Diagnosis: {advice}."
 
     def _common(self, reason: StopReason | None) -> StopReason | None:
         """The reason of whichever process has one."""
@@ -251,9 +285,13 @@ class _Session:
         )
         return StopReason.NO_FINITE_VALUE
 
-    def _save(self) -> None:
+    def _save(self) -> StopReason | None:
+        """Writes a checkpoint, unless the state is one to stop at."""
         if self.checkpoints is None:
-            return
+            return None
+        self._look()
+        if self.alarm is not None:
+            return StopReason.DIVERGED
         start = time.perf_counter()
         state = {"clock": dataclasses.asdict(self.clock)}
         if self.convergence is not None:
@@ -261,6 +299,7 @@ class _Session:
         self.checkpoints.save(self.iteration, state)
         self.saved_at = self.iteration
         self.clock.save += time.perf_counter() - start
+        return None
 
     def _show(self, metrics: dict) -> None:
         if not self.progress.is_shown:

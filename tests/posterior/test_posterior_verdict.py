@@ -4,6 +4,7 @@ import math
 
 import pytest
 
+from gmmvi_ext.posterior.probing import Doubts
 from gmmvi_ext.posterior.verdict import Facts, judge
 
 GOOD = Facts(
@@ -90,3 +91,23 @@ def test_known_evidence_within_its_error_is_no_problem():
     assert judge(GOOD._replace(log_normalizer=-2.985)).trust
     noisy = GOOD._replace(log_normalizer=-2.9, log_evidence_se=0.05)
     assert judge(noisy).trust
+
+
+@pytest.mark.parametrize(
+    ("doubts", "cause", "remedy"),
+    [
+        (Doubts(endless="b"), "does not fall off along b", "a prior or a constraint"),
+        (Doubts(spread=("x[1]", 1e8)), "spread over 1e+08 in x[1]", "rescale the parameters"),
+        (Doubts(far=("x[0]", 1e7, 1.0)), "x[0] lies at 1e+07", "shift the parameter"),
+    ],
+)
+def test_a_known_cause_comes_before_its_consequence(doubts, cause, remedy):
+    assert judge(GOOD._replace(doubts=doubts)).trust, "a doubt alone is no problem"
+    sentence = judge(GOOD._replace(khat=2.0, doubts=doubts)).sentence
+    assert sentence.index(cause) < sentence.index("k-hat") and remedy in sentence
+
+
+def test_numbers_too_large_to_tell_apart_are_not_trusted():
+    verdict = judge(GOOD._replace(rounding=1e22))
+    assert not verdict.trust and "rounded to about 1e+22 nats" in verdict.sentence
+    assert "subtract a constant" in verdict.sentence

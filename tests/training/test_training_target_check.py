@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.models import Gmm
 from gmmvi_ext.targets import CallableTarget, HostTarget
-from gmmvi_ext.training.evaluation import ElboEvaluator, first_nonfinite
+from gmmvi_ext.training.evaluation import ElboEvaluator
 from gmmvi_ext.training.target_check import TargetError, check_target
 
 
@@ -76,12 +76,3 @@ def test_values_that_are_not_finite_are_left_out_and_counted():
     row = ElboEvaluator(Gmm(standard()), half, num_samples=2000)(1)
     # 1000 +- 22 draws are left out; five standard deviations fail once in two million.
     assert abs(row["nonfinite_fraction"] - 0.5) < 0.06 and np.isfinite(row["elbo"])
-
-
-@pytest.mark.parametrize(("field", "name"), [(0, "loc"), (1, "scale_diag")])
-def test_the_first_quantity_that_is_not_finite_is_named(field, name):
-    parts = [np.zeros([3, 2], np.float32), np.ones([3, 2], np.float32)]
-    assert first_nonfinite(Mixture(tf.zeros([3]), DiagonalGaussians(*parts))) is None
-    parts[field][2, 1] = np.nan
-    mixture = Mixture(tf.zeros([3]), DiagonalGaussians(*parts))
-    assert first_nonfinite(mixture) == f"{name} of component 2"

@@ -1,0 +1,106 @@
+"""Improper densities are told from proper ones, odd scales from usual ones."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.posterior.draws import score_draws
+from gmmvi_ext.posterior.probing import Doubts, find_doubts, rounding_of
+from gmmvi_ext.targets import CallableTarget
+
+NAMES = ["a", "b"]
+
+
+def one_gaussian(loc=(0.0, 0.0), scale=1.0) -> Mixture:
+    components = FullGaussians(tf.constant([loc]), scale * tf.eye(2)[tf.newaxis])
+    return Mixture(tf.zeros([1]), components)
+
+
+def doubts_about(log_prob, **mixture) -> Doubts:
+    mixture = one_gaussian(**mixture)
+    target = CallableTarget(log_prob, 2)
+    return find_doubts(mixture, target, score_draws(mixture, target, 200, 0), NAMES)
+
+
+def axes(x, *fns):
+    return tf.add_n([fn(x[:, i]) for i, fn in enumerate(fns)])
+
+
+def square(u):
+    return -0.5 * u**2
+
+
+def flat(u):
+    return 0.0 * u
+
+
+def student(u, df=1.0):
+    return -0.5 * (df + 1.0) * tf.math.log1p(u**2 / df)
+
+
+@pytest.mark.parametrize(
+    ("fns", "name"),
+    [
+        ((flat, square), "a"),
+        ((square, flat), "b"),
+        ((square, lambda u: u), "b"),
+        ((square, lambda u: -u), "b"),
+        ((lambda u: 0.5 * u**2, square), "a"),
+        ((square, lambda u: -tf.math.log1p(tf.abs(u))), "b"),
+        ((square, lambda u: tf.where(u > 1e5, float("inf"), -(u**2))), "b"),
+    ],
+)
+def test_improper_densities_are_named_by_their_coordinate(fns, name):
+    assert doubts_about(lambda x: axes(x, *fns)).endless == name
+
+
+@pytest.mark.parametrize(
+    "fns",
+    [
+        (square, square),
+        (square, student),
+        (student, lambda u: -tf.exp(u) + u),
+        (square, lambda u: tf.where(tf.abs(u) < 50.0, 0.0 * u, float("-inf"))),
+        (square, lambda u: tf.where(tf.abs(u) < 5.0, square(u), float("nan"))),
+    ],
+    ids=["gaussian", "cauchy", "exp-gamma", "box", "nan"],
+)
+def test_proper_densities_raise_no_doubt(fns):
+    assert doubts_about(lambda x: axes(x, *fns)) == Doubts()
+
+
+def test_scales_and_places_that_numbers_cannot_hold():
+    def density(x):
+        return axes(x, square, square)
+
+    name, spread = doubts_about(density, scale=1e6).spread
+    assert name in NAMES and spread == pytest.approx(1e6, rel=0.3)
+    name, place, spread = doubts_about(density, loc=(0.0, 1e7)).far
+    assert name == "b" and place == pytest.approx(1e7) and spread < 3.0
+
+
+def test_rounding_is_that_of_the_format():
+    values = np.array([1e6, 1e6, np.nan, -np.inf])
+    assert rounding_of(values, np.float32) == pytest.approx(0.119, rel=0.01)
+    assert rounding_of(values, np.float64) < 1e-9
+    assert rounding_of(np.array([np.nan]), np.float32) == 0.0
+
+
+def test_the_report_names_the_parameter_without_a_prior():
+    target = CallableTarget(lambda x: axes(x, square, flat), 2)
+    mixture = Mixture(
+        tf.zeros([1]),
+        FullGaussians(tf.zeros([1, 2]), tf.linalg.diag(tf.constant([[0.2, 50.0]]))),
+    )
+    report = Posterior(mixture, parameter_names=NAMES, target=target).report(500)
+    assert report.level == "reject"
+    assert "does not fall off along b" in report.verdict and "prior" in report.verdict
+
+
+def test_a_density_whose_digits_are_lost_is_not_trusted():
+    """In float32, 1e30 - x^2 / 2 is 1e30 everywhere: every mixture would look perfect."""
+    target = CallableTarget(lambda x: axes(x, square, square) + 1e30, 2)
+    report = Posterior(one_gaussian(scale=1.0), target=target).report(500)
+    assert not report.trust and "rounded to about" in report.verdict
