@@ -16,11 +16,12 @@ from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
 from gmmvi_ext.fit.self_check import check_before_fit
 from gmmvi_ext.fit.settings import make_config
 from gmmvi_ext.fit.watch import BLOCK, Watch
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.build_space import naming_of
 from gmmvi_ext.posterior.draws import score_draws
+from gmmvi_ext.posterior.refinement import MAX_ROUNDS
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.distribution import Distribution, open_distribution
 from gmmvi_ext.targets.user_model import as_target
@@ -35,6 +36,7 @@ __all__ = ["FitError", "fit"]
 START_SHARE = 0.2  # of `max_evaluations` that may go into finding the start
 START_BUDGET = 20_000
 NUM_JUDGED = 1000  # draws that decide between the last and the best mixture
+NUM_REFINED, MIN_REFINED = 5000, 1000  # evaluations of a round of refinement: wanted, least
 MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
 
 
@@ -59,6 +61,7 @@ def fit(
     gradient: Callable | None = None,
     executor=None,
     strategy="none",
+    refine: bool = False,
     callbacks: Sequence[Callable[[dict], object]] = (),
     **overrides,
 ) -> Posterior:
@@ -87,6 +90,9 @@ def fit(
         "multi_worker" (the processes of TF_CONFIG, each of which makes this call), "dask" (host
         functions on a local cluster), or an object: `tf.distribute.Strategy`,
         `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
+      refine: after training, measure k-hat and, where it exceeds 0.5, move the mixture towards its
+        importance-weighted draws as long as that lowers it (`Posterior.refined`); takes up to
+        20 000 evaluations more, none beyond `max_evaluations`.
       callbacks: called with the row of metrics of each iteration; true ends the fit.
       **overrides: any key of a configuration, e.g. `training={"convergence_tolerance": 0.001}`.
 
@@ -179,13 +185,14 @@ def fit(
             "algorithm": config.code_word or "own rules",
         }
         names, bijector = naming_of(target)
-        return Posterior(
+        posterior = Posterior(
             mixture,
             bijector=bijector,
             parameter_names=names,
             run_info=run_info,
             target=shared if distribution.lasts else target,
         )
+        return _refined(posterior, max_evaluations, config.seed, say) if refine else posterior
 
 
 def _opened(strategy, overrides: dict):
@@ -223,6 +230,27 @@ def _kept_mixture(watch: Watch, learner: GMMVI, target: Target, seed: int) -> tu
 
     kept = watch.best if bound(watch.best) > bound(last) else last
     return kept, 2 * NUM_JUDGED
+
+
+def _refined(posterior: Posterior, max_evaluations, seed: int, say) -> Posterior:
+    """The posterior after `Posterior.refined`, within what is left of `max_evaluations`."""
+    num_samples = NUM_REFINED
+    if max_evaluations is not None:
+        left = max_evaluations - posterior.run_info["num_target_evaluations"]
+        num_samples = min(num_samples, left // (MAX_ROUNDS + 1))
+    if num_samples < MIN_REFINED:
+        say("refinement: not tried, too few evaluations are left")
+        return posterior
+    if isinstance(posterior.mixture.components, LowRankGaussians):
+        say("refinement: not tried, only full and diagonal covariances can be refined")
+        return posterior
+    refined = posterior.refined(num_samples, seed)
+    told = refined.run_info["refinement"]
+    kept = [row for row in told["rounds"] if row["kept"]]
+    first = told["rounds"][0]["khat"]
+    result = f"lowered to {kept[-1]['khat']:.2f}" if kept else "mixture left as it was"
+    say(f"refinement: k-hat {first:.2f}, {result}, {told['num_evaluations']:,} evaluations")
+    return refined
 
 
 def _without_idle(mixture: Mixture) -> Mixture:

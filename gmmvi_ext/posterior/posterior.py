@@ -13,7 +13,9 @@ from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import merging, storage, summary, weighted
 from gmmvi_ext.posterior.build_space import make_space
+from gmmvi_ext.posterior.defensive import DefensiveDraws, defensive_draws
 from gmmvi_ext.posterior.draws import ScoredDraws, as_seed, sample_mixture, score_draws
+from gmmvi_ext.posterior.refinement import Refinement, refine_mixture
 from gmmvi_ext.posterior.report import Report, make_report
 from gmmvi_ext.posterior.space import Space
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
@@ -78,6 +80,7 @@ class Posterior:
         self.run_info = dict(run_info or {})
         self.last_report: Report | None = None
         self._scored: dict[tuple, ScoredDraws] = {}
+        self._defensive: dict[tuple, DefensiveDraws] = {}
 
     # Draws and densities ------------------------------------------------------------------------
 
@@ -133,9 +136,18 @@ class Posterior:
         flat = summary.flat_quantiles(self.mixture, self.space, q, num_samples, seed)
         return self._single(flat[0]) if np.ndim(q) == 0 else self.space.unpack(flat)
 
-    def report(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> Report:
-        """Estimates, tables and the verdict from fresh draws; `str()` of it prints them."""
-        self.last_report, _ = make_report(self, num_samples, seed)
+    def report(
+        self, num_samples: int = DEFAULT_SAMPLES, seed=0, *, defensive: bool = False
+    ) -> Report:
+        """Estimates, tables and the verdict from fresh draws; `str()` of it prints them.
+
+        Args:
+          num_samples: draws, each one target evaluation.
+          seed: of the draws.
+          defensive: look with as many heavy-tailed draws as well (see `posterior.defensive`); they
+            can only make the verdict worse.
+        """
+        self.last_report, _ = make_report(self, num_samples, seed, defensive=defensive)
         return self.last_report
 
     def expectation(
@@ -145,6 +157,7 @@ class Posterior:
         seed=0,
         *,
         reweighted: bool | None = None,
+        defensive: bool = False,
     ) -> weighted.Expectation:
         """Expectation of a function of the parameters with its standard error.
 
@@ -153,16 +166,25 @@ class Posterior:
           num_samples: draws.
           seed: of the draws.
           reweighted: correct by Pareto-smoothed importance weights; default: if there is a target.
+          defensive: use draws with a share of heavy tails (only reweighted).
         """
         if reweighted is None:
             reweighted = self.target is not None
         if reweighted:
             self._need_target("a reweighted expectation")
-        draws = self.scored_draws(num_samples, seed)
+        if defensive and not reweighted:
+            raise ValueError("`defensive` draws have to be reweighted: leave `reweighted` out.")
+        draws = self._proposals(num_samples, seed, defensive)
         return weighted.expectation(f, draws, self.space, self.mixture.dtype, reweighted=reweighted)
 
     def reweight(
-        self, num_samples: int, seed=0, *, num_proposals: int | None = None, replace: bool = False
+        self,
+        num_samples: int,
+        seed=0,
+        *,
+        num_proposals: int | None = None,
+        replace: bool = False,
+        defensive: bool = False,
     ):
         """Draws corrected towards the target by Pareto-smoothed importance resampling.
 
@@ -172,12 +194,13 @@ class Posterior:
           num_proposals: draws of the mixture to choose from, each one target evaluation; default
             ten times `num_samples`.
           replace: allow duplicates (systematic resampling) instead of choosing distinct draws.
+          defensive: choose from draws with a share of heavy tails.
 
         Returns:
           draws like those of `sample`.
         """
         self._need_target("`reweight`")
-        draws = self.scored_draws(num_proposals or 10 * num_samples, seed)
+        draws = self._proposals(num_proposals or 10 * num_samples, seed, defensive)
         chosen = weighted.resample(draws, num_samples, seed, replace=replace)
         return self._values(draws.x[chosen])
 
@@ -216,6 +239,26 @@ class Posterior:
         mixture, run_info = merging.merge_mixtures(posteriors, num_samples, seed)
         first = posteriors[0]
         return cls(mixture, bijector=first.space, target=first.target, run_info=run_info)
+
+    def refined(self, num_samples: int = 5000, seed=0, *, always: bool = False) -> "Posterior":
+        """This posterior, moved towards its importance-weighted draws where that lowers k-hat.
+
+        Forward-KL refinement (see `posterior.refinement`): tried where k-hat exceeds 0.5, at most
+        three rounds, each kept only if fresh draws show a lower k-hat.
+
+        Args:
+          num_samples: target evaluations of a round, and of the look at the last one.
+          seed: of the draws.
+          always: try it whatever k-hat is.
+
+        Returns:
+          the refined posterior, or one with the same mixture; `run_info["refinement"]` tells.
+        """
+        self._need_target("`refined`")
+        found = refine_mixture(
+            self.mixture, self.target, num_samples=num_samples, seed=seed, always=always
+        )
+        return self._with_refinement(found)
 
     def with_target(self, target: Target) -> "Posterior":
         """The same posterior with a target attached."""
@@ -288,6 +331,14 @@ class Posterior:
             self._scored = {key: score_draws(self.mixture, self.target, num_samples, seed)}
         return self._scored[key]
 
+    def defensive_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> DefensiveDraws:
+        """Draws with a share of heavy tails, evaluated once per `(num_samples, seed)` and kept."""
+        self._need_target("defensive draws")
+        key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
+        if key not in self._defensive:
+            self._defensive = {key: defensive_draws(self.mixture, self.target, num_samples, seed)}
+        return self._defensive[key]
+
     @property
     def kept_draws(self) -> ScoredDraws | None:
         """The draws scored last, or None."""
@@ -299,6 +350,17 @@ class Posterior:
             f"Posterior({int(self.mixture.num_components)} components in "
             f"{self.space.num_dimensions} dimensions{names})"
         )
+
+    def _proposals(self, num_samples: int, seed, defensive: bool) -> ScoredDraws:
+        if defensive:
+            return self.defensive_draws(num_samples, seed).pooled
+        return self.scored_draws(num_samples, seed)
+
+    def _with_refinement(self, found: Refinement) -> "Posterior":
+        told = {"rounds": found.rounds, "num_evaluations": found.num_evaluations}
+        spent = self.run_info.get("num_target_evaluations", 0) + found.num_evaluations
+        run_info = self.run_info | {"refinement": told, "num_target_evaluations": spent}
+        return Posterior(found.mixture, bijector=self.space, target=self.target, run_info=run_info)
 
     def _values(self, x: np.ndarray):
         return self.space.unpack(

@@ -39,6 +39,16 @@ def _headline(report) -> list[tuple[str, str]]:
     if not math.isnan(report.eubo):
         rows.insert(2, ("EUBO", _with_error(report.eubo, report.eubo_se)))
         rows.append(("target mass covered", f"{report.coverage:.1%}"))
+    if report.defensive:
+        heavy = report.defensive
+        evidence = _with_error(heavy["log_evidence"], heavy["log_evidence_se"])
+        rows.append(
+            (
+                "with heavy-tailed draws",
+                f"k-hat {_number(heavy['khat'], 3)}, {_number(heavy['ess'], 5)} effective, "
+                f"log evidence {evidence}",
+            )
+        )
     rows += [(f"support of {name}", words) for name, words in report.constraints.items()]
     if report.num_nonfinite:
         rows.append(("non-finite draws", f"{report.num_nonfinite} of {report.num_samples}"))

@@ -18,6 +18,7 @@ __all__ = ["Report", "make_report"]
 
 NUM_EXACT_DRAWS = 5000  # exact draws of the target for EUBO and coverage
 EXACT_SALT = 11
+MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Report:
       level: "trust", "reweight", "reject" or "unchecked".
       run_info: what the run told about itself.
       constraints: constrained parameter -> its constraint in words.
+      defensive: `khat`, `ess`, `log_evidence`, `log_evidence_se` of draws with a share of heavy
+        tails; empty where they were not asked for.
     """
 
     elbo: float
@@ -71,6 +74,7 @@ class Report:
     log_ratios: np.ndarray = dataclasses.field(repr=False)
     run_info: dict = dataclasses.field(default_factory=dict)
     constraints: dict[str, str] = dataclasses.field(default_factory=dict)
+    defensive: dict[str, float] = dataclasses.field(default_factory=dict)
 
     def as_dict(self) -> dict:
         """Plain data for JSON; numbers that are not finite become None."""
@@ -86,7 +90,9 @@ class Report:
         return render.text(self)
 
 
-def make_report(posterior, num_samples: int, seed) -> tuple[Report, ScoredDraws]:
+def make_report(
+    posterior, num_samples: int, seed, *, defensive: bool = False
+) -> tuple[Report, ScoredDraws]:
     """Draws, evaluates and judges; returns the report and the draws for later use."""
     if num_samples < 100:
         raise ValueError(f"`num_samples` must be at least 100, got {num_samples}.")
@@ -122,6 +128,10 @@ def make_report(posterior, num_samples: int, seed) -> tuple[Report, ScoredDraws]
             if space.num_constrained == space.num_dimensions:
                 names = space.constrained_names
             verdict = judge(facts._replace(doubts=find_doubts(mixture, target, draws, names)))
+    heavy = {}
+    if defensive and target is not None:
+        heavy = _defensive_numbers(posterior, num_samples, seed)
+        verdict = _with_heavy_tails(verdict, facts, heavy)
     parameters = _parameter_rows(posterior, draws)
     report = Report(
         neg_elbo=-numbers["elbo"],
@@ -137,6 +147,7 @@ def make_report(posterior, num_samples: int, seed) -> tuple[Report, ScoredDraws]
         log_ratios=draws.log_ratios,
         run_info=run_info,
         constraints=space.constraints,
+        defensive=heavy,
         verdict=verdict.sentence,
         trust=verdict.trust,
         level=verdict.level,
@@ -171,6 +182,48 @@ def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
         "khat": float(draws.smoothed().khat),
         "ess": diagnostics.effective_sample_size(ratios),
     }
+
+
+def _defensive_numbers(posterior, num_samples: int, seed) -> dict:
+    """Estimates from draws with a share of heavy tails."""
+    draws = posterior.defensive_draws(num_samples, seed).pooled
+    ratios = draws.log_ratios
+    if not np.isfinite(ratios).any():
+        return {
+            "khat": math.inf,
+            "ess": 0.0,
+            "log_evidence": -math.inf,
+            "log_evidence_se": math.nan,
+        }
+    evidence = diagnostics.log_evidence(ratios)
+    return {
+        "khat": float(draws.smoothed().khat),
+        "ess": diagnostics.effective_sample_size(ratios),
+        "log_evidence": evidence.value,
+        "log_evidence_se": evidence.standard_error,
+    }
+
+
+def _with_heavy_tails(own: Verdict, facts: Facts, heavy: dict) -> Verdict:
+    """The verdict on the mixture's own draws, unless heavy-tailed ones find what those miss."""
+    if not own.trust:
+        return own
+    gain = heavy["log_evidence"] - facts.log_evidence
+    noise = math.hypot(heavy["log_evidence_se"], facts.log_evidence_se)
+    missed = -math.expm1(-gain)
+    if missed > MAX_MISSED and gain > 3.0 * noise:
+        return Verdict(
+            "reject",
+            False,
+            f"DO NOT TRUST: heavy-tailed draws find {missed:.0%} of the mass where the mixture "
+            "does not reach. Remedy: start from more, or wider spread, components.",
+        )
+    # The ELBO is none of a proposal that is not the mixture.
+    other = judge(facts._replace(**heavy, elbo=heavy["log_evidence"]))
+    if other.trust:
+        return own
+    sentence = other.sentence.replace("DO NOT TRUST:", "DO NOT TRUST: with heavy-tailed draws", 1)
+    return other._replace(sentence=sentence)
 
 
 def _forward_checks(posterior, draws: ScoredDraws, seed) -> dict:

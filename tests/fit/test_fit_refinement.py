@@ -1,0 +1,38 @@
+"""`fit(refine=True)`: within the limits, told in `run_info`, nothing without being asked."""
+
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+import gmmvi_ext
+
+tfd = tfp.distributions
+
+
+def heavy(x):
+    """A Student-t with three degrees of freedom in two dimensions, log Z = 0."""
+    scale = tf.linalg.LinearOperatorIdentity(2)
+    return tfd.MultivariateStudentTLinearOperator(3.0, tf.zeros(2), scale).log_prob(x)
+
+
+def fitted(max_evaluations, refine):
+    return gmmvi_ext.fit(
+        heavy, num_dimensions=2, max_evaluations=max_evaluations, max_components=2, refine=refine,
+        verbose=False, seed=1, training={"num_iterations": 20},
+    )  # fmt: skip
+
+
+def test_refinement_lowers_khat_and_keeps_to_the_limit():
+    plain, refined = fitted(12_000, False), fitted(12_000, True)
+    assert "refinement" not in plain.run_info
+    told = refined.run_info["refinement"]
+    assert told["rounds"][0]["khat"] > 0.5 and any(row["kept"] for row in told["rounds"])
+    assert refined.run_info["num_target_evaluations"] <= 12_000
+    assert refined.run_info["num_target_evaluations"] == (
+        plain.run_info["num_target_evaluations"] + told["num_evaluations"]
+    )
+    before, after = plain.report(10_000, 3), refined.report(10_000, 3)
+    assert after.khat < before.khat - 0.05 and after.ess > before.ess
+
+
+def test_no_refinement_without_evaluations_left():
+    assert "refinement" not in fitted(1500, True).run_info
