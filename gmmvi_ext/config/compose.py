@@ -10,7 +10,7 @@ from pathlib import Path
 from gmmvi_ext.config.codewords import DEFAULT_CODE_WORD, ROLE_LETTERS, expand_code_word
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node, from_plain, parse_yaml, read_yaml
-from gmmvi_ext.config.shipped import find_config
+from gmmvi_ext.config.shipped import find_config, shipped_example
 from gmmvi_ext.config.vae_catalog import VAE_DEFAULTS
 
 __all__ = ["compose", "parse_override"]
@@ -101,17 +101,35 @@ def _file_layer(root: Node, path: Path | None, chain: tuple[Path, ...]) -> dict[
     name = own.get("environment_name")
     if name is not None and path is not None:
         own["environment_name"] = _anchored(name, path.parent)
+    if path is not None and "mmd_evaluation_config" in own:
+        own["mmd_evaluation_config"] = _anchored_samples(own["mmd_evaluation_config"], path.parent)
     return _overlay(layer, own, [])
 
 
 def _anchored(name: Node, folder: Path) -> Node:
-    """`python:file.py:function` with the file relative to the configuration made absolute."""
+    """`python:file.py:function` with the file relative to the configuration made absolute.
+
+    `examples/NAME.py` is a shipped example where the configuration has no such file beside it.
+    """
     if not isinstance(name.value, str) or not name.value.startswith("python:"):
         return name
     file, separator, function = name.value.removeprefix("python:").rpartition(":")
     if not separator:
         return name
-    return Node(f"python:{(folder / file).resolve()}:{function}", name.origin)
+    path = folder / file
+    if not path.is_file():
+        path = shipped_example(file) or path
+    return Node(f"python:{path.resolve()}:{function}", name.origin)
+
+
+def _anchored_samples(section: Node, folder: Path) -> Node:
+    """`sample_dir` relative to the configuration made absolute, where there is such a file."""
+    entries = section.value if isinstance(section.value, dict) else {}
+    node = entries.get("sample_dir")
+    if node is None or not isinstance(node.value, str) or not (folder / node.value).is_file():
+        return section
+    path = Node(str((folder / node.value).resolve()), node.origin)
+    return Node({**entries, "sample_dir": path}, section.origin)
 
 
 def _include_nodes(node: Node | None) -> list[Node]:

@@ -1,10 +1,10 @@
-"""Configurations that come with the package: experiments, smoke runs, module defaults."""
+"""Configurations that come with the package: experiments, smoke runs, module defaults, examples."""
 
 from pathlib import Path
 
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem, did_you_mean
 
-__all__ = ["find_config", "shipped_folder", "shipped_names"]
+__all__ = ["find_config", "shipped_example", "shipped_folder", "shipped_names"]
 
 SUFFIXES = (".yml", ".yaml")
 
@@ -19,6 +19,16 @@ def shipped_folder() -> Path:
 def shipped_names(kind: str = "experiments") -> list[str]:
     """Names of the shipped files of a kind, without folder and suffix."""
     return sorted(path.stem for path in (shipped_folder() / kind).glob("*.yml"))
+
+
+def shipped_example(file: str) -> Path | None:
+    """The example script that `examples/NAME.py` means wherever it is written, or None."""
+    path = Path(file)
+    if path.parent != Path("examples"):
+        return None
+    package = Path(__file__).resolve().parent.parent
+    places = (package / "examples", package.parent / "scripts" / "examples")
+    return next((each / path.name for each in places if (each / path.name).is_file()), None)
 
 
 def find_config(name: str, *, beside: Path | None = None, origin: Origin | None = None) -> Path:

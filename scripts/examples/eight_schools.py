@@ -38,6 +38,11 @@ def model():
     yield tfd.Normal(theta, ERRORS, name="effects")
 
 
+def make_target():
+    """The model given the effects."""
+    return model.experimental_pin(effects=EFFECTS)
+
+
 def compare(posterior, num_samples: int = 200_000) -> list[tuple[str, float, float]]:
     """(name, mean error in reference sd, log sd ratio) of every parameter."""
     mean, sd = posterior.mean(num_samples), posterior.stddev(num_samples)
@@ -55,7 +60,7 @@ def main() -> None:
     parser.add_argument("--out", default="eight_schools.png")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    posterior = gmmvi_ext.fit(model.experimental_pin(effects=EFFECTS), seed=arguments.seed)
+    posterior = gmmvi_ext.fit(make_target(), seed=arguments.seed)
     print(posterior.report())
     print(f"\n{'parameter':<12}{'mean error / sd':>18}{'log sd ratio':>16}")
     for name, error, ratio in compare(posterior):
