@@ -19,6 +19,7 @@ COMMANDS = {
     "run": ("gmmvi_ext.cli.run_command", "fit the posterior that a configuration describes"),
     "sweep": ("gmmvi_ext.cli.sweep_command", "run a configuration for many values and seeds"),
     "report": ("gmmvi_ext.cli.report_command", "compare runs: table, picture, HTML page"),
+    "export": ("gmmvi_ext.cli.export_command", "write the posterior of a run's checkpoint"),
     "config": ("gmmvi_ext.cli.config_command", "check, resolve or describe configurations"),
     "schema": ("gmmvi_ext.cli.schema_command", "print the JSON schema of configurations"),
     "doctor": ("gmmvi_ext.cli.doctor_command", "look at versions, devices, and run a tiny fit"),

@@ -3,7 +3,6 @@
 import dataclasses
 import datetime
 import importlib.metadata
-import importlib.util
 import json
 import os
 import platform
@@ -16,6 +15,7 @@ import tensorflow as tf
 
 from gmmvi_ext import __version__
 from gmmvi_ext.cli.errors import CommandError
+from gmmvi_ext.cli.extras import open_writers, publish, require_extras, with_distance, with_dumps
 from gmmvi_ext.cli.outputs import write_outputs
 from gmmvi_ext.cli.workdir import WorkDir
 from gmmvi_ext.config.build import build_algorithm, build_target
@@ -31,7 +31,6 @@ from gmmvi_ext.training.target_check import TargetError, check_target
 from gmmvi_ext.training.watchdog import Watchdog
 from gmmvi_ext.training.writers import (
     JsonlWriter,
-    TensorBoardWriter,
     truncate_metrics,
     write_atomically,
     write_json,
@@ -187,23 +186,26 @@ def _train_and_write(
         on_grid = is_on_grid(at, config.log_interval)
         return at <= iteration and (on_grid or (is_over is not None and at == iteration))
 
+    evaluate = ElboEvaluator(
+        algorithm.model, algorithm.target, num_samples=training.num_evaluation_samples,
+        temperature=algorithm.temperature, seed=config.seed,
+    )  # fmt: skip
+    evaluate = with_distance(config, evaluate, algorithm.model)
+    require_extras(config)
     # First of all, so that a folder that holds anything of a run says which run it is.
     write_atomically(workdir / "config.yml", _config_text(config))
     truncate_metrics(workdir / "metrics.jsonl", is_kept)
     record = _run_record(config, workdir, device)
+    writers = open_writers(config, workdir, record)
     write_json(workdir / "run.json", record)
     name = config.code_word or "own rules"
     resumed = f", going on after iteration {iteration}" if iteration else ""
     print(f"{name} on {config.target_name} ({device}){resumed}; work directory {workdir.path}")
 
-    evaluate = ElboEvaluator(
-        algorithm.model, algorithm.target, num_samples=training.num_evaluation_samples,
-        temperature=algorithm.temperature, seed=config.seed,
-    )  # fmt: skip
-    writers = [JsonlWriter(workdir / "metrics.jsonl"), *_tensorboard(config, workdir)]
+    writers.append(JsonlWriter(workdir / "metrics.jsonl"))
     try:
         result = fit(
-            algorithm,
+            with_dumps(config, workdir, algorithm),
             limits=limits,
             log_interval=config.log_interval,
             evaluate=evaluate,
@@ -232,7 +234,10 @@ def _train_and_write(
     if distribution.is_chief:
         # Of several processes only this one writes results: it evaluates on its own from here on.
         is_alone = distribution.strategy == "multi_worker"
-        write_outputs(config, workdir, target if is_alone else algorithm.target, algorithm, result)
+        plots = write_outputs(
+            config, workdir, target if is_alone else algorithm.target, algorithm, result
+        )
+        publish(writers, workdir, plots, result.iterations)
     else:
         print(f"worker {distribution.worker} is done; worker 0 writes the results")
     record["seconds"]["total"] = round(time.perf_counter() - start, 3)
@@ -264,21 +269,6 @@ def _announce(result: TrainingResult) -> None:
     )
 
 
-def _tensorboard(config: Config, workdir: WorkDir) -> list:
-    wanted = config.outputs.tensorboard
-    if wanted is False:
-        return []
-    is_installed = importlib.util.find_spec("tensorboard") is not None
-    if not is_installed:
-        if wanted is True:
-            raise CommandError(
-                f"{config.origin('outputs.tensorboard')}: outputs.tensorboard: tensorboard is not "
-                "installed; pip install 'gmmvi_ext[tensorboard]', or set it to false."
-            )
-        return []
-    return [TensorBoardWriter(workdir / "tensorboard")]
-
-
 def _config_text(config: Config) -> str:
     word = config.code_word
     head = f"# Complete configuration of this run{f' ({word})' if word else ''}.\n"
@@ -303,6 +293,7 @@ def _run_record(config: Config, workdir: WorkDir, device: str) -> dict:
         "algorithm": config.code_word,
         "target": config.target_name,
         "seed": config.seed,
+        "mlflow_run": previous.get("mlflow_run"),
         "device": device,
         "versions": {
             "gmmvi_ext": __version__, "python": platform.python_version(), **versions

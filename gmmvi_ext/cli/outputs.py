@@ -10,7 +10,7 @@ from gmmvi_ext.training.loop import TrainingResult
 from gmmvi_ext.training.stopping import StopReason
 from gmmvi_ext.training.writers import read_metrics, write_atomically, write_json
 
-__all__ = ["write_outputs"]
+__all__ = ["posterior_of", "write_outputs"]
 
 # Keys of `summary.json` that come from the report; the others come from the run.
 _REPORT_KEYS = (
@@ -22,30 +22,14 @@ _PLOTTED_DIMENSIONS = 4
 
 def write_outputs(
     config: Config, workdir: WorkDir, target, algorithm, result: TrainingResult
-) -> None:
-    """Writes summary, export and plots of the trained mixture and prints the summary."""
-    from gmmvi_ext.posterior import Posterior
-    from gmmvi_ext.posterior.build_space import naming_of
+) -> list[Path]:
+    """Writes summary, export and plots of the trained mixture and prints the summary.
 
+    Returns:
+      the plots.
+    """
     outputs = config.outputs
-    run_info = {
-        "stop_reason": str(result.stop_reason),
-        "temperature": algorithm.temperature,
-        "iterations": result.iterations,
-        "num_target_evaluations": result.num_target_evaluations,
-        "train_seconds": round(result.clock.train, 3),
-        "seed": config.seed,
-    }
-    if config.training.stop_when_converged:
-        run_info["converged"] = result.stop_reason is StopReason.CONVERGED
-    names, bijector = naming_of(target)
-    posterior = Posterior(
-        algorithm.model.mixture(),
-        bijector=algorithm.model.bijector if bijector is None else bijector,
-        parameter_names=names,
-        target=target,
-        run_info=run_info,
-    )
+    posterior = posterior_of(config, target, algorithm, result)
     report = posterior.report(num_samples=outputs.num_report_samples, seed=config.seed)
     summary = {key: getattr(report, key) for key in _REPORT_KEYS} | {
         "num_target_evaluations": result.num_target_evaluations,
@@ -65,6 +49,32 @@ def write_outputs(
         print(f"model: {workdir / 'posterior'}")
     if plots:
         print(f"plots: {', '.join(map(str, plots))}")
+    return plots
+
+
+def posterior_of(config: Config, target, algorithm, result: TrainingResult):
+    """The `Posterior` of a trained algorithm, with names, bijector and what the run knows."""
+    from gmmvi_ext.posterior import Posterior
+    from gmmvi_ext.posterior.build_space import naming_of
+
+    run_info = {
+        "stop_reason": str(result.stop_reason),
+        "temperature": algorithm.temperature,
+        "iterations": result.iterations,
+        "num_target_evaluations": result.num_target_evaluations,
+        "train_seconds": round(result.clock.train, 3),
+        "seed": config.seed,
+    }
+    if config.training.stop_when_converged:
+        run_info["converged"] = result.stop_reason is StopReason.CONVERGED
+    names, bijector = naming_of(target)
+    return Posterior(
+        algorithm.model.mixture(),
+        bijector=algorithm.model.bijector if bijector is None else bijector,
+        parameter_names=names,
+        target=target,
+        run_info=run_info,
+    )
 
 
 def _page(config: Config, summary: dict, report) -> str:
@@ -85,7 +95,7 @@ def _plots(config: Config, workdir: WorkDir, target, posterior, report) -> list[
     folder.mkdir(exist_ok=True)
     metrics = read_metrics(workdir / "metrics.jsonl")
     written = []
-    for name, draw in _pictures(target, posterior, report, metrics, config.seed).items():
+    for name, draw in _pictures(config, target, posterior, report, metrics).items():
         path = folder / f"{name}.png"
         try:
             figure = draw()
@@ -100,7 +110,7 @@ def _plots(config: Config, workdir: WorkDir, target, posterior, report) -> list[
     return written
 
 
-def _pictures(target, posterior, report, metrics: list[dict], seed: int) -> dict:
+def _pictures(config: Config, target, posterior, report, metrics: list[dict]) -> dict:
     """Name -> function that draws the figure."""
     import numpy as np
     from matplotlib.figure import Figure
@@ -118,13 +128,15 @@ def _pictures(target, posterior, report, metrics: list[dict], seed: int) -> dict
     def pairs():
         return np.ravel(posterior.plot_pairs())[0].figure
 
+    title = f"{config.code_word or 'own rules'} on {config.target_name}, seed {config.seed}"
     pictures = {
+        "overview": lambda: plotting.plot_overview(posterior, metrics, title=title),
         "elbo": on_one_axis(lambda ax: plotting.plot_elbo(metrics, ax, report=report)),
         "weights": on_one_axis(lambda ax: plotting.plot_weights(metrics, ax)),
         "khat": on_one_axis(lambda ax: plotting.plot_khat(report, ax)),
         "pairs": pairs,
     }
     mixture = posterior.mixture
-    samples = posterior.unconstrained.sample(2000, seed)
+    samples = posterior.unconstrained.sample(2000, config.seed)
     own = target.figures(mixture, samples)
     return pictures | {name: (lambda figure=figure: figure) for name, figure in own.items()}

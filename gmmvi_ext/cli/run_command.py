@@ -104,13 +104,22 @@ def _requested(values: dict) -> tuple[Config, Path]:
         if values[flag] is not None:
             overrides.append((key, values[flag], Origin(f"--{flag} {values[flag]}")))
     config = load_config(source, algorithm=values["algorithm"], overrides=overrides)
-    if values["config"] is None and not values["allow_code"]:
-        if config.target_name.startswith("python:"):
-            raise CommandError(
-                f"{source}: environment_name: {config.target_name} would run code that the work "
-                "directory names; give --config yourself, or --allow_code if you trust it."
-            )
-    return config, Path(values["workdir"] or _default_workdir(values["config"]))
+    path = Path(values["workdir"] or _default_workdir(values["config"]))
+    if not values["allow_code"]:
+        _refuse_code_from(path, config)
+    return config, path
+
+
+def _refuse_code_from(workdir: Path, config: Config) -> None:
+    """Code is run only if the user named it, not because a file in the work directory does."""
+    name = config.target_name or ""
+    origin = config.origin("environment_name")
+    is_inside = Path(origin.source).resolve().is_relative_to(workdir.resolve())
+    if name.startswith("python:") and origin.line is not None and is_inside:
+        raise CommandError(
+            f"{origin}: environment_name: {name} would run code that the work directory names; "
+            "give --config with a file of your own, or --allow_code if you trust it."
+        )
 
 
 def _default_workdir(source: str) -> Path:

@@ -14,8 +14,8 @@ from gmmvi_ext.cli.experiment import (
     _restore,
     _result_record,
     _run_record,
-    _tensorboard,
 )
+from gmmvi_ext.cli.extras import tensorboard_writers
 from gmmvi_ext.cli.vae_outputs import write_vae_outputs
 from gmmvi_ext.cli.workdir import WorkDir
 from gmmvi_ext.config.vae import VaeConfig, build_vae_parts
@@ -99,7 +99,7 @@ def _train_and_write(config, workdir, images, trainer, checkpoints, host_state, 
     )
     evaluate = _RowEvaluator(config, images, trainer.vae)
     keeps_best = training.keep_best and evaluate.has_dev
-    writers = [JsonlWriter(workdir / "metrics.jsonl"), *_tensorboard(config, workdir)]
+    writers = [JsonlWriter(workdir / "metrics.jsonl"), *tensorboard_writers(config, workdir)]
     try:
         result = fit(
             trainer,

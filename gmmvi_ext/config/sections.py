@@ -131,12 +131,14 @@ class OutputSettings:
       export: write the SavedModel `posterior/`.
       plots: write `plots/*.png`.
       tensorboard: write TensorBoard events; "auto" does where tensorboard is installed.
+      mlflow: tracking store to write to as well, sqlite:///mlflow.db for example.
     """
 
     num_report_samples: int = 20000
     export: bool = True
     plots: bool = True
     tensorboard: bool | Literal["auto"] = "auto"
+    mlflow: str | None = None
 
     def __post_init__(self):
         _at_least(100, num_report_samples=self.num_report_samples)
@@ -167,7 +169,8 @@ class TopLevel:
       seed: seed of everything random; null takes start_seed.
       start_seed: the reference's name for the seed.
       dtype: floating-point format of the mixture.
-      dump_gmm_path: accepted for the reference's files; checkpoints do its work.
+      dump_gmm_path: folder for the mixture as npz, at iterations below 100 and every fiftieth;
+        relative to the work directory.
     """
 
     temperature: float = 1.0
@@ -186,11 +189,11 @@ class TopLevel:
 
 @dataclasses.dataclass(frozen=True)
 class MmdEvaluation:
-    """The reference's section for its MMD metric.
+    """Distance to samples of the target (maximum mean discrepancy) in each row of metrics.
 
     Attributes:
       alpha: factor on the kernel's bandwidth.
-      sample_dir: file with reference samples.
+      sample_dir: npy file with samples [M, D] in the unconstrained space.
     """
 
     alpha: float

@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -45,7 +45,7 @@ class JsonlWriter:
 
 
 class TensorBoardWriter:
-    """Scalars of each row as TensorBoard events; needs the extra `tensorboard`."""
+    """Rows as scalars, PNG files as images of TensorBoard; needs the extra `tensorboard`."""
 
     def __init__(self, folder: str | Path):
         import tensorflow as tf
@@ -58,6 +58,15 @@ class TensorBoardWriter:
             for name, value in row.items():
                 if isinstance(value, int | float) and name != "iteration":
                     self._summary.scalar(name, float(value))
+
+    def write_figures(self, paths: Sequence[Path], step: int) -> None:
+        """PNG files as images `NAME_figure` of the iteration `step`."""
+        import tensorflow as tf
+
+        with self._writer.as_default(step=step):
+            for path in paths:
+                image = tf.io.decode_png(Path(path).read_bytes(), channels=3)
+                self._summary.image(f"{Path(path).stem}_figure", image[tf.newaxis])
 
     def close(self) -> None:
         self._writer.close()

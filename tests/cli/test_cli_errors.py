@@ -23,6 +23,7 @@ def boom(x):
     raise RuntimeError("no can do")
 
 def fine(x):
+    open("ran", "w").close()
     return -0.5 * tf.reduce_sum(x**2, axis=-1)
 """
 
@@ -55,7 +56,7 @@ def refused(capsys, arguments):
     [
         (
             "rnu",
-            "there are: run, sweep, config, schema, doctor. Did you mean 'run'?",
+            "there are: run, sweep, report, export, config, schema, doctor. Did you mean 'run'?",
         ),
         ("run", "--config is missing"),
         ("run --confg x", "Did you mean: config"),
@@ -180,8 +181,16 @@ def test_a_work_directory_cannot_name_code_to_run(here, capsys):
         }
     )
     (here / "run" / "config.yml").write_text(config.to_yaml())
-    _, line = refused(capsys, ["run", "--resume", "--workdir", "run"])
-    assert "would run code" in line and "--allow_code" in line
+    (here / "own.yml").write_text("defaults: run/config.yml\n")
+    for arguments in (
+        ["run", "--resume", "--workdir", "run"],
+        ["run", "--config", "run/config.yml", "--workdir", "run"],
+        ["run", "--config", "own.yml", "--workdir", "run", "--resume"],
+        ["export", "run"],
+    ):
+        _, line = refused(capsys, arguments)
+        assert "would run code" in line and "--allow_code" in line
+    assert not (here / "ran").exists()
 
 
 def test_a_second_process_is_refused(here, capsys):

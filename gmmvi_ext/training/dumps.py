@@ -1,0 +1,66 @@
+"""The mixture on its way, as plain arrays: one file an iteration at first, then every fiftieth."""
+
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+
+from gmmvi_ext.gaussians import component_covariances
+
+__all__ = ["MixtureDumps"]
+
+_EVERY_UNTIL = 100
+_THEN_EVERY = 50
+
+
+class MixtureDumps:
+    """Writes `gmm_ITERATION.npz` with the keys of the reference's dumps.
+
+    Keys: `weights` [K], `means` [K, D], `covs` [K, D, D], `timestamps` (seconds since 1970) and
+    `fevals` (target evaluations so far). Iterations below 100 are written, then every fiftieth.
+
+    Args:
+      folder: made if absent.
+      model: has `mixture()`.
+    """
+
+    def __init__(self, folder: str | Path, model):
+        self._folder = Path(folder)
+        self._model = model
+        self._folder.mkdir(parents=True, exist_ok=True)
+
+    def __call__(self, iteration: int, num_target_evaluations: int) -> None:
+        """Writes the mixture if it is the turn of this iteration."""
+        if iteration >= _EVERY_UNTIL and iteration % _THEN_EVERY:
+            return
+        mixture = self._model.mixture()
+        path = self._folder / f"gmm_{iteration:06d}.npz"
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(
+            temporary,
+            weights=np.exp(np.asarray(mixture.log_weights)),
+            means=np.asarray(mixture.components.loc),
+            covs=np.asarray(component_covariances(mixture.components)),
+            timestamps=np.float64(time.time()),
+            fevals=np.int64(num_target_evaluations),
+        )
+        os.replace(temporary, path)
+
+
+class DumpedAlgorithm:
+    """An algorithm whose mixture is dumped after each step; everything else is its own."""
+
+    def __init__(self, algorithm, dumps: MixtureDumps):
+        self._algorithm = algorithm
+        self._dumps = dumps
+
+    def __getattr__(self, name: str):
+        return getattr(self._algorithm, name)
+
+    def step(self):
+        """One step, then the dump."""
+        metrics = self._algorithm.step()
+        algorithm = self._algorithm
+        self._dumps(int(algorithm.num_iterations), int(algorithm.num_target_evaluations))
+        return metrics
