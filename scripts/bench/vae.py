@@ -163,7 +163,7 @@ def variances(data) -> None:
             first = first or variance
             size = np.linalg.norm(draws.mean(axis=0))
             print(f"{posterior_name:<14}{name:<34}{size:>9.2f}{variance:>11.3f}"
-                  f"{variance / first:>10.2f}", flush=True)  # fmt: skip
+                  f"{variance / first:>10.3g}", flush=True)  # fmt: skip
 
 
 def _train_controls(vae, data, keras, tf) -> None:
