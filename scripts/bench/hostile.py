@@ -1,0 +1,354 @@
+"""What hostile targets get: a fit, or an end with a diagnosis in words; never a crash, never NaN.
+
+    python scripts/bench/hostile.py                               all of them, by `gmmvi_ext.fit`
+    python scripts/bench/hostile.py --names needle,ring --json hostile.json
+    python scripts/bench/hostile.py --command                     by `gmmvi-ext run` instead
+
+Every target is fitted with a small budget. A result counts as a *crash* if anything but the
+package's own refusals comes out, and as *silent NaN* if a posterior is handed back, saved or
+exported with a number in it that is not finite. `ends` says how it ended:
+
+    trust, reweight, reject     a posterior with that verdict
+    refused                     before the first iteration, because the target cannot be fitted
+    failed                      by the watch over a running fit
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+import numpy as np
+import tensorflow as tf
+
+MAX_EVALUATIONS = 3000
+MAX_SECONDS = 60
+
+
+class Case(NamedTuple):
+    """One target.
+
+    Attributes:
+      log_prob: function of points [N, D].
+      num_dimensions: D.
+      what: what is hostile about it.
+      ends: ways it may end; empty for any.
+      settings: further arguments of `fit`.
+      gradient: host gradient.
+      is_host: NumPy instead of TensorFlow.
+    """
+
+    log_prob: Callable
+    num_dimensions: int
+    what: str
+    ends: tuple[str, ...] = ()
+    settings: dict = {}
+    gradient: Callable | None = None
+    is_host: bool = False
+
+
+def gaussian(x, loc=0.0, scale=1.0):
+    """Standard Gaussian without its constant, moved and stretched."""
+    return -0.5 * tf.reduce_sum(((x - loc) / scale) ** 2, axis=1)
+
+
+def where(condition, value, other):
+    """`value` where the condition holds, else a constant."""
+    return tf.where(condition, value, tf.fill(tf.shape(value), tf.cast(other, value.dtype)))
+
+
+def zero_variance(x):
+    """Normal model of fifty equal observations: unbounded as log sigma falls."""
+    mu, log_sigma = x[:, 0], x[:, 1]
+    return -50.0 * log_sigma - 25.0 * tf.square((mu - 2.0) / tf.exp(log_sigma))
+
+
+def discrete_steps(x):
+    """Rounded to whole numbers: the gradient is zero wherever it exists."""
+    return -0.5 * tf.reduce_sum(tf.round(x) ** 2, axis=1) + 0.0 * tf.reduce_sum(x, axis=1)
+
+
+@tf.custom_gradient
+def wrong_gradient(x):
+    """A Gaussian whose gradient has the wrong sign."""
+    return gaussian(x), lambda upstream: upstream[:, tf.newaxis] * x
+
+
+def noisy(x):
+    """A Gaussian with noise of one nat that nobody declared."""
+    return gaussian(x) + tf.random.normal(tf.shape(x)[:1])
+
+
+def nan_gradient(x):
+    """Finite values; gradients that are NaN below zero (tf.where over an undefined branch)."""
+    return gaussian(x) + tf.reduce_sum(tf.where(x > 0, x**0.5, tf.zeros_like(x)), axis=1)
+
+
+class Counted:
+    """Host functions that misbehave at some of their calls."""
+
+    def __init__(self, kind: str):
+        self.kind = kind
+        self.reset()
+
+    def reset(self) -> None:
+        """Back to the first call."""
+        self.calls = 0
+        self.rng = np.random.default_rng(0)
+
+    def __call__(self, x):
+        self.calls += 1
+        values = -0.5 * (x**2).sum(axis=1)
+        if self.kind == "random" and self.rng.uniform() < 0.3:
+            raise RuntimeError("the simulator fell over")
+        if self.kind == "later" and self.calls > 40:
+            raise OSError("licence server is gone")
+        if self.kind == "alternating" and self.calls % 2:
+            return np.full_like(values, np.nan)
+        if self.kind == "points":
+            values[self.rng.uniform(size=len(x)) < 0.3] = np.nan
+        if self.kind == "shape" and self.calls > 20:
+            return values[:-1]
+        if self.kind == "text" and self.calls > 20:
+            return ["n/a"] * len(x)
+        return values
+
+
+def rotated(x):
+    """Condition number 1e12, not along the axes."""
+    rng = np.random.default_rng(3)
+    basis, _ = np.linalg.qr(rng.normal(size=(4, 4)))
+    scale = 10.0 ** np.linspace(-6.0, 0.0, 4)
+    whitened = tf.linalg.matmul(x, tf.constant(basis / scale, x.dtype))
+    return -0.5 * tf.reduce_sum(whitened**2, axis=1)
+
+
+def far_modes(x):
+    """Two modes a million apart."""
+    parts = [gaussian(x, shift) for shift in (0.0, 1e6)]
+    return tf.reduce_logsumexp(tf.stack(parts), axis=0)
+
+
+CASES = {
+    "nan_everywhere": Case(lambda x: gaussian(x) * float("nan"), 2, "NaN at every point",
+                           ("refused",)),
+    "minus_inf_everywhere": Case(lambda x: gaussian(x) - float("inf"), 2, "-inf at every point",
+                                 ("refused",)),
+    "nan_half_space": Case(lambda x: where(x[:, 0] > 0, gaussian(x), np.nan), 2,
+                           "NaN in half of the space"),
+    "box": Case(lambda x: where(tf.reduce_all(tf.abs(x) < 1, axis=1), 0 * gaussian(x), -np.inf), 3,
+                "uniform in a box, -inf outside"),
+    "plus_inf": Case(lambda x: where(tf.norm(x, axis=1) > 1, gaussian(x), np.inf), 2,
+                     "+inf in a ball"),
+    "constant": Case(lambda x: 0.0 * tf.reduce_sum(x, axis=1), 2, "the same value everywhere"),
+    "flat_direction": Case(lambda x: gaussian(x[:, :1]) + 0.0 * x[:, 1], 2,
+                           "improper: one parameter never used"),
+    "rising_slope": Case(lambda x: tf.reduce_sum(x, axis=1), 2, "improper: a plane that rises"),
+    "bowl": Case(lambda x: -gaussian(x), 2, "improper: grows like x^2"),
+    "slow_tail": Case(lambda x: -tf.reduce_sum(tf.math.log1p(tf.abs(x)), axis=1), 2,
+                      "improper: tails like 1/x"),
+    "one_dimension": Case(gaussian, 1, "D = 1", ("trust",)),
+    "thousand_components": Case(gaussian, 2, "starts from K = 1000", (), {
+        "algorithm": {"num_component_adapter_type": "fixed"}, "thousand": True}),
+    "zero_variance": Case(zero_variance, 2, "data without variance, unbounded likelihood"),
+    "scale_1e8": Case(lambda x: gaussian(x, 0.0, 1e8), 3, "standard deviation 1e8"),
+    "scale_1e-8": Case(lambda x: gaussian(x, 0.0, 1e-8), 3, "standard deviation 1e-8"),
+    "offset_1e30": Case(lambda x: gaussian(x) + 1e30, 2, "values around 1e30"),
+    "offset_-1e30": Case(lambda x: gaussian(x) - 1e30, 2, "values around -1e30"),
+    "location_1e7": Case(lambda x: gaussian(x, 1e7), 2, "mean 1e7, sd 1"),
+    "exploding_gradient": Case(lambda x: -tf.reduce_sum(tf.exp(x**2), axis=1), 2,
+                               "gradients like exp(x^2)"),
+    "cliff": Case(lambda x: where(x[:, 0] < 1, gaussian(x), -1e6), 2, "falls by 1e6 at x = 1"),
+    "checkerboard": Case(lambda x: gaussian(x, 0.0, 3.0) + 5.0 * tf.cast(
+        tf.math.floormod(tf.reduce_sum(tf.floor(x), axis=1), 2) > 0, x.dtype), 2,
+                         "jumps by 5 nats at every integer"),
+    "discrete_steps": Case(discrete_steps, 2, "steps; gradient zero"),
+    "wrong_gradient": Case(wrong_gradient, 2, "gradient with the wrong sign"),
+    "nan_gradient": Case(nan_gradient, 2, "finite values, NaN gradients"),
+    "noise": Case(noisy, 2, "values with undeclared noise"),
+    "cauchy": Case(lambda x: -tf.reduce_sum(tf.math.log1p(x**2), axis=1), 3, "Cauchy tails"),
+    "needle": Case(lambda x: gaussian(x, 2.0, 1e-4), 2, "spike of width 1e-4"),
+    "ring": Case(lambda x: -0.5 * ((tf.norm(x, axis=1) - 10.0) / 0.05) ** 2, 2,
+                 "thin ring of radius 10"),
+    "ill_conditioned": Case(rotated, 4, "condition number 1e12"),
+    "far_modes": Case(far_modes, 2, "modes a million apart"),
+    "host_exceptions": Case(Counted("random"), 2, "raises in a third of the calls", is_host=True),
+    "host_dies": Case(Counted("later"), 2, "raises from the 41st call on", is_host=True),
+    "alternating_nan": Case(Counted("alternating"), 2, "every other call is NaN", is_host=True),
+    "nan_points": Case(Counted("points"), 2, "NaN at a third of the points", is_host=True),
+    "host_wrong_shape": Case(Counted("shape"), 2, "wrong shape from the 21st call on",
+                             is_host=True),
+    "host_text": Case(Counted("text"), 2, "text from the 21st call on", is_host=True),
+}  # fmt: skip
+
+
+class Outcome(NamedTuple):
+    """What a target got."""
+
+    name: str
+    ends: str
+    stop_reason: str
+    diagnosis: str
+    is_crash: bool
+    has_nan: bool
+    seconds: float
+
+
+def by_fit(name: str, case: Case) -> Outcome:
+    """The outcome of `gmmvi_ext.fit`, saved and exported."""
+    import gmmvi_ext
+    from gmmvi_ext.fit.call import FitError
+    from gmmvi_ext.training.target_check import TargetError
+
+    settings = dict(case.settings)
+    is_thousand = settings.pop("thousand", False)
+    if is_thousand:
+        settings = {}
+    if isinstance(case.log_prob, Counted):
+        case.log_prob.reset()
+    begin = time.perf_counter()
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            if is_thousand:
+                posterior = thousand_components(case)
+            else:
+                posterior = gmmvi_ext.fit(
+                    case.log_prob, num_dimensions=case.num_dimensions, seed=0,
+                    gradient=case.gradient, max_evaluations=MAX_EVALUATIONS,
+                    max_seconds=MAX_SECONDS, **settings,
+                )  # fmt: skip
+            report = posterior.report(num_samples=2000)
+            has_nan = not is_finite(posterior, report)
+    except (FitError, TargetError) as error:
+        ends = "failed" if isinstance(error, FitError) else "refused"
+        return Outcome(name, ends, ends, str(error), False, False, time.perf_counter() - begin)
+    except Exception as error:  # noqa: BLE001 - what this script is to find
+        text = f"{type(error).__name__}: {error}"
+        return Outcome(name, "crash", "-", text, True, False, time.perf_counter() - begin)
+    notes = [line for line in said.getvalue().split("\n") if line.startswith("target:")]
+    text = " ".join([report.verdict, *notes])
+    reason = str(report.run_info.get("stop_reason"))
+    return Outcome(name, report.level, reason, text, False, has_nan, time.perf_counter() - begin)
+
+
+def thousand_components(case: Case):
+    """Posterior of a run that starts from a thousand components."""
+    from gmmvi_ext.config import build_from_config
+    from gmmvi_ext.posterior import Posterior
+    from gmmvi_ext.targets import CallableTarget
+    from gmmvi_ext.training import Limits, fit
+
+    target = CallableTarget(case.log_prob, case.num_dimensions)
+    config = {"model_initialization": {"num_initial_components": 1000, "prior_scale": 3.0},
+              "sample_selector_config": {"desired_samples_per_component": 10}}  # fmt: skip
+    algorithm = build_from_config(config, target)
+    result = fit(algorithm, limits=Limits(num_iterations=3))
+    info = {"stop_reason": str(result.stop_reason), "iterations": result.iterations}
+    return Posterior(algorithm.mixture(), target=target, run_info=info)
+
+
+def is_finite(posterior, report) -> bool:
+    """Whether everything that a posterior hands out is finite: draws, arrays, files."""
+    arrays = [np.exp(posterior.mixture.log_weights), *map(np.asarray, posterior.mixture.components)]
+    arrays.append(np.asarray(posterior.sample(200)))
+    with tempfile.TemporaryDirectory() as folder:
+        posterior.save(f"{folder}/saved")
+        for path in Path(folder).rglob("*.npz"):
+            with np.load(path, allow_pickle=False) as file:
+                arrays += [np.exp(a) if "log" in k else a for k, a in file.items()
+                           if a.dtype.kind == "f"]  # fmt: skip
+    return all(np.isfinite(array).all() for array in arrays)
+
+
+def by_command(name: str, case: Case) -> Outcome:
+    """The outcome of `gmmvi-ext run` on the target as `python:` function."""
+    from gmmvi_ext.cli import main as command
+
+    sys.modules.setdefault("hostile", sys.modules[__name__])
+    begin = time.perf_counter()
+    out, err = io.StringIO(), io.StringIO()
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "model.py"
+        file.write_text(
+            f"import sys\nsys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+            f"import hostile\nfunction = hostile.CASES[{name!r}].log_prob\n"
+            "if isinstance(function, hostile.Counted):\n    function.reset()\n"
+            "def log_prob(x):\n    return function(x)\n"
+        )
+        first = {"num_initial_components": 1000 if case.settings.get("thousand") else 5,
+                 "prior_scale": 3.0}  # fmt: skip
+        config = {
+            "environment_name": f"python:{file}:log_prob",
+            "environment_config": {"num_dimensions": case.num_dimensions,
+                                   "is_graph_safe": not case.is_host},
+            "algorithm": "ZAMTRON" if case.is_host else "SAMTRON",
+            "model_initialization": first,
+            "training": {"max_evaluations": MAX_EVALUATIONS, "max_seconds": MAX_SECONDS,
+                         "log_interval": 10},
+            "outputs": {"plots": False, "export": False, "num_report_samples": 2000,
+                        "tensorboard": False},
+        }  # fmt: skip
+        Path(folder, "run.yml").write_text(json.dumps(config))
+        workdir = Path(folder) / "run"
+        try:
+            with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+                code = command(["run", "--config", f"{folder}/run.yml", "--workdir", str(workdir)])
+        except Exception as error:  # noqa: BLE001 - what this script is to find
+            text = f"{type(error).__name__}: {error}"
+            return Outcome(name, "crash", "-", text, True, False, time.perf_counter() - begin)
+        seconds = time.perf_counter() - begin
+        if code:
+            text = err.getvalue().strip().split("log_prob: ")[-1]
+            record = {}
+            with contextlib.suppress(OSError):
+                record = json.loads((workdir / "run.json").read_text())
+            ends = "failed" if record.get("status") == "failed" else "refused"
+            return Outcome(name, ends, record.get("stop_reason", ends), text, False, False, seconds)
+        summary = json.loads((workdir / "summary.json").read_text())
+        verdict = summary["verdict"]
+        ends = {"DO": "reject"}.get(verdict.split()[0], "trust")
+        ends = "reweight" if verdict.startswith("TRUST AFTER") else ends
+        return Outcome(name, ends, summary["stop_reason"], verdict, False, False, seconds)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--names", help="comma-separated; default: all")
+    parser.add_argument("--command", action="store_true", help="by `gmmvi-ext run`")
+    parser.add_argument("--json", help="file for the outcomes")
+    args = parser.parse_args()
+    names = args.names.split(",") if args.names else list(CASES)
+    unknown = [name for name in names if name not in CASES]
+    if unknown:
+        parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(CASES)}")
+    print("| target | hostile by | ends | stopped by | seconds | diagnosis |")
+    print("|---|---|---|---|---|---|", flush=True)
+    outcomes = []
+    for name in names:
+        case = CASES[name]
+        outcome = (by_command if args.command else by_fit)(name, case)
+        outcomes.append(outcome)
+        text = " ".join(outcome.diagnosis.split()).replace("|", "/")
+        flag = " SILENT NAN" if outcome.has_nan else ""
+        print(f"| {name} | {case.what} | {outcome.ends}{flag} | {outcome.stop_reason} "
+              f"| {outcome.seconds:.0f} | {text} |", flush=True)  # fmt: skip
+    num_crashes = sum(outcome.is_crash for outcome in outcomes)
+    num_nan = sum(outcome.has_nan for outcome in outcomes)
+    print(f"\n{len(outcomes)} targets: {num_crashes} crashes, {num_nan} silent NaN exports")
+    if args.json:
+        Path(args.json).write_text(json.dumps([o._asdict() for o in outcomes], indent=1))
+    return 1 if num_crashes or num_nan else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
