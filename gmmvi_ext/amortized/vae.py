@@ -92,9 +92,7 @@ class VAE(tf.Module):
         is_empty = isinstance(control_variate, Chain) and not control_variate.members
         control_variate = None if is_empty else control_variate
         density = inference.density.rule
-        estimator.check(
-            type(estimator).__name__, density, is_controlled=control_variate is not None
-        )
+        estimator.check(density, is_controlled=control_variate is not None)
         require(
             density.is_discrete == prior.is_discrete, "prior",
             "discrete if and only if the posterior is", "discrete" if prior.is_discrete

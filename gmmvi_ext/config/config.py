@@ -139,7 +139,7 @@ def load_config(
     if "model" in tree:
         from gmmvi_ext.config.vae import checked_vae  # late: it builds on this module
 
-        return checked_vae(tree)
+        return checked_vae(tree, notes=notes)
     label = "config" if source is None or isinstance(source, dict) else str(source)
     full, problems = check.checked(
         tree, names or catalog(), needs_target=needs_target, source=label

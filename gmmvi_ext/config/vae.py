@@ -8,6 +8,7 @@ Merging, overrides and origins are those of all configurations.
 """
 
 import functools
+from collections.abc import Sequence
 
 from gmmvi_ext.config import check
 from gmmvi_ext.config.codewords import ROLE_LETTERS
@@ -63,7 +64,9 @@ class VaeConfig(Config):
         return self.training.log_interval
 
 
-def checked_vae(tree: dict[str, Node], names: VaeCatalog | None = None) -> VaeConfig:
+def checked_vae(
+    tree: dict[str, Node], names: VaeCatalog | None = None, *, notes: Sequence[str] = ()
+) -> VaeConfig:
     """The complete configuration for a merged tree with the key `model`.
 
     Raises:
@@ -72,15 +75,16 @@ def checked_vae(tree: dict[str, Node], names: VaeCatalog | None = None) -> VaeCo
     names = names or vae_catalog()
     tree = dict(tree)
     # The layer below every file names the rules of GMM-VI; they have no meaning here.
-    for role in ROLE_LETTERS:
-        node = tree.get(f"{role}_type")
-        if node is not None and node.origin.source == "default":
-            del tree[f"{role}_type"]
+    roles = [tree.pop(f"{role}_type", None) for role in ROLE_LETTERS]
+    written = [node for node in roles if node is not None and node.origin.source != "default"]
     problems: list[Problem] = []
     model = tree.pop("model")
     if model.value not in MODELS:
         message = f"unknown model {model.value!r}; choose one of {', '.join(MODELS)}."
         raise ConfigError(Problem(model.origin, "model", message))
+    if written:
+        message = "code words choose the rules of GMM-VI; `model: vae` has none of them."
+        problems.append(Problem(written[0].origin, "algorithm", message))
     full: dict[str, Node] = {"model": model}
     for role, default in VAE_DEFAULTS.items():
         _check_role(role, default, tree, names, full, problems)
@@ -105,7 +109,7 @@ def checked_vae(tree: dict[str, Node], names: VaeCatalog | None = None) -> VaeCo
             problems.append(Problem(node.origin, key, f"unknown key of `model: vae`.{hint}"))
     if problems:
         raise ConfigError(sorted(problems, key=check._reading_order(problems)))
-    return VaeConfig(full)
+    return VaeConfig(full, notes)
 
 
 def build_vae_parts(config: VaeConfig):

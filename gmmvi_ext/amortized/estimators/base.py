@@ -5,6 +5,7 @@ gradient, with respect to everything trainable, estimates the gradient of the bo
 """
 
 import dataclasses
+import re
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -52,15 +53,15 @@ class Estimator:
         """
         raise NotImplementedError
 
-    def check(self, name: str, density, *, is_controlled: bool) -> None:
+    def check(self, density, *, is_controlled: bool) -> None:
         """Refuses posteriors and control variates that do not go with the estimator.
 
         Args:
-          name: of the estimator, for messages.
           density: rule of the posterior (`DensityRule`).
           is_controlled: whether control variates are given.
         """
         kind = type(density).__name__
+        name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
         if self.needs == "reparameterised" and not density.is_reparameterised:
             way_out = "hybrid, stratified, implicit" if density.is_mixture else "rloo, vimco"
             raise ValueError(
