@@ -92,7 +92,7 @@ def open_workers(config: Config, device: str | None) -> tuple[str, Distribution]
         key = "distribution.strategy"
         raise CommandError(f"{config.origin(key)}: {key}: {error}") from error
     words = f"{len(gpus)} gpus" if takes_all else device
-    if not takes_all and not (words or "").startswith("gpu:"):
+    if not takes_all and not (is_replicated and (words or "").startswith("gpu:")):
         words = select_device("cpu" if is_replicated else device)
     if settings.strategy != "none":
         words = f"{words}, {settings.strategy} over {distribution.num_workers} workers"
