@@ -18,7 +18,9 @@ _NEEDED = {
     "tf-keras": ((2, 21), (2, 22)),
     "numpy": ((1, 26), None),
 }
-_EXTRAS = ("tensorboard", "arviz", "mlflow", "dask", "jax", "onnxruntime")
+_EXTRAS = (
+    "tensorboard", "arviz", "mlflow", "distributed", "submitit", "pyarrow", "jax", "onnxruntime",
+)  # fmt: skip
 _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
 
 

@@ -110,7 +110,8 @@ def checked(
     known = known_keys()
     for key, node in tree.items():
         if key not in known:
-            problems.append(Problem(node.origin, key, f"unknown key.{_key_hint(key, known)}"))
+            shown = key if key.strip() else repr(key)
+            problems.append(Problem(node.origin, shown, f"unknown key.{_key_hint(key, known)}"))
     return full, sorted(problems, key=_reading_order(problems))
 
 

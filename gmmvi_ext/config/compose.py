@@ -117,16 +117,26 @@ def _anchored(name: Node, folder: Path) -> Node:
     if not separator:
         return name
     path = folder / file
-    if not path.is_file():
+    if not _is_file(path):
         path = shipped_example(file) or path
-    return Node(f"python:{path.resolve()}:{function}", name.origin)
+    try:
+        return Node(f"python:{path.resolve()}:{function}", name.origin)
+    except (OSError, ValueError):  # too long, or with a null byte: said when it is looked for
+        return name
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a null byte
+        return False
 
 
 def _anchored_samples(section: Node, folder: Path) -> Node:
     """`sample_dir` relative to the configuration made absolute, where there is such a file."""
     entries = section.value if isinstance(section.value, dict) else {}
     node = entries.get("sample_dir")
-    if node is None or not isinstance(node.value, str) or not (folder / node.value).is_file():
+    if node is None or not isinstance(node.value, str) or not _is_file(folder / node.value):
         return section
     path = Node(str((folder / node.value).resolve()), node.origin)
     return Node({**entries, "sample_dir": path}, section.origin)
