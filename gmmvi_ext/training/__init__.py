@@ -1,18 +1,6 @@
 """Training: the loop, when it stops, what it writes, how it goes on after an interruption."""
 
-from gmmvi_ext.training.algorithm import Algorithm
-from gmmvi_ext.training.interrupt import InterruptFlag
-from gmmvi_ext.training.loop import TrainingResult, fit
-from gmmvi_ext.training.patience import Patience
-from gmmvi_ext.training.progress import ProgressDisplay
-from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
-from gmmvi_ext.training.writers import (
-    JsonlWriter,
-    MetricWriter,
-    TensorBoardWriter,
-    read_metrics,
-    truncate_metrics,
-)
+import importlib
 
 __all__ = [
     "Algorithm",
@@ -30,3 +18,33 @@ __all__ = [
     "read_metrics",
     "truncate_metrics",
 ]
+
+# Loaded when asked for: commands that only read runs do without TensorFlow.
+_MODULE = {
+    "Algorithm": "algorithm",
+    "Convergence": "stopping",
+    "InterruptFlag": "interrupt",
+    "JsonlWriter": "writers",
+    "Limits": "stopping",
+    "MetricWriter": "writers",
+    "Patience": "patience",
+    "ProgressDisplay": "progress",
+    "StopReason": "stopping",
+    "TensorBoardWriter": "writers",
+    "TrainingResult": "loop",
+    "fit": "loop",
+    "read_metrics": "writers",
+    "truncate_metrics": "writers",
+}
+
+
+def __getattr__(name: str):
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULE[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
