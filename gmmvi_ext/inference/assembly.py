@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.locality import local_log_prob
-from gmmvi_ext.inference.pairs import joined_pairs
+from gmmvi_ext.inference.pairs import joined_log_prob
 from gmmvi_ext.inference.sample_db import Window, extend_window
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.types import Batch
@@ -44,41 +44,37 @@ def assemble_batch(
     lowest = tf.where(tf.reduce_any(is_valid), lowest, tf.zeros_like(lowest))
     values = tf.where(is_valid, values, lowest)
     grads = tf.where(is_valid[:, tf.newaxis], grads, tf.zeros_like(grads))
-    new_log_prob, pairs = local_log_prob(
+    new_log_prob = local_log_prob(
         mixture, proposal.x, proposal.component_index, tile_size=selector.tile_size,
         share_ratio=selector.share_ratio, is_sorted=True,
     )  # fmt: skip
     window = proposal.window
+    drawn = tf.cast(proposal.counts, mixture.dtype)
+    log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
     if not reuses:
-        drawn = tf.cast(proposal.counts, mixture.dtype)
-        log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
         batch = Batch(
             x=proposal.x,
             target_log_prob=values,
             target_log_prob_grad=grads,
             is_valid=is_valid,
-            proposal_log_prob=tf.reduce_logsumexp(new_log_prob + log_share, axis=1),
+            proposal_log_prob=new_log_prob.logsumexp(log_share),
             component_log_prob=new_log_prob,
             component_index=proposal.component_index,
-            label=proposal.component_index,
-            pairs=pairs,
         )
         return batch, window
-    component_log_prob = tf.concat([proposal.old_component_log_prob, new_log_prob], axis=0)
-    label = tf.argmax(component_log_prob, axis=1, output_type=tf.int32)
+    component_log_prob = joined_log_prob(proposal.old_component_log_prob, new_log_prob)
     window = extend_window(
         window,
         x=proposal.x,
         target_log_prob=values,
         target_log_prob_grad=grads,
         is_valid=is_valid,
-        nearest_id=tf.gather(component_id, label),
+        nearest_id=tf.gather(component_id, component_log_prob.nearest()),
         components=mixture.components,
         counts=proposal.counts,
-        old_component_log_prob=proposal.old_component_log_prob,
-        new_component_log_prob=new_log_prob,
+        log_prob=component_log_prob.logsumexp(log_share),
     )
-    num_old = tf.shape(proposal.old_component_log_prob)[0]
+    num_old = tf.shape(window.x)[0] - tf.shape(proposal.x)[0]
     batch = Batch(
         x=window.x,
         target_log_prob=window.target_log_prob,
@@ -87,7 +83,5 @@ def assemble_batch(
         proposal_log_prob=window.proposal_log_prob,
         component_log_prob=component_log_prob,
         component_index=tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
-        label=label,
-        pairs=joined_pairs(proposal.old_pairs, pairs),
     )
     return batch, window

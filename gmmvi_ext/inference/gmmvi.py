@@ -251,9 +251,12 @@ class GMMVI(tf.Module):
     # The iteration -----------------------------------------------------------------------------
 
     def _iterate(self):
-        proposal, prior_draws = self._propose()
-        points = tf.concat([proposal.x, prior_draws], axis=0)
-        values, grads = self._evaluate(points, self._step_seed(4))
+        # The scopes name the stages for the profiler (scripts/bench/profile_step.py).
+        with tf.name_scope("propose"):
+            proposal, prior_draws = self._propose()
+            points = tf.concat([proposal.x, prior_draws], axis=0)
+        with tf.name_scope("target"):
+            values, grads = self._evaluate(points, self._step_seed(4))
         return self._learn(proposal, prior_draws, values, grads)
 
     def _propose(self) -> tuple[Proposal, tf.Tensor]:
@@ -296,10 +299,11 @@ class GMMVI(tf.Module):
         temperature = tf.cast(self.temperature, mixture.dtype)
         num_new = tf.shape(proposal.x)[0]
         is_valid = tf.math.is_finite(values) & tf.reduce_all(tf.math.is_finite(grads), axis=1)
-        batch, window = assemble_batch(
-            mixture, learner.component_id, proposal, values[:num_new], grads[:num_new],
-            is_valid[:num_new], selector=self._selector, reuses=self._reuses,
-        )  # fmt: skip
+        with tf.name_scope("densities"):
+            batch, window = assemble_batch(
+                mixture, learner.component_id, proposal, values[:num_new], grads[:num_new],
+                is_valid[:num_new], selector=self._selector, reuses=self._reuses,
+            )  # fmt: skip
 
         stepsize = self._component_stepsize.adapt(
             learner.stepsize, learner.num_updates, *_improved(learner.reward_history)
@@ -310,19 +314,21 @@ class GMMVI(tf.Module):
         stepsize = tf.where(blameless, stepsize, FAILURE_STEPSIZE_FACTOR * stepsize)
 
         moved = Mixture(mixture.log_weights, update.components)
-        component_log_prob = moved_log_prob(
-            mixture, update.components, batch.component_log_prob, batch.x, batch.pairs,
-            step_norm=update.step_norm, max_ratio=update.max_ratio,
-            share_ratio=self._selector.share_ratio,
-        )  # fmt: skip
-        rewards = expected_rewards(
-            moved, batch, component_log_prob, temperature,
-            self_normalized=self._weight_updater.use_self_normalized_importance_weights,
-        )  # fmt: skip
+        with tf.name_scope("rewards"):
+            component_log_prob = moved_log_prob(
+                mixture, update.components, batch.component_log_prob, batch.x,
+                step_norm=update.step_norm, max_ratio=update.max_ratio,
+                share_ratio=self._selector.share_ratio,
+            )  # fmt: skip
+            rewards = expected_rewards(
+                moved, batch, component_log_prob, temperature,
+                self_normalized=self._weight_updater.use_self_normalized_importance_weights,
+            )  # fmt: skip
         elbo = tf.reduce_sum(tf.math.multiply_no_nan(rewards, tf.exp(mixture.log_weights)))
-        log_weights = self._update_weights(
-            mixture.log_weights, rewards, temperature, tf.reduce_any(batch.is_valid)
-        )
+        with tf.name_scope("weights"):
+            log_weights = self._update_weights(
+                mixture.log_weights, rewards, temperature, tf.reduce_any(batch.is_valid)
+            )
         mixture = Mixture(log_weights, update.components)
         learner = LearnerState(
             stepsize=stepsize,
@@ -340,14 +346,16 @@ class GMMVI(tf.Module):
         self.num_target_evaluations.assign_add(num_valid)
         self.num_nonfinite.assign_add(tf.size(is_valid, tf.int64) - num_valid)
         self.num_failed_updates.assign_add(tf.reduce_sum(tf.cast(~update.ok, tf.int64)))
-        if self._stores:
-            kept = is_valid[:num_new]
-            self.sample_db.add(
-                tf.boolean_mask(proposal.x, kept), tf.boolean_mask(values[:num_new], kept)
-            )
-        if self._reuses:
-            self.sample_db.assign_window(window)
-        self._adapt_components(mixture, learner, prior_draws, values[num_new:])
+        with tf.name_scope("store"):
+            if self._stores:
+                kept = is_valid[:num_new]
+                self.sample_db.add(
+                    tf.boolean_mask(proposal.x, kept), tf.boolean_mask(values[:num_new], kept)
+                )
+            if self._reuses:
+                self.sample_db.assign_window(window)
+        with tf.name_scope("adapt"):
+            self._adapt_components(mixture, learner, prior_draws, values[num_new:])
         return {
             "elbo_estimate": elbo,
             "num_components": self.model.num_components,
@@ -367,10 +375,12 @@ class GMMVI(tf.Module):
                 self._estimator, self._updater, mixture, batch, stepsize=stepsize,
                 temperature=temperature, ridge=learner.ridge, num_updates=learner.num_updates,
             )  # fmt: skip
-        estimate = self._estimator.estimate(mixture, batch, temperature, learner.ridge)
-        update = self._updater.update(
-            mixture.components, estimate, stepsize, temperature, learner.num_updates
-        )
+        with tf.name_scope("estimate"):
+            estimate = self._estimator.estimate(mixture, batch, temperature, learner.ridge)
+        with tf.name_scope("update"):
+            update = self._updater.update(
+                mixture.components, estimate, stepsize, temperature, learner.num_updates
+            )
         return estimate.ok, update
 
     def _update_weights(self, log_weights, rewards, temperature, any_valid) -> tf.Tensor:

@@ -22,7 +22,9 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Components, FullGaussians, Mixture
 from gmmvi_ext.inference.pairs import (
     NearPairs,
+    PairLogProb,
     all_pairs,
+    from_matrix,
     pair_log_prob,
     pair_maps,
     tile_coordinates,
@@ -38,7 +40,6 @@ NUM_DIRECTIONS = 4
 SUBSPACE_ITERATIONS = 2
 DENSE_SHARE = 0.35  # beyond this share of all pairs one dense product is faster (measured on CPU)
 MIN_BOUNDED = 64  # with fewer components the bounds cost more than they save (measured on CPU)
-MIN_REFINED = 4  # with fewer there is nothing to thin out
 
 
 def chunked_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:
@@ -55,8 +56,8 @@ def local_log_prob(
     tile_size: int,
     share_ratio: float = 1.0,
     is_sorted: bool = False,
-) -> tuple[tf.Tensor, NearPairs | None]:
-    """log N_k(x_n) [N, K], -inf where negligible, and the pairs that matter.
+) -> PairLogProb:
+    """log N_k(x_n) of the pairs that matter; of all pairs unless covariances are full.
 
     Far tiles are skipped by a bound where that pays; the exact values then thin the pairs out
     further, for everything that is computed after them.
@@ -70,95 +71,103 @@ def local_log_prob(
       share_ratio: largest ratio of the components' shares in any other mixture that the values
         will be summed in (the proposal); widens the margin.
       is_sorted: whether the labels ascend.
-
-    Returns:
-      the values, and the pairs; None for diagonal covariances, which are cheap enough to take all.
     """
     components, num = mixture.components, mixture.num_components
-    if not isinstance(components, FullGaussians):
-        return chunked_log_prob(components, x), None
-    margin = math.log(share_ratio / TOLERANCE) + tf.math.log(tf.cast(num, x.dtype))
     tiles = tile_samples(label, num, tile_size, is_sorted=is_sorted)
-    pairs = tf.cond(
+    if not isinstance(components, FullGaussians):
+        return from_matrix(chunked_log_prob(components, x), all_pairs(tiles, num, x.dtype))
+    margin = _margin(share_ratio, num, x.dtype)
+    bounded = tf.cond(
         num >= MIN_BOUNDED,
         lambda: _bounded_pairs(mixture, x, tiles, margin),
-        lambda: all_pairs(tiles, num),
+        lambda: _no_pairs(tiles, num, x.dtype),
     )
-    values = _values(components, x, pairs)
 
-    def refined():
-        by_tile = tf.gather(values, tiles.index)  # [B, T, K]
+    def sparse():
+        log_prob = pair_log_prob(components, x, bounded)
+        where = tf.stack([bounded.tile, bounded.component], axis=1)
+        highest = tf.tensor_scatter_nd_update(
+            bounded.highest, where, tf.reduce_max(log_prob.values, axis=1)
+        )
+        own = _own_log_prob(components, x, tiles)
+        is_kept = tf.gather_nd(_is_near(highest, own, mixture, tiles, margin), where)
+        pairs = bounded._replace(
+            tile=tf.boolean_mask(bounded.tile, is_kept),
+            component=tf.boolean_mask(bounded.component, is_kept),
+            highest=highest,
+        )
+        return PairLogProb(tf.boolean_mask(log_prob.values, is_kept), pairs)
+
+    def dense():
+        matrix = chunked_log_prob(components, x)
+        by_tile = tiles.spread(matrix)  # [B, T, K]
+        used = tiles.is_used[..., tf.newaxis]
+        highest = tf.reduce_max(tf.where(used, by_tile, x.dtype.min), axis=1)
         own = tf.gather(by_tile, tiles.label, axis=2, batch_dims=1)
         own = tf.reduce_min(tf.where(tiles.is_used, own, x.dtype.max), axis=1)
-        return _pairs_above(_highest(by_tile, tiles), own, mixture, tiles, margin)
+        return from_matrix(matrix, _pairs_above(highest, own, mixture, tiles, margin))
 
-    return values, tf.cond(num >= MIN_REFINED, refined, lambda: pairs)
-
-
-def _values(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> tf.Tensor:
-    """log N_k(x_n), [N, K], by whichever route is cheaper."""
-    return tf.cond(
-        pairs.is_sparse,
-        lambda: pair_log_prob(components, x, pairs),
-        lambda: chunked_log_prob(components, x),
-    )
-
-
-def _highest(by_tile: tf.Tensor, tiles: Tiles) -> tf.Tensor:
-    """Largest value over the samples of each tile, [B, K] from [B, T, K]."""
-    used = tiles.is_used[..., tf.newaxis]
-    return tf.reduce_max(tf.where(used, by_tile, by_tile.dtype.min), axis=1)
+    return tf.cond(bounded.is_sparse, sparse, dense)
 
 
 def moved_log_prob(
     mixture: Mixture,
     moved: Components,
-    values: tf.Tensor,
+    before: PairLogProb,
     x: tf.Tensor,
-    pairs: NearPairs | None,
     *,
     step_norm: tf.Tensor,
     max_ratio: tf.Tensor,
     share_ratio: float = 1.0,
-) -> tf.Tensor:
-    """log N_k(x_n) [N, K] of components after a small move, -inf where negligible.
+) -> PairLogProb:
+    """log N_k(x_n) of components after a small move, of the pairs that matter then.
 
     A step s with variance ratios v takes z to v^(-1/2) (z + s), so |z'| >= (|z| - |s|) / max
-    v^(1/2): the values before the move bound those after it.
+    v^(1/2): the bounds before the move give bounds after it.
 
     Args:
       mixture: before the move.
       moved: components after it.
-      values: log N_k(x_n) before the move, [N, K].
+      before: log N_k(x_n) before the move.
       x: [N, D].
-      pairs: pairs that mattered before the move.
       step_norm: |s| of every component, [K].
       max_ratio: largest v of every component, [K].
       share_ratio: as for `local_log_prob`.
     """
-    if pairs is None:
-        return chunked_log_prob(moved, x)
-    tiles = pairs.tiles
+    pairs = before.pairs
+    if not isinstance(moved, FullGaussians):
+        return from_matrix(chunked_log_prob(moved, x), pairs)
     constant = 0.5 * mixture.num_dimensions * math.log(2 * math.pi)
-    margin = math.log(share_ratio / TOLERANCE) + tf.math.log(
-        tf.cast(mixture.num_components, x.dtype)
+    log_det = mixture.components.log_det_scale() + constant
+    nearest = tf.sqrt(tf.maximum(-2.0 * (pairs.highest + log_det), 0.0))
+    after = tf.maximum(nearest * (1 - 1e-4) - step_norm, 0.0) ** 2 / max_ratio * (1 - 1e-4)
+    upper = -0.5 * after - (moved.log_det_scale() + constant)
+    near = _pairs_above(
+        upper, _own_log_prob(moved, x, pairs.tiles), mixture._replace(components=moved),
+        pairs.tiles, _margin(share_ratio, mixture.num_components, x.dtype),
+    )  # fmt: skip
+    return tf.cond(
+        near.is_sparse,
+        lambda: pair_log_prob(moved, x, near),
+        lambda: from_matrix(chunked_log_prob(moved, x), near),
     )
 
-    def bounded():
-        highest = _highest(tf.gather(values, tiles.index), tiles)
-        log_det = mixture.components.log_det_scale() + constant
-        nearest = tf.sqrt(tf.maximum(-2.0 * (highest + log_det), 0.0))
-        after = tf.maximum(nearest * (1 - 1e-4) - step_norm, 0.0) ** 2 / max_ratio * (1 - 1e-4)
-        upper = -0.5 * after - (moved.log_det_scale() + constant)
-        own = _own_log_prob(moved, x, tiles)
-        return _pairs_above(upper, own, mixture._replace(components=moved), tiles, margin)
 
-    return _values(moved, x, tf.cond(pairs.is_sparse, bounded, lambda: pairs))
+def _margin(share_ratio: float, num_components: tf.Tensor, dtype: tf.DType) -> tf.Tensor:
+    """Nats below the own component at which a pair is negligible."""
+    return math.log(share_ratio / TOLERANCE) + tf.math.log(tf.cast(num_components, dtype))
+
+
+def _no_pairs(tiles: Tiles, num_components: tf.Tensor, dtype: tf.DType) -> NearPairs:
+    """Stands in where no bounds were computed."""
+    nothing = tf.zeros([0], tf.int32)
+    unknown = tf.zeros([tf.shape(tiles.label)[0], num_components], dtype)
+    return NearPairs(tf.constant(False), tiles, nothing, nothing, unknown)
 
 
 def _bounded_pairs(mixture: Mixture, x, tiles: Tiles, margin) -> NearPairs:
     """Pairs that the projection bound cannot rule out."""
-    points = tf.gather(x, tiles.index)  # [B, T, D]
+    points = tiles.spread(x)  # [B, T, D]
     constant = 0.5 * mixture.num_dimensions * math.log(2 * math.pi)
     upper = _upper_bounds(mixture.components, points, tiles.is_used) - constant  # [B, K]
     return _pairs_above(upper, _own_log_prob(mixture.components, x, tiles), mixture, tiles, margin)
@@ -174,22 +183,23 @@ def _own_log_prob(components: FullGaussians, x, tiles: Tiles) -> tf.Tensor:
     return -0.5 * tf.reduce_max(squares, axis=1) - tf.gather(constant, tiles.label)
 
 
-def _pairs_above(upper, own, mixture: Mixture, tiles: Tiles, margin) -> NearPairs:
-    """Pairs whose bound `upper` [B, K] is not `margin` below the tile's `own` log density [B].
+def _is_near(highest, own, mixture: Mixture, tiles: Tiles, margin) -> tf.Tensor:
+    """Whether a bound `highest` [B, K] is not `margin` below the tile's `own` log density [B].
 
     A component that outweighs the tile's own one in the mixture has that much more reach.
     """
-    num = mixture.num_components
     own_log_weight = tf.gather(mixture.log_weights, tiles.label)[:, tf.newaxis]
     advantage = tf.maximum(mixture.log_weights - own_log_weight, 0.0)
-    is_near = upper + advantage > own[:, tf.newaxis] - margin
-    is_near = is_near | (tf.range(num) == tiles.label[:, tf.newaxis])
-    pairs = tf.where(is_near)
-    num_tiles = tf.shape(tiles.label)[0]
-    share = tf.cast(tf.shape(pairs)[0], tf.float32) / tf.cast(num_tiles * num, tf.float32)
-    return NearPairs(
-        share < DENSE_SHARE, tiles, tf.cast(pairs[:, 0], tf.int32), tf.cast(pairs[:, 1], tf.int32)
-    )
+    is_own = tf.range(mixture.num_components) == tiles.label[:, tf.newaxis]
+    return (highest + advantage > own[:, tf.newaxis] - margin) | is_own
+
+
+def _pairs_above(highest, own, mixture: Mixture, tiles: Tiles, margin) -> NearPairs:
+    """The pairs that are near, see `_is_near`."""
+    is_near = _is_near(highest, own, mixture, tiles, margin)
+    tile, component = tf.unstack(tf.cast(tf.where(is_near), tf.int32), axis=1)
+    share = tf.cast(tf.size(tile), tf.float32) / tf.cast(tf.size(is_near), tf.float32)
+    return NearPairs(share < DENSE_SHARE, tiles, tile, component, highest)
 
 
 def _upper_bounds(components: FullGaussians, points: tf.Tensor, is_used: tf.Tensor) -> tf.Tensor:

@@ -28,6 +28,7 @@ from gmmvi_ext.inference.component_updaters import (
     NgBasedComponentUpdater,
 )
 from gmmvi_ext.inference.ng_estimators import NgEstimator, SteinNgEstimator
+from gmmvi_ext.inference.pairs import to_matrix
 from gmmvi_ext.inference.types import Batch, ComponentUpdate
 from gmmvi_ext.math.bracketing import smallest_feasible
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
@@ -67,7 +68,9 @@ def low_rank_update(
         return _through_full(
             estimator, updater, mixture, batch, stepsize, temperature, ridge, num_updates
         )
-    weights, has_any = estimator.weights(batch)
+    num, pairs = mixture.num_components, batch.component_log_prob.pairs
+    weights, has_any = estimator.weights(batch, num)
+    weights = to_matrix(weights, pairs, num, 0.0)  # [N, K]
     surrogate = _surrogate(components, mixture, batch, weights, temperature)
     is_direct = isinstance(updater, DirectNgBasedComponentUpdater)
     return has_any, _moved(components, surrogate, has_any, stepsize, temperature, is_direct)
@@ -97,7 +100,9 @@ def _surrogate(components: LowRankGaussians, mixture, batch: Batch, weights, tem
     """
     dim, rank = components.num_dimensions, components.rank
     size = min(2 * rank + EXTRA_DIRECTIONS, dim)  # M
-    gammas = tf.nn.softmax(batch.component_log_prob + mixture.log_weights, axis=-1)
+    log_prob, num = batch.component_log_prob, mixture.num_components
+    parts = to_matrix(log_prob.values, log_prob.pairs, num, float("-inf"))
+    gammas = tf.nn.softmax(parts + mixture.log_weights, axis=-1)
     rows = chunk_rows(components.num_components * dim)
     score = map_chunks(components.mixture_score, [batch.x, gammas], rows, components.dtype)
     score = tf.ensure_shape(score, [None, dim])

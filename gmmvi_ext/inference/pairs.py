@@ -1,4 +1,4 @@
-"""Work on (tile of samples, component) pairs: whitened differences, densities, sums.
+"""Work on (tile of samples, component) pairs: densities and sums without any [N, K] array.
 
 Whitened differences carry a last coordinate of one, z = (L_k^{-1} (x - mu_k), 1), so that one
 matrix product gives them from tile coordinates (x - mu_i, 1), i the tile's own component,
@@ -16,24 +16,28 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians
-from gmmvi_ext.inference.tiles import Tiles, sample_slots
+from gmmvi_ext.inference.tiles import Tiles, joined_tiles
 from gmmvi_ext.math.chunks import MAX_CHUNK_ELEMENTS, chunk_rows, map_chunks
 from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
 
 __all__ = [
     "NearPairs",
+    "PairLogProb",
     "all_pairs",
+    "component_max",
+    "component_sum",
     "fold_pairs",
-    "joined_pairs",
+    "from_matrix",
+    "joined_log_prob",
     "pair_log_prob",
     "pair_maps",
-    "pair_values",
     "tile_coordinates",
+    "to_matrix",
 ]
 
 
 class NearPairs(NamedTuple):
-    """Pairs that matter.
+    """Pairs of tiles and components that matter.
 
     Attributes:
       is_sparse: whether they are so few that log densities are better computed pair by pair than by
@@ -41,44 +45,114 @@ class NearPairs(NamedTuple):
       tiles: samples in tiles.
       tile: tile of each pair, ascending, every tile at least once, int32 [P].
       component: component of each pair, int32 [P].
+      highest: upper bound of log N_k over each tile, for all pairs that there are, [B, K]; [B, 0]
+        where none was needed.
     """
 
     is_sparse: tf.Tensor
     tiles: Tiles
     tile: tf.Tensor
     component: tf.Tensor
+    highest: tf.Tensor
 
 
-def all_pairs(tiles: Tiles, num_components: tf.Tensor) -> NearPairs:
+class PairLogProb(NamedTuple):
+    """log N_k(x_n) of the pairs that matter.
+
+    Attributes:
+      values: [P, T], -inf in empty slots.
+      pairs: the pairs.
+    """
+
+    values: tf.Tensor
+    pairs: NearPairs
+
+    def per_pair(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of samples [N], slot by slot for every pair, [P, T]."""
+        return tf.gather(self.pairs.tiles.spread(values), self.pairs.tile)
+
+    def logsumexp(self, log_weights: tf.Tensor) -> tf.Tensor:
+        """log sum_k exp(log_weights_k) N_k(x_n), [N]."""
+        pairs = self.pairs
+        terms = self.values + tf.gather(log_weights, pairs.component)[:, tf.newaxis]
+        top = tf.math.segment_max(terms, pairs.tile)  # [B, T]
+        top = tf.where(tf.math.is_finite(top), top, tf.zeros_like(top))
+        total = tf.math.segment_sum(tf.exp(terms - tf.gather(top, pairs.tile)), pairs.tile)
+        return pairs.tiles.collect(tf.math.log(total) + top)
+
+    def nearest(self) -> tf.Tensor:
+        """The component with the largest density at each sample, int32 [N]."""
+        pairs = self.pairs
+        top = tf.gather(tf.math.segment_max(self.values, pairs.tile), pairs.tile)
+        component = tf.where(self.values >= top, pairs.component[:, tf.newaxis], -1)
+        return pairs.tiles.collect(tf.math.segment_max(component, pairs.tile))
+
+
+def all_pairs(tiles: Tiles, num_components: tf.Tensor, dtype) -> NearPairs:
     """Every tile with every component."""
     num_tiles = tf.shape(tiles.label)[0]
     pair = tf.range(num_tiles * num_components)
-    return NearPairs(tf.constant(False), tiles, pair // num_components, pair % num_components)
-
-
-def joined_pairs(first: NearPairs | None, second: NearPairs | None) -> NearPairs | None:
-    """Pairs of two sets of samples, the second numbered after the first."""
-    if first is None or second is None:
-        return None
-    num_samples = tf.reduce_sum(tf.cast(first.tiles.is_used, tf.int32))
-    num_tiles = tf.shape(first.tiles.index)[0]
-    tiles = Tiles(
-        tf.concat([first.tiles.index, second.tiles.index + num_samples], axis=0),
-        tf.concat([first.tiles.is_used, second.tiles.is_used], axis=0),
-        tf.concat([first.tiles.label, second.tiles.label], axis=0),
-    )
     return NearPairs(
-        first.is_sparse & second.is_sparse,
-        tiles,
-        tf.concat([first.tile, second.tile + num_tiles], axis=0),
-        tf.concat([first.component, second.component], axis=0),
+        tf.constant(False), tiles, pair // num_components, pair % num_components,
+        tf.zeros([num_tiles, 0], dtype),
+    )  # fmt: skip
+
+
+def joined_log_prob(first: PairLogProb, second: PairLogProb) -> PairLogProb:
+    """Pairs of two sets of samples, the second numbered after the first."""
+    old, new = first.pairs, second.pairs
+    num_tiles = tf.shape(old.tiles.index)[0]
+    pairs = NearPairs(
+        old.is_sparse & new.is_sparse,
+        joined_tiles(old.tiles, new.tiles),
+        tf.concat([old.tile, new.tile + num_tiles], axis=0),
+        tf.concat([old.component, new.component], axis=0),
+        tf.concat([old.highest, new.highest], axis=0),
     )
+    return PairLogProb(tf.concat([first.values, second.values], axis=0), pairs)
+
+
+def from_matrix(matrix: tf.Tensor, pairs: NearPairs) -> PairLogProb:
+    """The entries of log N_k(x_n) [N, K] that belong to pairs."""
+    num, tiles = tf.shape(matrix)[1], pairs.tiles
+    where = tf.gather(tiles.index, pairs.tile) * num + pairs.component[:, tf.newaxis]
+    values = tf.gather(tf.reshape(matrix, [-1]), where)
+    never = tf.cast(float("-inf"), matrix.dtype)
+    return PairLogProb(tf.where(tf.gather(tiles.is_used, pairs.tile), values, never), pairs)
+
+
+def to_matrix(values: tf.Tensor, pairs: NearPairs, num_components, fill: float) -> tf.Tensor:
+    """Values [P, T] as a matrix [N, K], `fill` where there is no pair.
+
+    One scatter of whole rows to tile-major [B, K, T], one gather of columns.
+    """
+    num_tiles, tile_size = tf.unstack(tf.shape(pairs.tiles.index))
+    where = pairs.tile * num_components + pairs.component
+    full = tf.tensor_scatter_nd_update(
+        tf.fill([num_tiles * num_components, tile_size], tf.cast(fill, values.dtype)),
+        where[:, tf.newaxis],
+        values,
+    )
+    by_slot = tf.transpose(tf.reshape(full, [num_tiles, num_components, tile_size]), [0, 2, 1])
+    return tf.gather(tf.reshape(by_slot, [-1, num_components]), pairs.tiles.slot)
+
+
+def component_max(values: tf.Tensor, pairs: NearPairs, num_components) -> tf.Tensor:
+    """Largest value [P, T] of every component, [K]; the dtype's lowest number where it has none."""
+    rows = tf.reduce_max(values, axis=1)
+    return tf.math.unsorted_segment_max(rows, pairs.component, num_components)
+
+
+def component_sum(values: tf.Tensor, pairs: NearPairs, num_components) -> tf.Tensor:
+    """Sum of the values [P, T] of every component, [K]."""
+    rows = tf.reduce_sum(values, axis=1)
+    return tf.math.unsorted_segment_sum(rows, pairs.component, num_components)
 
 
 def tile_coordinates(components: FullGaussians, x: tf.Tensor, tiles: Tiles) -> tf.Tensor:
     """(x - mu_i, 1) of every slot, i the tile's own component, [B, T, D + 1]."""
-    offset = tf.gather(x, tiles.index) - tf.gather(components.loc, tiles.label)[:, tf.newaxis]
-    return tf.concat([offset, tf.ones_like(offset[..., :1])], axis=-1)
+    offset = tiles.spread(x) - tf.gather(components.loc, tiles.label)[:, tf.newaxis]
+    return tf.pad(offset, [[0, 0], [0, 0], [0, 1]], constant_values=1.0)
 
 
 def pair_maps(
@@ -112,20 +186,11 @@ def pair_maps(
     return tf.concat([factor, shift[..., tf.newaxis]], axis=-1)
 
 
-def pair_values(values: tf.Tensor, tiles: Tiles, tile: tf.Tensor, component: tf.Tensor):
-    """Entries of `values` [N, K] that belong to pairs, 0 in empty slots, [p, T]."""
-    num = tf.shape(values)[1]
-    where = tf.gather(tiles.index, tile) * num + component[:, tf.newaxis]
-    return tf.gather(tf.reshape(values, [-1]), where) * tf.cast(
-        tf.gather(tiles.is_used, tile), values.dtype
-    )
-
-
 def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) -> tuple:
-    """`state = fn(state, first, last, tile, component)` over runs of whole tiles.
+    """`state = fn(state, tiles, pairs)` over runs of whole tiles with all of their pairs.
 
     Args:
-      fn: gets the tiles `first` to `last` - 1 with all of their pairs, `tile` counted from `first`.
+      fn: gets the state and two slices, of the tiles and of the pairs.
       state: initial value.
       pairs: all pairs.
       elements_per_pair: size of an intermediate that belongs to a pair.
@@ -133,13 +198,11 @@ def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) 
     num_tiles = tf.shape(pairs.tiles.label)[0]
     starts = tf.searchsorted(pairs.tile, tf.range(num_tiles + 1))
     most = tf.reduce_max(starts[1:] - starts[:-1])
-    rows = chunk_rows(most * elements_per_pair, MAX_CHUNK_ELEMENTS)
+    rows = chunk_rows(tf.maximum(most, 1) * elements_per_pair, MAX_CHUNK_ELEMENTS)
 
     def body(first, state):
         last = tf.minimum(first + rows, num_tiles)
-        start, stop = starts[first], starts[last]
-        tile, component = pairs.tile[start:stop] - first, pairs.component[start:stop]
-        return last, fn(state, first, last, tile, component)
+        return last, fn(state, slice(first, last), slice(starts[first], starts[last]))
 
     _, state = tf.while_loop(
         lambda first, _: first < num_tiles, body, (0, state), parallel_iterations=1
@@ -147,28 +210,21 @@ def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) 
     return state
 
 
-def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> tf.Tensor:
-    """log N_k(x_n) [N, K]; -inf for pairs that do not matter."""
-    dim, num = components.num_dimensions, components.num_components
+def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> PairLogProb:
+    """log N_k(x_n) of the pairs."""
+    dim = components.num_dimensions
     inverse = inverse_lower_triangular(components.scale_tril)
     tiles = pairs.tiles
-    num_tiles, tile_size = tf.unstack(tf.shape(tiles.index))
     coordinates = tile_coordinates(components, x, tiles)
     constant = components.log_det_scale() + 0.5 * dim * math.log(2 * math.pi)
+    never = tf.cast(float("-inf"), x.dtype)
 
     def rows(tile, component):
         maps = pair_maps(components, inverse, tf.gather(tiles.label, tile), component)
         z = tf.matmul(tf.gather(coordinates, tile), maps, transpose_b=True)
-        return -0.5 * tf.reduce_sum(z * z, axis=-1) - tf.gather(constant, component)[:, tf.newaxis]
+        values = -0.5 * tf.reduce_sum(tf.square(z), axis=-1)
+        values -= tf.gather(constant, component)[:, tf.newaxis]
+        return tf.where(tf.gather(tiles.is_used, tile), values, never)
 
-    chunk = chunk_rows(tile_size * dim)
-    values = map_chunks(rows, [pairs.tile, pairs.component], chunk, x.dtype)  # [P, T]
-    # Tile-major [B, K, T], then to [N, K]: one scatter of whole rows, one gather of columns.
-    where = pairs.tile * num + pairs.component
-    full = tf.tensor_scatter_nd_update(
-        tf.fill([num_tiles * num, tile_size], tf.cast(float("-inf"), x.dtype)),
-        where[:, tf.newaxis],
-        values,
-    )
-    by_slot = tf.transpose(tf.reshape(full, [num_tiles, num, tile_size]), [0, 2, 1])
-    return tf.gather(tf.reshape(by_slot, [-1, num]), sample_slots(tiles, tf.shape(x)[0]))
+    chunk = chunk_rows(tf.shape(tiles.index)[1] * dim)
+    return PairLogProb(map_chunks(rows, [pairs.tile, pairs.component], chunk, x.dtype), pairs)

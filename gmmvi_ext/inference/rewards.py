@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.ng_estimators.base import importance_weights
+from gmmvi_ext.inference.pairs import PairLogProb, component_sum
 from gmmvi_ext.inference.types import Batch
 
 __all__ = ["expected_rewards"]
@@ -17,7 +18,7 @@ __all__ = ["expected_rewards"]
 def expected_rewards(
     mixture: Mixture,
     batch: Batch,
-    component_log_prob: tf.Tensor,
+    component_log_prob: PairLogProb,
     temperature: tf.Tensor,
     *,
     self_normalized: bool,
@@ -30,18 +31,22 @@ def expected_rewards(
     Args:
       mixture: updated components with the weights before their update.
       batch: samples; its own `component_log_prob` is not used.
-      component_log_prob: log N_k of the updated components, [N, K].
+      component_log_prob: log N_k of the updated components.
       temperature: scalar > 0.
       self_normalized: see `importance_weights`.
     """
-    log_q = tf.reduce_logsumexp(component_log_prob + mixture.log_weights, axis=1)
+    pairs, num = component_log_prob.pairs, mixture.num_components
+    log_q = component_log_prob.logsumexp(mixture.log_weights)
     values = batch.target_log_prob - temperature * log_q  # [N]
     # Differences matter: values around zero keep digits in float32. The centre is the expectation
     # under the mixture: a plain mean would sit where a newcomer far off has its samples.
     centre = tf.tensordot(tf.nn.softmax(log_q - batch.proposal_log_prob), values, axes=1)
     weights, has_any = importance_weights(
-        component_log_prob - batch.proposal_log_prob[:, tf.newaxis],
+        component_log_prob.values - component_log_prob.per_pair(batch.proposal_log_prob),
+        pairs,
+        num,
+        num_samples=tf.cast(tf.shape(values)[0], values.dtype),
         self_normalized=self_normalized,
     )
-    rewards = tf.linalg.matvec(weights, values - centre, transpose_a=True)
+    rewards = component_sum(weights * component_log_prob.per_pair(values - centre), pairs, num)
     return tf.where(has_any, rewards + centre, tf.cast(float("-inf"), rewards.dtype))

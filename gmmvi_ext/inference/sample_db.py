@@ -109,8 +109,7 @@ def extend_window(
     nearest_id: tf.Tensor,
     components: Components,
     counts: tf.Tensor,
-    old_component_log_prob: tf.Tensor,
-    new_component_log_prob: tf.Tensor,
+    log_prob: tf.Tensor,
 ) -> Window:
     """The window with one more block.
 
@@ -120,19 +119,17 @@ def extend_window(
       nearest_id: of old and new samples, int64 [N + n].
       components: the K components that drew them.
       counts: draws of each component, int32 [K].
-      old_component_log_prob: log N_k at the window's samples, [N, K].
-      new_component_log_prob: log N_k at the new samples, [n, K].
+      log_prob: log density of the new block, sum_k counts_k / n N_k, at old and new samples,
+        [N + n].
     """
     num_blocks = tf.shape(window.block_counts)[0]
     drawn = tf.cast(counts, x.dtype)
     log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
-    old_column = tf.reduce_logsumexp(old_component_log_prob + log_share, axis=1)
-    new_column = tf.reduce_logsumexp(new_component_log_prob + log_share, axis=1)
     new_rows = _block_log_prob(window, x)  # [n, B]
     block_log_prob = tf.concat(
         [
             tf.concat([window.block_log_prob, new_rows], axis=0),
-            tf.concat([old_column, new_column], axis=0)[:, tf.newaxis],
+            log_prob[:, tf.newaxis],
         ],
         axis=1,
     )

@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-__all__ = ["Tiles", "sample_slots", "tile_samples"]
+__all__ = ["Tiles", "joined_tiles", "tile_samples"]
 
 
 class Tiles(NamedTuple):
@@ -14,11 +14,21 @@ class Tiles(NamedTuple):
       index: sample of each slot, 0 where the slot is empty, int32 [B, T].
       is_used: whether the slot holds a sample, [B, T].
       label: component every sample of the tile is labelled with, int32 [B].
+      slot: slot of each sample, flat in [0, B T), int32 [N].
     """
 
     index: tf.Tensor
     is_used: tf.Tensor
     label: tf.Tensor
+    slot: tf.Tensor
+
+    def spread(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of samples [N, ...] in their slots [B, T, ...]; empty ones get sample 0's."""
+        return tf.gather(values, self.index)
+
+    def collect(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of slots [B, T] in the order of the samples, [N]."""
+        return tf.gather(tf.reshape(values, [-1]), self.slot)
 
 
 def tile_samples(
@@ -44,13 +54,18 @@ def tile_samples(
     # One more than the sample's position, so that empty slots are the zeros that scatter leaves.
     filled = tf.scatter_nd(slot[:, tf.newaxis], order + 1, [num_tiles * tile_size])
     filled = tf.reshape(filled, [num_tiles, tile_size])
+    if not is_sorted:
+        slot = tf.scatter_nd(order[:, tf.newaxis], slot, tf.shape(label))
+    label = tf.repeat(tf.range(num_labels), tiles_per_label)
+    return Tiles(tf.maximum(filled - 1, 0), filled > 0, label, slot)
+
+
+def joined_tiles(first: Tiles, second: Tiles) -> Tiles:
+    """Tiles of two sets of samples, the second numbered after the first; T must agree."""
+    num_samples, num_slots = tf.size(first.slot), tf.size(first.index)
     return Tiles(
-        tf.maximum(filled - 1, 0), filled > 0, tf.repeat(tf.range(num_labels), tiles_per_label)
+        tf.concat([first.index, second.index + num_samples], axis=0),
+        tf.concat([first.is_used, second.is_used], axis=0),
+        tf.concat([first.label, second.label], axis=0),
+        tf.concat([first.slot, second.slot + num_slots], axis=0),
     )
-
-
-def sample_slots(tiles: Tiles, num_samples: tf.Tensor) -> tf.Tensor:
-    """Slot (flat, in [0, B T)) of every sample, int32 [N]."""
-    slots = tf.cast(tf.where(tf.reshape(tiles.is_used, [-1]))[:, 0], tf.int32)
-    samples = tf.gather(tf.reshape(tiles.index, [-1]), slots)
-    return tf.scatter_nd(samples[:, tf.newaxis], slots, [num_samples])

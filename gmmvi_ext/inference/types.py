@@ -5,7 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components
-from gmmvi_ext.inference.pairs import NearPairs
+from gmmvi_ext.inference.pairs import PairLogProb
 
 __all__ = ["Batch", "ComponentUpdate", "NgEstimate"]
 
@@ -20,10 +20,9 @@ class Batch(NamedTuple):
         [N, 0] for zero-order estimators.
       is_valid: whether value (and gradient, if asked for) were finite, [N].
       proposal_log_prob: log density of the mixture that drew the samples, [N].
-      component_log_prob: log density under the current components, [N, K].
+      component_log_prob: log density under the current components, for all pairs of tiles of
+        samples and components that are not negligible.
       component_index: component that drew the sample in this iteration, -1 for reused ones, [N].
-      label: a component near each sample, int32 [N].
-      pairs: (sample, component) pairs that are not negligible; None where all are taken.
     """
 
     x: tf.Tensor
@@ -31,10 +30,8 @@ class Batch(NamedTuple):
     target_log_prob_grad: tf.Tensor
     is_valid: tf.Tensor
     proposal_log_prob: tf.Tensor
-    component_log_prob: tf.Tensor
+    component_log_prob: PairLogProb
     component_index: tf.Tensor
-    label: tf.Tensor
-    pairs: NearPairs | None
 
 
 class NgEstimate(NamedTuple):

@@ -147,7 +147,9 @@ def test_permuted_components_give_the_permuted_result(no_shrinkage):
     def updated(permute):
         from gmmvi_ext.inference.component_updaters import KLConstrainedNgBasedComponentUpdater
         from gmmvi_ext.inference.ng_estimators import SteinNgEstimator
+        from gmmvi_ext.inference.pairs import all_pairs, from_matrix
         from gmmvi_ext.inference.rewards import expected_rewards
+        from gmmvi_ext.inference.tiles import tile_samples
         from gmmvi_ext.inference.types import Batch
 
         rng = np.random.default_rng(0)
@@ -162,19 +164,19 @@ def test_permuted_components_give_the_permuted_result(no_shrinkage):
         )
         x = tf.constant(np.random.default_rng(1).normal(size=(300, DIM)) * 4)
         values, grads = target.log_prob_and_grad(x)
+        nobody = tf.zeros([300], tf.int32)
+        pairs = all_pairs(tile_samples(nobody, 3, 100), 3, tf.float64)
         batch = Batch(
             x, values, grads, tf.fill([300], True), tf.zeros(300, tf.float64),
-            mixture.components.log_prob(x), tf.zeros([300], tf.int32), tf.zeros([300], tf.int32),
-            None,
+            from_matrix(mixture.components.log_prob(x), pairs), nobody,
         )  # fmt: skip
         one = tf.constant(1.0, tf.float64)
         estimate = SteinNgEstimator().estimate(mixture, batch, one, tf.zeros(3, tf.float64))
         update = KLConstrainedNgBasedComponentUpdater().update(
             mixture.components, estimate, tf.fill([3], 0.1 * one), one, tf.zeros(3, tf.int64)
         )
-        rewards = expected_rewards(
-            mixture, batch, update.components.log_prob(x), one, self_normalized=True
-        )
+        moved = from_matrix(update.components.log_prob(x), pairs)
+        rewards = expected_rewards(mixture, batch, moved, one, self_normalized=True)
         return (
             update.components.loc.numpy(),
             update.components.covariances().numpy(),

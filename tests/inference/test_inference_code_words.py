@@ -123,10 +123,10 @@ class _AnySelector(SampleSelector):
             if rule.reuses:
                 return proposal
             empty = window.newest(0)
-            values, pairs = local_log_prob(
+            log_prob = local_log_prob(
                 mixture, empty.x, tf.zeros([0], tf.int32), tile_size=self.tile_size
             )
-            return proposal._replace(window=empty, old_component_log_prob=values, old_pairs=pairs)
+            return proposal._replace(window=empty, old_component_log_prob=log_prob)
 
         branches = [lambda rule=rule: branch(rule) for rule in self.switch.rules]
         return tf.switch_case(self.switch.choice.read_value(), branches)

@@ -12,6 +12,14 @@ from gmmvi_ext.inference.locality import (
     local_log_prob,
     moved_log_prob,
 )
+from gmmvi_ext.inference.pairs import (
+    all_pairs,
+    component_max,
+    component_sum,
+    from_matrix,
+    joined_log_prob,
+    to_matrix,
+)
 from gmmvi_ext.inference.tiles import tile_samples
 
 
@@ -72,21 +80,21 @@ def always_sparse(monkeypatch):
 def test_mixture_and_proposal_densities_are_within_the_stated_error(always_sparse, name, dtype):
     mixture, x, label, counts = layout(name, dtype=dtype)
     share_ratio = float(tf.reduce_max(counts) / tf.reduce_min(counts))
-    values, pairs = local_log_prob(mixture, x, label, tile_size=16, share_ratio=share_ratio)
+    log_prob = local_log_prob(mixture, x, label, tile_size=16, share_ratio=share_ratio)
     dense = chunked_log_prob(mixture.components, x)
-    assert pairs.is_sparse
+    assert log_prob.pairs.is_sparse
     drawn = tf.math.log(tf.cast(counts, dtype))
     # Kept pairs are computed by another route, which rounds differently; skipped ones are bounded.
     rounding = {tf.float32: 2e-2 if name == "ill_conditioned" else 1e-3, tf.float64: 1e-9}[dtype]
     for log_weights in (mixture.log_weights, tf.nn.log_softmax(drawn)):
-        error = np.abs(mixture_values(values, log_weights) - mixture_values(dense, log_weights))
+        error = np.abs(log_prob.logsumexp(log_weights) - mixture_values(dense, log_weights))
         assert error.max() <= TOLERANCE + rounding * (1 + np.abs(dense).max() * 1e-6)
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_moved_components_are_within_the_stated_error(always_sparse, name):
     mixture, x, label, _ = layout(name)
-    values, pairs = local_log_prob(mixture, x, label, tile_size=16)
+    before = local_log_prob(mixture, x, label, tile_size=16)
     rng = np.random.default_rng(2)
     num, dim = mixture.components.loc.shape
     step, ratio = 0.8 * rng.normal(size=(num, dim)), rng.uniform(0.3, 2.5, size=(num, dim))
@@ -96,12 +104,12 @@ def test_moved_components_are_within_the_stated_error(always_sparse, name):
         tril * tf.sqrt(tf.constant(ratio))[:, tf.newaxis],
     )
     after = moved_log_prob(
-        mixture, moved, values, x, pairs,
+        mixture, moved, before, x,
         step_norm=tf.constant(np.linalg.norm(step, axis=1)), max_ratio=tf.constant(ratio.max(1)),
     )  # fmt: skip
     dense = chunked_log_prob(moved, x)
     error = np.abs(
-        mixture_values(after, mixture.log_weights) - mixture_values(dense, mixture.log_weights)
+        after.logsumexp(mixture.log_weights) - mixture_values(dense, mixture.log_weights)
     )
     assert error.max() <= TOLERANCE + 1e-9 * np.abs(dense).max()
 
@@ -109,14 +117,14 @@ def test_moved_components_are_within_the_stated_error(always_sparse, name):
 def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless(monkeypatch):
     monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
     mixture, x, label, _ = layout("separated")
-    _, pairs = local_log_prob(mixture, x, label, tile_size=16)
+    pairs = local_log_prob(mixture, x, label, tile_size=16).pairs
     num_tiles = pairs.tiles.label.shape[0]
     assert pairs.is_sparse and pairs.tile.shape[0] <= 2 * num_tiles
     wrong = (label + 5) % 24
-    values, _ = local_log_prob(mixture, x, wrong, tile_size=16)
+    log_prob = local_log_prob(mixture, x, wrong, tile_size=16)
     dense = chunked_log_prob(mixture.components, x)
     np.testing.assert_allclose(
-        mixture_values(values, mixture.log_weights), mixture_values(dense, mixture.log_weights),
+        log_prob.logsumexp(mixture.log_weights), mixture_values(dense, mixture.log_weights),
         atol=1e-6, rtol=1e-9,
     )  # fmt: skip
 
@@ -129,8 +137,49 @@ def test_tiles_hold_every_sample_once_and_one_label_each():
         assert set(label.numpy()[index.numpy()[used.numpy()]]) == {int(own)}
 
 
-def test_few_components_have_the_values_of_all_pairs():
-    mixture, x, label, _ = layout("separated", num=5)
-    values, pairs = local_log_prob(mixture, x, label, tile_size=16)
-    assert pairs.tile.shape[0] == pairs.tiles.label.shape[0]  # but only the own ones matter
-    np.testing.assert_allclose(values, chunked_log_prob(mixture.components, x), rtol=1e-12)
+@pytest.mark.parametrize("name", LAYOUTS)
+def test_bounds_and_dense_product_find_the_same_densities(monkeypatch, name):
+    mixture, x, label, _ = layout(name)
+    dense = local_log_prob(mixture, x, label, tile_size=16)
+    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
+    monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
+    sparse = local_log_prob(mixture, x, label, tile_size=16)
+    np.testing.assert_array_equal(sparse.pairs.tile, dense.pairs.tile)
+    np.testing.assert_array_equal(sparse.pairs.component, dense.pairs.component)
+    np.testing.assert_allclose(sparse.values, dense.values, rtol=1e-7)
+    bound, value = sparse.pairs.highest.numpy(), dense.pairs.highest.numpy()
+    assert np.all(bound >= value - 1e-6 * (1 + np.abs(value)))
+
+
+def test_sums_over_pairs_equal_sums_over_the_matrix():
+    mixture, x, label, _ = layout("overlapping", num=5)
+    matrix = chunked_log_prob(mixture.components, x)
+    tiles = tile_samples(label, 5, tile_size=16)
+    log_prob = from_matrix(matrix, all_pairs(tiles, 5, tf.float64))
+    back = to_matrix(log_prob.values, log_prob.pairs, 5, 0.0)
+    np.testing.assert_array_equal(back, matrix)
+    np.testing.assert_allclose(
+        log_prob.logsumexp(mixture.log_weights), mixture_values(matrix, mixture.log_weights)
+    )
+    np.testing.assert_array_equal(log_prob.nearest(), np.argmax(matrix, axis=1))
+    np.testing.assert_array_equal(
+        component_max(log_prob.values, log_prob.pairs, 5), np.max(matrix, axis=0)
+    )
+    weights = tf.exp(log_prob.values)
+    np.testing.assert_allclose(
+        component_sum(weights, log_prob.pairs, 5), np.exp(matrix).sum(axis=0), rtol=1e-12
+    )
+
+
+def test_two_batches_join_into_the_pairs_of_both():
+    mixture, x, label, _ = layout("overlapping", num=5)
+    first, second = (
+        local_log_prob(mixture, x[part], label[part], tile_size=16)
+        for part in (slice(0, 40), slice(40, None))
+    )
+    joined = joined_log_prob(first, second)
+    np.testing.assert_allclose(
+        joined.logsumexp(mixture.log_weights),
+        mixture_values(chunked_log_prob(mixture.components, x), mixture.log_weights),
+        atol=1e-6,
+    )

@@ -16,6 +16,8 @@ from gmmvi_ext.inference.component_updaters import (
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.low_rank_step import low_rank_update
 from gmmvi_ext.inference.ng_estimators import MoreNgEstimator, SteinNgEstimator
+from gmmvi_ext.inference.pairs import all_pairs, from_matrix
+from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.targets.callables import CallableTarget
 
@@ -50,10 +52,10 @@ def setting(rank, num=2, per_component=80, dim=DIM, seed=0, target_rank=2):
         target_log_prob_grad=target.mixture_score(x, one),
         is_valid=tf.fill([tf.shape(x)[0]], True),
         proposal_log_prob=tf.reduce_logsumexp(parts, axis=1) - np.log(num),
-        component_log_prob=parts,
+        component_log_prob=from_matrix(
+            parts, all_pairs(tile_samples(index, num, 16), num, tf.float64)
+        ),
         component_index=index,
-        label=index,
-        pairs=None,
     )
     return mixture, batch, target
 
@@ -105,10 +107,11 @@ def test_repeated_steps_reach_a_target_of_the_family(updater):
     for step in range(30):
         x = mixture.components.sample_each(400, tf.constant([step, 3]))[0]
         parts = mixture.components.log_prob(x)
+        pairs = all_pairs(tile_samples(tf.zeros([400], tf.int32), 1, 100), 1, tf.float64)
         batch = Batch(
             x, target.log_prob(x)[:, 0], target.mixture_score(x, one * tf.ones([400, 1],
-            tf.float64)), tf.fill([400], True), parts[:, 0], parts, tf.zeros([400], tf.int32),
-            tf.zeros([400], tf.int32), None,
+            tf.float64)), tf.fill([400], True), parts[:, 0], from_matrix(parts, pairs),
+            tf.zeros([400], tf.int32),
         )  # fmt: skip
         _, update = updated(SteinNgEstimator(), updater, mixture, batch, stepsize=1.0)
         mixture = mixture._replace(components=update.components)

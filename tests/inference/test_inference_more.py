@@ -8,6 +8,8 @@ from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.ng_estimators import MoreNgEstimator, SteinNgEstimator
 from gmmvi_ext.inference.ng_estimators import more as more_module
+from gmmvi_ext.inference.pairs import all_pairs, from_matrix, to_matrix
+from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.targets.callables import HostTarget
 
@@ -37,12 +39,25 @@ def setting(num=4, dim=3, per_component=60, seed=0, dtype=tf.float64, diagonal=F
         target_log_prob_grad=grad,
         is_valid=tf.fill([tf.shape(x)[0]], True),
         proposal_log_prob=tf.reduce_logsumexp(parts, axis=1) - np.log(num),
-        component_log_prob=parts,
+        component_log_prob=from_matrix(parts, all_pairs(tile_samples(index, num, 16), num, dtype)),
         component_index=index,
-        label=index,
-        pairs=None,
     )
     return mixture, batch, precision, mode
+
+
+def only(batch, keep, num):
+    """The batch with the samples `keep` alone."""
+    parts = to_matrix(batch.component_log_prob.values, batch.component_log_prob.pairs, num, -np.inf)
+    fields = {
+        name: tf.boolean_mask(value, keep)
+        for name, value in batch._asdict().items()
+        if name != "component_log_prob"
+    }
+    tiles = tile_samples(fields["component_index"], num, 16)
+    parts = tf.boolean_mask(parts, keep)
+    return Batch(
+        component_log_prob=from_matrix(parts, all_pairs(tiles, num, parts.dtype)), **fields
+    )
 
 
 def estimate(mixture, batch, temperature=1.0, ridge=0.0, **options):
@@ -104,8 +119,9 @@ def test_equals_a_slow_weighted_ridge_regression(self_normalized, diagonal):
     log_q = g.log_prob(mixture, batch.x).numpy()
     y = batch.target_log_prob.numpy() - temperature * log_q
     tril = np.linalg.cholesky(mixture.components.covariances())
+    parts = mixture.components.log_prob(batch.x).numpy()
     for k in range(4):
-        ratio = batch.component_log_prob.numpy()[:, k] - batch.proposal_log_prob.numpy()
+        ratio = parts[:, k] - batch.proposal_log_prob.numpy()
         w = np.exp(ratio)
         w /= w.sum() if self_normalized else len(w)
         shortage = max(0.0, (6 if diagonal else 9) * np.sum(w**2) / np.sum(w) ** 2 - 0.5)
@@ -147,7 +163,7 @@ def test_groups_and_chunks_do_not_change_the_result(monkeypatch):
 def test_own_samples_only_and_a_component_without_any():
     mixture, batch, *_ = setting(num=3)
     kept = batch.component_index != 1
-    batch = Batch(*(tf.boolean_mask(field, kept) if field is not None else None for field in batch))
+    batch = only(batch, kept, 3)
     result = estimate(mixture, batch, only_use_own_samples=True)
     np.testing.assert_array_equal(result.ok, [True, False, True])
     np.testing.assert_array_equal(result.curvature[1], np.zeros((3, 3)))
@@ -161,7 +177,7 @@ def test_invalid_samples_do_not_count():
         is_valid=~bad, target_log_prob=tf.where(bad, 1e9 * tf.ones_like(bad, tf.float64),
                                                 batch.target_log_prob),
     )  # fmt: skip
-    clean = Batch(*(tf.boolean_mask(field, ~bad) if field is not None else None for field in batch))
+    clean = only(batch, ~bad, mixture.num_components)
     np.testing.assert_allclose(
         estimate(mixture, poisoned).curvature, estimate(mixture, clean).curvature, atol=1e-8
     )

@@ -15,6 +15,13 @@ def components_at(step, num, dim=2):
     return g.FullGaussians(tf.constant(rng.normal(size=(num, dim))), tf.constant(tril))
 
 
+def block_log_prob(components, counts, x):
+    """log density of the mixture that drew a block, [N]."""
+    drawn = tf.cast(counts, x.dtype)
+    log_share = tf.math.log(drawn / tf.reduce_sum(drawn))
+    return tf.reduce_logsumexp(components.log_prob(x) + log_share, axis=1)
+
+
 def filled_window(steps=4, keep=None):
     """A window that grew over iterations with changing numbers of components and draws."""
     window = empty_window(components_at(0, 1), with_gradient=True)
@@ -36,8 +43,7 @@ def filled_window(steps=4, keep=None):
             nearest_id=tf.zeros([tf.shape(window.x)[0] + tf.shape(x)[0]], tf.int64),
             components=components,
             counts=counts,
-            old_component_log_prob=components.log_prob(window.x),
-            new_component_log_prob=components.log_prob(x),
+            log_prob=block_log_prob(components, counts, tf.concat([window.x, x], axis=0)),
         )
         history.append((components, counts.numpy(), x.numpy()))
     return window, history

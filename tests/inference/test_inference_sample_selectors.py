@@ -40,8 +40,8 @@ def window_of(drawn_from, per_component):
         nearest_id=tf.cast(index, tf.int64),
         components=components,
         counts=counts,
-        old_component_log_prob=components.log_prob(empty.x),
-        new_component_log_prob=components.log_prob(x),
+        log_prob=tf.reduce_logsumexp(components.log_prob(x), axis=1)
+        - tf.math.log(tf.cast(components.num_components, tf.float64)),
     )
 
 

@@ -9,6 +9,8 @@ from gmmvi_ext.inference import locality
 from gmmvi_ext.inference import pairs as inference_pairs
 from gmmvi_ext.inference.locality import chunked_log_prob, local_log_prob
 from gmmvi_ext.inference.ng_estimators import SteinNgEstimator
+from gmmvi_ext.inference.pairs import all_pairs, from_matrix, to_matrix
+from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
 
 
@@ -40,10 +42,8 @@ def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float6
         target_log_prob_grad=grad_fn(x),
         is_valid=tf.fill([tf.shape(x)[0]], True),
         proposal_log_prob=tf.reduce_logsumexp(parts, axis=1) - np.log(num),
-        component_log_prob=parts,
+        component_log_prob=from_matrix(parts, all_pairs(tile_samples(index, num, 16), num, dtype)),
         component_index=index,
-        label=index,
-        pairs=None,
     )
     return mixture, batch, precision, centre
 
@@ -56,6 +56,21 @@ def estimate(mixture, batch, temperature=1.0, **options):
     )
 
 
+def only(batch, keep, num):
+    """The batch with the samples `keep` alone."""
+    parts = to_matrix(batch.component_log_prob.values, batch.component_log_prob.pairs, num, -np.inf)
+    fields = {
+        name: tf.boolean_mask(value, keep)
+        for name, value in batch._asdict().items()
+        if name != "component_log_prob"
+    }
+    tiles = tile_samples(fields["component_index"], num, 16)
+    parts = tf.boolean_mask(parts, keep)
+    return Batch(
+        component_log_prob=from_matrix(parts, all_pairs(tiles, num, parts.dtype)), **fields
+    )
+
+
 def twin(mixture, batch, temperature, self_normalized=True):
     """E[grad] and E[Hessian] by loops, whitened: (curvature, slope)."""
     components = mixture.components
@@ -64,8 +79,9 @@ def twin(mixture, batch, temperature, self_normalized=True):
     x, grads = batch.x.numpy(), batch.target_log_prob_grad.numpy()
     score = g.score(mixture, batch.x).numpy()
     curvature, slope = [], []
+    parts = mixture.components.log_prob(batch.x).numpy()
     for k in range(len(loc)):
-        log_ratio = batch.component_log_prob.numpy()[:, k] - batch.proposal_log_prob.numpy()
+        log_ratio = parts[:, k] - batch.proposal_log_prob.numpy()
         weight = np.exp(log_ratio)
         weight = weight / (weight.sum() if self_normalized else len(x))
         gradient, hessian = 0.0, 0.0
@@ -137,12 +153,11 @@ def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread,
     monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
     mixture, batch, *_ = setting(num=12, spread=spread, dtype=dtype)
     dense = estimate(mixture, batch, variance_reduction=variance_reduction)
-    values, pairs = local_log_prob(mixture, batch.x, batch.label, tile_size=8)
-    assert pairs.is_sparse
+    log_prob = local_log_prob(mixture, batch.x, batch.component_index, tile_size=8)
+    assert log_prob.pairs.is_sparse
     sparse = estimate(
-        mixture, batch._replace(component_log_prob=values, pairs=pairs),
-        variance_reduction=variance_reduction,
-    )  # fmt: skip
+        mixture, batch._replace(component_log_prob=log_prob), variance_reduction=variance_reduction
+    )
     tolerance = {tf.float32: 2e-3, tf.float64: 2e-5}[dtype]
     np.testing.assert_allclose(sparse.curvature, dense.curvature, atol=tolerance, rtol=tolerance)
     np.testing.assert_allclose(sparse.slope, dense.slope, atol=tolerance, rtol=tolerance)
@@ -155,7 +170,7 @@ def test_invalid_samples_have_no_influence():
         is_valid=tf.constant(keep),
         target_log_prob_grad=tf.where(keep[:, None], batch.target_log_prob_grad, np.nan),
     )
-    clean = Batch(*(None if f is None else tf.boolean_mask(f, keep) for f in batch))
+    clean = only(batch, keep, 2)
     for name, left, right in zip(
         ("curvature", "slope"), estimate(mixture, poisoned), estimate(mixture, clean), strict=False
     ):

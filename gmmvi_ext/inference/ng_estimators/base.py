@@ -5,6 +5,7 @@ import dataclasses
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.inference.pairs import NearPairs, component_max, component_sum
 from gmmvi_ext.inference.rule import Rule
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.registry import Registry
@@ -46,38 +47,49 @@ class NgEstimator(Rule):
         """Regulariser [K] of the next estimate, given which updates [K] succeeded."""
         return ridge
 
-    def log_importance_ratios(self, batch: Batch) -> tf.Tensor:
-        """log N_k(x_n) - log proposal(x_n), -inf for samples that do not count, [N, K]."""
-        never = tf.cast(float("-inf"), batch.component_log_prob.dtype)
+    def weights(self, batch: Batch, num_components: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Importance weights of the batch's pairs [P, T] and whether a component has any, [K]."""
+        log_prob = batch.component_log_prob
+        never = tf.cast(float("-inf"), log_prob.values.dtype)
         if self.only_use_own_samples:
-            num_components = tf.shape(batch.component_log_prob)[1]
-            own = batch.component_index[:, tf.newaxis] == tf.range(num_components)
-            ratios = tf.where(own, tf.zeros_like(batch.component_log_prob), never)
+            index = tf.where(batch.is_valid, batch.component_index, -1)
+            is_own = log_prob.per_pair(index) == log_prob.pairs.component[:, tf.newaxis]
+            is_own &= log_prob.values > never  # empty slots are nobody's
+            ratios = tf.where(is_own, tf.zeros_like(log_prob.values), never)
+            counted = index >= 0
         else:
-            ratios = batch.component_log_prob - batch.proposal_log_prob[:, tf.newaxis]
-        return tf.where(batch.is_valid[:, tf.newaxis], ratios, never)
-
-    def weights(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """Importance weights [N, K] and whether a component has any, [K]."""
+            # Infinite where the sample does not count.
+            proposal = tf.where(batch.is_valid, batch.proposal_log_prob, -never)
+            ratios = log_prob.values - log_prob.per_pair(proposal)
+            counted = batch.is_valid
         return importance_weights(
-            self.log_importance_ratios(batch),
+            ratios,
+            log_prob.pairs,
+            num_components,
+            num_samples=tf.reduce_sum(tf.cast(counted, ratios.dtype)),
             self_normalized=self.use_self_normalized_importance_weights,
         )
 
 
 def importance_weights(
-    log_ratios: tf.Tensor, *, self_normalized: bool
+    log_ratios: tf.Tensor,
+    pairs: NearPairs,
+    num_components: tf.Tensor,
+    *,
+    num_samples: tf.Tensor,
+    self_normalized: bool,
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Weights [N, K] from log ratios [N, K], and which columns have any, [K].
+    """Weights [P, T] of pairs from log ratios [P, T], and which components have any, [K].
 
     Self-normalised weights sum to one over the samples; standard ones are exp(ratio) / N with N the
-    number of samples that count for at least one component.
+    number of samples that count.
     """
-    top = tf.reduce_max(log_ratios, axis=0)
-    has_any = tf.math.is_finite(top)
+    top = component_max(log_ratios, pairs, num_components)
+    has_any = top > log_ratios.dtype.min
     if self_normalized:
-        raw = tf.exp(log_ratios - tf.where(has_any, top, tf.zeros_like(top)))
-        return tf.math.divide_no_nan(raw, tf.reduce_sum(raw, axis=0)), has_any
-    counted = tf.reduce_any(log_ratios > float("-inf"), axis=1)
-    size = tf.maximum(tf.reduce_sum(tf.cast(counted, log_ratios.dtype)), 1.0)
-    return tf.exp(log_ratios) / size, has_any
+        top = tf.where(has_any, top, tf.zeros_like(top))
+        raw = tf.exp(log_ratios - tf.gather(top, pairs.component)[:, tf.newaxis])
+        total = component_sum(raw, pairs, num_components)
+        share = tf.math.reciprocal_no_nan(total)
+        return raw * tf.gather(share, pairs.component)[:, tf.newaxis], has_any
+    return tf.exp(log_ratios) / tf.maximum(num_samples, 1.0), has_any

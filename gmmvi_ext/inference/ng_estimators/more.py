@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
+from gmmvi_ext.inference.pairs import to_matrix
 from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks
@@ -62,8 +63,10 @@ class MoreNgEstimator(NgEstimator):
                 "non-negative and finite", self.initial_l2_regularizer)  # fmt: skip
 
     def estimate(self, mixture: Mixture, batch: Batch, temperature, ridge) -> NgEstimate:
-        weights, has_any = self.weights(batch)
-        log_q = tf.reduce_logsumexp(batch.component_log_prob + mixture.log_weights, axis=1)
+        num, pairs = mixture.num_components, batch.component_log_prob.pairs
+        weights, has_any = self.weights(batch, num)
+        weights = to_matrix(weights, pairs, num, 0.0)  # [N, K]
+        log_q = batch.component_log_prob.logsumexp(mixture.log_weights)
         values = batch.target_log_prob - temperature * log_q  # [N]
         finite = tf.math.is_finite(values)
         weights = tf.where(finite[:, tf.newaxis], weights, tf.zeros_like(weights))

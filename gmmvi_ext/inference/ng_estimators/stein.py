@@ -19,13 +19,12 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
 from gmmvi_ext.inference.pairs import (
-    all_pairs,
+    component_sum,
     fold_pairs,
     pair_maps,
-    pair_values,
     tile_coordinates,
+    to_matrix,
 )
-from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec, safe_cholesky, symmetrise
 
@@ -34,7 +33,6 @@ __all__ = ["SteinNgEstimator"]
 # The sample covariance of z counts as n_eff observations against this many (times D) of the
 # identity.
 SHRINKAGE = 1.0
-ALL_PAIRS_TILE_SIZE = 128
 
 
 @NgEstimator.registry.register("Stein")
@@ -49,8 +47,14 @@ class SteinNgEstimator(NgEstimator):
     variance_reduction: bool = True
 
     def estimate(self, mixture: Mixture, batch: Batch, temperature, ridge) -> NgEstimate:
-        weights, has_any = self.weights(batch)
-        gammas = tf.nn.softmax(batch.component_log_prob + mixture.log_weights, axis=-1)
+        log_prob = batch.component_log_prob
+        weights, has_any = self.weights(batch, mixture.num_components)
+        log_q = log_prob.logsumexp(mixture.log_weights)
+        log_joint = (
+            log_prob.values
+            + tf.gather(mixture.log_weights, log_prob.pairs.component)[:, tf.newaxis]
+        )
+        gammas = tf.exp(log_joint - log_prob.per_pair(log_q))
         if isinstance(mixture.components, DiagonalGaussians):
             curvature, slope = self._diagonal(mixture, batch, weights, gammas, temperature)
         else:
@@ -67,15 +71,18 @@ class SteinNgEstimator(NgEstimator):
         if not self.variance_reduction:
             return -symmetrise(cross), -mean_e
         squares, mean_z = moments[:, :-1, :-1], moments[:, -1, :-1]
-        total = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
+        total, squared = moments[:, -1, -1:], _squared(weights, batch, mixture.num_components)
         mean_z = tf.math.divide_no_nan(mean_z, total)
         outer_ez = mean_e[..., tf.newaxis] * mean_z[:, tf.newaxis]
         outer_zz = (total * mean_z)[..., tf.newaxis] * mean_z[:, tf.newaxis]
         cross = tf.linalg.matrix_transpose(cross) - outer_ez
-        return _regressed(cross, squares - outer_zz, mean_e, mean_z, weights)
+        return _regressed(cross, squares - outer_zz, mean_e, mean_z, total[:, 0], squared)
 
     def _diagonal(self, mixture, batch, weights, gammas, temperature):
-        components = mixture.components
+        components, num = mixture.components, mixture.num_components
+        squared = _squared(weights, batch, num)
+        pairs = batch.component_log_prob.pairs
+        weights, gammas = (to_matrix(each, pairs, num, 0.0) for each in (weights, gammas))
         scale = components.scale_diag
         score = components.mixture_score(batch.x, gammas)
         d = batch.target_log_prob_grad - temperature * score
@@ -93,76 +100,74 @@ class SteinNgEstimator(NgEstimator):
         second = tf.matmul(weights, x * x, transpose_a=True)
         mean_z = tf.math.divide_no_nan(first / scale, total) - loc / scale
         squares = (second - 2 * loc * first + total * loc**2) / scale**2
-        variance = _shrunk(squares - total * mean_z**2, weights, 1.0, dim=1)
+        variance = _shrunk(squares - total * mean_z**2, total[:, 0], squared, 1.0, dim=1)
         slope = (cross - mean_e * mean_z) / tf.maximum(variance, 1e-6)
         return -slope, -(tf.math.divide_no_nan(mean_e, total) - slope * mean_z)
+
+
+def _squared(weights: tf.Tensor, batch: Batch, num_components: tf.Tensor) -> tf.Tensor:
+    """Sum of the squared weights of every component, [K]."""
+    return component_sum(tf.square(weights), batch.component_log_prob.pairs, num_components)
 
 
 def _sums(components, batch, weights, gammas, temperature, with_moments):
     """Sums over n of w (z, 1) d^T [K, D + 1, D] and of w (z, 1) (z, 1)^T [K, D + 1, D + 1].
 
     Tile by tile: all pairs of a tile give its scores, hence d, and then their shares of the sums.
-    The second sum is empty, [K, 0, 0], unless asked for.
+    The second sum is None unless asked for.
     """
     dim, num = components.num_dimensions, components.num_components
     inverse = inverse_lower_triangular(components.scale_tril)
-    pairs = batch.pairs
-    if pairs is None:
-        # Any grouping will do where all pairs count.
-        tiles = tile_samples(batch.label, num, ALL_PAIRS_TILE_SIZE)
-        pairs = all_pairs(tiles, num)
-    tiles = pairs.tiles
-    tile_size = tf.shape(tiles.index)[1]
-    coordinates = tile_coordinates(components, batch.x, tiles)
-    grads = tf.gather(batch.target_log_prob_grad, tiles.index)  # [B, T, D]
+    pairs = batch.component_log_prob.pairs
+    coordinates = tile_coordinates(components, batch.x, pairs.tiles)
+    grads = pairs.tiles.spread(batch.target_log_prob_grad)  # [B, T, D]
 
-    def add(state, first, last, tile, component):
-        label = tf.gather(tiles.label[first:last], tile)
+    def add(state, tiles, each):
+        tile, component = pairs.tile[each] - tiles.start, pairs.component[each]
+        label = tf.gather(pairs.tiles.label[tiles], tile)
         maps = pair_maps(components, inverse, label, component, with_one=True)
-        z = tf.matmul(tf.gather(coordinates[first:last], tile), maps, transpose_b=True)
-        chunk = tiles._replace(index=tiles.index[first:last], is_used=tiles.is_used[first:last])
-        gamma = pair_values(gammas, chunk, tile, component)[..., tf.newaxis]
-        pulled = tf.matmul(gamma * z, maps[..., :-1])
-        d = grads[first:last] + temperature * tf.math.segment_sum(pulled, tile)
+        z = tf.matmul(tf.gather(coordinates[tiles], tile), maps, transpose_b=True)
+        pulled = tf.matmul(gammas[each][..., tf.newaxis] * z, maps[..., :-1])
+        d = grads[tiles] + temperature * tf.math.segment_sum(pulled, tile)
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-        wz = pair_values(weights, chunk, tile, component)[..., tf.newaxis] * z
+        wz = weights[each][..., tf.newaxis] * z
         new = [tf.matmul(wz, tf.gather(d, tile), transpose_a=True)]
         if with_moments:
             new.append(tf.matmul(wz, z, transpose_a=True))
         return tuple(
-            old + tf.math.unsorted_segment_sum(each, component, num)
-            for old, each in zip(state, new, strict=False)
+            old + tf.math.unsorted_segment_sum(part, component, num)
+            for old, part in zip(state, new, strict=True)
         )
 
     zeros = [tf.zeros([num, dim + 1, dim], components.dtype)]
     if with_moments:
         zeros.append(tf.zeros([num, dim + 1, dim + 1], components.dtype))
-    sums = fold_pairs(add, tuple(zeros), pairs, tile_size * dim)
+    sums = fold_pairs(add, tuple(zeros), pairs, tf.shape(pairs.tiles.index)[1] * dim)
     return sums if with_moments else (*sums, None)
 
 
-def _shrunk(covariance, weights, identity, dim):
-    """Weighted sample covariance of z [K, ...], pulled towards the identity it estimates."""
-    total = tf.reduce_sum(weights, axis=0)
-    effective = tf.math.divide_no_nan(total**2, tf.reduce_sum(weights**2, axis=0))
-    prior = tf.cast(SHRINKAGE * dim, total.dtype)
+def _shrunk(covariance, total, squared, identity, dim):
+    """Weighted sample covariance of z [K, ...], pulled towards the identity it estimates.
+
+    `total` and `squared` are the sums of the weights and of their squares, [K].
+    """
+    effective = tf.math.divide_no_nan(total**2, squared)
     shape = [-1] + [1] * (covariance.shape.rank - 1)
-    share = tf.reshape(effective / (effective + prior), shape)
+    share = tf.reshape(effective / (effective + SHRINKAGE * dim), shape)
     total = tf.reshape(total, shape)
     return share * covariance + (1 - share) * total * identity
 
 
-def _regressed(cross, covariance, mean_e, mean_z, weights):
+def _regressed(cross, covariance, mean_e, mean_z, total, squared):
     """Curvature and slope from the fit e ~ a + B z: -sym(B) and -(E[e] - B E[z])."""
     dim = covariance.shape[-1]
     identity = tf.eye(dim, dtype=covariance.dtype)
-    factor, ok = safe_cholesky(_shrunk(covariance, weights, identity, dim))
+    factor, ok = safe_cholesky(_shrunk(covariance, total, squared, identity, dim))
     fitted = tf.linalg.matrix_transpose(
         tf.linalg.cholesky_solve(factor, tf.linalg.matrix_transpose(cross))
     )
     hessian = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)
-    total = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
-    gradient = tf.math.divide_no_nan(mean_e, total) - matvec(hessian, mean_z)
+    gradient = tf.math.divide_no_nan(mean_e, total[:, tf.newaxis]) - matvec(hessian, mean_z)
     return -symmetrise(hessian), -gradient
 
 

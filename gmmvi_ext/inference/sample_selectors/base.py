@@ -7,12 +7,12 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.locality import local_log_prob
-from gmmvi_ext.inference.pairs import NearPairs
+from gmmvi_ext.inference.pairs import PairLogProb, component_max, component_sum
 from gmmvi_ext.inference.rule import Rule, require
 from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.registry import Registry
 
-__all__ = ["Proposal", "ReusingSampleSelector", "SampleSelector"]
+__all__ = ["Proposal", "ReusingSampleSelector", "SampleSelector", "effective_counts"]
 
 MAX_TILE_SIZE = 128
 REUSE_TILE_SIZE = 32
@@ -26,16 +26,14 @@ class Proposal(NamedTuple):
       component_index: component of each, int32 [n].
       counts: samples of each component, int32 [K].
       window: reused samples.
-      old_component_log_prob: log N_k at the reused samples, [N, K].
-      old_pairs: pairs of reused samples and components that matter; None for all.
+      old_component_log_prob: log N_k at the reused samples; None where nothing is reused.
     """
 
     x: tf.Tensor
     component_index: tf.Tensor
     counts: tf.Tensor
     window: Window
-    old_component_log_prob: tf.Tensor
-    old_pairs: NearPairs | None
+    old_component_log_prob: PairLogProb | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -116,23 +114,26 @@ class ReusingSampleSelector(SampleSelector):
 
     def reused(
         self, mixture: Mixture, window: Window, component_id: tf.Tensor
-    ) -> tuple[Window, tf.Tensor, NearPairs | None, tf.Tensor]:
-        """What is taken from the past.
-
-        Returns:
-          the reused part of the window, log N_k at its samples [N, K], the pairs that matter, and
-          log N_k / b of its samples, -inf for invalid ones, [N, K].
-        """
+    ) -> tuple[Window, PairLogProb]:
+        """The reused part of the window, and log N_k at its samples."""
         num = mixture.num_components
-        if not self.reuses:
-            nothing = tf.zeros([0, 1], mixture.dtype) * mixture.log_weights
-            return window, nothing, None, nothing
         window = window.newest(self.num_reused_per_component * num)
         # A component that is gone hands its samples to the next one: a label, not a claim.
         label = tf.minimum(tf.searchsorted(component_id, window.nearest_id), num - 1)
-        log_prob, pairs = local_log_prob(
+        log_prob = local_log_prob(
             mixture, window.x, label, tile_size=self.tile_size, share_ratio=self.share_ratio
         )
-        ratios = log_prob - window.proposal_log_prob[:, tf.newaxis]
-        never = tf.cast(float("-inf"), ratios.dtype)
-        return window, log_prob, pairs, tf.where(window.is_valid[:, tf.newaxis], ratios, never)
+        return window, log_prob
+
+
+def effective_counts(log_prob: PairLogProb, window: Window, num_components: tf.Tensor) -> tf.Tensor:
+    """(sum w)^2 / sum w^2 of w_kn ~ N_k(x_n) / b(x_n) over valid samples, [K]."""
+    pairs = log_prob.pairs
+    never = tf.cast(float("-inf"), log_prob.values.dtype)
+    log_b = tf.where(window.is_valid, window.proposal_log_prob, -never)
+    ratios = log_prob.values - log_prob.per_pair(log_b)
+    top = tf.gather(component_max(ratios, pairs, num_components), pairs.component)
+    weights = tf.exp(ratios - tf.where(tf.math.is_finite(top), top, 0.0)[:, tf.newaxis])
+    total = component_sum(weights, pairs, num_components)
+    squares = component_sum(tf.square(weights), pairs, num_components)
+    return tf.math.divide_no_nan(tf.square(total), squares)

@@ -14,8 +14,8 @@ from gmmvi_ext.inference.sample_selectors.base import (
     Proposal,
     ReusingSampleSelector,
     SampleSelector,
+    effective_counts,
 )
-from gmmvi_ext.math.logspace import effective_sample_size
 
 __all__ = ["VipsSampleSelector"]
 
@@ -26,10 +26,11 @@ class VipsSampleSelector(ReusingSampleSelector):
     """Draws from every component what its effective sample size lacks."""
 
     def propose(self, mixture, window, component_id, seed):
-        window, log_prob, pairs, ratios = self.reused(mixture, window, component_id)
         counts = tf.fill([mixture.num_components], self.desired_samples_per_component)
+        log_prob = None
         if self.reuses:
-            effective = tf.cast(tf.floor(effective_sample_size(ratios)), tf.int32)
-            counts = tf.maximum(counts - effective, 1)
+            window, log_prob = self.reused(mixture, window, component_id)
+            effective = effective_counts(log_prob, window, mixture.num_components)
+            counts = tf.maximum(counts - tf.cast(tf.floor(effective), tf.int32), 1)
         x, index = sample_components(mixture.components, counts, seed)
-        return Proposal(x, index, counts, window, log_prob, pairs)
+        return Proposal(x, index, counts, window, log_prob)

@@ -25,6 +25,5 @@ class FixedCountSampleSelector(SampleSelector):
         num, size = mixture.num_components, self.desired_samples_per_component
         draws = mixture.components.sample_each(size, seed)  # [K, S, D]
         x = tf.reshape(draws, [num * size, mixture.num_dimensions])
-        nothing = tf.zeros([0, 1], mixture.dtype) * mixture.log_weights
         index = tf.repeat(tf.range(num), size)
-        return Proposal(x, index, tf.fill([num], size), window, nothing, None)
+        return Proposal(x, index, tf.fill([num], size), window, None)

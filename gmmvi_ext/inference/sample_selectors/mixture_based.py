@@ -44,10 +44,13 @@ class LinSampleSelector(ReusingSampleSelector):
         return REUSE_TILE_SIZE  # groups of samples with the same component are ragged
 
     def propose(self, mixture, window, component_id, seed):
-        window, log_prob, pairs, ratios = self.reused(mixture, window, component_id)
         size = tf.constant(self.desired_samples_per_component)
+        log_prob = None
         if self.reuses:
-            log_ratio = tf.reduce_logsumexp(ratios + mixture.log_weights, axis=1)
+            window, log_prob = self.reused(mixture, window, component_id)
+            log_ratio = log_prob.logsumexp(mixture.log_weights) - window.proposal_log_prob
+            never = tf.cast(float("-inf"), log_ratio.dtype)
+            log_ratio = tf.where(window.is_valid, log_ratio, never)
             effective = tf.cast(tf.floor(effective_sample_size(log_ratio)), tf.int32)
             size = tf.maximum(size - effective, 1)
         seeds = tf.random.split(seed, 2)
@@ -56,4 +59,4 @@ class LinSampleSelector(ReusingSampleSelector):
         )[0]
         counts = tf.math.bincount(drawn, minlength=mixture.num_components)
         x, index = sample_components(mixture.components, counts, seeds[1])
-        return Proposal(x, index, counts, window, log_prob, pairs)
+        return Proposal(x, index, counts, window, log_prob)
