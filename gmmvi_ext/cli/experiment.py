@@ -254,9 +254,13 @@ def _worker_trouble(error: tf.errors.OpError, distribution: Distribution) -> str
         raise error
     if DISAGREEMENT[:40] in text:
         return f"{DISAGREEMENT}."
+    # The message begins with where the operation was made; what happened comes last.
+    lines = [line.strip() for line in str(error.message).split("\n") if line.strip()]
+    places = ("File ", "Detected ", "[[", "The error")
+    reason = [line for line in lines if not line.startswith(places)] or lines
     return (
-        f"another worker is gone ({text[:120]}); the last checkpoint is intact, give every worker "
-        "the same command again."
+        f"another worker is gone ({reason[-1][:160]}); the last checkpoint is intact, give every "
+        "worker the same command again."
     )
 
 

@@ -44,9 +44,11 @@ def export_saved_model(
 
     Raises:
       FileExistsError: if `path` holds something that is not an export.
+      ValueError: a number of the mixture is not finite.
       ExportVerificationError: if the written model does not give the same numbers.
     """
     folder = Path(path)
+    storage.require_finite(posterior.mixture)
     _refuse_foreign(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     _refuse_ambiguous_names(posterior.space)

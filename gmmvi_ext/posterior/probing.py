@@ -1,9 +1,9 @@
 """Why a mixture may fit badly: does the target fall off at all, and can its numbers be told apart?
 
 A density that can be normalised falls faster than 1/r along (almost) every ray. Rays along the axes
-of the unconstrained coordinates are looked at, from ten to a million standard deviations away from
-the heaviest component, as far as the target gives numbers there. It is a look for the usual
-mistakes (a parameter without a prior, a sign), not a proof.
+of the unconstrained coordinates are looked at, from ten to 1e12 standard deviations away from the
+heaviest component (which may be far too narrow), as far as the target gives numbers there. It is a
+look for the usual mistakes (a parameter without a prior, a sign), not a proof.
 """
 
 from typing import NamedTuple
@@ -16,7 +16,7 @@ from gmmvi_ext.targets.base import Target
 
 __all__ = ["Doubts", "find_doubts", "rounding_of"]
 
-RADII = 10.0 ** np.arange(1, 7)  # in standard deviations
+RADII = 10.0 ** np.array([1, 2, 3, 4, 6, 9, 12])  # in standard deviations
 MAX_AXES = 64
 SLOWEST = -1.1  # of d log p / d log r: slower than this, the mass does not end
 PROBE_SEED = 0

@@ -17,19 +17,38 @@ from gmmvi_ext.posterior.flat_space import FlatSpace
 from gmmvi_ext.posterior.parts_space import PartsSpace
 from gmmvi_ext.posterior.space import Space
 
-__all__ = ["describe", "load", "save", "write_mixture"]
+__all__ = ["describe", "load", "require_finite", "save", "write_mixture"]
 
 FORMAT = 1
 FAMILIES = {"full": FullGaussians, "diagonal": DiagonalGaussians}
 
 
 def save(posterior, path) -> str:
-    """Writes both files into the folder `path` (made if absent); returns it."""
+    """Writes both files into the folder `path` (made if absent); returns it.
+
+    Raises:
+      ValueError: a number of the mixture is not finite; nothing is written.
+    """
+    require_finite(posterior.mixture)
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     write_mixture(posterior.mixture, folder / "mixture.npz")
     _replace(folder / "posterior.json", json.dumps(describe(posterior), indent=1) + "\n")
     return str(folder)
+
+
+def require_finite(mixture: Mixture) -> None:
+    """Refuses a mixture that nobody can use; names the first number that is not finite."""
+    fields = {"weight": tf.exp(mixture.log_weights)} | mixture.components._asdict()
+    for name, value in fields.items():
+        array = np.asarray(value)
+        is_bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
+        if is_bad.any():
+            raise ValueError(
+                f"{name} of component {int(np.argmax(is_bad))} is not finite: a posterior like "
+                "that is not saved or exported. Fit again from the last good state (another start, "
+                "dtype float64, a smaller initial_stepsize)."
+            )
 
 
 def describe(posterior) -> dict:

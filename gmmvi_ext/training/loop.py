@@ -170,9 +170,11 @@ class _Session:
             reason = self._common(reason)
             self._show(metrics)
         self._finish_tracing()
+        if metrics:
+            self._look()
         if metrics and self.row.get("iteration") != self.iteration:
             self._write_row(metrics)
-        if "problem" in self.row:
+        if self.alarm is not None or "problem" in self.row:
             reason = StopReason.DIVERGED
             self.problem = self.problem or self._describe(self.row["problem"])
         if reason.is_failure and self.problem is None:

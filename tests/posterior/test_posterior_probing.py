@@ -81,6 +81,11 @@ def test_scales_and_places_that_numbers_cannot_hold():
     assert name == "b" and place == pytest.approx(1e7) and spread < 3.0
 
 
+def test_a_mixture_much_too_narrow_does_not_make_a_density_improper():
+    density = doubts_about(lambda x: axes(x / 1e8, square, square))
+    assert density.endless is None
+
+
 def test_rounding_is_that_of_the_format():
     values = np.array([1e6, 1e6, np.nan, -np.inf])
     assert rounding_of(values, np.float32) == pytest.approx(0.119, rel=0.01)

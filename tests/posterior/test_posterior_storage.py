@@ -15,6 +15,21 @@ tfb = tfp.bijectors
 SHAPES = {"mu": (), "tau": (), "w": (3,)}
 
 
+@pytest.mark.parametrize(("field", "value"), [("loc", np.nan), ("scale_tril", np.inf)])
+def test_a_mixture_that_is_not_finite_is_not_written(tmp_path, make_mixture, field, value):
+    mixture = make_mixture()
+    array = np.array(getattr(mixture.components, field))
+    array[1].flat[0] = value
+    spoiled = mixture._replace(
+        components=mixture.components._replace(**{field: tf.constant(array)})
+    )
+    posterior = Posterior(spoiled)
+    for write in (posterior.save, posterior.export):
+        with pytest.raises(ValueError, match=f"{field} of component 1 is not finite"):
+            write(tmp_path / "p")
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize("diagonal", [False, True])
 def test_round_trip_with_names_bijectors_and_run_info(tmp_path, make_mixture, diagonal, dtype):
     posterior = Posterior(

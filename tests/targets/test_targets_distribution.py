@@ -311,3 +311,37 @@ def test_the_map_needs_no_cluster_to_split_evenly():
     parts = cluster(square, np.ones((7, 2)))
     assert [(part.start, part.stop) for part in parts] == [(0, 2), (2, 4), (4, 7)]
     assert all(np.allclose(part.result, -1.0) for part in parts)
+
+
+def test_functions_of_a_users_file_travel_with_their_code(tmp_path, monkeypatch):
+    """A worker cannot import the file: helper and constant have to come along."""
+    pytest.importorskip("cloudpickle", reason="comes with the extra dask")
+    import importlib.util
+
+    from gmmvi_ext.targets.cluster import _ByValue
+
+    file = tmp_path / "sim_of_a_user.py"
+    file.write_text(
+        "SCALE = 2.0\ndef helper(x):\n    return x / SCALE\n"
+        "def log_prob(x):\n    return -0.5 * (helper(x) ** 2).sum(axis=1)\n"
+    )
+    spec = importlib.util.spec_from_file_location(file.stem, file)
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, file.stem, module)
+    spec.loader.exec_module(module)
+    load, (text,) = _ByValue(module.log_prob).__reduce__()
+    monkeypatch.delitem(sys.modules, file.stem)
+    assert np.allclose(load(text)(np.full((2, 2), 2.0)), -1.0)
+
+
+def test_a_function_that_cannot_travel_is_named():
+    pytest.importorskip("cloudpickle", reason="comes with the extra dask")
+    from gmmvi_ext.targets.cluster import _ByValue
+
+    lock = __import__("threading").Lock()
+
+    def log_prob(x):
+        return lock and square(x)
+
+    with pytest.raises(ValueError, match="'log_prob' cannot be sent to the workers"):
+        _ByValue(log_prob)
