@@ -171,7 +171,7 @@ def _refused(config: VaeConfig, section: str, build, *args, **kwargs):
             f"{name}s" in values, name in values,
         )  # fmt: skip
         key = next((k for k, known in zip(candidates, is_known, strict=True) if known), section)
-        if key.endswith(name):
+        if name and name in key:
             text = text.removeprefix(f"`{name}` ")
         raise ConfigError(Problem(config.origin(key), key, text)) from error
 

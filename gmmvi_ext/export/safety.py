@@ -13,31 +13,30 @@ __all__ = ["ALLOWED_OPERATIONS", "UnsafeExportError", "check_operations", "opera
 ALLOWED_OPERATIONS = frozenset(
     """
     Abs Add AddN AddV2 All Any ArgMax ArgMin Asin Assert Atan BatchMatMul BatchMatMulV2
-    BatchMatMulV3 BatchToSpaceND Betainc BiasAdd Bincount BroadcastArgs BroadcastGradientArgs
-    BroadcastTo Bucketize Cast Ceil CheckNumerics Cholesky CholeskyGrad ClipByValue Concat ConcatV2
-    Const Conv2D Conv2DBackpropInput Cos Cosh Cumprod Cumsum CumulativeLogsumexp DenseBincount
-    Digamma Div DivNoNan Einsum Elu Empty
-    EnsureShape Equal Erf Erfc Erfinv Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod Gather
-    GatherNd GatherV2 Greater GreaterEqual Identity IdentityN If Igamma Igammac Inv InvGrad Invert
-    InvertPermutation IsFinite IsInf IsNan L2Loss LeakyRelu Less LessEqual Lgamma LinSpace Log Log1p
-    LogSoftmax LogicalAnd LogicalNot LogicalOr MatMul MatrixBandPart MatrixDeterminant MatrixDiag
+    BatchMatMulV3 BatchToSpaceND Betainc BiasAdd Bincount BitwiseXor BroadcastArgs
+    BroadcastGradientArgs BroadcastTo Bucketize Cast Ceil CheckNumerics Cholesky CholeskyGrad
+    ClipByValue Concat ConcatV2 Const Conv2D Conv2DBackpropInput Cos Cosh Cumprod Cumsum
+    CumulativeLogsumexp DenseBincount Digamma Div DivNoNan Einsum Elu Empty EnsureShape Equal Erf
+    Erfc Erfinv Exp ExpandDims Expm1 Fill Floor FloorDiv FloorMod Gather GatherNd GatherV2 Greater
+    GreaterEqual Identity IdentityN If Igamma Igammac Inv InvGrad Invert InvertPermutation IsFinite
+    IsInf IsNan L2Loss LeakyRelu Less LessEqual Lgamma LinSpace Log Log1p LogSoftmax LogicalAnd
+    LogicalNot LogicalOr LowerBound MatMul MatrixBandPart MatrixDeterminant MatrixDiag
     MatrixDiagPart MatrixDiagPartV2 MatrixDiagPartV3 MatrixDiagV2 MatrixDiagV3 MatrixInverse
-    MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 MatrixSolve MatrixTriangularSolve Max Maximum
-    Mean Min Minimum Mod Mul MulNoNan Multinomial Ndtri Neg NoOp NotEqual OneHot
-    OnesLike Pack Pad PadV2 PartitionedCall Placeholder PlaceholderWithDefault Pow PreventGradient
-    Prod Qr RandomUniform Range Rank ReadVariableOp Real RealDiv Reciprocal ReciprocalGrad Relu
-    Reshape ResourceGather ResourceGatherNd Reverse ReverseV2 Rint Roll Round Rsqrt RsqrtGrad
-    ScatterNd SearchSorted Select SelectV2 Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size
-    Slice Softmax Softplus SoftplusGrad Softsign Sort SpaceToBatchND Split SplitV Sqrt SqrtGrad
+    MatrixSetDiag MatrixSetDiagV2 MatrixSetDiagV3 MatrixSolve MatrixTriangularSolve Max Maximum Mean
+    Min Minimum Mod Mul MulNoNan Multinomial Ndtri Neg NoOp NotEqual OneHot OnesLike Pack Pad PadV2
+    PartitionedCall Placeholder PlaceholderWithDefault Pow PreventGradient Prod Qr RandomUniform
+    Range Rank ReadVariableOp Real RealDiv Reciprocal ReciprocalGrad Relu Reshape ResourceGather
+    ResourceGatherNd Reverse ReverseV2 Rint Roll Round Rsqrt RsqrtGrad ScatterNd SearchSorted Select
+    SelectV2 Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax Softplus SoftplusGrad
+    Softsign Sort SpaceToBatchND SparseSoftmaxCrossEntropyWithLogits Split SplitV Sqrt SqrtGrad
     Square SquaredDifference Squeeze StatefulPartitionedCall StatelessCase StatelessIf
     StatelessMultinomial StatelessRandomGetAlg StatelessRandomGetKeyCounter
     StatelessRandomGetKeyCounterAlg StatelessRandomNormal StatelessRandomNormalV2
     StatelessRandomUniform StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2
     StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessWhile
-    StopGradient StridedSlice StridedSliceGrad Sub Sum Tan Tanh TanhGrad
-    TensorScatterUpdate Tile TopK TopKV2 Transpose TruncateDiv Unpack UnsortedSegmentSum Unique
-    UniqueV2 UpperBound LowerBound VarHandleOp VarIsInitializedOp VariableShape Where While
-    Xdivy Xlog1py Xlogy ZerosLike
+    StopGradient StridedSlice StridedSliceGrad Sub Sum Tan Tanh TanhGrad TensorScatterUpdate Tile
+    TopK TopKV2 Transpose TruncateDiv Unique UniqueV2 Unpack UnsortedSegmentSum UpperBound
+    VarHandleOp VarIsInitializedOp VariableShape Where While Xdivy Xlog1py Xlogy ZerosLike
     """.split()
 )
 # The functions that save and restore a SavedModel's own variables hold these, and only those two.
