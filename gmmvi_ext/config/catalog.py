@@ -97,8 +97,14 @@ def snapshot_catalog() -> Catalog:
 
 
 def write_snapshot() -> None:
-    """Rewrites `catalog.json` from the classes; imports TensorFlow."""
-    SNAPSHOT.write_text(snapshot_text(live_catalog()), encoding="utf-8")
+    """Rewrites `catalog.json` and `configs/schema.json` from the classes; imports TensorFlow."""
+    from gmmvi_ext.config.describe import json_schema  # late: it builds on this module
+    from gmmvi_ext.config.shipped import shipped_folder
+
+    names = live_catalog()
+    SNAPSHOT.write_text(snapshot_text(names), encoding="utf-8")
+    schema = json.dumps(json_schema(names), indent=1) + "\n"
+    (shipped_folder() / "schema.json").write_text(schema, encoding="utf-8")
 
 
 def snapshot_text(source: Catalog) -> str:
