@@ -1,9 +1,9 @@
 """-ELBO after equal numbers of evaluations, ours beside the released reference.
 
     python scripts/bench/parity.py
-    python scripts/bench/parity.py --experiments gmm20,breast_cancer --algorithms SAMTRON,ZAMTRUX --seeds 5
+    python scripts/bench/parity.py --experiments gmm20 --algorithms SAMTRON,ZAMTRUX --seeds 5
 
-Same target (the random ones are drawn alike from the seed), same configuration, as many seeds for both.
+Same target (the random ones are drawn alike from the seed), same configuration, same seeds.
 Both mixtures are measured with the same ruler: 20 000 fresh samples and our target. The verdict is
 "parity" where ours is not worse by more than three standard errors of the difference over seeds,
 nor by more than 0.02 nats where seeds scatter less than that.
@@ -17,6 +17,7 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -70,19 +71,18 @@ def experiment(name: str) -> dict:
     return {key: values[key] for key in keys if values.get(key) is not None}
 
 
-def run_ours(name: str, algorithm: str, seed: int, budgets) -> list[dict]:
+def run_ours(name: str, algorithm: str, seed: int, budgets, settings: dict) -> Iterator[dict]:
+    """-ELBO, evaluations and training seconds at every budget."""
     from gmmvi_ext.config.build import build_algorithm, build_target
     from gmmvi_ext.config.config import load_config
 
-    source = experiment(name) | overrides(algorithm) | {"seed": seed}
-    config = load_config(source, algorithm=algorithm)
+    source = experiment(name) | settings | {"seed": seed}
     # A code word given as an argument replaces settings; put the common ones back.
-    flat = [f"{s}.{k}={json.dumps(v)}" for s, each in overrides(algorithm).items()
-            for k, v in each.items()]  # fmt: skip
+    flat = [f"{s}.{k}={json.dumps(v)}" for s, each in settings.items() for k, v in each.items()]
     config = load_config(source, algorithm=algorithm, overrides=flat)
     target = build_target(config)
     learner = build_algorithm(config, target)
-    rows, seconds, previous = [], 0.0, None
+    seconds, previous = 0.0, None
     for budget in budgets:
         while previous is None or int(learner.num_target_evaluations) <= budget:
             previous = (learner.mixture(), int(learner.num_target_evaluations), seconds)
@@ -91,11 +91,13 @@ def run_ours(name: str, algorithm: str, seed: int, budgets) -> list[dict]:
             seconds += time.perf_counter() - start
         mixture, evaluations, spent = previous
         value, error, _ = neg_elbo(target, mixture, seed)
-        rows.append({"neg_elbo": value, "se": error, "evaluations": evaluations, "seconds": spent})
-    return rows
+        yield {"neg_elbo": value, "se": error, "evaluations": evaluations, "seconds": spent}
 
 
-def run_reference(python: str, name: str, algorithm: str, seed: int, budgets) -> list[dict]:
+def run_reference(
+    python: str, name: str, algorithm: str, seed: int, budgets, settings: dict
+) -> Iterator[dict]:
+    """As `run_ours`, for the reference in a process of its own."""
     import tensorflow as tf
 
     from gmmvi_ext import gaussians
@@ -104,31 +106,32 @@ def run_reference(python: str, name: str, algorithm: str, seed: int, budgets) ->
 
     request = {
         "experiment": name, "algorithm": algorithm, "seed": seed, "budgets": list(budgets),
-        "config": overrides(algorithm),
+        "config": settings,
     }  # fmt: skip
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_reference_run.py")
-    done = subprocess.run(
-        [python, script],
-        input=json.dumps(request) + "\n",
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    answers = [json.loads(line) for line in done.stdout.splitlines()]
-    if len(answers) < len(budgets):
-        sys.exit(f"the reference stopped early on {name} ({algorithm}):\n{done.stderr[-2000:]}")
     target = build_target(load_config(experiment(name) | {"seed": seed}))
-    rows = []
-    for answer in answers:
-        mixture = gaussians.Mixture(
-            tf.constant(answer["log_weights"]),
-            gaussians.FullGaussians(tf.constant(answer["loc"]), tf.constant(answer["scale"])),
-        )
-        value, error, _ = neg_elbo(target, mixture, seed)
-        rows.append(
-            {"neg_elbo": value, "se": error, **{k: answer[k] for k in ("evaluations", "seconds")}}
-        )
-    return rows
+    process = subprocess.Popen(
+        [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.close()
+        for _ in budgets:
+            line = process.stdout.readline()
+            if not line:
+                sys.exit(f"the reference stopped early on {name} ({algorithm}); see {script}")
+            answer = json.loads(line)
+            mixture = gaussians.Mixture(
+                tf.constant(answer["log_weights"]),
+                gaussians.FullGaussians(tf.constant(answer["loc"]), tf.constant(answer["scale"])),
+            )
+            value, error, _ = neg_elbo(target, mixture, seed)
+            spent = {key: answer[key] for key in ("evaluations", "seconds")}
+            yield {"neg_elbo": value, "se": error} | spent
+    finally:
+        process.kill()
+        process.wait()
 
 
 def verdict(ours: list[dict], theirs: list[dict]) -> tuple[float, float, str]:
@@ -151,22 +154,27 @@ def main():
     parser.add_argument("--json", help="file for all figures")
     args = parser.parse_args()
     python = reference_python(args.reference_python)
-    print("| experiment | algorithm | evaluations | -ELBO ours | reference | difference | seconds ours | "
-          "reference | verdict |\n|---|---|---|---|---|---|---|---|---|", flush=True)  # fmt: skip
+    print("| experiment | algorithm | evaluations | -ELBO ours | reference | difference "
+          "| seconds ours | reference | verdict |\n|---|---|---|---|---|---|---|---|---|",
+          flush=True)  # fmt: skip
     everything, worse = [], 0
     for name in args.experiments.split(","):
         budgets = BUDGETS[name]
         for algorithm in args.algorithms.split(","):
-            ours, theirs = [], []
+            ours, theirs, same = [], [], overrides(algorithm)
             for seed in range(args.seeds):  # alternating, so that drift of the machine hits both
-                ours.append(run_ours(name, algorithm, seed, budgets))
-                theirs.append(run_reference(python, name, algorithm, seed, budgets))
+                ours.append(list(run_ours(name, algorithm, seed, budgets, same)))
+                runs = run_reference(python, name, algorithm, seed, budgets, same)
+                theirs.append(list(runs))
             for i, budget in enumerate(budgets):
                 mine, other = [run[i] for run in ours], [run[i] for run in theirs]
                 mean, error, word = verdict(mine, other)
                 worse += word == "WORSE"
-                cells = [statistics.mean(row[key] for row in rows) for key in ("neg_elbo", "seconds")
-                         for rows in (mine, other)]  # fmt: skip
+                cells = [
+                    statistics.mean(row[key] for row in rows)
+                    for key in ("neg_elbo", "seconds")
+                    for rows in (mine, other)
+                ]
                 print(
                     f"| {name} | {algorithm} | {budget:,} | {cells[0]:.3f} | {cells[1]:.3f} "
                     f"| {mean:+.3f} +- {error:.3f} | {cells[2]:.1f} | {cells[3]:.1f} | {word} |",

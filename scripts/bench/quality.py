@@ -6,10 +6,10 @@
     python scripts/bench/quality.py --algorithm ZAMTRON --set sample_selector_config.x=y
 
 A target's name is that of its file in `configs/experiments/`, of which the target and the initial
-mixture (prior, number of components) are taken; everything else is the package's default, equal
-for all targets, unless `--shipped` asks for the whole file. Every -ELBO is taken from 20 000 fresh samples,
-with all data for minibatch targets, at the evaluation budgets that the figures name and at the end.
-Seconds are those of training, the first iteration (tracing) included.
+mixture (prior, number of components) are taken; everything else is the package's default, equal for
+all targets, unless `--shipped` asks for the whole file. Every -ELBO is taken from 20 000 fresh
+samples, with all data for minibatch targets, at the evaluation budgets that the figures name and at
+the end. Seconds are those of training, the first iteration (tracing) included.
 """
 
 import argparse

@@ -4,10 +4,10 @@
     python scripts/bench/scaling.py --components 50 --dimensions 2,10,20,50,100,200
     python scripts/bench/scaling.py --layout overlapping --components 10,30,100,300
 
-The mixture has K unit Gaussians with means far apart (separated) or all within one standard deviation
-(overlapping); its stepsizes are tiny, so that every iteration works on this layout. The target is a
-mixture of the first ten of them. Every row is a process of its own; its peak memory includes TensorFlow (about 0.6
-GB). Exponents are slopes of log seconds between neighbouring rows.
+The mixture has K unit Gaussians with means far apart (separated) or all within one standard
+deviation (overlapping); its stepsizes are tiny, so that every iteration works on this layout. The
+target is a mixture of the first ten of them. Every row is a process of its own; its peak memory
+includes TensorFlow (about 0.6 GB). Exponents are slopes of log seconds between neighbouring rows.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What crashes the reference (unfriendly or late) works here, or is one line that says what to do."""
+"""What crashes the reference (late or unfriendly) works, or is one line that says what to do."""
 
 import numpy as np
 import pytest
@@ -15,8 +15,16 @@ from gmmvi_ext.targets.registry import build_target as target_by_name
 
 # What a file says, and the one line it gets: key, expectation, way out.
 REFUSED = [
-    ("num_component_adapter_type: adaptve", "num_component_adapter_type", "Did you mean 'adaptive'"),
-    ("num_component_adapter_type: 1", "num_component_adapter_type", "choose one of adaptive, fixed"),
+    (
+        "num_component_adapter_type: adaptve",
+        "num_component_adapter_type",
+        "Did you mean 'adaptive'",
+    ),
+    (
+        "num_component_adapter_type: 1",
+        "num_component_adapter_type",
+        "choose one of adaptive, fixed",
+    ),
     (
         "algorithm: SAMTRUG\nweight_stepsize_adapter_config: {annealing_exponent: TODO}",
         "weight_stepsize_adapter_config.annealing_exponent",

@@ -1,10 +1,10 @@
-"""Every code word: all 648 of them in one graph that switches between rules, a covering set for real.
+"""Every code word: all 648 in one graph that switches between rules, a covering set one by one.
 
-Tracing an iteration takes seconds, running it milliseconds. So the walk over all code words builds one
-algorithm whose seven rules hand over to the real ones by `tf.switch_case`: one trace serves them all, and a
-rule that returned other structures, dtypes or ranks than its siblings could not be traced at all. That
-each code word also resolves by name and is traced once by itself is shown for a set of words in which
-every pair of letters occurs.
+Tracing an iteration takes seconds, running it milliseconds. So the walk over all code words builds
+one algorithm whose seven rules hand over to the real ones by `tf.switch_case`: one trace serves
+them all, and a rule that returned other structures, dtypes or ranks than its siblings could not be
+traced at all. That each code word also resolves by name and is traced once by itself is shown for a
+set of words in which every pair of letters occurs.
 """
 
 import itertools
@@ -33,7 +33,10 @@ WORDS = ["".join(letters) for letters in itertools.product(*ROLE_LETTERS.values(
 INITIAL = {"num_initial_components": 2, "prior_scale": 3.0, "initial_cov": 4.0}
 SETTINGS = {
     "adaptive": {"add_iters": 2, "del_iters": 2, "num_database_samples": 100},
-    "component-based": {"desired_samples_per_component": 40, "ratio_reused_samples_to_desired": 1.0},
+    "component-based": {
+        "desired_samples_per_component": 40,
+        "ratio_reused_samples_to_desired": 1.0,
+    },
     "mixture-based": {"desired_samples_per_component": 60, "ratio_reused_samples_to_desired": 0.5},
     "fixed-count": {"desired_samples_per_component": 40},
 }  # fmt: skip
