@@ -21,7 +21,7 @@ from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.build_space import naming_of
 from gmmvi_ext.posterior.draws import score_draws
-from gmmvi_ext.posterior.refinement import MAX_ROUNDS
+from gmmvi_ext.posterior.refinement import MAX_LOOKS
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.distribution import Distribution, open_distribution
 from gmmvi_ext.targets.user_model import as_target
@@ -36,7 +36,7 @@ __all__ = ["FitError", "fit"]
 START_SHARE = 0.2  # of `max_evaluations` that may go into finding the start
 START_BUDGET = 20_000
 NUM_JUDGED = 1000  # draws that decide between the last and the best mixture
-NUM_REFINED, MIN_REFINED = 5000, 1000  # evaluations of a round of refinement: wanted, least
+NUM_REFINED, MIN_REFINED = 5000, 1000  # evaluations of a look at a refinement: wanted, least
 MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
 
 
@@ -91,8 +91,8 @@ def fit(
         functions on a local cluster), or an object: `tf.distribute.Strategy`,
         `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
       refine: after training, measure k-hat and, where it exceeds 0.5, move the mixture towards its
-        importance-weighted draws as long as that lowers it (`Posterior.refined`); takes up to
-        20 000 evaluations more, none beyond `max_evaluations`.
+        importance-weighted draws as long as that lowers it (`Posterior.refined`); takes 5000
+        evaluations, up to 35 000 where it is tried, none beyond `max_evaluations`.
       callbacks: called with the row of metrics of each iteration; true ends the fit.
       **overrides: any key of a configuration, e.g. `training={"convergence_tolerance": 0.001}`.
 
@@ -237,7 +237,7 @@ def _refined(posterior: Posterior, max_evaluations, seed: int, say) -> Posterior
     num_samples = NUM_REFINED
     if max_evaluations is not None:
         left = max_evaluations - posterior.run_info["num_target_evaluations"]
-        num_samples = min(num_samples, left // (MAX_ROUNDS + 1))
+        num_samples = min(num_samples, left // MAX_LOOKS)
     if num_samples < MIN_REFINED:
         say("refinement: not tried, too few evaluations are left")
         return posterior

@@ -244,10 +244,10 @@ class Posterior:
         """This posterior, moved towards its importance-weighted draws where that lowers k-hat.
 
         Forward-KL refinement (see `posterior.refinement`): tried where k-hat exceeds 0.5, at most
-        three rounds, each kept only if fresh draws show a lower k-hat.
+        three rounds, each kept only if fresh draws show a lower k-hat, and more of them confirm it.
 
         Args:
-          num_samples: target evaluations of a round, and of the look at the last one.
+          num_samples: target evaluations of a look at a mixture; there are one to seven.
           seed: of the draws.
           always: try it whatever k-hat is.
 

@@ -85,9 +85,11 @@ def test_too_narrow_a_fit_is_widened(family):
     target = target_of(as_distribution(single(1.6)))
     found = refine_mixture(single(family=family), target, seed=2, num_samples=4000)
     assert found.is_changed and found.rounds[0]["khat"] > 0.5
-    assert found.num_evaluations == 4000 * len(found.rounds) <= 16_000
     kept = [row["khat"] for row in found.rounds if row["kept"]]
-    assert kept[-1] < found.rounds[0]["khat"] - 0.05
+    assert kept[-1] < found.rounds[0]["khat"] - 0.1
+    # One look at each mixture, and a second one at those that were kept.
+    assert found.num_evaluations >= 4000 * (len(found.rounds) + len(kept))
+    assert found.num_evaluations <= 7 * 4000
     covariance = mixtures.covariance(found.mixture).numpy()
     np.testing.assert_allclose(covariance, 1.6**2 * np.eye(2), atol=0.35)
     assert type(found.mixture.components) is family
