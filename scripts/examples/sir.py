@@ -26,7 +26,7 @@ NUM_BOYS = 763.0
 DAYS = np.arange(1.0, len(IN_BED) + 1.0, dtype=np.float32)
 SHAPES = {"infection": (), "recovery": (), "dispersion": ()}
 CONSTRAINTS = dict.fromkeys(SHAPES, "positive")
-FASTEST = 20.0  # a day; no prior reaches it, and the solver would take endless steps beyond
+FASTEST = 20.0  # a day, far beyond the priors
 
 
 @tf.function(input_signature=[tf.TensorSpec([None])] * 2, autograph=False)  # traced once
@@ -35,7 +35,12 @@ def log_infected(infection: tf.Tensor, recovery: tf.Tensor) -> tf.Tensor:
 
     In logarithms no number becomes negative, and the solver's tolerance is a relative one.
     """
-    return _with_slopes(tf.minimum(infection, FASTEST), tf.minimum(recovery, FASTEST))
+    return _with_slopes(_within_reach(infection), _within_reach(recovery))
+
+
+def _within_reach(rate):
+    """The solver would never end with NaN, and not soon with rates of thousands a day."""
+    return tf.where(tf.math.is_finite(rate), tf.minimum(rate, FASTEST), 1.0)
 
 
 @tf.custom_gradient
