@@ -196,7 +196,8 @@ def _job(folder: Path, cell: Cell, values: dict) -> Job:
         arguments += ["--device", values["device"]]
     environment = {}
     threads = values["threads"]
-    if threads is None and values["launcher"] in (None, "local"):
+    is_elsewhere = values["launcher"] == "submitit" or values["address"] is not None
+    if threads is None and not is_elsewhere:
         threads = max(1, (os.cpu_count() or 1) // (values["workers"] or 1))
     if threads:
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):

@@ -118,7 +118,7 @@ def target_of(record: RunRecord) -> str:
     values = record.config.to_dict()
     settings = {k: v for k, v in (values.get("environment_config") or {}).items() if v is not None}
     shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
-    name = str(values.get("environment_name", "unknown"))
+    name = str(record.config.target_name or "unknown")
     if name.startswith("python:"):
         file, _, function = name.removeprefix("python:").rpartition(":")
         name = f"{Path(file).name}:{function}"
