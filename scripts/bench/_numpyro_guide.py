@@ -69,7 +69,7 @@ def brownian(data):
     return model
 
 
-MODELS = {"eight_schools": eight_schools, "gauss_mix": gauss_mix, "coin": coin, "brownian": brownian}
+MODELS = {each.__name__: each for each in (eight_schools, gauss_mix, coin, brownian)}
 
 
 def main() -> None:
