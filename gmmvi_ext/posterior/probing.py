@@ -1,9 +1,10 @@
 """Why a mixture may fit badly: does the target fall off at all, and can its numbers be told apart?
 
 A density that can be normalised falls faster than 1/r along (almost) every ray. Rays along the axes
-of the unconstrained coordinates are looked at, from ten to 1e12 standard deviations away from the
-heaviest component (which may be far too narrow), as far as the target gives numbers there. It is a
-look for the usual mistakes (a parameter without a prior, a sign), not a proof.
+of the unconstrained coordinates are looked at, from ten to 1e12 standard deviations (or units, for
+a mixture that may be far too narrow) away from the heaviest component, as far as the target gives
+numbers there whose differences the float format can hold. It is a look for the usual mistakes (a
+parameter without a prior, a sign), not a proof.
 """
 
 from typing import NamedTuple
@@ -16,7 +17,7 @@ from gmmvi_ext.targets.base import Target
 
 __all__ = ["Doubts", "find_doubts", "rounding_of"]
 
-RADII = 10.0 ** np.array([1, 2, 3, 4, 6, 9, 12])  # in standard deviations
+RADII = 10.0 ** np.array([1, 2, 3, 4, 6, 9, 12])  # in standard deviations, at least one
 MAX_AXES = 64
 SLOWEST = -1.1  # of d log p / d log r: slower than this, the mass does not end
 PROBE_SEED = 0
@@ -71,19 +72,20 @@ def _endless(mixture: Mixture, target: Target, spread: np.ndarray, names: list[s
     offsets = np.zeros([len(axes), 2, len(RADII), len(centre)])
     for n, axis in enumerate(axes):
         for side, sign in enumerate((1.0, -1.0)):
-            offsets[n, side, :, axis] = sign * RADII * spread[axis]
+            offsets[n, side, :, axis] = sign * RADII * max(spread[axis], 1.0)
     points = (centre + offsets).reshape(-1, len(centre))
     numpy_dtype = mixture.dtype.as_numpy_dtype
     with np.errstate(over="ignore"):
         values = evaluate_target(target, points.astype(numpy_dtype), PROBE_SEED)
     values = values.astype(np.float64).reshape(len(axes), 2, len(RADII))
+    epsilon = np.finfo(target.dtype.as_numpy_dtype).eps
     for axis, rays in zip(axes, values, strict=True):
-        if any(_is_endless(ray) for ray in rays):
+        if any(_is_endless(ray, epsilon) for ray in rays):
             return names[axis]
     return None
 
 
-def _is_endless(ray: np.ndarray) -> bool:
+def _is_endless(ray: np.ndarray, epsilon: float) -> bool:
     """Whether the last two numbers on a ray say that the density falls too slowly, or rises."""
     if np.isposinf(ray).any():
         return True
@@ -91,4 +93,7 @@ def _is_endless(ray: np.ndarray) -> bool:
     if len(known) < 2 or np.isneginf(ray[known[-1]]):
         return False
     near, far = known[-2:]
+    rounding = epsilon * abs(ray[near])
+    if rounding > 0.1 and abs(ray[far] - ray[near]) < 10.0 * rounding:
+        return False  # a large constant hides whether it falls
     return (ray[far] - ray[near]) / np.log(RADII[far] / RADII[near]) > SLOWEST

@@ -82,8 +82,12 @@ def test_scales_and_places_that_numbers_cannot_hold():
 
 
 def test_a_mixture_much_too_narrow_does_not_make_a_density_improper():
-    density = doubts_about(lambda x: axes(x / 1e8, square, square))
-    assert density.endless is None
+    assert doubts_about(lambda x: axes(x / 1e8, square, square)).endless is None
+    assert doubts_about(lambda x: axes(x - 1e7, square, square), scale=1e-6).endless is None
+
+
+def test_a_large_constant_does_not_make_a_density_improper():
+    assert doubts_about(lambda x: axes(x, square, square) + 1e30).endless is None
 
 
 def test_rounding_is_that_of_the_format():
