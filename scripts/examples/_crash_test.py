@@ -19,8 +19,6 @@ import tempfile
 import time
 from pathlib import Path
 
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-
 INTERVAL = 20
 
 
@@ -137,8 +135,13 @@ def check_start(log: Path, newest: int) -> None:
 def report(folder: Path, kills: int) -> int:
     """Compares the two ends number by number."""
     import numpy as np
-    import tensorflow as tf
 
+    from gmmvi_ext.cli.quiet import quiet_start
+
+    with quiet_start():
+        import tensorflow as tf
+
+        tf.zeros([])
     readers = [
         tf.train.load_checkpoint(str(folder / n / "checkpoints")) for n in ("whole", "killed")
     ]
