@@ -131,8 +131,10 @@ class _Meter:
 
         def minimise(position, iterations):
             def loss(x):
-                value, grad = self._grads(x)
-                bad = ~tf.math.is_finite(value)
+                # A user's solver may never end at NaN, where a failed line search leads.
+                is_point = tf.reduce_all(tf.math.is_finite(x), axis=-1)
+                value, grad = self._grads(tf.where(is_point[:, tf.newaxis], x, 0.0))
+                bad = ~(tf.math.is_finite(value) & is_point)
                 infinite = tf.cast(float("inf"), value.dtype)
                 return tf.where(bad, infinite, -value), -grad
 
