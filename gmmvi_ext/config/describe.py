@@ -6,6 +6,7 @@ from gmmvi_ext.config.codewords import ROLE_LETTERS, expand_code_word
 from gmmvi_ext.config.errors import did_you_mean
 from gmmvi_ext.config.fields import MISSING, FieldSpec, SectionSpec
 from gmmvi_ext.config.shipped import shipped_names
+from gmmvi_ext.config.vae_describe import vae_parts
 
 __all__ = ["describe", "json_schema"]
 
@@ -41,6 +42,7 @@ def describe(name: str | None, names: Catalog) -> str:
         parts.append(_section("environment_name: python:FILE.py:FUNCTION", PYTHON_TARGET))
     if name in PARTS:
         parts.append(f"{name}\n  {PARTS[name]}")
+    parts += vae_parts(wanted, _section)
     if not parts:
         try:
             types = expand_code_word(name)
@@ -125,6 +127,7 @@ def _overview(names: Catalog) -> str:
     shown = ", ".join(sorted(names.targets))
     lines += ["", "Targets:", f"  {shown}, or python:FILE.py:FUNCTION (config describe python)"]
     lines += ["", "Sections:", f"  {', '.join([*SECTIONS, *PARTS])}, top"]
+    lines += ["", "Models of another kind:", "  vae (config describe vae)"]
     lines += ["", "Shipped experiments:", f"  {', '.join(shipped_names())}"]
     return "\n".join(lines)
 

@@ -195,3 +195,18 @@ def test_the_snapshot_of_names_is_up_to_date():
 def test_shipped_experiments_load(name):
     config = load_config(name)
     assert config.is_vae and config.to_dict()["model"] == "vae"
+
+
+def test_names_are_described_without_tensorflow():
+    script = (
+        "import sys\n"
+        "from gmmvi_ext.cli.app import main\n"
+        "assert main(['config', 'describe', 'vae']) == 0\n"
+        "assert main(['config', 'describe', 'vamp']) == 0\n"
+        "assert main(['config', 'describe', 'optimizer_config']) == 0\n"
+        "assert 'tensorflow' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-600:]
+    assert "num_pseudo_inputs" in done.stdout and "generator_rate" in done.stdout
+    assert "sticking_the_landing" in done.stdout
