@@ -13,7 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import observations, require
+from gmmvi_ext.amortized.checks import observations
 from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
 from gmmvi_ext.amortized.estimators import Estimator, Reparameterised
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
@@ -25,6 +25,9 @@ from gmmvi_ext.amortized.terms import BoundTerms, Estimate, closed_form_rate, dr
 tfd = tfp.distributions
 
 __all__ = ["VAE", "BoundReport", "Loss"]
+
+# Values of the prior -> values of posteriors that stay within them.
+POSTERIORS_OVER = {"real": ("real", "unit"), "bits": ("bits",), "one_hot": ("one_hot",)}
 
 
 class BoundReport(NamedTuple):
@@ -93,11 +96,13 @@ class VAE(tf.Module):
         control_variate = None if is_empty else control_variate
         density = inference.density.rule
         estimator.check(density, is_controlled=control_variate is not None)
-        require(
-            density.is_discrete == prior.is_discrete, "prior",
-            "discrete if and only if the posterior is", "discrete" if prior.is_discrete
-            else "continuous",
-        )  # fmt: skip
+        if density.values not in POSTERIORS_OVER[prior.values]:
+            fitting, kind = " or ".join(POSTERIORS_OVER[prior.values]), type(density).__name__
+            raise ValueError(
+                f"`prior` is over {prior.values} vectors, the posterior {kind} over "
+                f"{density.values} ones; choose a posterior over {fitting} vectors, or another "
+                "prior."
+            )
         self.joint = JointDistribution(prior, observation)
         self.inference = inference
         self.estimator = estimator

@@ -142,8 +142,9 @@ PRIORS = [
 
 @pytest.mark.parametrize("rule", PRIORS, ids=lambda rule: type(rule).__name__)
 def test_priors_sample_and_score_and_train(rule):
-    is_discrete = rule.is_discrete
-    posterior = densities.Bernoulli() if is_discrete else densities.Gaussian()
+    posterior = densities.Gaussian()
+    if isinstance(rule, priors.BernoulliPrior):
+        posterior = densities.Bernoulli()
     if isinstance(rule, priors.OneHotPrior):
         posterior = densities.OneHotCategorical()
     examples = np.random.default_rng(0).uniform(size=(6, 5))
@@ -185,8 +186,13 @@ def test_estimators_refuse_posteriors_and_controls_that_do_not_fit():
         build_vae((5,), 2, control_variates=["centred"])
     with pytest.raises(ValueError, match="`num_samples` must be at least 2"):
         estimators.Rloo(1)
-    with pytest.raises(ValueError, match="`prior` must be discrete if and only if"):
+    with pytest.raises(ValueError, match="`prior` is over bits vectors, the posterior Gaussian"):
         build_vae((5,), 2, prior=priors.BernoulliPrior())
+    score = estimators.ScoreFunction()
+    for posterior in (densities.Categorical(3), densities.Bernoulli()):
+        with pytest.raises(ValueError, match="choose a posterior over one_hot vectors"):
+            build_vae((5,), 2, prior=priors.OneHotPrior(), posterior=posterior, estimator=score)
+    build_vae((5,), 2, posterior=densities.ContinuousBernoulli())
     with pytest.raises(ValueError, match="at least 2 for a flow"):
         build_vae((5,), 1, posterior=densities.Flow())
 

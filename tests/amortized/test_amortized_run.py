@@ -143,7 +143,7 @@ UNFIT = {
     "estimator_type=hybrid": "needs a mixture posterior",
     "batch_size=500": "must be at most the number of data",
     "data_config.path=/nowhere.npz": "is no file",
-    "prior_type=bernoulli": "must be discrete if and only if the posterior is",
+    "prior_type=bernoulli": "choose a posterior over bits vectors",
     "encoder_type=convolutional": None,
 }
 

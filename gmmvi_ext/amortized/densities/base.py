@@ -27,12 +27,12 @@ class DensityRule:
     Class attributes:
       is_reparameterised: draws carry gradients to the parameters.
       is_mixture: the distribution is a `tfd.MixtureSameFamily`.
-      is_discrete: it has finitely many values.
+      values: what it is over: real, unit (interval), bits, one_hot or levels.
     """
 
     is_reparameterised = True
     is_mixture = False
-    is_discrete = False
+    values = "real"
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the raw parameters of one event."""

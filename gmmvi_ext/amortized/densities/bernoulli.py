@@ -18,7 +18,7 @@ class Bernoulli(DensityRule):
     """Independent Bernoulli variables; raw parameters [..., *event, 1] are logits."""
 
     is_reparameterised = False
-    is_discrete = True
+    values = "bits"
 
     def output_shape(self, event_shape):
         return (*event_shape, 1)
@@ -38,6 +38,8 @@ class ContinuousBernoulli(DensityRule):
 
     Raw parameters [..., *event, 1] are logits.
     """
+
+    values = "unit"
 
     def output_shape(self, event_shape):
         return (*event_shape, 1)

@@ -25,7 +25,7 @@ class Categorical(DensityRule):
     """
 
     is_reparameterised = False
-    is_discrete = True
+    values = "levels"
 
     num_classes: int = 17
 
@@ -58,7 +58,7 @@ class OneHotCategorical(DensityRule):
     """One of n unit vectors, for latent vectors of length n; raw parameters [..., n] are logits."""
 
     is_reparameterised = False
-    is_discrete = True
+    values = "one_hot"
 
     def output_shape(self, event_shape):
         require(len(event_shape) == 1, "event_shape", "[num_classes]", event_shape)

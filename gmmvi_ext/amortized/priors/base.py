@@ -17,6 +17,7 @@ class Prior(tf.Module):
     Args:
       num_latents: L.
       distribution_fn: builds the distribution from the current values of the variables.
+      values: what it is over: real, bits or one_hot.
       support: all values [V, L] of a discrete prior, else None.
       parts: modules and variables to track.
     """
@@ -26,12 +27,14 @@ class Prior(tf.Module):
         num_latents: int,
         distribution_fn: Callable[[], tfd.Distribution],
         *,
+        values: str = "real",
         support: tf.Tensor | None = None,
         parts=(),
         name: str = "prior",
     ):
         super().__init__(name=name)
         self.num_latents = num_latents
+        self.values = values
         self.support = support
         self.parts = list(parts)
         self._distribution_fn = distribution_fn
@@ -42,14 +45,12 @@ class Prior(tf.Module):
 
     @property
     def is_discrete(self) -> bool:
-        return self.support is not None
+        return self.values != "real"
 
 
 @dataclasses.dataclass(frozen=True)
 class PriorRule:
     """Hyperparameters of a prior."""
-
-    is_discrete = False
 
     def build(
         self,

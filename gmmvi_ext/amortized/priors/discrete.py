@@ -21,8 +21,6 @@ MAX_ENUMERATED_BITS = 16
 class BernoulliPrior(PriorRule):
     """Independent bits with trainable logits, even odds at the start."""
 
-    is_discrete = True
-
     def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
         logits = tf.Variable(tf.zeros([num_latents], dtype), name="logits")
         support = tf.zeros([0, num_latents], dtype)  # longer vectors are sampled, not enumerated
@@ -32,6 +30,7 @@ class BernoulliPrior(PriorRule):
         return Prior(
             num_latents,
             lambda: tfd.Independent(tfd.Bernoulli(logits, dtype=dtype), 1),
+            values="bits",
             support=support,
             parts=[logits],
         )
@@ -42,13 +41,12 @@ class BernoulliPrior(PriorRule):
 class OneHotPrior(PriorRule):
     """One of L unit vectors with trainable logits, uniform at the start."""
 
-    is_discrete = True
-
     def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
         logits = tf.Variable(tf.zeros([num_latents], dtype), name="logits")
         return Prior(
             num_latents,
             lambda: tfd.OneHotCategorical(logits, dtype=dtype),
+            values="one_hot",
             support=tf.eye(num_latents, dtype=dtype),
             parts=[logits],
         )
