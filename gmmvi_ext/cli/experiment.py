@@ -20,6 +20,7 @@ from gmmvi_ext.cli.outputs import write_outputs
 from gmmvi_ext.cli.workdir import WorkDir
 from gmmvi_ext.config.build import build_algorithm, build_target
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.fit.self_check import check_at
 from gmmvi_ext.targets.distribution import Distribution, DistributionError, open_distribution
 from gmmvi_ext.targets.sharded import DISAGREEMENT
 from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
@@ -27,7 +28,7 @@ from gmmvi_ext.training.evaluation import ElboEvaluator
 from gmmvi_ext.training.loop import TrainingResult, fit, is_on_grid
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
-from gmmvi_ext.training.target_check import TargetError, check_target
+from gmmvi_ext.training.target_check import TargetError
 from gmmvi_ext.training.watchdog import Watchdog
 from gmmvi_ext.training.writers import (
     JsonlWriter,
@@ -149,13 +150,15 @@ def _shared(config: Config, target, distribution: Distribution):
 
 def _check(config: Config, target, algorithm) -> None:
     try:
-        check_target(
+        findings = check_at(
             target, algorithm.model.mixture(),
             needs_gradient=config.to_dict()["ng_estimator_type"] != "MORE", seed=config.seed,
         )  # fmt: skip
     except TargetError as error:
         origin = config.origin("environment_name")
         raise CommandError(f"{origin}: environment_name: {config.target_name}: {error}") from error
+    for finding in findings:
+        print(f"target: {finding}")
 
 
 def _restore(config: Config, workdir: WorkDir, checkpoints: Checkpoints) -> dict | None:

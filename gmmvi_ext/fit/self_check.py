@@ -16,7 +16,7 @@ from gmmvi_ext.posterior.probing import rounding_of
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.training.target_check import check_target
 
-__all__ = ["check_before_fit"]
+__all__ = ["check_at", "check_before_fit"]
 
 NUM_POINTS = 32
 MAX_GRADIENT_ERROR = 0.05
@@ -35,6 +35,11 @@ def check_before_fit(
         tf.constant(start.mean[None], dtype), tf.constant(np.diag(start.scale)[None], dtype)
     )
     mixture = Mixture(tf.zeros([1], dtype), components)
+    return check_at(target, mixture, needs_gradient=needs_gradient, seed=seed)
+
+
+def check_at(target: Target, mixture: Mixture, *, needs_gradient: bool, seed: int) -> list[str]:
+    """Findings about `target` at draws from the first mixture; see `check_before_fit`."""
     check_target(target, mixture, needs_gradient=needs_gradient, seed=seed)
     x, _ = mixtures.sample(mixture, NUM_POINTS, tf.constant([seed % 2**31, 0x6669], tf.int32))
     x = tf.cast(x, target.dtype)
@@ -48,10 +53,8 @@ def check_before_fit(
     values = np.asarray(values, float)
     seconds = (time.perf_counter() - begin) / NUM_POINTS
     findings = []
-    if target.dtype != tf.as_dtype(dtype):
-        findings.append(
-            f"evaluated in {target.dtype.name}, the mixture is {tf.as_dtype(dtype).name}"
-        )
+    if target.dtype != mixture.dtype:
+        findings.append(f"evaluated in {target.dtype.name}, the mixture is {mixture.dtype.name}")
     finite = np.isfinite(values)
     if not finite.all():
         findings.append(
@@ -59,7 +62,8 @@ def check_before_fit(
             "a constraint may keep them out of the way"
         )
     rounding = rounding_of(values, target.dtype.as_numpy_dtype)
-    if rounding > 0.1:
+    # Far from the posterior values are large, too, but differ as much.
+    if rounding > 0.1 and np.ptp(values[finite]) < 100.0 * rounding:
         findings.append(
             f"warning: values as large as {np.nanmax(np.abs(values[finite])):.1g} are rounded to "
             f"{rounding:.1g} nats in {target.dtype.name}; subtract a constant if they carry one, "
