@@ -1,5 +1,6 @@
 """Draws of q together with the target's values: the raw material of every check."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -10,9 +11,10 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["ScoredDraws", "as_seed", "evaluate_target", "sample_mixture", "score_draws"]
+__all__ = ["ScoredDraws", "answered", "as_seed", "evaluate_target", "sample_mixture", "score_draws"]
 
 CHUNK = 5000  # draws per evaluation: bounds memory whatever the number of components
+ATTEMPTS = 4  # at a batch of points: a host function may fail for the moment
 TARGET_SALT = 7  # stochastic targets get a stream of their own
 
 
@@ -94,12 +96,18 @@ def evaluate_target(target: Target, x: np.ndarray, seed) -> np.ndarray:
     for number, part in enumerate(_chunks(x)):
         points = tf.cast(tf.constant(part), target.dtype)
         part_seed = tf.random.experimental.stateless_fold_in(salted, number)
-        if target.is_stochastic:
-            value = log_prob(points, seed=part_seed)
-        else:
-            value = log_prob(points)
-        values.append(np.asarray(value))
+        part_seed = part_seed if target.is_stochastic else None
+        values.append(answered(target, log_prob, points, part_seed))
     return np.concatenate(values)
+
+
+def answered(target: Target, log_prob: Callable, points: tf.Tensor, seed) -> np.ndarray:
+    """Values at `points`, [N]; a host function that gives none at all is asked again."""
+    for _ in range(1 if target.is_graph_safe else ATTEMPTS):
+        value = np.asarray(log_prob(points) if seed is None else log_prob(points, seed=seed))
+        if not np.isnan(value).all():
+            break
+    return value
 
 
 def _chunks(x: np.ndarray):

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.posterior.draws import answered
 
 __all__ = ["ElboEvaluator"]
 
@@ -48,9 +49,8 @@ class ElboEvaluator:
         row: dict = {"elbo": float("nan"), "elbo_se": float("nan")}
         seed = tf.random.fold_in(self._seed, iteration)
         x, log_q = self._draw(tf.random.fold_in(seed, 0))
-        log_p = self._target.log_prob(
-            tf.cast(x, self._target.dtype), seed=tf.random.fold_in(seed, 1)
-        )
+        points = tf.cast(x, self._target.dtype)
+        log_p = answered(self._target, self._target.log_prob, points, tf.random.fold_in(seed, 1))
         log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
         finite = np.isfinite(log_p)
         if finite.any():

@@ -20,6 +20,8 @@ from gmmvi_ext.training.writers import MetricWriter
 
 __all__ = ["Clock", "TrainingResult", "fit", "is_on_grid"]
 
+MAX_RAISED = 6  # first iterations in which a target that raises gets another chance
+
 
 @dataclasses.dataclass
 class Clock:
@@ -280,6 +282,10 @@ class _Session:
     def _nothing_finite(self) -> StopReason | None:
         nonfinite = 0 if self.evaluations else int(self.algorithm.num_nonfinite)
         if nonfinite == 0:
+            return None
+        # A function that raises may only have failed for the moment.
+        raised = getattr(getattr(self.algorithm, "target", None), "num_exceptions", 0)
+        if raised and self.iteration < MAX_RAISED:
             return None
         self.problem = (
             f"the target gave no finite value at the first {nonfinite} points; check its domain, "

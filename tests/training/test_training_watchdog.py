@@ -10,6 +10,7 @@ from gmmvi_ext.models import Gmm
 from gmmvi_ext.targets import CallableTarget, HostTarget
 from gmmvi_ext.training import Limits, StopReason, fit
 from gmmvi_ext.training.checkpoints import Checkpoints
+from gmmvi_ext.training.evaluation import ElboEvaluator
 from gmmvi_ext.training.watchdog import PATIENCE, Alarm, Watchdog
 
 CONFIG = {
@@ -149,3 +150,29 @@ def test_a_target_that_stops_giving_values_ends_the_run():
     assert result.stop_reason is StopReason.DIVERGED
     assert result.problem.startswith("every target value is not finite")
     assert result.iterations < 30
+
+
+def test_a_function_that_raises_at_first_gets_another_chance():
+    calls = []
+
+    def log_prob(x):
+        calls.append(len(x))
+        if len(calls) <= 3 or len(calls) % 2:
+            raise RuntimeError("the simulator fell over")
+        return -0.5 * (x**2).sum(axis=1)
+
+    target = HostTarget(log_prob, 2)
+    learner = build_from_config(CONFIG | {"algorithm": "ZAMTRUX"}, target, seed=0)
+    evaluate = ElboEvaluator(learner.model, target, num_samples=50)
+    result = fit(learner, limits=Limits(num_iterations=12), log_interval=4, evaluate=evaluate)
+    assert result.stop_reason is StopReason.NUM_ITERATIONS and result.num_target_evaluations > 0
+    assert np.isfinite(result.last_row["elbo"]), "the look at the ELBO asks again"
+
+
+def test_one_that_always_raises_ends_soon():
+    def log_prob(x):
+        raise RuntimeError("the simulator fell over")
+
+    learner = build_from_config(CONFIG | {"algorithm": "ZAMTRUX"}, HostTarget(log_prob, 2), seed=0)
+    result = fit(learner, limits=Limits(num_iterations=50))
+    assert result.stop_reason is StopReason.NO_FINITE_VALUE and result.iterations == 6
