@@ -232,7 +232,11 @@ def _train_and_write(
     if result.stop_reason.is_failure:
         write_json(workdir / "run.json", record | {"status": "failed", "problem": result.problem})
         origin = config.origin("environment_name")
-        raise CommandError(f"{origin}: environment_name: {config.target_name}: {result.problem}")
+        raised = getattr(algorithm.target, "last_exception", None)
+        told = "" if raised is None else f" (last: {type(raised).__name__}: {raised})"
+        raise CommandError(
+            f"{origin}: environment_name: {config.target_name}: {result.problem}{told}"
+        )
     _announce(result)
     if distribution.is_chief:
         # Of several processes only this one writes results: it evaluates on its own from here on.

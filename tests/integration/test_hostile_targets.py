@@ -62,7 +62,8 @@ def test_an_improper_posterior_is_called_so(monkeypatch):
     assert outcome.ends == "reject" and "looks improper" in outcome.diagnosis
 
 
-def test_the_command_ends_with_one_line(tmp_path):
+def test_the_command_ends_with_one_line(monkeypatch):
+    monkeypatch.setattr(hostile, "MAX_EVALUATIONS", 900)
     outcome = checked(hostile.by_command("host_text", hostile.CASES["host_text"]))
     assert np.isfinite(outcome.seconds)
 
