@@ -120,7 +120,26 @@ def from_stan(program, data: Mapping | None = None, *, backend: str = "auto") ->
         return StanTarget(_of_bridgestan(bridgestan.StanModel(str(program), encoded)))
     stan = require("stan", extra="stan", caller="from_stan")
     code = pathlib.Path(program).read_text() if is_path else str(program)
-    return StanTarget(_of_pystan(stan.build(code, data=_plain(dict(data or {})))))
+    return StanTarget(_of_pystan(_built(stan, code, _plain(dict(data or {})))))
+
+
+def _built(stan, code: str, data: dict):
+    """The compiled program.
+
+    Raises:
+      ValueError: PyStan could not build it.
+    """
+    try:
+        return stan.build(code, data=data)
+    except Exception as error:  # noqa: BLE001 - PyStan raises what its server happens to say
+        cache = require("httpstan.cache", extra="stan", caller="from_stan")
+        models = require("httpstan.models", extra="stan", caller="from_stan")
+        folder = cache.model_directory(models.calculate_model_name(code))
+        raise ValueError(
+            f"PyStan could not build the program ({type(error).__name__}: {error}); what the "
+            "compiler says is printed above. PyStan gives up after five minutes and then fails for "
+            f"good: if that has happened, delete {folder} and call again."
+        ) from error
 
 
 def _of_pystan(model) -> _Program:
