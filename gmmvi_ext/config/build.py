@@ -89,6 +89,8 @@ def build_algorithm(config: Config | dict | str | Path, target):
         if key in values["model_initialization"]:
             text = text.removeprefix("`model_initialization`: ").removeprefix(f"`{key}` ")
             key = f"model_initialization.{key}"
+        elif not key and "out of range" in text:  # TensorFlow's words for 1e308 in float32
+            key, text = "model_initialization", f"a number is out of range for {values['dtype']}."
         raise ConfigError(Problem(config.origin(key), key, text)) from error
 
 
