@@ -88,6 +88,8 @@ def data_of(case: str) -> dict[str, np.ndarray]:
     if case == "eight_schools":
         schools = posteriors.example("eight_schools")
         return {"effects": schools.EFFECTS, "errors": schools.ERRORS}
+    if case == "coin":
+        return {"flips": np.array(posteriors.example("coin").FLIPS, np.float32)}
     if case == "gauss_mix":
         return {"y": posteriors.gauss_mix_data().astype(np.float32)}
     y = posteriors.brownian_data()
