@@ -33,6 +33,7 @@ def test_a_flow_starts_from_its_moments():
     np.testing.assert_allclose(mixtures.covariance(start), np.cov(draws.T), atol=0.25)
 
 
+@pytest.mark.slow
 def test_refining_closes_the_gap_and_reports_the_true_bound():
     vae = build_vae((12,), 2, seed=3)
     # A strong decoder, so that the untrained encoder leaves a gap.
@@ -55,6 +56,7 @@ def test_refining_closes_the_gap_and_reports_the_true_bound():
     assert report.elbo == pytest.approx(found.elbo_after[1], abs=0.05)
 
 
+@pytest.mark.slow
 def test_data_do_not_influence_each_other():
     vae = build_vae((12,), 2, seed=3)
     settings = {"num_iterations": 4, "num_samples": 100}
