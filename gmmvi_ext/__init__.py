@@ -1,8 +1,9 @@
 """Gaussian-mixture variational inference by natural gradients, also over constrained parameters."""
 
-import importlib
 import sys
 import types
+
+from gmmvi_ext.lazy import lazy_names
 
 __version__ = "0.1.0"
 __all__ = [
@@ -42,16 +43,7 @@ def load(path, *, bijector=None, target=None):
     return Posterior.load(path, bijector=bijector, target=target)
 
 
-def __getattr__(name: str):
-    if name not in _LAZY:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(_LAZY[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(__name__, _LAZY)
 
 
 class _Package(types.ModuleType):

@@ -1,15 +1,13 @@
 """Writing and loading the SavedModel of a posterior."""
 
 import json
-import os
-import shutil
-import tempfile
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
 import gmmvi_ext
+from gmmvi_ext.export.folder import refuse_foreign, written_whole
 from gmmvi_ext.export.module import ExportedPosterior, flat_output_name, signature_name
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import verify_export
@@ -49,14 +47,12 @@ def export_saved_model(
     """
     folder = Path(path)
     storage.require_finite(posterior.mixture)
-    _refuse_foreign(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(folder)
     _refuse_ambiguous_names(posterior.space)
     module = ExportedPosterior(
         posterior.mixture, posterior.space, _statistics(posterior, num_summary_samples, seed)
     )
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with written_whole(folder) as temporary:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
         tf.saved_model.save(module, str(temporary), module.signatures(), options=options)
         posterior.save(temporary)
@@ -65,13 +61,6 @@ def export_saved_model(
         check_operations(temporary)
         if verify:
             verify_export(temporary, module, posterior)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
     return str(folder)
 
 
@@ -101,15 +90,6 @@ def load_saved_model(path):
         raise ValueError(f"{file}: export format {version!r}, this version reads {FORMAT}.")
     check_operations(folder)
     return tf.saved_model.load(str(folder))
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if folder.is_dir() and (not any(folder.iterdir()) or (folder / "export.json").exists()):
-        return
-    if folder.exists():
-        raise FileExistsError(
-            f"{folder} exists and is not an export: choose another `path` or remove it."
-        )
 
 
 def _refuse_ambiguous_names(space) -> None:

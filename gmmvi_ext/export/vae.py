@@ -8,11 +8,6 @@ bound(x, num_samples, seed)          elbo and log_prob_estimate, [N] each
 """
 
 import json
-import os
-import shutil
-import subprocess
-import sys
-import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +16,9 @@ import tensorflow_probability as tfp
 
 import gmmvi_ext
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.export.folder import refuse_foreign, written_whole
 from gmmvi_ext.export.safety import check_operations
-from gmmvi_ext.export.verification import TIMEOUT_SECONDS, TOLERANCE, ExportVerificationError
+from gmmvi_ext.export.verification import TOLERANCE, ExportVerificationError, run_elsewhere
 
 tfd = tfp.distributions
 
@@ -122,17 +118,9 @@ def export_vae(vae: VAE, path, *, about: dict | None = None, verify: bool = True
       ExportVerificationError: the written model does not give the same numbers.
     """
     folder = Path(path)
-    is_free = not folder.exists() or (
-        folder.is_dir() and (not any(folder.iterdir()) or (folder / "export.json").exists())
-    )
-    if not is_free:
-        raise FileExistsError(
-            f"{folder} exists and is not an export: choose another `path` or remove it."
-        )
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    refuse_foreign(folder)
     module = ExportedVae(vae)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with written_whole(folder) as temporary:
         # TFP's implicitly reparameterised samplers carry custom gradients.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(temporary), module.signatures(), options=options)
@@ -149,13 +137,6 @@ def export_vae(vae: VAE, path, *, about: dict | None = None, verify: bool = True
         check_operations(temporary)
         if verify:
             _verify(temporary, module)
-        if folder.exists():
-            shutil.rmtree(folder)
-        temporary.chmod(0o755)
-        os.replace(temporary, folder)
-    finally:
-        if temporary.exists():
-            shutil.rmtree(temporary)
     return str(folder)
 
 
@@ -178,22 +159,7 @@ def _verify(folder: Path, module: ExportedVae) -> None:
         "posterior": module.sample_posterior(tf.constant(x), count, seed)["z"],
         "prior": module.sample_prior(count, seed)["mean"],
     }
-    with tempfile.TemporaryDirectory() as work:
-        np.savez(Path(work) / "inputs.npz", x=x, z=z)
-        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
-        environment.pop("PYTHONPATH", None)
-        done = subprocess.run(
-            [sys.executable, "-c", _SCRIPT, str(folder.resolve()), work], capture_output=True,
-            text=True, cwd=work, env=environment, timeout=TIMEOUT_SECONDS, check=False,
-        )  # fmt: skip
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise ExportVerificationError(f"the export fails in a fresh process: {last}")
-        foreign = json.loads(done.stdout.strip().splitlines()[-1])["foreign"]
-        if foreign:
-            raise ExportVerificationError(f"loading the export imported {foreign}.")
-        with np.load(Path(work) / "outputs.npz", allow_pickle=False) as loaded:
-            outputs = {name: loaded[name] for name in loaded.files}
+    outputs = run_elsewhere(_SCRIPT, folder, {"x": x, "z": z})
     limit = TOLERANCE.get(vae.dtype.name, 2e-2)
     for name, want in expected.items():
         if not np.allclose(outputs[name], want, rtol=limit, atol=limit):

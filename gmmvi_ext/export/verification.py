@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gmmvi_ext.posterior.draws import sample_mixture
 
-__all__ = ["ExportVerificationError", "verify_export"]
+__all__ = ["TOLERANCE", "ExportVerificationError", "run_elsewhere", "verify_export"]
 
 NUM_POINTS = 16
 TIMEOUT_SECONDS = 300
@@ -51,6 +51,41 @@ class ExportVerificationError(RuntimeError):
     """A written export does not load, or gives other numbers than the posterior."""
 
 
+def run_elsewhere(script: str, folder, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a script makes of an export in a fresh interpreter that sees TensorFlow alone.
+
+    Args:
+      script: gets the export's folder and a work folder as arguments; reads `inputs.npz` there,
+        writes `outputs.npz`, and prints {"foreign": [packages it should not have needed]}.
+      folder: the written SavedModel.
+      inputs: arrays.
+
+    Raises:
+      ExportVerificationError: the script fails, or something else than TensorFlow was imported.
+    """
+    with tempfile.TemporaryDirectory() as work:
+        np.savez(Path(work) / "inputs.npz", **inputs)
+        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
+        environment.pop("PYTHONPATH", None)
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(Path(folder).resolve()), work],
+            capture_output=True,
+            text=True,
+            cwd=work,
+            env=environment,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
+        if done.returncode != 0:
+            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
+            raise ExportVerificationError(f"the export fails in a fresh process: {last}")
+        foreign = json.loads(done.stdout.strip().splitlines()[-1])["foreign"]
+        if foreign:
+            raise ExportVerificationError(f"loading the export imported {foreign}.")
+        with np.load(Path(work) / "outputs.npz", allow_pickle=False) as loaded:
+            return {name: loaded[name] for name in loaded.files}
+
+
 def verify_export(folder, module, posterior) -> None:
     """Runs the export in a fresh interpreter and compares every signature.
 
@@ -63,26 +98,7 @@ def verify_export(folder, module, posterior) -> None:
       ExportVerificationError: with what differed.
     """
     inputs = _inputs(posterior)
-    with tempfile.TemporaryDirectory() as work:
-        np.savez(Path(work) / "inputs.npz", **inputs)
-        environment = dict(os.environ, TF_CPP_MIN_LOG_LEVEL="3", CUDA_VISIBLE_DEVICES="-1")
-        environment.pop("PYTHONPATH", None)
-        done = subprocess.run(
-            [sys.executable, "-c", SCRIPT, str(Path(folder).resolve()), work],
-            capture_output=True,
-            text=True,
-            cwd=work,
-            env=environment,
-            timeout=TIMEOUT_SECONDS,
-        )
-        if done.returncode != 0:
-            last = (done.stderr.strip().splitlines() or ["no output"])[-1]
-            raise ExportVerificationError(f"the export fails in a fresh process: {last}")
-        foreign = json.loads(done.stdout.strip().splitlines()[-1])["foreign"]
-        if foreign:
-            raise ExportVerificationError(f"loading the export imported {foreign}.")
-        with np.load(Path(work) / "outputs.npz", allow_pickle=False) as loaded:
-            outputs = {name: loaded[name] for name in loaded.files}
+    outputs = run_elsewhere(SCRIPT, folder, inputs)
     _compare(outputs, _expected(module, inputs), posterior.mixture.dtype.name)
 
 

@@ -1,6 +1,6 @@
 """Pictures of runs and posteriors: `ax` in, `ax` out, no global state, any backend."""
 
-import importlib
+from gmmvi_ext.lazy import lazy_names
 
 __all__ = [
     "Curve",
@@ -36,15 +36,6 @@ _MODULE = {
     "plot_reconstructions": "images",
     "plot_weights": "weights",
 }
-
-
-def __getattr__(name: str):
-    if name not in _MODULE:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULE[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__, {name: f"{__name__}.{module}" for name, module in _MODULE.items()}
+)

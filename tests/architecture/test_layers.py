@@ -8,7 +8,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "gmmvi_ext"
 
 LAYERS = [
-    {"math", "types", "registry", "compat"},
+    {"math", "types", "registry", "compat", "lazy"},
     {"gaussians", "constraints", "natural"},
     {"models", "targets", "divergences", "diagnostics"},
     {"posterior", "inference", "factors", "amortized", "adapters"},

@@ -30,7 +30,8 @@ def test_all_is_literal_and_names_what_exists(path):
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign | ast.AnnAssign):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-            defined |= {getattr(target, "id", None) for target in targets}
+            named = (part for target in targets for part in ast.walk(target))
+            defined |= {part.id for part in named if isinstance(part, ast.Name)}
         if isinstance(node, ast.Import | ast.ImportFrom):
             defined |= {alias.asname or alias.name for alias in node.names}
     lazily = "__getattr__" in defined
