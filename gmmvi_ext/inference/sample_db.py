@@ -1,6 +1,6 @@
 """Where evaluated samples are kept: a store for new-component candidates, a window for reuse.
 
-The store is a ring of the newest samples with their log densities; it grows by doubling up to a
+The store is a ring of the newest samples with their log densities; it grows in few steps up to a
 fixed capacity and never copies otherwise (the reference concatenates all arrays in every iteration
 and thins them to every second sample when they are full).
 
@@ -193,6 +193,7 @@ class SampleDB(tf.Module):
     """
 
     INITIAL_CAPACITY = 1024
+    GROWTH = 4  # a step copies everything three times: a few large ones
 
     def __init__(self, num_dimensions: int, *, capacity: int, components: Components,
                  with_gradient: bool, dtype=tf.float32, name: str | None = None):  # fmt: skip
@@ -246,7 +247,7 @@ class SampleDB(tf.Module):
         needed = tf.minimum(self.num_written + size, self.capacity)
 
         def grow():
-            extra = tf.minimum(tf.maximum(2 * allocated, needed), self.capacity) - allocated
+            extra = tf.minimum(tf.maximum(self.GROWTH * allocated, needed), self.capacity) - allocated
             self._x.assign(tf.pad(self._x, [[0, extra], [0, 0]]))
             self._log_prob.assign(tf.pad(self._log_prob, [[0, extra]]))
             return True
