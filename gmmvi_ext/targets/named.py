@@ -217,7 +217,7 @@ class NamedHostTarget(Target):
         self.num_exceptions = 0
         self.last_exception: Exception | None = None
         self.cluster = None
-        self._has_answered = False
+        self._answered: set[Callable] = set()  # readers that have found well-formed answers
 
     def log_prob(self, x, seed=None):
         values, log_det = self._layout.parts(tf.convert_to_tensor(x))
@@ -248,7 +248,7 @@ class NamedHostTarget(Target):
             self._tolerated(self._values, result, stop - start, fallback=stop - start)
             for start, stop, result in self._parts(self._log_prob_fn, values)
         ]
-        self._has_answered = True
+        self._answered.add(self._values)
         return np.concatenate(pieces)
 
     def _found_slopes(self, values: dict) -> dict:
@@ -262,6 +262,7 @@ class NamedHostTarget(Target):
             )
             for start, stop, result in self._parts(self._gradient_fn, values)
         ]
+        self._answered.add(self._gradients)
         return {name: np.concatenate([piece[name] for piece in pieces]) for name in values}
 
     def _tolerated(self, read: Callable, result, *arguments, fallback: int):
@@ -269,7 +270,7 @@ class NamedHostTarget(Target):
         try:
             return read(result, *arguments)
         except (TypeError, ValueError) as error:
-            if not self._has_answered:
+            if read not in self._answered:
                 raise
             self._note(error)
             return read([None] * fallback, *arguments)
