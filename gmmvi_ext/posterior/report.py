@@ -31,6 +31,7 @@ class Report:
       log_evidence, log_evidence_se: log normaliser by Pareto-smoothed importance sampling.
       khat, khat_limit: Pareto index of the importance ratios and its threshold.
       ess: effective sample size of `num_samples` draws.
+      largest_weight: largest importance weight, in multiples of the mean.
       num_modes: modes with at least a thousandth of the weight.
       num_components: mixture components with positive weight.
       num_nonfinite: draws with a NaN or infinite target value.
@@ -75,6 +76,7 @@ class Report:
     run_info: dict = dataclasses.field(default_factory=dict)
     constraints: dict[str, str] = dataclasses.field(default_factory=dict)
     defensive: dict[str, float] = dataclasses.field(default_factory=dict)
+    largest_weight: float = math.nan
 
     def as_dict(self) -> dict:
         """Plain data for JSON; numbers that are not finite become None."""
@@ -158,7 +160,7 @@ def make_report(
 
 
 def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
-    names = ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "khat", "ess")
+    names = ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "khat", "ess", "largest_weight")
     numbers = dict.fromkeys(names, math.nan)
     finite = draws.is_finite
     numbers["num_nonfinite"] = int((~finite).sum()) if has_target else 0
@@ -181,6 +183,7 @@ def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
         "log_evidence_se": evidence.standard_error,
         "khat": float(draws.smoothed().khat),
         "ess": diagnostics.effective_sample_size(ratios),
+        "largest_weight": float(np.exp(np.max(ratios) - evidence.value)),
     }
 
 

@@ -21,6 +21,9 @@ MIN_ESS = 200.0
 MAX_NONFINITE_RATE = 0.01
 GOOD_GAP = 0.25  # nats between log evidence and ELBO: an estimate of KL(q || p)
 MIN_COVERAGE = 0.95
+# Weights that are this close to their mean are flat. The k-hat of a fit that is exact up to
+# rounding describes the shape of the noise that is left, whatever its size: it says nothing there.
+FLAT_WEIGHT = 1.1
 MANY_DIMENSIONS = 50
 MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
 NO_DOUBTS = Doubts()
@@ -38,6 +41,7 @@ class Facts(NamedTuple):
       run_info: what is known of the run (`converged`, `stop_reason`, `temperature`).
       rounding: nats to which the float format of the target rounds its values at the draws.
       doubts: reasons for a bad fit, where somebody has looked for them.
+      largest_weight: largest importance weight of a draw, in multiples of the mean.
     """
 
     num_samples: int
@@ -54,6 +58,19 @@ class Facts(NamedTuple):
     run_info: dict
     rounding: float = 0.0
     doubts: Doubts = NO_DOUBTS
+    largest_weight: float = math.inf
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether target and mixture agree at every draw."""
+        return self.largest_weight <= FLAT_WEIGHT and self.num_nonfinite == 0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether draws can be used as they are."""
+        has_light_tail = self.khat <= GOOD_KHAT or self.is_flat
+        is_even = self.ess >= GOOD_ESS_FRACTION * self.num_samples
+        return has_light_tail and is_even and self.gap <= GOOD_GAP
 
     @property
     def gap(self) -> float:
@@ -85,14 +102,16 @@ def judge(facts: Facts) -> Verdict:
         remedies = list(dict.fromkeys(remedy for _, remedy in problems))
         text = f"DO NOT TRUST: {reasons}. Remedy: {'; or '.join(remedies[:2])}."
         return Verdict("reject", False, text)
+    limit = khat_threshold(facts.num_samples)
+    tail = f"k-hat {facts.khat:.2f} <= {limit:.2f}"
+    if not facts.khat <= limit:
+        tail = f"no weight is more than {facts.largest_weight - 1:.1%} above the mean"
     numbers = (
-        f"k-hat {facts.khat:.2f} <= {khat_threshold(facts.num_samples):.2f}, "
-        f"ESS {facts.ess / facts.num_samples:.0%}, "
+        f"{tail}, ESS {facts.ess / facts.num_samples:.0%}, "
         f"log evidence - ELBO = {max(facts.gap, 0.0):.2g} nats"
     )
     note = _run_note(facts)
-    fraction = facts.ess / facts.num_samples
-    if facts.khat <= GOOD_KHAT and fraction >= GOOD_ESS_FRACTION and facts.gap <= GOOD_GAP:
+    if facts.is_good:
         return Verdict("trust", True, f"TRUST: draws can be used as they are ({numbers}).{note}")
     text = (
         f"TRUST AFTER REWEIGHTING: the mixture covers the target but is not exact ({numbers}); "
@@ -175,7 +194,7 @@ def _nonfinite(facts):
 
 def _khat(facts):
     limit = khat_threshold(facts.num_samples)
-    if facts.num_nonfinite >= facts.num_samples or facts.khat <= limit:
+    if facts.num_nonfinite >= facts.num_samples or facts.khat <= limit or facts.is_flat:
         return None
     return f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass", _remedy(facts)
 
@@ -224,8 +243,7 @@ def _coverage(facts):
 def _unconverged(facts):
     if facts.run_info.get("converged", True) is not False:
         return None
-    fraction = facts.ess / facts.num_samples
-    if facts.khat <= GOOD_KHAT and fraction >= GOOD_ESS_FRACTION and facts.gap <= GOOD_GAP:
+    if facts.is_good:
         return None  # the draws prove the fit good enough; said in the note instead
     reason = facts.run_info.get("stop_reason")
     reason = f" ({reason})" if reason else ""

@@ -68,6 +68,17 @@ def test_nothing_makes_up_for_a_khat_above_the_limit(khat, gap, converged):
     assert "k-hat" in verdict.sentence
 
 
+def test_the_khat_of_flat_weights_says_nothing():
+    """A fit that is exact up to rounding: the tail of the rounding errors has any shape."""
+    flat = GOOD._replace(khat=2.9, log_evidence=GOOD.elbo + 1e-6, ess=19999.9)
+    exact = judge(flat._replace(largest_weight=1.02))
+    assert exact.level == "trust"
+    assert "no weight is more than 2.0% above the mean" in exact.sentence
+    assert judge(flat._replace(largest_weight=1.2)).level == "reject"
+    assert judge(flat._replace(largest_weight=math.nan)).level == "reject"
+    assert judge(flat._replace(largest_weight=1.02, num_nonfinite=3)).level == "reject"
+
+
 @pytest.mark.parametrize("name", ["elbo", "log_evidence", "ess"])
 def test_an_estimate_that_is_not_a_number_is_not_trusted_as_it_is(name):
     assert judge(GOOD._replace(**{name: math.nan})).level == "reject"
