@@ -81,11 +81,16 @@ class PairLogProb(NamedTuple):
         return pairs.tiles.collect(tf.math.log(total) + top)
 
     def nearest(self) -> tf.Tensor:
-        """The component with the largest density at each sample, int32 [N]."""
+        """The component with the largest density at each sample, int32 [N].
+
+        The tile's own one where a density is not a number.
+        """
         pairs = self.pairs
         top = tf.gather(tf.math.segment_max(self.values, pairs.tile), pairs.tile)
         component = tf.where(self.values >= top, pairs.component[:, tf.newaxis], -1)
-        return pairs.tiles.collect(tf.math.segment_max(component, pairs.tile))
+        nearest = tf.math.segment_max(component, pairs.tile)
+        own = pairs.tiles.label[:, tf.newaxis]
+        return pairs.tiles.collect(tf.where(nearest >= 0, nearest, own))
 
 
 def all_pairs(tiles: Tiles, num_components: tf.Tensor, dtype) -> NearPairs:

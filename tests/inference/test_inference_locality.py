@@ -183,3 +183,12 @@ def test_two_batches_join_into_the_pairs_of_both():
         mixture_values(chunked_log_prob(mixture.components, x), mixture.log_weights),
         atol=1e-6,
     )
+
+
+def test_a_component_that_is_not_a_number_leaves_every_sample_a_nearest_one():
+    mixture, x, label, _ = layout("separated", num=5)
+    loc = tf.tensor_scatter_nd_update(mixture.components.loc, [[2, 0]], [np.nan])
+    spoiled = mixture._replace(components=mixture.components._replace(loc=loc))
+    nearest = local_log_prob(spoiled, x, label, tile_size=16).nearest().numpy()
+    assert np.all((nearest >= 0) & (nearest < 5))
+    np.testing.assert_array_equal(nearest[label != 2], label[label != 2])
