@@ -1,6 +1,6 @@
 """Ends of a command that are no success: one line on stderr, an exit code, no traceback."""
 
-__all__ = ["CommandError", "UsageError"]
+__all__ = ["CommandError", "MissingConfig", "UsageError"]
 
 
 class CommandError(Exception):
@@ -13,3 +13,13 @@ class UsageError(CommandError):
     """The command was called in a way it does not understand."""
 
     exit_code = 2
+
+
+class MissingConfig(UsageError):
+    """--config was left out."""
+
+    def __init__(self):
+        super().__init__(
+            "--config is missing; give a YAML file or the name of a shipped experiment "
+            "(`gmmvi-ext config describe` lists them)."
+        )

@@ -95,7 +95,7 @@ def require_extras(config: Config) -> None:
       CommandError: names the key and the extra.
     """
     _require(config, "tensorboard", config.outputs.tensorboard is True)
-    _require(config, "mlflow", bool(config.outputs.mlflow))
+    _require(config, "mlflow", bool(getattr(config.outputs, "mlflow", None)))  # a VAE has none
 
 
 def _require(config: Config, package: str, is_wanted: bool) -> None:

@@ -1,9 +1,9 @@
 """What a run leaves behind at its end: summary, SavedModel, plots; and what it prints."""
 
-import math
-import sys
 from pathlib import Path
 
+from gmmvi_ext.cli.pictures import write_pictures
+from gmmvi_ext.cli.record import result_summary, summary_page
 from gmmvi_ext.cli.workdir import WorkDir
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.training.loop import TrainingResult
@@ -31,19 +31,18 @@ def write_outputs(
     outputs = config.outputs
     posterior = posterior_of(config, target, algorithm, result)
     report = posterior.report(num_samples=outputs.num_report_samples, seed=config.seed)
-    summary = {key: getattr(report, key) for key in _REPORT_KEYS} | {
-        "num_target_evaluations": result.num_target_evaluations,
-        "num_nonfinite": result.num_nonfinite,
-        "iterations": result.iterations,
-        "train_seconds": round(result.clock.train, 3),
-        "trace_seconds": round(result.clock.trace, 3),
-        "stop_reason": str(result.stop_reason),
-    }
+    summary = {key: getattr(report, key) for key in _REPORT_KEYS} | result_summary(result)
     write_json(workdir / "summary.json", summary)
-    write_atomically(workdir / "summary.md", _page(config, summary, report))
+    title = f"{config.code_word or 'own rules'} on {config.target_name}"
+    page = summary_page(title, summary, report.to_markdown().strip())
+    write_atomically(workdir / "summary.md", page)
     if outputs.export:
         posterior.export(workdir / "posterior")
-    plots = _plots(config, workdir, target, posterior, report) if outputs.plots else []
+    plots = []
+    if outputs.plots:
+        metrics = read_metrics(workdir / "metrics.jsonl")
+        pictures = _pictures(title, config.seed, target, posterior, report, metrics)
+        plots = write_pictures(workdir / "plots", pictures)
     print(report)
     if outputs.export:
         print(f"model: {workdir / 'posterior'}")
@@ -77,40 +76,7 @@ def posterior_of(config: Config, target, algorithm, result: TrainingResult):
     )
 
 
-def _page(config: Config, summary: dict, report) -> str:
-    word = config.code_word or "own rules"
-    lines = [f"# {word} on {config.target_name}", "", "| | |", "|---|---|"]
-    for key, value in summary.items():
-        if isinstance(value, float):
-            value = f"{value:.6g}" if math.isfinite(value) else "-"
-        lines.append(f"| {key} | {value} |")
-    return "\n".join([*lines, "", report.to_markdown().strip(), ""])
-
-
-def _plots(config: Config, workdir: WorkDir, target, posterior, report) -> list[Path]:
-    """Draws what there is to draw; a picture that fails is named and left out."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-
-    folder = workdir / "plots"
-    folder.mkdir(exist_ok=True)
-    metrics = read_metrics(workdir / "metrics.jsonl")
-    written = []
-    for name, draw in _pictures(config, target, posterior, report, metrics).items():
-        path = folder / f"{name}.png"
-        try:
-            figure = draw()
-            FigureCanvasAgg(figure)
-            figure.savefig(path, dpi=120)
-        except OSError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a picture must not cost the run
-            print(f"note: {path} was not drawn: {type(error).__name__}: {error}", file=sys.stderr)
-            continue
-        written.append(path)
-    return written
-
-
-def _pictures(config: Config, target, posterior, report, metrics: list[dict]) -> dict:
+def _pictures(title: str, seed: int, target, posterior, report, metrics: list[dict]) -> dict:
     """Name -> function that draws the figure."""
     import numpy as np
     from matplotlib.figure import Figure
@@ -128,15 +94,16 @@ def _pictures(config: Config, target, posterior, report, metrics: list[dict]) ->
     def pairs():
         return np.ravel(posterior.plot_pairs())[0].figure
 
-    title = f"{config.code_word or 'own rules'} on {config.target_name}, seed {config.seed}"
     pictures = {
-        "overview": lambda: plotting.plot_overview(posterior, metrics, title=title),
+        "overview": lambda: plotting.plot_overview(
+            posterior, metrics, title=f"{title}, seed {seed}"
+        ),
         "elbo": on_one_axis(lambda ax: plotting.plot_elbo(metrics, ax, report=report)),
         "weights": on_one_axis(lambda ax: plotting.plot_weights(metrics, ax)),
         "khat": on_one_axis(lambda ax: plotting.plot_khat(report, ax)),
         "pairs": pairs,
     }
     mixture = posterior.mixture
-    samples = posterior.unconstrained.sample(2000, config.seed)
+    samples = posterior.unconstrained.sample(2000, seed)
     own = target.figures(mixture, samples)
     return pictures | {name: (lambda figure=figure: figure) for name, figure in own.items()}

@@ -3,16 +3,15 @@
 What is asked for is checked before TensorFlow is imported and before anything is written.
 """
 
-import datetime
 import json
 import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmvi_ext.cli.errors import CommandError, UsageError
+from gmmvi_ext.cli.errors import CommandError, MissingConfig, UsageError
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
-from gmmvi_ext.cli.workdir import WorkDir
+from gmmvi_ext.cli.workdir import WorkDir, fresh_folder
 from gmmvi_ext.config.config import Config, load_config
 from gmmvi_ext.config.errors import Origin
 
@@ -36,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
         for note in config.notes:
             print(f"note: {note}")
         with quiet_start():
-            from gmmvi_ext.cli.experiment import open_workers, run_experiment
+            from gmmvi_ext.cli.devices import open_workers
+            from gmmvi_ext.cli.experiment import run_experiment
 
             device, distribution = open_workers(config, values["device"])
         if config.is_vae:
@@ -86,10 +86,7 @@ def _requested(values: dict) -> tuple[Config, Path]:
     source = values["config"]
     if source is None:
         if not values["resume"] or values["workdir"] is None:
-            raise UsageError(
-                "--config is missing; give a YAML file or the name of a shipped experiment "
-                "(`gmmvi-ext config describe` lists them)."
-            )
+            raise MissingConfig
         source = str(Path(values["workdir"]) / "config.yml")
         if not Path(source).is_file():
             raise UsageError(
@@ -104,7 +101,7 @@ def _requested(values: dict) -> tuple[Config, Path]:
         if values[flag] is not None:
             overrides.append((key, values[flag], Origin(f"--{flag} {values[flag]}")))
     config = load_config(source, algorithm=values["algorithm"], overrides=overrides)
-    path = Path(values["workdir"] or _default_workdir(values["config"]))
+    path = Path(values["workdir"] or fresh_folder("runs", values["config"]))
     if not values["allow_code"]:
         _refuse_code_from(path, config)
     return config, path
@@ -120,13 +117,6 @@ def _refuse_code_from(workdir: Path, config: Config) -> None:
             f"{origin}: environment_name: {name} would run code that the work directory names; "
             "give --config with a file of your own, or --allow_code if you trust it."
         )
-
-
-def _default_workdir(source: str) -> Path:
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    base = Path("runs") / f"{Path(source).stem}-{stamp}"
-    candidates = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 100))]
-    return next(path for path in candidates if not path.exists())
 
 
 def _reconciled(config: Config, workdir: WorkDir, values: dict) -> Config:

@@ -1,14 +1,13 @@
 """`gmmvi-ext sweep`: one configuration, many values and seeds, every cell a run of its own."""
 
-import datetime
-import fcntl
 import os
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmvi_ext.cli.errors import CommandError, UsageError
+from gmmvi_ext.cli.errors import CommandError, MissingConfig, UsageError
 from gmmvi_ext.cli.flags import CommandFlags
+from gmmvi_ext.cli.workdir import claim_folder, fresh_folder
 from gmmvi_ext.config.compose import parse_override
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.runs import results
@@ -35,8 +34,8 @@ def main(arguments: Sequence[str]) -> int:
     if positional:
         raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
     cells = _cells(values)
-    folder = Path(values["workdir"] or _default_folder(values["config"]))
-    with _Claim(folder):
+    folder = Path(values["workdir"] or fresh_folder("sweeps", values["config"]))
+    with claim_folder(folder, ("cells", "configs", "logs"), by="sweep"):
         return _sweep(folder, cells, values)
 
 
@@ -66,10 +65,7 @@ def _flags() -> CommandFlags:
 
 def _cells(values: dict) -> list[Cell]:
     if values["config"] is None:
-        raise UsageError(
-            "--config is missing; give a YAML file or the name of a shipped experiment "
-            "(`gmmvi-ext config describe` lists them)."
-        )
+        raise MissingConfig
     if values["workers"] == 0:
         raise UsageError("--workers=0: expected a positive integer.")
     words = [word.strip() for word in (values["algorithms"] or "").split(",") if word.strip()]
@@ -81,41 +77,6 @@ def _cells(values: dict) -> list[Cell]:
         seeds=values["seeds"],
         overrides=[*lean, *values["set"]],
     )
-
-
-def _default_folder(source: str) -> Path:
-    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
-    return Path("sweeps") / f"{Path(source).stem}-{stamp}"
-
-
-class _Claim:
-    """Holds the sweep's folder for this process."""
-
-    def __init__(self, folder: Path):
-        self._folder = folder
-
-    def __enter__(self) -> "_Claim":
-        try:
-            for name in ("cells", "configs", "logs"):
-                (self._folder / name).mkdir(parents=True, exist_ok=True)
-            self._lock = open(self._folder / ".lock", "a")  # noqa: SIM115 - held open as a lock
-        except OSError as error:
-            raise CommandError(
-                f"--workdir {self._folder}: cannot be written ({error.strerror or error}); choose "
-                "another folder."
-            ) from None
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
-            raise CommandError(
-                f"--workdir {self._folder}: another sweep is working in it; wait for it or choose "
-                "another folder."
-            ) from None
-        return self
-
-    def __exit__(self, *_) -> None:
-        self._lock.close()
 
 
 def _sweep(folder: Path, cells: list[Cell], values: dict) -> int:

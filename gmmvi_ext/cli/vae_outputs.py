@@ -1,12 +1,11 @@
 """What a run of a VAE leaves behind at its end: summary, SavedModel, plots; and what it prints."""
 
-import sys
-from pathlib import Path
-
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
+from gmmvi_ext.cli.pictures import write_pictures
+from gmmvi_ext.cli.record import result_summary, summary_page
 from gmmvi_ext.cli.workdir import WorkDir
 from gmmvi_ext.config.vae import VaeConfig
 from gmmvi_ext.training.loop import TrainingResult
@@ -41,24 +40,16 @@ def write_vae_outputs(
         "num_report_samples": samples,
         "num_test": len(images.test),
         "num_active_units": active,
-        "num_target_evaluations": result.num_target_evaluations,
-        "num_nonfinite": result.num_nonfinite,
-        "iterations": result.iterations,
-        "train_seconds": round(result.clock.train, 3),
-        "trace_seconds": round(result.clock.trace, 3),
-        "stop_reason": str(result.stop_reason),
-    }
+    } | result_summary(result)
     write_json(workdir / "summary.json", summary)
-    rows = [
-        f"| {key} | {f'{value:.6g}' if isinstance(value, float) else value} |"
-        for key, value in summary.items()
-    ]
-    head = [f"# {config.code_word} on {config.target_name}", "", "| | |", "|---|---|"]
-    write_atomically(workdir / "summary.md", "\n".join([*head, *rows, ""]))
+    page = summary_page(f"{config.code_word} on {config.target_name}", summary)
+    write_atomically(workdir / "summary.md", page)
     if config.outputs.export:
         about = {"summary": summary, "data": config.target_name, "model": config.code_word}
         export_vae(vae, workdir / "model", about=about)
-    plots = _plots(config, workdir, images, vae) if config.outputs.plots else []
+    plots = []
+    if config.outputs.plots:
+        plots = write_pictures(workdir / "plots", _pictures(config, workdir, images, vae))
     count = len(images.test)
     print(f"test ELBO                 {found.elbo:10.3f} +- {found.elbo_se:.3f} ({count} images)")
     print(f"distortion, rate          {found.distortion:10.3f}, {found.rate:.3f}")
@@ -70,26 +61,8 @@ def write_vae_outputs(
         print(f"plots: {', '.join(map(str, plots))}")
 
 
-def _plots(config: VaeConfig, workdir: WorkDir, images, vae) -> list[Path]:
-    """Draws what there is to draw; a picture that fails is named and left out."""
-    folder = workdir / "plots"
-    folder.mkdir(exist_ok=True)
-    written = []
-    for name, draw in _pictures(config, workdir, images, vae).items():
-        path = folder / f"{name}.png"
-        try:
-            draw().figure.savefig(path, dpi=120)
-        except OSError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a picture must not cost the run
-            print(f"note: {path} was not drawn: {type(error).__name__}: {error}", file=sys.stderr)
-            continue
-        written.append(path)
-    return written
-
-
 def _pictures(config: VaeConfig, workdir: WorkDir, images, vae) -> dict:
-    """Name -> function that draws on axes of its own."""
+    """Name -> function that draws on axes of its own and returns them."""
     from gmmvi_ext import plotting
     from gmmvi_ext.export.vae import ExportedVae
 

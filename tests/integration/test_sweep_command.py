@@ -131,8 +131,8 @@ def test_another_sweep_in_the_folder_is_refused(here, capfd):
 
 
 def test_two_sweeps_in_one_folder_are_refused(here, capfd):
-    from gmmvi_ext.cli.sweep_command import _Claim
+    from gmmvi_ext.cli.workdir import claim_folder
 
-    with _Claim(here / "sw"):
+    with claim_folder(here / "sw", by="sweep"):
         assert main(["sweep", "--config", "sweep.yml", "--workdir", "sw"]) == 1
     assert "another sweep is working in it" in capfd.readouterr().err

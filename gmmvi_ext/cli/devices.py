@@ -1,0 +1,71 @@
+"""Where a run computes: the device TensorFlow sees, and who evaluates the target."""
+
+import dataclasses
+
+import tensorflow as tf
+
+from gmmvi_ext.cli.errors import CommandError
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.targets.distribution import Distribution, DistributionError, open_distribution
+
+__all__ = ["open_workers", "select_device"]
+
+
+def select_device(name: str | None) -> str:
+    """Makes the device `name` the only one TensorFlow sees; returns it in words.
+
+    Args:
+      name: "cpu", "gpu", "gpu:1", "auto" or None for auto (a GPU if there is one).
+
+    Raises:
+      CommandError: there is no such device.
+    """
+    name = (name or "auto").lower()
+    gpus = tf.config.list_physical_devices("GPU")
+    kind, _, index = name.partition(":")
+    if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
+        raise CommandError(f"--device {name}: expected cpu, gpu, gpu:1 or auto.")
+    if kind == "cpu" or (kind == "auto" and not gpus):
+        if gpus:
+            tf.config.set_visible_devices([], "GPU")
+        tf.zeros([])  # starts the runtime here, where its messages are held back
+        return "cpu"
+    number = int(index or 0)
+    if number >= len(gpus):
+        found = f"{len(gpus)} found" if gpus else "none found"
+        raise CommandError(f"--device {name}: no such GPU ({found}); use --device cpu.")
+    tf.config.set_visible_devices(gpus[number], "GPU")
+    tf.config.experimental.set_memory_growth(gpus[number], True)
+    tf.zeros([])
+    details = tf.config.experimental.get_device_details(gpus[number])
+    return f"gpu:{number} ({details.get('device_name', 'unknown')})"
+
+
+def open_workers(config: Config, device: str | None) -> tuple[str, Distribution]:
+    """Chooses devices and opens the strategy; returns the devices in words, and the strategy.
+
+    Raises:
+      CommandError: there is no such device, or the strategy cannot be had.
+    """
+    settings = config.distribution
+    is_replicated = settings.strategy in ("mirrored", "multi_worker")
+    gpus = tf.config.list_physical_devices("GPU") if is_replicated else []
+    takes_all = gpus and (device or "auto").lower() in ("auto", "gpu")
+    if takes_all:
+        for gpu in gpus:
+            tf.config.experimental.set_memory_growth(gpu, True)
+    elif is_replicated and (device or "cpu").lower() in ("auto", "cpu"):
+        tf.config.set_visible_devices([], "GPU")
+    elif is_replicated:
+        device = select_device(device)
+    try:
+        distribution = open_distribution(**dataclasses.asdict(settings))
+    except DistributionError as error:
+        key = "distribution.strategy"
+        raise CommandError(f"{config.origin(key)}: {key}: {error}") from error
+    words = f"{len(gpus)} gpus" if takes_all else device
+    if not takes_all and not (is_replicated and (words or "").startswith("gpu:")):
+        words = select_device("cpu" if is_replicated else device)
+    if settings.strategy != "none":
+        words = f"{words}, {settings.strategy} over {distribution.num_workers} workers"
+    return words, distribution
