@@ -9,7 +9,6 @@ side by side on two cores count twice, so the sum exceeds the wall time. The tim
 """
 
 import argparse
-import csv
 import glob
 import os
 import tempfile
@@ -18,7 +17,8 @@ from collections import defaultdict
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from step_time import Ours  # noqa: E402  (same folder)
+from _table import add_csv_flag, write_csv  # noqa: E402  (same folder)
+from step_time import Ours  # noqa: E402
 
 STAGES = ("propose", "target", "densities", "estimate", "update", "rewards", "weights", "store",
           "adapt")  # fmt: skip
@@ -74,7 +74,7 @@ def main():
     parser.add_argument("--iterations", type=int, default=20)
     parser.add_argument("--operations", type=int, default=25, help="operation types to print")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--csv", help="also write the rows here")
+    add_csv_flag(parser)
     args = parser.parse_args()
     ours = Ours(args.components, args.dimensions, args.reuse, args.seed)
     start = time.perf_counter()
@@ -89,11 +89,7 @@ def main():
     rows = recorded(args.iterations, ours.run)
     written = table("stage", rows, 0, args.iterations, len(STAGES) + 1)
     written += table("operation", rows, 1, args.iterations, args.operations)
-    if args.csv:
-        with open(args.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(written[0]))
-            writer.writeheader()
-            writer.writerows(written)
+    write_csv(args.csv, written)
 
 
 if __name__ == "__main__":

@@ -10,12 +10,13 @@ to memory, and of a square product with as many operations, which has not.
 """
 
 import argparse
-import csv
 import os
 import statistics
 import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+from _table import add_csv_flag, print_row, write_csv  # noqa: E402  (same folder)
 
 
 def seconds_of(functions: dict, repetitions: int) -> dict[str, float]:
@@ -78,22 +79,15 @@ def main():
     parser.add_argument("--dimensions", default="20,50", help="comma-separated D")
     parser.add_argument("--samples", type=int, default=5000, help="N")
     parser.add_argument("--repetitions", type=int, default=30)
-    parser.add_argument("--csv", help="also write the rows here")
+    add_csv_flag(parser)
     args = parser.parse_args()
     rows = []
     for dim in map(int, args.dimensions.split(",")):
         for num_components in map(int, args.components.split(",")):
             row = measure(num_components, dim, args.samples, args.repetitions)
-            if not rows:
-                print("  ".join(f"{key:>17}" for key in row))
+            print_row(row, width=17, is_first=not rows)
             rows.append(row)
-            cells = (f"{v:17.3f}" if isinstance(v, float) else f"{v:17d}" for v in row.values())
-            print("  ".join(cells), flush=True)
-    if args.csv:
-        with open(args.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    write_csv(args.csv, rows)
 
 
 if __name__ == "__main__":

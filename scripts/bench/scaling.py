@@ -11,7 +11,6 @@ includes TensorFlow (about 0.6 GB). Exponents are slopes of log seconds between 
 """
 
 import argparse
-import csv
 import json
 import math
 import os
@@ -23,7 +22,8 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from step_time import settings  # noqa: E402  (same folder)
+from _table import add_csv_flag, write_csv  # noqa: E402  (same folder)
+from step_time import settings  # noqa: E402
 
 MAX_TARGET_MODES = 10
 
@@ -81,7 +81,7 @@ def main():
     parser.add_argument("--spread", type=float, default=50.0, help="half width of the box of modes")
     parser.add_argument("--seconds", type=float, default=10.0, help="of measuring a row")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--csv", help="also write the rows here")
+    add_csv_flag(parser)
     parser.add_argument("--request", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.request:
@@ -113,11 +113,7 @@ def main():
                 f"{num:6d}{dim:6d}{row['first_s']:10.2f}{row['ms']:12.2f}{row['peak_gb']:10.2f}"
                 f"{row['exponent']:10.2f}", flush=True,
             )  # fmt: skip
-    if args.csv:
-        with open(args.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    write_csv(args.csv, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ iterations on the same machine, so that drift hits both; the ratio is the median
 """
 
 import argparse
-import csv
 import json
 import os
 import statistics
@@ -21,6 +20,7 @@ import time
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from _reference import reference_python  # noqa: E402  (same folder)
+from _table import add_csv_flag, print_row, write_csv  # noqa: E402
 
 NEVER = 1_000_000  # add_iters: no component is added while timing
 
@@ -135,23 +135,16 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--against", choices=["reference"])
     parser.add_argument("--reference_python", help="interpreter that has the reference installed")
-    parser.add_argument("--csv", help="also write the rows here")
+    add_csv_flag(parser)
     args = parser.parse_args()
     python = reference_python(args.reference_python) if args.against else None
     rows = []
     for dim in map(int, args.dimensions.split(",")):
         for num_components in map(int, args.components.split(",")):
             row = measure(num_components, dim, args.reuse, args, python)
-            if not rows:
-                print("  ".join(f"{key:>12}" for key in row))
+            print_row(row, width=12, is_first=not rows)
             rows.append(row)
-            cells = (f"{v:12.3f}" if isinstance(v, float) else f"{v:12d}" for v in row.values())
-            print("  ".join(cells), flush=True)
-    if args.csv:
-        with open(args.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+    write_csv(args.csv, rows)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ seconds.
 """
 
 import argparse
-import csv
 import itertools
 import os
 import sys
@@ -18,6 +17,7 @@ import sys
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 from _reference import reference_python  # noqa: E402  (same folder)
+from _table import add_csv_flag, write_csv  # noqa: E402
 from parity import run_ours, run_reference  # noqa: E402
 
 # The thresholds of the quality table that the reference reaches in minutes.
@@ -61,7 +61,7 @@ def main():
     parser.add_argument("--most", type=int, default=160_000, help="evaluations of a run at most")
     parser.add_argument("--against", choices=["reference"])
     parser.add_argument("--reference_python", help="interpreter that has the reference installed")
-    parser.add_argument("--csv", help="also write the rows here")
+    add_csv_flag(parser)
     args = parser.parse_args()
     thresholds = dict(THRESHOLDS)
     if args.thresholds:
@@ -91,11 +91,7 @@ def main():
                     for key in ("evaluations", "seconds"):
                         row[f"{who}_{key}"] = each[key] if each else None
                 written.append(row)
-    if args.csv:
-        with open(args.csv, "w", newline="") as file:
-            writer = csv.DictWriter(file, fieldnames=list(written[0]))
-            writer.writeheader()
-            writer.writerows(written)
+    write_csv(args.csv, written)
     return 0
 
 
