@@ -124,3 +124,81 @@ def test_a_new_component_has_an_entropy_between_the_mixture_and_the_prior():
 def test_candidates_without_a_finite_value_are_never_chosen():
     new = add(RULE, mixture([0.0]), [[1.0, 1.0], [2.0, 2.0]], [np.nan, -1e9], 5)
     np.testing.assert_array_equal(new.components.loc, [[2.0, 2.0]])
+
+
+def twin_choice(q, x, log_prob, due, *, min_weight=1e-6):
+    """The default rule in NumPy, component by component: index of the chosen candidate."""
+    weights = np.exp(q.log_weights.numpy())
+    locs, scales = q.components.loc.numpy(), q.components.scale_tril.numpy()
+    entropies = [np.log(np.diag(s)).sum() + DIM / 2 * (1 + np.log(2 * np.pi)) for s in scales]
+    mean_entropy = np.dot(weights, entropies)
+    joint, squares = [], []
+    for weight, loc, scale, entropy in zip(weights, locs, scales, entropies, strict=True):
+        squares.append(np.sum(np.linalg.solve(scale, (x - loc).T) ** 2, axis=0))
+        if weight <= min_weight and entropy > mean_entropy:
+            scale = scale * np.exp((mean_entropy - entropy) / DIM)
+        z = np.linalg.solve(scale, (x - loc).T)
+        log_det = np.log(np.diag(scale)).sum()
+        joint.append(np.log(weight) - 0.5 * (z**2).sum(axis=0) - log_det - np.log(2 * np.pi))
+    log_q = np.logaddexp.reduce(joint)
+    nearest = np.argmax(joint, axis=0)
+    held = [
+        squares[k][i] <= DIM + 2 * np.sqrt(2 * DIM) and weights[k] > min_weight
+        for i, k in enumerate(nearest)
+    ]
+    ratios = np.sort((log_prob - log_q)[held])
+    level = np.concatenate([[-np.inf], ratios])[(len(ratios) + 1) // 2]
+    larger = [t for t in (50.0, 100.0, 200.0, 500.0, 1000.0, 5000.0, 1e300) if t >= due]
+    scores = [log_prob - np.maximum(log_q.max() - t, log_q) for t in larger]
+    found = [score for score in scores if score.max() > level + np.log(2.0)]
+    return int(np.argmax((found or scores)[0]))
+
+
+@pytest.mark.parametrize("call, due", enumerate([5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0]))
+@pytest.mark.parametrize("seed", range(4))
+def test_default_thresholds_choose_what_the_twin_chooses(call, due, seed):
+    rng = np.random.default_rng(seed)
+    scale = np.tril(rng.normal(size=(4, DIM, DIM)) * 0.3) + np.eye(DIM)
+    scale[3] *= 30.0  # wide and negligible
+    q = g.Mixture(
+        tf.nn.log_softmax(tf.constant([0.0, -1.0, 0.5, -60.0], tf.float64)),
+        g.FullGaussians(tf.constant(rng.normal(size=(4, DIM)) * 10), tf.constant(scale)),
+    )
+    x = rng.normal(size=(60, DIM)) * 40
+    x[:20] = g.sample(q, 20, tf.constant([seed, 1]))[0].numpy()
+    # About the mixture of the first three, and on odd seeds a narrow mode far away.
+    three = g.Mixture(q.log_weights[:3], g.FullGaussians(*(field[:3] for field in q.components)))
+    log_prob = g.log_prob(three, tf.constant(x)).numpy() + 0.1 * rng.normal(size=60)
+    if seed % 2:
+        log_prob = np.logaddexp(log_prob, -40.0 * np.sum((x - x[-1] - 1.0) ** 2, axis=1) - 30.0)
+    rule = VipsComponentAdaptation(add_iters=5)
+    new = add(rule, q, x, log_prob, 5 * (call + 1))
+    expected = twin_choice(q, x, log_prob, due)
+    np.testing.assert_array_equal(new.components.loc.numpy()[0], x[expected])
+
+
+def test_a_threshold_at_which_nothing_is_missing_is_passed_over():
+    # q is the target but for a mode that lies 8000 nats below: no listed threshold sees it.
+    x = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [126.5, 0.0]]
+    q = mixture([0.0])
+    log_q = g.log_prob(q, tf.constant(x, tf.float64)).numpy()
+    log_prob = log_q + [0.0, 0.0, 0.0, 20.0]
+    passing = VipsComponentAdaptation(add_iters=5)
+    literal = VipsComponentAdaptation(
+        add_iters=5, thresholds_for_add_heuristic=(5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0)
+    )
+    for iteration in range(5, 35, 5):
+        assert add(passing, q, x, log_prob, iteration).components.loc[0, 0] == 126.5
+        assert add(literal, q, x, log_prob, iteration).components.loc[0, 0] < 2.0
+
+
+def test_the_wide_tails_of_a_negligible_component_hide_nothing():
+    # A newcomer of scale 30 has far more density at (40, 0) than the target's second mode there.
+    scale = tf.constant([[[1.0, 0.0], [0.0, 1.0]], [[30.0, 0.0], [0.0, 30.0]]], tf.float64)
+    loc = tf.constant([[0.0, 0.0], [-30.0, 0.0]], tf.float64)
+    x, log_prob = [[0.0, 0.0], [1.0, 0.0], [40.0, 0.0]], [-1.84, -2.34, -400.0]
+    for newcomer, expected in ((1e-29, 40.0), (0.5, 0.0)):
+        log_weights = tf.nn.log_softmax(tf.math.log(tf.constant([1.0, newcomer], tf.float64)))
+        q = g.Mixture(log_weights, g.FullGaussians(loc, scale))
+        new = add(VipsComponentAdaptation(add_iters=5), q, x, log_prob, 10)
+        assert abs(float(new.components.loc[0, 0]) - expected) <= 1.0

@@ -5,10 +5,19 @@ Add, every `add_iters` iterations, one component at the candidate that is promis
     argmax_x  log target(x) - max( max_x' log q(x') - Delta, log q(x) )
 
 with Delta cycling through thresholds from large (far candidates count) to small (near ones do).
-Its covariance is that of the component in whose reach the candidate lies; a candidate out of reach
-gets an isotropic one, with an entropy between the mixture's mean component entropy and the prior's
-(which VIPS does everywhere: a new component then needs many iterations, and evaluations, to find
-its shape).
+Narrow modes leave nothing to be found at most of these thresholds: the target falls by thousands of
+nats between them. With the default thresholds two rules of our own help that need no tuning:
+
+* A threshold at which nothing is missing is passed over for the next larger one, at last for an
+  infinite one. Something is missing at a candidate where log target - log q exceeds by log 2 what
+  it is where the components are (its median over the candidates within their typical radius).
+* A component of negligible weight covers no more than one of the mixture's mean entropy at its
+  place would: the wide tails of a newcomer that has yet to shrink would cover every far mode.
+
+The covariance of a new component is that of the component in whose reach the candidate lies; a
+candidate out of reach gets an isotropic one, with an entropy between the mixture's mean component
+entropy and the prior's (which VIPS does everywhere: a new component then needs many iterations, and
+evaluations, to find its shape).
 
 Delete a component whose weight and share of reward have been negligible over a window, and whose
 reward, smoothed by a Gaussian kernel, has closed less than 40 % of its gap to the best component.
@@ -32,6 +41,9 @@ MIN_IMPROVEMENT = 0.4  # share of the gap to the best component that stays worth
 # A candidate is in reach of a component while |z|^2 is below this many times D + 5 (its mean is D).
 REACH = 4.0
 
+THRESHOLDS = (5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0)
+MISSING = math.log(2.0)  # the target is twice what the mixture would have
+
 
 @ComponentAdaptation.registry.register("adaptive")
 @dataclasses.dataclass(frozen=True)
@@ -42,7 +54,8 @@ class VipsComponentAdaptation(ComponentAdaptation):
       del_iters: iterations over which a component must stagnate before it is deleted.
       add_iters: a component is added every this many iterations.
       max_components: no component is added beyond this number.
-      thresholds_for_add_heuristic: Delta in nats, cycled through in this order.
+      thresholds_for_add_heuristic: Delta in nats, cycled through in this order as it is; null for
+        5000, 1000, 500, 200, 100, 50, of which those at which nothing is missing are passed over.
       min_weight_for_del_heuristic: weights below this count as negligible.
       num_database_samples: stored samples scored as candidates.
       num_prior_samples: prior draws evaluated and scored as further candidates.
@@ -51,7 +64,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
     del_iters: int = 100
     add_iters: int = 30
     max_components: int = 1000
-    thresholds_for_add_heuristic: tuple[float, ...] = (5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0)
+    thresholds_for_add_heuristic: tuple[float, ...] | None = None
     min_weight_for_del_heuristic: float = 1e-6
     num_database_samples: int = 100_000
     num_prior_samples: int = 0
@@ -61,8 +74,9 @@ class VipsComponentAdaptation(ComponentAdaptation):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
         for name in ("num_database_samples", "num_prior_samples"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
-        require(len(self.thresholds_for_add_heuristic) > 0, "thresholds_for_add_heuristic",
-                "a list of at least one number", self.thresholds_for_add_heuristic)  # fmt: skip
+        given = self.thresholds_for_add_heuristic
+        require(given is None or len(given) > 0, "thresholds_for_add_heuristic",
+                "null or a list of at least one number", given)  # fmt: skip
         require(0 <= self.min_weight_for_del_heuristic < 1, "min_weight_for_del_heuristic",
                 "in [0, 1)", self.min_weight_for_del_heuristic)  # fmt: skip
         require(self.num_database_samples + self.num_prior_samples > 0, "num_database_samples",
@@ -119,16 +133,57 @@ class VipsComponentAdaptation(ComponentAdaptation):
     def add(self, mixture, candidates, prior, iteration, seed):
         dtype = mixture.dtype
         calls = iteration // self.add_iters - (2 if self.add_iters == 1 else 1)  # 0, 1, 2, ...
-        thresholds = tf.constant(self.thresholds_for_add_heuristic, dtype)
-        threshold = thresholds[calls % len(self.thresholds_for_add_heuristic)]
+        thresholds = tf.constant(self.thresholds_for_add_heuristic or THRESHOLDS, dtype)
+        threshold = thresholds[calls % tf.size(thresholds, tf.int64)]
         parts = chunked_log_prob(mixture.components, candidates.x)
-        log_q = tf.reduce_logsumexp(parts + mixture.log_weights, axis=1)
-        score = candidates.log_prob - tf.maximum(tf.reduce_max(log_q) - threshold, log_q)
+        if self.thresholds_for_add_heuristic is None:
+            covered, level = self._coverage(mixture, parts, candidates.log_prob)
+        else:
+            covered, level = parts, tf.cast(dtype.min, dtype)
+        log_q = tf.reduce_logsumexp(covered + mixture.log_weights, axis=1)
+        # The threshold due, then all larger ones in order.  # [T]
+        tried = tf.sort(tf.concat([thresholds, [dtype.max]], axis=0))
+        tried = tf.boolean_mask(tried, tried >= threshold)
+        floor = tf.maximum(tf.reduce_max(log_q) - tried, log_q[:, tf.newaxis])
+        score = candidates.log_prob[:, tf.newaxis] - floor  # [M, T]
         score = tf.where(tf.math.is_finite(score), score, tf.cast(dtype.min, dtype))
-        best = tf.argmax(score)
+        is_missing = tf.reduce_max(score, axis=0) > level + MISSING
+        chosen = tf.argmax(tf.cast(is_missing, tf.int32))  # the first of them, or the one due
+        best = tf.argmax(tf.gather(score, chosen, axis=1))
         loc = tf.gather(candidates.x, best)[tf.newaxis]
         new = self._new_component(mixture, loc, tf.gather(parts, best), prior, seed)
         return Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), new)
+
+    def _coverage(self, mixture: Mixture, parts: tf.Tensor, values: tf.Tensor):
+        """Densities by which candidates count as covered, and the log ratio where nothing lacks.
+
+        Args:
+          mixture: K components.
+          parts: log N_k of the candidates, [M, K].
+          values: their log target densities, [M].
+
+        Returns:
+          `parts` with negligible components shrunk to the mean entropy, [M, K], and the median of
+          log target - log q over the candidates that the others hold; -infinity if there are none.
+        """
+        dim, dtype = mixture.num_dimensions, mixture.dtype
+        weights, entropies = tf.exp(mixture.log_weights), mixture.components.entropy()
+        mean_entropy = tf.tensordot(weights, entropies, axes=1)
+        counts = weights > self.min_weight_for_del_heuristic
+        # log N = D/2 - entropy - |z|^2 / 2, and a scale c makes that -|z|^2 / (2 c^2) - D log c
+        squares = dim - 2.0 * (parts + entropies)
+        log_scale = tf.where(counts, 0.0, tf.minimum(mean_entropy - entropies, 0.0) / dim)
+        grown = tf.math.expm1(-2.0 * log_scale)
+        shrunk = parts - 0.5 * squares * grown - dim * log_scale
+        joint = shrunk + mixture.log_weights
+        nearest = tf.argmax(joint, axis=1)
+        radius = dim + 2.0 * math.sqrt(2.0 * dim)  # mean of |z|^2 and two standard deviations
+        is_held = tf.gather(squares, nearest, axis=1, batch_dims=1) <= radius
+        is_held &= tf.gather(counts, nearest) & tf.math.is_finite(values)
+        ratios = tf.boolean_mask(values - tf.reduce_logsumexp(joint, axis=1), is_held)
+        # -infinity in front: the middle of no ratios.
+        ratios = tf.sort(tf.concat([[tf.cast(-math.inf, dtype)], ratios], axis=0))
+        return shrunk, ratios[tf.size(ratios) // 2]
 
     def _new_component(self, mixture: Mixture, loc, parts: tf.Tensor, prior: Prior, seed):
         """The component that starts at `loc` [1, D].
