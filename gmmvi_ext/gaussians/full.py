@@ -40,8 +40,8 @@ class InverseFactors(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
-    def whitening(self) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The function from points [N, D] to z [N, K, D].
+    def whitening(self, scale: float = 1.0) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to z [N, K, D], times `scale`.
 
         One product of (x - c, 1) with the stacked maps x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k -
         c). The centre c of the means spares float32 digits when the mixture sits far from the
@@ -50,7 +50,7 @@ class InverseFactors(NamedTuple):
         dim, num = self.num_dimensions, self.num_components
         centre = tf.reduce_mean(self.loc, axis=0)
         shift = matvec(self.inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
-        maps = tf.reshape(tf.concat([self.inverse, -shift], axis=-1), [-1, dim + 1])
+        maps = tf.reshape(scale * tf.concat([self.inverse, -shift], axis=-1), [-1, dim + 1])
 
         def whiten(x: tf.Tensor) -> tf.Tensor:
             centred = tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
@@ -60,11 +60,11 @@ class InverseFactors(NamedTuple):
 
     def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from points [N, D] to log N_k(x_n), [N, K]."""
-        whiten = self.whitening()
-        constant = self.log_det_scale + 0.5 * self.num_dimensions * math.log(2 * math.pi)
+        whiten = self.whitening(math.sqrt(0.5))  # spares a pass over [N, K]
+        top = -self.log_det_scale - 0.5 * self.num_dimensions * math.log(2 * math.pi)
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
-            return -0.5 * tf.reduce_sum(tf.square(whiten(x)), axis=-1) - constant
+            return top - tf.reduce_sum(tf.square(whiten(x)), axis=-1)
 
         return log_prob
 

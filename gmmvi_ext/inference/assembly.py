@@ -46,7 +46,7 @@ def assemble_batch(
     grads = tf.where(is_valid[:, tf.newaxis], grads, tf.zeros_like(grads))
     new_log_prob = local_log_prob(
         mixture, proposal.x, proposal.component_index, tile_size=selector.tile_size,
-        share_ratio=selector.share_ratio, is_sorted=True,
+        share_ratio=selector.share_ratio, is_sorted=True, is_padded=selector.is_ragged,
     )  # fmt: skip
     window = proposal.window
     drawn = tf.cast(proposal.counts, mixture.dtype)

@@ -56,6 +56,7 @@ def local_log_prob(
     tile_size: int,
     share_ratio: float = 1.0,
     is_sorted: bool = False,
+    is_padded: bool = False,
 ) -> PairLogProb:
     """log N_k(x_n) of the pairs that matter; of all pairs unless covariances are full.
 
@@ -70,10 +71,10 @@ def local_log_prob(
       tile_size: T.
       share_ratio: largest ratio of the components' shares in any other mixture that the values
         will be summed in (the proposal); widens the margin.
-      is_sorted: whether the labels ascend.
+      is_sorted, is_padded: see `tile_samples`.
     """
     components, num = mixture.components, mixture.num_components
-    tiles = tile_samples(label, num, tile_size, is_sorted=is_sorted)
+    tiles = tile_samples(label, num, tile_size, is_sorted=is_sorted, is_padded=is_padded)
     if not isinstance(components, FullGaussians):
         return from_matrix(chunked_log_prob(components, x), all_pairs(tiles, num, x.dtype))
     margin = _margin(share_ratio, num, x.dtype)
@@ -180,7 +181,8 @@ def _own_log_prob(components: FullGaussians, x, tiles: Tiles) -> tf.Tensor:
     z = tf.matmul(tile_coordinates(components, x, tiles), maps, transpose_b=True)
     squares = tf.where(tiles.is_used, tf.reduce_sum(z * z, axis=-1), 0.0)
     constant = components.log_det_scale() + 0.5 * components.num_dimensions * math.log(2 * math.pi)
-    return -0.5 * tf.reduce_max(squares, axis=1) - tf.gather(constant, tiles.label)
+    lowest = -0.5 * tf.reduce_max(squares, axis=1) - tf.gather(constant, tiles.label)
+    return tf.where(tiles.is_used[:, 0], lowest, x.dtype.max)  # nobody is near an empty tile
 
 
 def _is_near(highest, own, mixture: Mixture, tiles: Tiles, margin) -> tf.Tensor:

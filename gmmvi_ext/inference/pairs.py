@@ -17,12 +17,13 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.tiles import Tiles, joined_tiles
-from gmmvi_ext.math.chunks import MAX_CHUNK_ELEMENTS, chunk_rows, map_chunks
+from gmmvi_ext.math.chunks import chunk_rows, map_chunks, padded_size
 from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
 
 __all__ = [
     "NearPairs",
     "PairLogProb",
+    "PairRun",
     "all_pairs",
     "component_max",
     "component_sum",
@@ -191,28 +192,63 @@ def pair_maps(
     return tf.concat([factor, shift[..., tf.newaxis]], axis=-1)
 
 
+class PairRun(NamedTuple):
+    """A run of whole tiles with all of their pairs, filled up to a size that recurs.
+
+    Attributes:
+      tiles: the tiles.
+      index: pairs, int32 [p]; the last pair again where there is nothing to fill up with.
+      tile: their tiles, counted from the first of the run, ascending, int32 [p].
+      component: their components, int32 [p].
+      is_pair: whether the pair is one of the run, [p].
+    """
+
+    tiles: slice
+    index: tf.Tensor
+    tile: tf.Tensor
+    component: tf.Tensor
+    is_pair: tf.Tensor
+
+    def of(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of pairs [P, T], zero where there is no pair, [p, T]."""
+        return tf.where(self.is_pair[:, tf.newaxis], tf.gather(values, self.index), 0)
+
+
 def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) -> tuple:
-    """`state = fn(state, tiles, pairs)` over runs of whole tiles with all of their pairs.
+    """`state = fn(state, run)` over runs of whole tiles with all of their pairs.
 
     Args:
-      fn: gets the state and two slices, of the tiles and of the pairs.
+      fn: gets the state and a `PairRun`.
       state: initial value.
       pairs: all pairs.
       elements_per_pair: size of an intermediate that belongs to a pair.
     """
-    num_tiles = tf.shape(pairs.tiles.label)[0]
+    num_tiles, num_pairs = tf.shape(pairs.tiles.label)[0], tf.size(pairs.tile)
     starts = tf.searchsorted(pairs.tile, tf.range(num_tiles + 1))
     most = tf.reduce_max(starts[1:] - starts[:-1])
-    rows = chunk_rows(tf.maximum(most, 1) * elements_per_pair, MAX_CHUNK_ELEMENTS)
+    size = padded_size(tf.maximum(_even_size(num_pairs, elements_per_pair), most))
 
     def body(first, state):
-        last = tf.minimum(first + rows, num_tiles)
-        return last, fn(state, slice(first, last), slice(starts[first], starts[last]))
+        last = tf.searchsorted(starts, [starts[first] + size], side="right")[0] - 1
+        index = starts[first] + tf.range(size)
+        is_pair = index < starts[last]
+        index = tf.minimum(index, num_pairs - 1)
+        tile = tf.minimum(tf.gather(pairs.tile, index), last - 1) - first
+        component = tf.gather(pairs.component, index)
+        run = PairRun(slice(first, last), index, tile, component, is_pair)
+        return last, fn(state, run)
 
     _, state = tf.while_loop(
         lambda first, _: first < num_tiles, body, (0, state), parallel_iterations=1
     )
     return state
+
+
+def _even_size(num_pairs: tf.Tensor, elements_per_pair) -> tf.Tensor:
+    """Pairs of a chunk, all chunks about equal."""
+    at_once = chunk_rows(elements_per_pair)
+    num_chunks = tf.maximum((num_pairs + at_once - 1) // at_once, 1)
+    return (num_pairs + num_chunks - 1) // num_chunks
 
 
 def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> PairLogProb:
@@ -224,6 +260,10 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
     constant = components.log_det_scale() + 0.5 * dim * math.log(2 * math.pi)
     never = tf.cast(float("-inf"), x.dtype)
 
+    num_pairs = tf.size(pairs.tile)
+    size = padded_size(_even_size(num_pairs, tf.shape(tiles.index)[1] * dim))
+    missing = -num_pairs % size  # to full chunks
+
     def rows(tile, component):
         maps = pair_maps(components, inverse, tf.gather(tiles.label, tile), component)
         z = tf.matmul(tf.gather(coordinates, tile), maps, transpose_b=True)
@@ -231,5 +271,6 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
         values -= tf.gather(constant, component)[:, tf.newaxis]
         return tf.where(tf.gather(tiles.is_used, tile), values, never)
 
-    chunk = chunk_rows(tf.shape(tiles.index)[1] * dim)
-    return PairLogProb(map_chunks(rows, [pairs.tile, pairs.component], chunk, x.dtype), pairs)
+    filled = [tf.pad(each, [[0, missing]]) for each in (pairs.tile, pairs.component)]
+    values = map_chunks(rows, filled, size, x.dtype)[:num_pairs]
+    return PairLogProb(values, pairs)

@@ -247,7 +247,8 @@ class SampleDB(tf.Module):
         needed = tf.minimum(self.num_written + size, self.capacity)
 
         def grow():
-            extra = tf.minimum(tf.maximum(self.GROWTH * allocated, needed), self.capacity) - allocated
+            wanted = tf.maximum(self.GROWTH * allocated, needed)
+            extra = tf.minimum(wanted, self.capacity) - allocated
             self._x.assign(tf.pad(self._x, [[0, extra], [0, 0]]))
             self._log_prob.assign(tf.pad(self._log_prob, [[0, extra]]))
             return True

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from gmmvi_ext.math.chunks import padded_size
+
 __all__ = ["Tiles", "joined_tiles", "tile_samples"]
 
 
@@ -32,7 +34,12 @@ class Tiles(NamedTuple):
 
 
 def tile_samples(
-    label: tf.Tensor, num_labels: tf.Tensor, tile_size: int, *, is_sorted: bool = False
+    label: tf.Tensor,
+    num_labels: tf.Tensor,
+    tile_size: int,
+    *,
+    is_sorted: bool = False,
+    is_padded: bool = False,
 ) -> Tiles:
     """Tiles of samples with equal labels; the last tile of every label may have empty slots.
 
@@ -41,6 +48,8 @@ def tile_samples(
       num_labels: labels are below it.
       tile_size: T.
       is_sorted: whether the labels ascend already.
+      is_padded: whether empty tiles (of the last label) bring their number to one of few sizes (see
+        `padded_size`), for numbers of samples that change all the time.
     """
     order = tf.range(tf.size(label)) if is_sorted else tf.argsort(label, stable=True)
     counts = tf.math.bincount(label, minlength=num_labels)
@@ -51,6 +60,10 @@ def tile_samples(
     moved = first_tile * tile_size - tf.cumsum(counts, exclusive=True)
     slot = tf.range(tf.size(label)) + tf.gather(moved, sorted_label)
     num_tiles = tf.reduce_sum(tiles_per_label)
+    if is_padded:
+        extra = tf.where(num_tiles > 0, padded_size(num_tiles) - num_tiles, 0)
+        num_tiles += extra
+        tiles_per_label += extra * tf.one_hot(num_labels - 1, num_labels, dtype=tf.int32)
     # One more than the sample's position, so that empty slots are the zeros that scatter leaves.
     filled = tf.scatter_nd(slot[:, tf.newaxis], order + 1, [num_tiles * tile_size])
     filled = tf.reshape(filled, [num_tiles, tile_size])

@@ -1,10 +1,11 @@
 """Loops over chunks of samples, so that work of size K x N x D needs bounded memory."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-__all__ = ["MAX_CHUNK_ELEMENTS", "chunk_rows", "fold_chunks", "map_chunks"]
+__all__ = ["MAX_CHUNK_ELEMENTS", "chunk_rows", "fold_chunks", "map_chunks", "padded_size"]
 
 # Largest [rows, K, D] intermediate, in elements. 2^20 float32 values are 4 MB: they stay in the
 # last-level cache of current CPUs, and op overhead is still far below the arithmetic.
@@ -14,6 +15,18 @@ MAX_CHUNK_ELEMENTS = 1 << 20
 def chunk_rows(elements_per_row: tf.Tensor, max_elements: int = MAX_CHUNK_ELEMENTS) -> tf.Tensor:
     """Rows of a chunk whose intermediates hold at most `max_elements` values (at least one row)."""
     return tf.maximum(tf.cast(max_elements, tf.int32) // tf.maximum(elements_per_row, 1), 1)
+
+
+def padded_size(size: tf.Tensor) -> tf.Tensor:
+    """The least number in 1, ..., 16, 18, ..., 32, 36, ... (eight an octave) not below `size`.
+
+    Batched matrix products prepare a kernel for every batch size that they have not met, which
+    costs some hundred microseconds and memory (oneDNN on CPU). Sizes that change from iteration to
+    iteration are padded to one of few.
+    """
+    octave = tf.math.log(tf.cast(tf.maximum(size, 16), tf.float64) - 0.5) / math.log(2.0)
+    step = tf.bitwise.left_shift(1, tf.cast(octave, tf.int32) - 3)
+    return (tf.maximum(size, 1) + step - 1) // step * step
 
 
 def map_chunks(

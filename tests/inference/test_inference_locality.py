@@ -21,6 +21,7 @@ from gmmvi_ext.inference.pairs import (
     to_matrix,
 )
 from gmmvi_ext.inference.tiles import tile_samples
+from gmmvi_ext.math.chunks import padded_size
 
 
 def layout(name, num=24, dim=5, dtype=tf.float64):
@@ -135,6 +136,27 @@ def test_tiles_hold_every_sample_once_and_one_label_each():
     assert sorted(tiles.index[tiles.is_used].numpy()) == list(range(8))
     for index, used, own in zip(tiles.index, tiles.is_used, tiles.label, strict=True):
         assert set(label.numpy()[index.numpy()[used.numpy()]]) == {int(own)}
+
+
+@pytest.mark.parametrize("is_bounded", [False, True])
+def test_empty_tiles_change_nothing(monkeypatch, is_bounded):
+    if is_bounded:
+        monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
+        monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
+    mixture, x, label, _ = layout("overlapping")
+    plain, padded = (
+        local_log_prob(mixture, x, label, tile_size=5, is_padded=is_padded)
+        for is_padded in (False, True)
+    )
+    num_plain, num_padded = (int(tf.size(each.pairs.tiles.label)) for each in (plain, padded))
+    assert num_plain < num_padded == padded_size(tf.constant(num_plain))
+    assert np.all(np.diff(padded.pairs.tiles.label) >= 0)
+    for tile in range(num_plain, num_padded):  # nobody but the last component is near
+        assert set(padded.pairs.component[padded.pairs.tile == tile].numpy()) == {23}
+    np.testing.assert_allclose(
+        plain.logsumexp(mixture.log_weights), padded.logsumexp(mixture.log_weights), rtol=1e-12
+    )
+    np.testing.assert_array_equal(plain.nearest(), padded.nearest())
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks
+from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks, padded_size
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
@@ -24,3 +24,16 @@ def test_no_rows_at_all():
 def test_a_chunk_has_at_least_one_row():
     assert chunk_rows(tf.constant(10**6), 10).numpy() == 1
     assert chunk_rows(tf.constant(4), 10).numpy() == 2
+
+
+def test_padded_sizes_are_few_and_at_most_an_eighth_too_large():
+    sizes = tf.range(1, 5000)
+    padded = padded_size(sizes).numpy()
+    assert np.all(padded >= sizes.numpy())
+    assert np.all(padded[16:] - sizes.numpy()[16:] < sizes.numpy()[16:] / 8)
+    assert np.array_equal(padded[:18], [*range(1, 17), 18, 18])
+    assert len(np.unique(padded)) == 16 + 8 * 8 + 2  # up to 16, to 4096, 4608 and 5120
+    assert np.array_equal(padded_size(tf.constant(padded)), padded)  # grid points stay
+    assert padded_size(tf.constant(0)).numpy() == 1
+    powers = 2 ** np.arange(4, 30)
+    assert np.array_equal(padded_size(tf.constant(powers, tf.int32)), powers)

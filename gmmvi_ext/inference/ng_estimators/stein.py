@@ -122,15 +122,16 @@ def _sums(components, batch, weights, gammas, temperature, with_moments):
     coordinates = tile_coordinates(components, batch.x, pairs.tiles)
     grads = pairs.tiles.spread(batch.target_log_prob_grad)  # [B, T, D]
 
-    def add(state, tiles, each):
-        tile, component = pairs.tile[each] - tiles.start, pairs.component[each]
-        label = tf.gather(pairs.tiles.label[tiles], tile)
+    def add(state, run):
+        tile, component = run.tile, run.component
+        label = tf.gather(pairs.tiles.label[run.tiles], tile)
         maps = pair_maps(components, inverse, label, component, with_one=True)
-        z = tf.matmul(tf.gather(coordinates[tiles], tile), maps, transpose_b=True)
-        pulled = tf.matmul(gammas[each][..., tf.newaxis] * z, maps[..., :-1])
-        d = grads[tiles] + temperature * tf.math.segment_sum(pulled, tile)
+        z = tf.matmul(tf.gather(coordinates[run.tiles], tile), maps, transpose_b=True)
+        # The products with the last column are dropped from the sums: slicing maps costs more.
+        pulled = tf.matmul(run.of(gammas)[..., tf.newaxis] * z, maps)
+        d = grads[run.tiles] + temperature * tf.math.segment_sum(pulled, tile)[..., :-1]
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-        wz = weights[each][..., tf.newaxis] * z
+        wz = run.of(weights)[..., tf.newaxis] * z
         new = [tf.matmul(wz, tf.gather(d, tile), transpose_a=True)]
         if with_moments:
             new.append(tf.matmul(wz, z, transpose_a=True))

@@ -63,6 +63,11 @@ class SampleSelector(Rule):
         return 0
 
     @property
+    def is_ragged(self) -> bool:
+        """Whether numbers of samples change from iteration to iteration."""
+        return self.reuses
+
+    @property
     def share_ratio(self) -> float:
         """Largest ratio of the numbers of samples that two components draw in an iteration."""
         return float(self.desired_samples_per_component) if self.reuses else 1.0
@@ -71,10 +76,10 @@ class SampleSelector(Rule):
     def tile_size(self) -> int:
         """Samples in a tile of neighbours, see `locality`.
 
-        Without reuse the draws of a component fill whole tiles; with reuse groups are ragged and
-        small tiles waste less.
+        The draws of a component fill whole tiles where their number is fixed; small tiles waste
+        less where it is not.
         """
-        if self.reuses:
+        if self.is_ragged:
             return REUSE_TILE_SIZE
         tiles = -(-self.desired_samples_per_component // MAX_TILE_SIZE)
         return -(-self.desired_samples_per_component // tiles)
@@ -121,8 +126,9 @@ class ReusingSampleSelector(SampleSelector):
         # A component that is gone hands its samples to the next one: a label, not a claim.
         label = tf.minimum(tf.searchsorted(component_id, window.nearest_id), num - 1)
         log_prob = local_log_prob(
-            mixture, window.x, label, tile_size=self.tile_size, share_ratio=self.share_ratio
-        )
+            mixture, window.x, label, tile_size=self.tile_size, share_ratio=self.share_ratio,
+            is_padded=True,
+        )  # fmt: skip
         return window, log_prob
 
 

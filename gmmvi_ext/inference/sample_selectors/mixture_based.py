@@ -11,7 +11,6 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import sample_components
 from gmmvi_ext.inference.sample_selectors.base import (
-    REUSE_TILE_SIZE,
     Proposal,
     ReusingSampleSelector,
     SampleSelector,
@@ -40,8 +39,8 @@ class LinSampleSelector(ReusingSampleSelector):
         return float(self.desired_samples_per_component)
 
     @property
-    def tile_size(self) -> int:
-        return REUSE_TILE_SIZE  # groups of samples with the same component are ragged
+    def is_ragged(self) -> bool:
+        return True
 
     def propose(self, mixture, window, component_id, seed):
         size = tf.constant(self.desired_samples_per_component)
