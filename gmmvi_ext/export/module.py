@@ -4,9 +4,9 @@ Once traced, the graph holds TensorFlow operations alone; whoever loads it needs
 package nor TensorFlow Probability. Two forms of the same density live side by side:
 
   exact       `sample`, `log_prob`, `log_prob_unconstrained`, `component_log_prob`, `summary`
-  portable    `sample_from_noise(eps, u)`, `log_prob_portable(x)`: inverse Cholesky factors are
-              stored and noise comes in, so that nothing but products, gathers and element-wise
-              operations remain, which is what ONNX and LiteRT convert.
+  portable    `sample_from_noise(eps, u)`, `log_prob_portable(x)`: inverse factors are stored and
+              noise comes in, so that nothing but products, gathers and element-wise operations
+              remain, which is what ONNX and LiteRT convert.
 """
 
 import re
@@ -14,10 +14,12 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.export.factors import portable_factors
 from gmmvi_ext.export.portable import with_common_operations
-from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.space import Space
+from gmmvi_ext.posterior.summary import mixture_stddev
 
 __all__ = ["ExportedPosterior", "flat_output_name", "signature_name"]
 
@@ -67,10 +69,7 @@ class ExportedPosterior(tf.Module):
             for name, value in statistics.items()
         }
         self.loc = keep(mixture.components.loc, "portable_loc")
-        scale, inverse, log_det = _portable_factors(mixture)
-        self.scale = keep(tf.constant(scale, mixture.dtype), "scale")
-        self.inv_scale = keep(tf.constant(inverse, mixture.dtype), "inv_scale")
-        self.log_det = keep(tf.constant(log_det, mixture.dtype), "log_det")
+        self.factors = portable_factors(mixture.components)
         cumulative = np.cumsum(np.exp(np.asarray(mixture.log_weights, np.float64)))
         cumulative = cumulative / cumulative[-1]
         self.cumulative_weights = keep(tf.constant(cumulative[:-1], mixture.dtype), "cumulative")
@@ -159,51 +158,32 @@ class ExportedPosterior(tf.Module):
         """Mean and standard deviation (flat), mixture moments, quality figures."""
         values = {name: value.read_value() for name, value in self.statistics.items()}
         mixture = self._mixture()
-        return values | {
+        values |= {
             "unconstrained_mean": mixtures.mean(mixture),
-            "unconstrained_covariance": mixtures.covariance(mixture),
+            "unconstrained_stddev": mixture_stddev(mixture),
             "weights": tf.exp(mixture.log_weights),
         }
+        # Low rank is for dimensions whose square is too much.
+        if not isinstance(mixture.components, LowRankGaussians):
+            values["unconstrained_covariance"] = mixtures.covariance(mixture)
+        return values
 
     @tf.function
     def sample_from_noise(self, eps, u):
         """Draws from standard normals `eps` [N, D] and uniforms `u` [N]; flat, [N, D']."""
         above = tf.cast(u[:, tf.newaxis] > self.cumulative_weights, tf.int32)
         index = tf.reduce_sum(above, axis=-1)  # [N]
-        scale = tf.gather(self.scale, index)
-        if self.scale.shape.rank == 2:
-            moved = scale * eps
-        else:
-            moved = tf.reduce_sum(scale * eps[:, tf.newaxis, :], axis=-1)
+        moved = self.factors.spread(index, eps)
         return {"x": self._space.forward_flat(tf.gather(self.loc, index) + moved)}
 
     @tf.function
     def log_prob_portable(self, x):
         """As `log_prob`, without triangular solves."""
         free = self._space.inverse_flat(x)
-        diff = free[:, tf.newaxis, :] - self.loc  # [N, K, D]
-        if self.inv_scale.shape.rank == 2:
-            z = diff * self.inv_scale
-        else:
-            z = tf.linalg.matmul(self.inv_scale, diff[..., tf.newaxis])[..., 0]
+        z = self.factors.whiten(free[:, tf.newaxis, :] - self.loc)  # [N, K, D]
         distance = tf.reduce_sum(z * z, axis=-1)
         constant = self._space.num_dimensions * LOG_2_PI
-        joint = self.log_weights - self.log_det - 0.5 * (distance + constant)
+        joint = self.log_weights - self.factors.log_det - 0.5 * (distance + constant)
         top = tf.reduce_max(joint, axis=-1, keepdims=True)
         total = tf.math.log(tf.reduce_sum(tf.exp(joint - top), axis=-1)) + top[:, 0]
         return {"log_prob": total - self._space.log_det(free)}
-
-
-def _portable_factors(mixture: Mixture) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Scale and inverse scale ([K, D] diagonal or [K, D, D]) and log determinants, in float64."""
-    components = mixture.components
-    if isinstance(components, DiagonalGaussians):
-        scale = np.asarray(components.scale_diag, np.float64)
-        return scale, 1.0 / scale, np.log(scale).sum(-1)
-    scale = getattr(components, "scale_tril", None)
-    if scale is None:
-        covariances = np.asarray(mixtures.component_covariances(components), np.float64)
-        scale = np.linalg.cholesky(covariances)
-    scale = np.tril(np.asarray(scale, np.float64))
-    log_det = np.log(np.diagonal(scale, axis1=-2, axis2=-1)).sum(-1)
-    return scale, np.tril(np.linalg.inv(scale)), log_det

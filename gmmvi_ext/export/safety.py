@@ -27,10 +27,10 @@ ALLOWED_OPERATIONS = frozenset(
     PartitionedCall Placeholder PlaceholderWithDefault Pow PreventGradient Prod Qr RandomUniform
     Range Rank ReadVariableOp Real RealDiv Reciprocal ReciprocalGrad Relu Reshape ResourceGather
     ResourceGatherNd Reverse ReverseV2 Rint Roll Round Rsqrt RsqrtGrad ScatterNd SearchSorted Select
-    SelectV2 Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax Softplus SoftplusGrad
-    Softsign Sort SpaceToBatchND SparseSoftmaxCrossEntropyWithLogits Split SplitV Sqrt SqrtGrad
-    Square SquaredDifference Squeeze StatefulPartitionedCall StatelessCase StatelessIf
-    StatelessMultinomial StatelessRandomGetAlg StatelessRandomGetKeyCounter
+    SelectV2 SelfAdjointEigV2 Shape ShapeN Sigmoid SigmoidGrad Sign Sin Sinh Size Slice Softmax
+    Softplus SoftplusGrad Softsign Sort SpaceToBatchND SparseSoftmaxCrossEntropyWithLogits Split
+    SplitV Sqrt SqrtGrad Square SquaredDifference Squeeze StatefulPartitionedCall StatelessCase
+    StatelessIf StatelessMultinomial StatelessRandomGetAlg StatelessRandomGetKeyCounter
     StatelessRandomGetKeyCounterAlg StatelessRandomNormal StatelessRandomNormalV2
     StatelessRandomUniform StatelessRandomUniformFullInt StatelessRandomUniformFullIntV2
     StatelessRandomUniformInt StatelessRandomUniformIntV2 StatelessRandomUniformV2 StatelessWhile

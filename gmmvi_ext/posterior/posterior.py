@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import merging, storage, summary, weighted
 from gmmvi_ext.posterior.build_space import make_space
@@ -111,6 +111,8 @@ class Posterior:
         components = mixture.components
         if isinstance(components, DiagonalGaussians):
             family = tfd.MultivariateNormalDiag(components.loc, components.scale_diag)
+        elif isinstance(components, LowRankGaussians):
+            family = tfd.MultivariateNormalDiagPlusLowRankCovariance(*components)
         else:
             family = tfd.MultivariateNormalTriL(components.loc, self.unconstrained.scale_tril)
         base = tfd.MixtureSameFamily(tfd.Categorical(logits=mixture.log_weights), family)

@@ -249,8 +249,7 @@ def _forward_checks(posterior, draws: ScoredDraws, seed) -> dict:
 
 
 def _component_rows(mixture, space, modes, weights) -> list[dict]:
-    variance = tf.linalg.diag_part(mixtures.component_covariances(mixture.components))
-    scale = np.sqrt(np.asarray(variance, np.float64))
+    scale = np.asarray(mixture.components.stddevs(), np.float64)
     entropy = np.asarray(mixtures.component_entropy(mixture.components), np.float64)
     centre = space.forward_flat(mixture.components.loc).numpy().astype(np.float64)
     rows = [

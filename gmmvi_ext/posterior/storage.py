@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.posterior.bijector_spec import UnserialisableBijectorError
 from gmmvi_ext.posterior.build_space import make_space
 from gmmvi_ext.posterior.flat_space import FlatSpace
@@ -20,7 +20,7 @@ from gmmvi_ext.posterior.space import Space
 __all__ = ["describe", "load", "require_finite", "save", "write_mixture"]
 
 FORMAT = 1
-FAMILIES = {"full": FullGaussians, "diagonal": DiagonalGaussians}
+FAMILIES = {"full": FullGaussians, "diagonal": DiagonalGaussians, "low_rank": LowRankGaussians}
 
 
 def save(posterior, path) -> str:

@@ -8,7 +8,7 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.draws import sample_mixture
 from gmmvi_ext.posterior.space import Space
 
-__all__ = ["constrained_draws", "flat_moments", "flat_quantiles", "normal_cdf"]
+__all__ = ["constrained_draws", "flat_moments", "flat_quantiles", "mixture_stddev", "normal_cdf"]
 
 BISECTIONS = 60  # halvings of the bracket: beyond float64 resolution of any quantile
 
@@ -27,10 +27,16 @@ def flat_moments(
     Exact in the unconstrained case; otherwise from `num_samples` draws.
     """
     if space.is_identity:
-        variance = tf.linalg.diag_part(mixtures.covariance(mixture))
-        return mixtures.mean(mixture).numpy(), tf.sqrt(variance).numpy()
+        return mixtures.mean(mixture).numpy(), mixture_stddev(mixture).numpy()
     draws = constrained_draws(mixture, space, num_samples, seed).astype(np.float64)
     return draws.mean(0), draws.std(0, ddof=1)
+
+
+def mixture_stddev(mixture: Mixture) -> tf.Tensor:
+    """Standard deviation of every unconstrained coordinate, [D], without a D x D matrix."""
+    components = mixture.components
+    second = tf.square(components.stddevs()) + tf.square(components.loc - mixtures.mean(mixture))
+    return tf.sqrt(tf.linalg.matvec(second, tf.exp(mixture.log_weights), transpose_a=True))
 
 
 def flat_quantiles(mixture: Mixture, space: Space, q, num_samples: int, seed) -> np.ndarray:
@@ -56,8 +62,7 @@ def _coordinate_quantiles(mixture: Mixture, levels: np.ndarray) -> np.ndarray:
     """Quantiles of the coordinates' marginal mixtures by bisection, [Q, D]."""
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))[:, None]  # [K, 1]
     loc = np.asarray(mixture.components.loc, np.float64)  # [K, D]
-    variance = tf.linalg.diag_part(mixtures.component_covariances(mixture.components))
-    scale = np.sqrt(np.asarray(variance, np.float64))
+    scale = np.asarray(mixture.components.stddevs(), np.float64)
     alive = weights[:, 0] > 0
     weights, loc, scale = weights[alive], loc[alive], scale[alive]
     low = np.broadcast_to((loc - 40 * scale).min(0), (levels.size, loc.shape[1])).copy()

@@ -12,7 +12,9 @@ from gmmvi_ext.export import (
     load_saved_model,
     verification,
 )
-from gmmvi_ext.posterior import load
+from gmmvi_ext.export.factors import portable_factors
+from gmmvi_ext.gaussians import LowRankGaussians, Mixture
+from gmmvi_ext.posterior import Posterior, load
 
 SIGNATURES = {
     "sample", "log_prob", "log_prob_unconstrained", "component_log_prob", "summary",
@@ -24,9 +26,12 @@ def int64(value):
     return tf.constant(value, tf.int64)
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-def test_signatures_repeat_the_posterior(tmp_path, make_posterior, diagonal, dtype):
-    posterior = make_posterior(diagonal=diagonal, dtype=dtype)
+FAMILIES = pytest.mark.parametrize("family", [{}, {"diagonal": True}, {"rank": 2}], ids=str)
+
+
+@FAMILIES
+def test_signatures_repeat_the_posterior(tmp_path, make_posterior, family, dtype):
+    posterior = make_posterior(**family, dtype=dtype)
     model = load_saved_model(export_saved_model(posterior, tmp_path / "m", verify=False))
     call = model.signatures
     assert set(call) == SIGNATURES
@@ -66,6 +71,41 @@ def test_portable_draws_are_the_affine_image_of_the_noise(tmp_path, make_posteri
     np.testing.assert_allclose(x, loc + np.einsum("kij,kj->ki", tril, eps), rtol=1e-5)
     top = model.signatures["sample_from_noise"](eps=tf.zeros([1, 4], dtype), u=tf.ones([1], dtype))
     np.testing.assert_allclose(top["x"], loc[-1:], rtol=1e-6)
+
+
+def test_portable_low_rank_draws_have_the_covariance_of_the_components(make_posterior):
+    posterior = make_posterior(rank=2, constrained=False, dtype="float64", num=2)
+    factors = portable_factors(posterior.mixture.components)
+    identity = tf.eye(4, dtype=tf.float64)
+    for k, covariance in enumerate(posterior.mixture.components.covariances().numpy()):
+        index = tf.fill([4], k)
+        root = factors.spread(index, identity).numpy()  # rows: images of the unit vectors
+        np.testing.assert_allclose(root.T @ root, covariance, rtol=1e-12, atol=1e-12)
+        back = factors.whiten(tf.constant(root)[:, tf.newaxis] + tf.zeros([4, 2, 1], tf.float64))
+        np.testing.assert_allclose(back[:, k], identity, atol=1e-12)
+        log_det = 0.5 * np.linalg.slogdet(covariance)[1]
+        np.testing.assert_allclose(factors.log_det[k], log_det, rtol=1e-12)
+
+
+def test_low_rank_export_holds_nothing_of_the_square_of_the_dimension(tmp_path):
+    dim, rng = 2000, np.random.default_rng(0)
+    components = LowRankGaussians(
+        tf.constant(rng.normal(size=(2, dim)), tf.float32),
+        tf.constant(rng.uniform(0.5, 2.0, size=(2, dim)), tf.float32),
+        tf.constant(rng.normal(size=(2, dim, 3)), tf.float32),
+    )
+    posterior = Posterior(Mixture(tf.math.log([0.3, 0.7]), components))
+    folder = posterior.export(tmp_path / "m", verify=False)
+    model = load_saved_model(folder)
+    size = sum(file.stat().st_size for file in tmp_path.rglob("*") if file.is_file())
+    assert size < 4 * dim**2 / 4  # a quarter of one float32 matrix
+    summary = model.signatures["summary"]()
+    assert max(value.shape.num_elements() for value in summary.values()) == dim
+    np.testing.assert_allclose(summary["unconstrained_stddev"], posterior.stddev(), rtol=1e-5)
+    x = tf.constant(posterior.sample(3, seed=1))
+    for name in ("log_prob", "log_prob_portable"):
+        found = model.signatures[name](x=x)["log_prob"]
+        np.testing.assert_allclose(found, posterior.log_prob(x), rtol=1e-4)
 
 
 def test_unnamed_posteriors_use_x(tmp_path, make_posterior):

@@ -4,16 +4,20 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.targets.callables import CallableTarget
 
 
-def build_mixture(num=3, dims=4, *, seed=0, diagonal=False, dtype="float64", spread=2.0):
+def build_mixture(num=3, dims=4, *, seed=0, diagonal=False, rank=None, dtype="float64", spread=2.0):
     rng = np.random.default_rng(seed)
     loc = spread * rng.normal(size=(num, dims))
     scale = rng.uniform(0.4, 1.2, size=(num, dims))
     log_weights = tf.constant(np.log(rng.dirichlet(5 * np.ones(num))), dtype)
+    if rank is not None:
+        factor = tf.constant(rng.normal(size=(num, dims, rank)), dtype)
+        arrays = (tf.constant(loc, dtype), tf.constant(scale, dtype), factor)
+        return Mixture(log_weights, LowRankGaussians(*arrays))
     if diagonal:
         return Mixture(
             log_weights, DiagonalGaussians(tf.constant(loc, dtype), tf.constant(scale, dtype))

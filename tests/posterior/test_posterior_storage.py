@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from gmmvi_ext import gaussians as g
 from gmmvi_ext.posterior import Posterior, load
 from gmmvi_ext.posterior import bijector_spec as specs
 
@@ -30,10 +31,10 @@ def test_a_mixture_that_is_not_finite_is_not_written(tmp_path, make_mixture, fie
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize("diagonal", [False, True])
-def test_round_trip_with_names_bijectors_and_run_info(tmp_path, make_mixture, diagonal, dtype):
+@pytest.mark.parametrize("family", [{}, {"diagonal": True}, {"rank": 2}], ids=str)
+def test_round_trip_with_names_bijectors_and_run_info(tmp_path, make_mixture, family, dtype):
     posterior = Posterior(
-        make_mixture(diagonal=diagonal, dtype=dtype),
+        make_mixture(**family, dtype=dtype),
         bijector={"tau": tfb.Chain([tfb.Shift(0.5), tfb.Softplus()]), "w": "simplex"},
         parameter_names=SHAPES,
         run_info={"seed": 3, "converged": True, "note": "a", "big": np.int64(5)},
@@ -51,6 +52,19 @@ def test_round_trip_with_names_bijectors_and_run_info(tmp_path, make_mixture, di
     np.testing.assert_array_equal(again.log_prob(draws), posterior.log_prob(draws))
     assert again.run_info == {"seed": 3, "converged": True, "note": "a", "big": 5}
     assert type(again.mixture.components) is type(posterior.mixture.components)
+
+
+def test_low_rank_posteriors_agree_with_their_full_twins(make_mixture):
+    mixture = make_mixture(rank=2)
+    low = Posterior(mixture)
+    full = Posterior(mixture._replace(components=mixture.components.to_full()))
+    x = tf.constant(full.sample(7, seed=3))
+    np.testing.assert_allclose(low.log_prob(x), full.log_prob(x), rtol=1e-10)
+    np.testing.assert_allclose(low.distribution.log_prob(x), full.log_prob(x), rtol=1e-8)
+    np.testing.assert_allclose(low.stddev(), full.stddev(), rtol=1e-10)
+    covariance = g.covariance(mixture).numpy()
+    np.testing.assert_allclose(full.stddev() ** 2, np.diag(covariance), rtol=1e-10)
+    np.testing.assert_allclose(low.quantiles([0.1, 0.9]), full.quantiles([0.1, 0.9]), rtol=1e-8)
 
 
 @pytest.mark.parametrize(
