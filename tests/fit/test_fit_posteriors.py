@@ -1,8 +1,5 @@
 """Posteriors with known answers from `fit` with its defaults."""
 
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -11,18 +8,10 @@ import tensorflow_probability as tfp
 import gmmvi_ext
 
 tfd = tfp.distributions
-EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "examples"
-
-
-def example(name: str):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.slow
-def test_coin():
+def test_coin(example):
     posterior = gmmvi_ext.fit(
         example("coin").log_density, shapes={"p": ()}, constraints={"p": "interval(0, 1)"},
         verbose=False,
@@ -38,14 +27,14 @@ def test_coin():
 
 
 @pytest.mark.slow
-def test_weights_of_two_modes():
+def test_weights_of_two_modes(example):
     demo = example("weights_demo")
     posterior = gmmvi_ext.fit(demo.TARGET.log_prob, num_dimensions=1, verbose=False)
     np.testing.assert_allclose(demo.mode_weights(posterior), [0.9, 0.1], atol=0.01)
 
 
 @pytest.mark.slow
-def test_eight_schools():
+def test_eight_schools(example):
     schools = example("eight_schools")
     data = schools.model.experimental_pin(effects=schools.EFFECTS)
     posterior = gmmvi_ext.fit(data, verbose=False)

@@ -1,8 +1,5 @@
 """What `fit` says of targets too hard for its budget, of several modes, and of the examples."""
 
-import importlib.util
-import pathlib
-
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -12,14 +9,6 @@ import gmmvi_ext
 from gmmvi_ext.targets import build_target
 
 tfd = tfp.distributions
-EXAMPLES = pathlib.Path(__file__).resolve().parents[2] / "scripts" / "examples"
-
-
-def example(name: str):
-    spec = importlib.util.spec_from_file_location(name, EXAMPLES / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.slow
@@ -50,7 +39,7 @@ def test_too_hard_a_target_is_not_trusted_and_the_reason_is_right(name, settings
 
 
 @pytest.mark.slow
-def test_unordered_mixture_has_two_modes_of_one_half():
+def test_unordered_mixture_has_two_modes_of_one_half(example):
     twin = example("gaussian_mixture")
     posterior = gmmvi_ext.fit(
         twin.log_density, shapes=twin.SHAPES, constraints=twin.UNORDERED, verbose=False
@@ -83,7 +72,7 @@ def test_modes_of_unequal_weight_and_width():
 
 
 @pytest.mark.slow
-def test_ordered_means_leave_one_mode():
+def test_ordered_means_leave_one_mode(example):
     model = example("gaussian_mixture")
     posterior = gmmvi_ext.fit(
         model.log_density, shapes=model.SHAPES, constraints=model.ORDERED, verbose=False,
@@ -97,7 +86,7 @@ def test_ordered_means_leave_one_mode():
 
 
 @pytest.mark.slow
-def test_stationarity_interval_matches_the_grid():
+def test_stationarity_interval_matches_the_grid(example):
     ar1 = example("ar1")
     posterior = gmmvi_ext.fit(
         ar1.log_density, shapes=ar1.SHAPES, constraints=ar1.CONSTRAINTS, verbose=False
@@ -114,7 +103,7 @@ def test_stationarity_interval_matches_the_grid():
 
 
 @pytest.mark.slow
-def test_simulator_with_errors_on_the_host():
+def test_simulator_with_errors_on_the_host(example):
     simulator = example("simulator")
     posterior = gmmvi_ext.fit(
         simulator.log_density, shapes=simulator.SHAPES, constraints=simulator.CONSTRAINTS,
@@ -128,7 +117,7 @@ def test_simulator_with_errors_on_the_host():
 
 
 @pytest.mark.slow
-def test_horseshoe_tells_large_coefficients_from_none():
+def test_horseshoe_tells_large_coefficients_from_none(example):
     horseshoe = example("horseshoe")
     posterior = gmmvi_ext.fit(horseshoe.make_target(), max_evaluations=20_000, verbose=False)
     mean = horseshoe.coefficients(posterior.sample(5000)).mean(axis=0)
@@ -137,7 +126,7 @@ def test_horseshoe_tells_large_coefficients_from_none():
 
 
 @pytest.mark.slow
-def test_rates_of_the_epidemic():
+def test_rates_of_the_epidemic(example):
     sir = example("sir")
     rates = tf.constant([1.7, 1.7]), tf.constant([0.45, 0.6])
     days = np.exp(sir.log_infected(*rates))

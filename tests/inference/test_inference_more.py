@@ -8,7 +8,7 @@ from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.ng_estimators import MoreNgEstimator, SteinNgEstimator
 from gmmvi_ext.inference.ng_estimators import more as more_module
-from gmmvi_ext.inference.pairs import all_pairs, from_matrix, to_matrix
+from gmmvi_ext.inference.pairs import all_pairs, from_matrix
 from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.targets.callables import HostTarget
@@ -43,21 +43,6 @@ def setting(num=4, dim=3, per_component=60, seed=0, dtype=tf.float64, diagonal=F
         component_index=index,
     )
     return mixture, batch, precision, mode
-
-
-def only(batch, keep, num):
-    """The batch with the samples `keep` alone."""
-    parts = to_matrix(batch.component_log_prob.values, batch.component_log_prob.pairs, num, -np.inf)
-    fields = {
-        name: tf.boolean_mask(value, keep)
-        for name, value in batch._asdict().items()
-        if name != "component_log_prob"
-    }
-    tiles = tile_samples(fields["component_index"], num, 16)
-    parts = tf.boolean_mask(parts, keep)
-    return Batch(
-        component_log_prob=from_matrix(parts, all_pairs(tiles, num, parts.dtype)), **fields
-    )
 
 
 def estimate(mixture, batch, temperature=1.0, ridge=0.0, **options):
@@ -160,7 +145,7 @@ def test_groups_and_chunks_do_not_change_the_result(monkeypatch):
     np.testing.assert_allclose(parts.slope, whole.slope, atol=1e-8)
 
 
-def test_own_samples_only_and_a_component_without_any():
+def test_own_samples_only_and_a_component_without_any(only):
     mixture, batch, *_ = setting(num=3)
     kept = batch.component_index != 1
     batch = only(batch, kept, 3)
@@ -170,7 +155,7 @@ def test_own_samples_only_and_a_component_without_any():
     assert all(np.all(np.isfinite(field)) for field in result[:2])
 
 
-def test_invalid_samples_do_not_count():
+def test_invalid_samples_do_not_count(only):
     mixture, batch, *_ = setting()
     bad = tf.range(tf.shape(batch.x)[0]) % 5 == 0
     poisoned = batch._replace(

@@ -9,7 +9,7 @@ from gmmvi_ext.inference import locality
 from gmmvi_ext.inference import pairs as inference_pairs
 from gmmvi_ext.inference.locality import chunked_log_prob, local_log_prob
 from gmmvi_ext.inference.ng_estimators import SteinNgEstimator
-from gmmvi_ext.inference.pairs import all_pairs, from_matrix, to_matrix
+from gmmvi_ext.inference.pairs import all_pairs, from_matrix
 from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
 
@@ -53,21 +53,6 @@ def estimate(mixture, batch, temperature=1.0, **options):
     ridge = tf.zeros_like(mixture.log_weights)
     return SteinNgEstimator(**options).estimate(
         mixture, batch, tf.constant(temperature, dtype), ridge
-    )
-
-
-def only(batch, keep, num):
-    """The batch with the samples `keep` alone."""
-    parts = to_matrix(batch.component_log_prob.values, batch.component_log_prob.pairs, num, -np.inf)
-    fields = {
-        name: tf.boolean_mask(value, keep)
-        for name, value in batch._asdict().items()
-        if name != "component_log_prob"
-    }
-    tiles = tile_samples(fields["component_index"], num, 16)
-    parts = tf.boolean_mask(parts, keep)
-    return Batch(
-        component_log_prob=from_matrix(parts, all_pairs(tiles, num, parts.dtype)), **fields
     )
 
 
@@ -163,7 +148,7 @@ def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread,
     np.testing.assert_allclose(sparse.slope, dense.slope, atol=tolerance, rtol=tolerance)
 
 
-def test_invalid_samples_have_no_influence():
+def test_invalid_samples_have_no_influence(only):
     mixture, batch, *_ = setting(num=2)
     keep = np.arange(batch.x.shape[0]) % 7 != 0
     poisoned = batch._replace(
