@@ -3,6 +3,7 @@
 #
 #   bash scripts/test.sh
 #   bash scripts/test.sh tests/config -k override
+#   WORKERS=2 bash scripts/test.sh tests/config     in two processes of one TensorFlow thread each
 set -euo pipefail
 invoked_from=$PWD
 # shellcheck source=scripts/environment.sh
@@ -12,4 +13,9 @@ make_venv
 install_package "dev"
 cd "$root"
 [ "$invoked_from" = "$root" ] || echo "Testing $root"
+if [ -n "${WORKERS:-}" ]; then
+  # Processes that each spread over all cores only get in each other's way.
+  export TF_NUM_INTRAOP_THREADS="${TF_NUM_INTRAOP_THREADS:-1}"
+  set -- -n "$WORKERS" --dist worksteal "$@"
+fi
 exec "$venv/bin/python" -m pytest "$@"
