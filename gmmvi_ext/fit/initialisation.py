@@ -23,6 +23,9 @@ __all__ = ["Start", "StartMixture", "find_start", "start_from"]
 WIDTHS = (1.0, 3.0, 10.0)  # of starting points where no prior tells
 NUM_PRIOR_DRAWS = 128
 STOPS = (5, 8, 12)  # L-BFGS iterations between two looks
+MAX_LINE_SEARCH = 8  # iterations of a line search
+# Evaluations of an L-BFGS iteration: a line search brackets, then takes up to three an iteration.
+MOST_PER_ITERATION = 4 * MAX_LINE_SEARCH
 NUM_ELBO_DRAWS = 24
 MAX_FULL_HESSIAN = 100
 NUM_HESSIAN_PROBES = 16
@@ -91,7 +94,7 @@ def find_start(
       target: log density.
       start: where to search.
       max_components: most components.
-      budget: evaluations that may be spent.
+      budget: evaluations that may be spent; they are never exceeded.
       seed: integer.
     """
     meter = _Meter(target)
@@ -102,8 +105,9 @@ def find_start(
     rng = np.random.default_rng([seed, 2])
     if not target.has_gradient or num_starts < MIN_STARTS:
         return _by_draws(meter, start, max_components, budget, rng)
-    stops = _run(meter, start.points[:num_starts])
-    candidates = _distinct(stops, start.scale)[: int(max(1, budget // hessian_cost / 2))]
+    stops = _run(meter, start.points[:num_starts], budget / 2)
+    affordable = int((budget - meter.count) // hessian_cost)
+    candidates = _distinct(stops, start.scale)[:affordable]
     if not len(candidates):
         return _by_draws(meter, start, max_components, budget, rng)
     factors = _scales(meter, candidates, start.scale, rng)
@@ -140,7 +144,7 @@ class _Meter:
 
             return tfp.optimizer.lbfgs_minimize(
                 loss, position, num_correction_pairs=10, max_iterations=iterations,
-                max_line_search_iterations=8, tolerance=1e-3,
+                max_line_search_iterations=MAX_LINE_SEARCH, tolerance=1e-3,
             )  # fmt: skip
 
         self._values, self._grads, self._minimise = values, values_and_grads, minimise
@@ -169,11 +173,22 @@ class _Meter:
         return np.where(np.isfinite(moved).all(axis=1, keepdims=True), moved, x)
 
 
-def _run(meter: _Meter, points: np.ndarray) -> np.ndarray:
-    """Positions at the stops of all runs, latest first, [stops * R, D]."""
-    stops = []
-    for iterations in STOPS:
-        points = meter.minimise(points, iterations)
+def _run(meter: _Meter, points: np.ndarray, budget: float) -> np.ndarray:
+    """Positions at the stops of all runs, latest first, [stops * R, D].
+
+    An iteration may cost a whole line search. Where the budget does not stretch to that many, the
+    runs go on in shorter pieces, each begun anew, and end where not even one is left.
+    """
+    stops: list[np.ndarray] = []
+    for missing in STOPS:
+        while missing > 0:
+            # One evaluation more than the iterations need: the first of a piece.
+            affordable = (budget - meter.count) // len(points) - 1
+            piece = int(min(missing, affordable // MOST_PER_ITERATION))
+            if piece < 1:
+                return np.concatenate([points, *stops])
+            points = meter.minimise(points, piece)
+            missing -= piece
         stops.insert(0, points)
     return np.concatenate(stops)
 
