@@ -78,7 +78,7 @@ def local_log_prob(
     if not isinstance(components, FullGaussians):
         return from_matrix(chunked_log_prob(components, x), all_pairs(tiles, num, x.dtype))
     margin = _margin(share_ratio, num, x.dtype)
-    bounded = tf.cond(
+    bounded, own = tf.cond(
         num >= MIN_BOUNDED,
         lambda: _bounded_pairs(mixture, x, tiles, margin),
         lambda: _no_pairs(tiles, num, x.dtype),
@@ -90,7 +90,6 @@ def local_log_prob(
         highest = tf.tensor_scatter_nd_update(
             bounded.highest, where, tf.reduce_max(log_prob.values, axis=1)
         )
-        own = _own_log_prob(components, x, tiles)
         is_kept = tf.gather_nd(_is_near(highest, own, mixture, tiles, margin), where)
         pairs = bounded._replace(
             tile=tf.boolean_mask(bounded.tile, is_kept),
@@ -159,30 +158,34 @@ def _margin(share_ratio: float, num_components: tf.Tensor, dtype: tf.DType) -> t
     return math.log(share_ratio / TOLERANCE) + tf.math.log(tf.cast(num_components, dtype))
 
 
-def _no_pairs(tiles: Tiles, num_components: tf.Tensor, dtype: tf.DType) -> NearPairs:
-    """Stands in where no bounds were computed."""
+def _no_pairs(tiles: Tiles, num_components: tf.Tensor, dtype: tf.DType):
+    """Stands in for `_bounded_pairs` where no bounds were computed."""
     nothing = tf.zeros([0], tf.int32)
     unknown = tf.zeros([tf.shape(tiles.label)[0], num_components], dtype)
-    return NearPairs(tf.constant(False), tiles, nothing, nothing, unknown)
+    return NearPairs(tf.constant(False), tiles, nothing, nothing, unknown), unknown[:, 0]
 
 
-def _bounded_pairs(mixture: Mixture, x, tiles: Tiles, margin) -> NearPairs:
-    """Pairs that the projection bound cannot rule out."""
+def _bounded_pairs(mixture: Mixture, x, tiles: Tiles, margin) -> tuple[NearPairs, tf.Tensor]:
+    """Pairs that the projection bound cannot rule out, and `_own_log_prob` [B]."""
     points = tiles.spread(x)  # [B, T, D]
     constant = 0.5 * mixture.num_dimensions * math.log(2 * math.pi)
     upper = _upper_bounds(mixture.components, points, tiles.is_used) - constant  # [B, K]
-    return _pairs_above(upper, _own_log_prob(mixture.components, x, tiles), mixture, tiles, margin)
+    own = _own_log_prob(mixture.components, x, tiles)
+    return _pairs_above(upper, own, mixture, tiles, margin), own
 
 
 def _own_log_prob(components: FullGaussians, x, tiles: Tiles) -> tf.Tensor:
-    """Smallest log density of each tile's samples under the tile's own component, [B]."""
+    """Smallest log density of each tile's samples under the tile's own component, [B].
+
+    The largest number there is for an empty tile, so that nobody else is near it.
+    """
     inverse = inverse_lower_triangular(components.scale_tril)
     maps = pair_maps(components, inverse, tiles.label, tiles.label)
     z = tf.matmul(tile_coordinates(components, x, tiles), maps, transpose_b=True)
     squares = tf.where(tiles.is_used, tf.reduce_sum(z * z, axis=-1), 0.0)
     constant = components.log_det_scale() + 0.5 * components.num_dimensions * math.log(2 * math.pi)
     lowest = -0.5 * tf.reduce_max(squares, axis=1) - tf.gather(constant, tiles.label)
-    return tf.where(tiles.is_used[:, 0], lowest, x.dtype.max)  # nobody is near an empty tile
+    return tf.where(tiles.is_used[:, 0], lowest, x.dtype.max)
 
 
 def _is_near(highest, own, mixture: Mixture, tiles: Tiles, margin) -> tf.Tensor:

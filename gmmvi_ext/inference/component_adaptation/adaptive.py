@@ -136,14 +136,13 @@ class VipsComponentAdaptation(ComponentAdaptation):
         thresholds = tf.constant(self.thresholds_for_add_heuristic or THRESHOLDS, dtype)
         threshold = thresholds[calls % tf.size(thresholds, tf.int64)]
         parts = chunked_log_prob(mixture.components, candidates.x)
+        covered, level, tried = parts, tf.cast(dtype.min, dtype), threshold[tf.newaxis]  # [T]
         if self.thresholds_for_add_heuristic is None:
             covered, level = self._coverage(mixture, parts, candidates.log_prob)
-        else:
-            covered, level = parts, tf.cast(dtype.min, dtype)
+            # The threshold due, then all larger ones in order.
+            tried = tf.sort(tf.concat([thresholds, [dtype.max]], axis=0))
+            tried = tf.boolean_mask(tried, tried >= threshold)
         log_q = tf.reduce_logsumexp(covered + mixture.log_weights, axis=1)
-        # The threshold due, then all larger ones in order.  # [T]
-        tried = tf.sort(tf.concat([thresholds, [dtype.max]], axis=0))
-        tried = tf.boolean_mask(tried, tried >= threshold)
         floor = tf.maximum(tf.reduce_max(log_q) - tried, log_q[:, tf.newaxis])
         score = candidates.log_prob[:, tf.newaxis] - floor  # [M, T]
         score = tf.where(tf.math.is_finite(score), score, tf.cast(dtype.min, dtype))
