@@ -327,6 +327,12 @@ class NamedHostTarget(Target):
     def _values(self, result, count: int) -> np.ndarray:
         if isinstance(result, list):
             result = [np.nan if value is None else value for value in result]
+        if result is None or isinstance(result, (tuple, dict)):
+            what = "None" if result is None else f"a {type(result).__name__} of {len(result)}"
+            raise ValueError(
+                f"the log density returned {what}, expected an array of shape [{count}]: return "
+                "one number for each point and nothing else."
+            )
         array = np.asarray(result)
         if array.shape != (count,):
             raise ValueError(shape_message(array.shape, count, is_batch=self._batched))

@@ -5,6 +5,7 @@ whether it takes a batch, what it returns and whether it has a gradient. A funct
 traced is tried at a few points: eagerly with tensors, then with NumPy arrays.
 """
 
+import re
 from collections.abc import Callable
 
 import numpy as np
@@ -74,11 +75,16 @@ def as_target(
         return _probed_host(host, None), ["evaluated on the host, outside the graph"]
     named = NamedTarget(target, layout, batched=batched, dtype=dtype)
     try:
-        shape, without = _trace(named)
+        shape, kind, without = _trace(named)
     except Exception as error:  # noqa: BLE001 - user code: whatever tracing raises
         return _untraceable(target, layout, error, batched=batched, dtype=dtype)
     if shape != (_TRACE_SIZE,):
         raise TargetError(shape_message(shape, _TRACE_SIZE, is_batch=batched))
+    if kind.is_complex or (needs_gradient and not kind.is_floating):
+        raise TargetError(
+            f"the log density is of type {kind.name}, expected {named.dtype.name}: "
+            + ("take its real part." if kind.is_complex else "compute it in floating point.")
+        )
     return named, _gradient_findings(without, layout, needs_gradient)
 
 
@@ -91,7 +97,7 @@ def _from_joint(joint, constraints) -> tuple[Target, list[str]]:
             "`model.experimental_pin(name=data)`"
         )
     try:
-        shape, _ = _trace(target)
+        shape, _, _ = _trace(target)
     except Exception as error:  # noqa: BLE001 - the model is user code
         raise TargetError(
             f"the model cannot be evaluated at a batch of points: {_one_line(error)}. Build it as "
@@ -108,8 +114,8 @@ def _from_joint(joint, constraints) -> tuple[Target, list[str]]:
     return target, findings
 
 
-def _trace(target: NamedTarget) -> tuple[tuple, list[str]]:
-    """Shape of the values at a batch, and the parts they have no gradient for."""
+def _trace(target: NamedTarget) -> tuple[tuple, tf.DType, list[str]]:
+    """Shape and type of the values at a batch, and the parts they have no gradient for."""
     result = {}
 
     def run(x):
@@ -117,14 +123,14 @@ def _trace(target: NamedTarget) -> tuple[tuple, list[str]]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(values)
             out = target.density(values)
-        result["shape"] = tuple(out.shape)
+        result["shape"], result["dtype"] = tuple(out.shape), out.dtype
         grads = tape.gradient(out, values) if out.dtype.is_floating else {}
         result["without"] = [name for name in values if grads.get(name) is None]
         return target.log_prob(x)
 
     spec = tf.TensorSpec([_TRACE_SIZE, target.num_dimensions], target.dtype)
     tf.function(run, autograph=False).get_concrete_function(spec)
-    return result["shape"], result["without"]
+    return result["shape"], result["dtype"], result["without"]
 
 
 def _gradient_findings(without: list[str], layout: PartsLayout, needs_gradient: bool) -> list[str]:
@@ -164,7 +170,9 @@ def _has_eager_gradient(target: NamedTarget) -> bool:
     except Exception:  # noqa: BLE001 - then it is no TensorFlow function
         return False
     found = any(slope is not None for slope in slopes.values())
-    return found and tuple(grads.shape) == (_PROBES, target.num_dimensions)
+    # A value for each point: parts of unlike shapes may broadcast to something else.
+    is_one_each = tuple(result.shape) == (_PROBES,)
+    return found and is_one_each and tuple(grads.shape) == (_PROBES, target.num_dimensions)
 
 
 def _probed_host(host: NamedHostTarget, trace_error: Exception | None) -> NamedHostTarget:
@@ -185,9 +193,15 @@ def _probed_host(host: NamedHostTarget, trace_error: Exception | None) -> NamedH
         )
         told = failure if trace_error is None else trace_error
         kind = "a batch of points" if host._batched else "single points"
+        given = "`num_dimensions`" if host.shapes is None else "`shapes`"
+        hint = f"Check that {given} says what the function takes"
+        if host._batched:
+            hint += (
+                "; the first axis of every array is the batch: for a function of a single point "
+                "pass batched=False"
+            )
         raise TargetError(
-            f"the log density fails at {kind} ({what}): {_one_line(told)}. The first axis of every "
-            "array is the batch; if the function is written for a single point, pass batched=False."
+            f"the log density fails at {kind} ({what}): {_one_line(told)}. {hint}."
         ) from failure
     host.num_exceptions, host.last_exception = 0, None
     return host
@@ -209,6 +223,7 @@ def _refuse(given: dict, what: str) -> None:
 
 def _one_line(error: Exception) -> str:
     text = str(getattr(error, "message", error)).strip()
+    text = re.sub(r" for '\{\{node [^}]*\}\}'|\{\{[^}]*\}\} | \[Op:\w+\] name:", "", text)
     # TensorFlow puts the user's traceback before the message.
     lines = [line.strip() for line in text.split("\n") if line.strip()]
     first = next((line for line in lines if not line.startswith(("in user code", "File "))), "")

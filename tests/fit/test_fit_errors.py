@@ -94,6 +94,31 @@ def test_function_that_fails_names_its_arguments():
     refused("sigma", lambda parameters: parameters["sigma"], shapes=SHAPES)
 
 
+def test_an_event_shape_that_broadcasts_with_the_batch_of_the_first_look():
+    refused(r"has shape \[3, 3\], expected \[3\]", good, shapes={"mu": (3,), "tau": ()})
+
+
+@pytest.mark.parametrize(
+    ("function", "match"),
+    [
+        (lambda x: None, "returned None, expected an array"),
+        (lambda x: (np.zeros(3), np.zeros([3, 2])), "returned a tuple of 2"),
+        (lambda x: tf.cast(tf.reduce_sum(x, 1), tf.complex64), "complex64.*real part"),
+        (lambda x: tf.cast(tf.reduce_sum(x, 1), tf.int32), "int32.*floating point"),
+    ],
+    ids=["None", "tuple", "complex", "integer"],
+)
+def test_log_density_of_the_wrong_kind(function, match):
+    refused(match, function, num_dimensions=2)
+
+
+def test_messages_of_tensorflow_come_without_its_node_names():
+    with pytest.raises(ValueError, match="Check that `num_dimensions` says") as caught:
+        gmmvi_ext.fit(lambda x: -tf.reduce_sum((x - tf.zeros(4)) ** 2, 1), num_dimensions=3,
+                      verbose=False)  # fmt: skip
+    assert "{{" not in str(caught.value) and "are 3 and 4" in str(caught.value)
+
+
 def test_what_is_no_target():
     refused("must be a \\(pinned\\) TFP joint", "eight schools", error=TypeError)
     refused("single distribution; pass its density", tfd.Normal(0.0, 1.0), error=TypeError)
