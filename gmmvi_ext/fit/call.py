@@ -99,9 +99,9 @@ def fit(
     Returns:
       the posterior over the constrained parameters; `report()` judges it.
 
-    The fit stops when the ELBO has not risen over 100 iterations by more than 0.01 nats or two
-    standard errors (`training.convergence_window`, `training.convergence_tolerance`; see `watch`),
-    or at a limit.
+    The fit stops when the ELBO has not risen over 100 iterations by more than 0.01 nats (more if
+    they took more evaluations than the 100 before) or two standard errors
+    (`training.convergence_window`, `training.convergence_tolerance`; see `watch`), or at a limit.
 
     Raises:
       TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says
@@ -339,9 +339,14 @@ def _train(
         "max_seconds": _sooner(training.max_seconds, max_seconds, seconds),
     }
 
+    most = limits["max_evaluations"]
+
     def asked(row: dict):
-        stops = [callback(row) for callback in callbacks]
-        return StopReason.INTERRUPTED if any(stops) else None
+        if any([callback(row) for callback in callbacks]):
+            return StopReason.INTERRUPTED
+        # The loop counts what was of use; who pays for evaluations pays for the others, too.
+        spent_here = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
+        return StopReason.MAX_EVALUATIONS if most is not None and spent_here >= most else None
 
     return train(
         learner, limits=Limits(**limits), log_interval=config.log_interval,

@@ -3,9 +3,14 @@
 The ELBO estimates of single iterations come free with the training samples, but have outliers: an
 estimate that leans on one sample, a component that strays for some iterations. So they are looked
 at in blocks of 20 iterations, by their median; a block whose quartiles are far apart, or that falls
-back behind the best one, says nothing about progress and is left out.
+back behind the best one, shows no rise: it counts as level with the best (before there is one, it
+is left out).
 
-    stop:  mean of the last W block medians - mean of the W before  <=  max(tolerance, 2 s.e.)
+    stop:  mean of the last W block medians - mean of the W before
+           <=  max(tolerance * price, 2 s.e.),   price = max(1, evaluations last / before)
+
+The price (`training.stopping.Convergence`) asks for more of a rise that takes more evaluations: in
+the neck of a funnel components may need fresh samples in every iteration, and gain little.
 """
 
 import math
@@ -58,10 +63,17 @@ class Watch:
         if not is_calm or middle < self.best_elbo - 0.5 * self._calm:
             self.had_relapse |= self.best is not None
             self._relapses += self.best is not None
-            is_over = self._relapses >= MAX_RELAPSES and self._convergence is not None
-            return StopReason.CONVERGED if is_over else None
+            if self.best is None or self._convergence is None:
+                return None
+            is_over = self._relapses >= MAX_RELAPSES
+            return StopReason.CONVERGED if is_over else self._judged(row, self.best_elbo)
         self._relapses = 0
         if middle >= self.best_elbo and abs(values[-1] - middle) <= self._calm:
             self.best, self.best_elbo = self._mixture_fn(), float(middle)
             self.had_relapse = False
-        return None if self._convergence is None else self._convergence({"elbo": middle})
+        return None if self._convergence is None else self._judged(row, float(middle))
+
+    def _judged(self, row: dict, level: float) -> StopReason | None:
+        """What the stop rule says of a block at this level."""
+        count = row.get("num_target_evaluations", 0)
+        return self._convergence({"elbo": level, "num_target_evaluations": count})

@@ -73,13 +73,18 @@ class Limits:
 class Convergence:
     """Stops when the ELBO of the last rows is no better than that of the rows before.
 
-    The means of the last `window` rows and of the `window` before them are compared; a rise counts
-    if it exceeds both `tolerance` and two standard errors of the difference. The noise is taken
-    from successive differences of the last rows, so that a steady rise is not mistaken for noise.
+    The means of the last `window` rows and of the `window` before them are compared:
+
+        stop:  rise <= max(tolerance * price, 2 s.e.),   price = max(1, evaluations last / before)
+
+    so a rise counts if it exceeds both two standard errors of the difference and the tolerance,
+    which grows with the evaluations it took: an iteration can come to cost ten times what it did
+    before (components that need fresh samples all the time). The noise is taken from successive
+    differences of the last rows, so that a steady rise is not mistaken for noise.
 
     Args:
       window: rows in each mean.
-      tolerance: smallest rise of interest, in nats.
+      tolerance: smallest rise of interest, in nats, at the price of the window before.
     """
 
     def __init__(self, window: int = 10, tolerance: float = 0.01):
@@ -87,28 +92,40 @@ class Convergence:
             raise ValueError(f"`window` must be at least 2, got {window}.")
         self.window = window
         self.tolerance = tolerance
-        self._elbos: list[float] = []
+        self._rows: list[list[float]] = []  # ELBO, evaluations
 
     def __call__(self, row: dict) -> StopReason | None:
-        """Takes a row of metrics in; `StopReason.CONVERGED` once the ELBO stands still."""
+        """Takes a row of metrics in; `StopReason.CONVERGED` once the ELBO stands still.
+
+        Rows without `num_target_evaluations` are taken to cost all the same.
+        """
         elbo = row.get("elbo")
         if elbo is None or not math.isfinite(elbo):
             return None
-        self._elbos = [*self._elbos, float(elbo)][-2 * self.window :]
-        if len(self._elbos) < 2 * self.window:
+        count = float(row.get("num_target_evaluations", 0))
+        self._rows = [*self._rows, [float(elbo), count]][-2 * self.window :]
+        if len(self._rows) < 2 * self.window:
             return None
-        before, last = self._elbos[: self.window], self._elbos[self.window :]
+        elbos = [elbo for elbo, _ in self._rows]
+        before, last = elbos[: self.window], elbos[self.window :]
         rise = _mean(last) - _mean(before)
         noise = 2.0 * math.sqrt(2.0 * _jitter(last) / self.window)
-        return StopReason.CONVERGED if rise <= max(self.tolerance, noise) else None
+        return StopReason.CONVERGED if rise <= max(self.tolerance * self._price(), noise) else None
 
-    def state(self) -> list[float]:
+    def _price(self) -> float:
+        """Evaluations of the last window over those of the one before, at least 1."""
+        counts = [count for _, count in self._rows]
+        before = counts[self.window - 1] - counts[0]
+        last = counts[-1] - counts[self.window]
+        return max(1.0, last / before) if before > 0 else 1.0
+
+    def state(self) -> list[list[float]]:
         """What a checkpoint has to keep."""
-        return self._elbos
+        return self._rows
 
-    def restore(self, state: list[float]) -> None:
+    def restore(self, state: list[list[float]]) -> None:
         """Takes back what `state` gave."""
-        self._elbos = list(state)
+        self._rows = [list(row) for row in state]
 
 
 def _mean(values: list[float]) -> float:
