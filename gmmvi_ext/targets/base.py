@@ -83,6 +83,8 @@ class Target(tf.Module):
     def metrics(self, mixture, samples: tf.Tensor) -> dict[str, float]:
         """Target-specific measures of a fitted mixture; keys are stable, values plain floats.
 
+        A run writes them into every row of `metrics.jsonl`; the row's own names win.
+
         Args:
           mixture: `gmmvi_ext.gaussians.Mixture`.
           samples: draws from it, [N, D].

@@ -1,4 +1,4 @@
-"""The ELBO of a mixture from fresh samples.
+"""The ELBO of a mixture from fresh samples, and the target's own metrics on the same samples.
 
     elbo = E_q[log target(x)] + temperature H(q),   x_n ~ q,  n = 1..N
 
@@ -16,6 +16,7 @@ __all__ = ["ElboEvaluator"]
 
 _SALT = 0x656C  # keeps this stream apart from the training's
 MAX_LISTED_WEIGHTS = 50
+MAX_PROBLEM = 200  # characters of an error in a row
 
 
 class ElboEvaluator:
@@ -40,10 +41,10 @@ class ElboEvaluator:
         self._draw = tf.function(self._draw_and_weigh, autograph=False)
 
     def __call__(self, iteration: int) -> dict:
-        """ELBO with its standard error, entropy, and the largest weights.
+        """ELBO with its standard error, entropy, the largest weights, and the target's metrics.
 
         `elbo` is the mean over the draws whose target value is finite; `nonfinite_fraction` says
-        how many were not.
+        how many were not. Metrics that cannot be had leave a line `metrics_problem` instead.
         """
         mixture = self._model.mixture()
         row: dict = {"elbo": float("nan"), "elbo_se": float("nan")}
@@ -59,12 +60,24 @@ class ElboEvaluator:
             row["elbo_se"] = float(values.std() / np.sqrt(values.size))
         row["entropy"] = float(-log_q.mean())
         row["nonfinite_fraction"] = float(1.0 - finite.mean())
-        return row | self._weights(mixture)
+        row |= self._weights(mixture)
+        return self._metrics(mixture, points) | row
 
     def _draw_and_weigh(self, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         mixture = self._model.mixture()
         x, _ = mixtures.sample(mixture, self._num_samples, seed)
         return x, mixtures.log_prob(mixture, x)
+
+    def _metrics(self, mixture, points: tf.Tensor) -> dict:
+        """The target's own figures; those of a target that raises must not end a run."""
+        if not np.isfinite(np.asarray(points)).all():
+            return {}
+        try:
+            found = self._target.metrics(mixture, points)
+            return {name: float(value) for name, value in found.items()}
+        except Exception as error:  # noqa: BLE001 - user code
+            text = " ".join(str(error).split())[:MAX_PROBLEM]
+            return {"metrics_problem": f"{type(error).__name__}: {text}"}
 
     def _weights(self, mixture) -> dict:
         weights = np.exp(np.asarray(mixture.log_weights, np.float64))

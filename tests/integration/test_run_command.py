@@ -87,6 +87,7 @@ def test_a_run_leaves_everything_it_promises(smoke):
     wanted = {"iteration", "num_target_evaluations", "train_seconds", "elbo", "num_components"}
     assert all(wanted <= set(row) for row in rows)
     assert rows[-1]["elbo"] > rows[0]["elbo"]
+    assert rows[-1]["num_detected_modes"] == 3  # a metric of the target
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "finished" and record["versions"]["tensorflow"]
     assert set(record["seconds"]) == {"tracing", "stepping", "evaluating", "saving", "total"}

@@ -76,3 +76,25 @@ def test_values_that_are_not_finite_are_left_out_and_counted():
     row = ElboEvaluator(Gmm(standard()), half, num_samples=2000)(1)
     # 1000 +- 22 draws are left out; five standard deviations fail once in two million.
     assert abs(row["nonfinite_fraction"] - 0.5) < 0.06 and np.isfinite(row["elbo"])
+
+
+class Measured(CallableTarget):
+    def metrics(self, mixture, samples):
+        return {"share_right": float(np.mean(samples.numpy()[:, 0] > 0)), "elbo": 99.0}
+
+
+def test_the_metrics_of_the_target_stand_in_the_row_under_their_names():
+    row = ElboEvaluator(Gmm(standard()), Measured(normal, 2), num_samples=2000)(1)
+    # Standard error 0.011; five of them fail once in two million.
+    assert abs(row["share_right"] - 0.5) < 0.06
+    assert row["elbo"] == pytest.approx(np.log(2 * np.pi), abs=1e-5)  # the row's own names win
+
+
+def test_metrics_that_raise_leave_a_line_and_the_row_stands():
+    class Broken(CallableTarget):
+        def metrics(self, mixture, samples):
+            raise KeyError("no test data")
+
+    row = ElboEvaluator(Gmm(standard()), Broken(normal, 2), num_samples=50)(1)
+    assert row["metrics_problem"] == "KeyError: 'no test data'"
+    assert row["elbo"] == pytest.approx(np.log(2 * np.pi), abs=1e-5)
