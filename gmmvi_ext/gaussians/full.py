@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
+from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
 
 __all__ = ["FullGaussians", "InverseFactors"]
 
@@ -124,7 +124,7 @@ class FullGaussians(NamedTuple):
         """S draws of every component, [K, S, D]."""
         shape = tf.stack([self.num_components, num_samples, self.num_dimensions])
         noise = tf.random.stateless_normal(shape, seed, dtype=self.dtype)
-        return self.loc[:, tf.newaxis] + tf.matmul(noise, self.scale_tril, transpose_b=True)
+        return self.loc[:, tf.newaxis] + batch_matmul(noise, self.scale_tril, transpose_b=True)
 
     def entropy(self) -> tf.Tensor:
         """Differential entropies in nats, [K]."""

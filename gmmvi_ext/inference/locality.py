@@ -31,7 +31,7 @@ from gmmvi_ext.inference.pairs import (
 )
 from gmmvi_ext.inference.tiles import Tiles, tile_samples
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
-from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
+from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
 
 __all__ = ["chunked_log_prob", "local_log_prob", "moved_log_prob"]
 
@@ -181,7 +181,7 @@ def _own_log_prob(components: FullGaussians, x, tiles: Tiles) -> tf.Tensor:
     """
     inverse = inverse_lower_triangular(components.scale_tril)
     maps = pair_maps(components, inverse, tiles.label, tiles.label)
-    z = tf.matmul(tile_coordinates(components, x, tiles), maps, transpose_b=True)
+    z = batch_matmul(tile_coordinates(components, x, tiles), maps, transpose_b=True)
     squares = tf.where(tiles.is_used, tf.reduce_sum(z * z, axis=-1), 0.0)
     constant = components.log_det_scale() + 0.5 * components.num_dimensions * math.log(2 * math.pi)
     lowest = -0.5 * tf.reduce_max(squares, axis=1) - tf.gather(constant, tiles.label)
@@ -226,8 +226,9 @@ def _upper_bounds(components: FullGaussians, points: tf.Tensor, is_used: tf.Tens
     scale = scale * (1 + 1e-3) + tf.reduce_max(scale, axis=1, keepdims=True) * 1e-3 + 1e-12
     reach = tf.sqrt(tf.reduce_max(tf.reduce_sum((spread / scale[:, tf.newaxis]) ** 2, -1), 1))
 
-    half = tf.matmul(components.scale_tril, directions[tf.newaxis], transpose_a=True)  # [K, D, d]
-    covariance = tf.matmul(half, half, transpose_a=True)  # [K, d, d]
+    axes = directions[tf.newaxis]
+    half = batch_matmul(components.scale_tril, axes, transpose_a=True)  # [K, D, d]
+    covariance = batch_matmul(half, half, transpose_a=True)  # [K, d, d]
     jitter = 1e-5 * tf.linalg.trace(covariance)[:, tf.newaxis, tf.newaxis]
     # A larger covariance only lowers the distance: the bound stays a bound.
     factor = tf.linalg.cholesky(covariance + jitter * tf.eye(count, dtype=dtype))

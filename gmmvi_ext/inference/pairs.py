@@ -18,7 +18,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.tiles import Tiles, joined_tiles
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks, padded_size
-from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec
+from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
 
 __all__ = [
     "NearPairs",
@@ -266,7 +266,7 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
 
     def rows(tile, component):
         maps = pair_maps(components, inverse, tf.gather(tiles.label, tile), component)
-        z = tf.matmul(tf.gather(coordinates, tile), maps, transpose_b=True)
+        z = batch_matmul(tf.gather(coordinates, tile), maps, transpose_b=True)
         values = -0.5 * tf.reduce_sum(tf.square(z), axis=-1)
         values -= tf.gather(constant, component)[:, tf.newaxis]
         return tf.where(tf.gather(tiles.is_used, tile), values, never)

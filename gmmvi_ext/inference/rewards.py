@@ -11,6 +11,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.ng_estimators.base import importance_weights
 from gmmvi_ext.inference.pairs import PairLogProb, component_sum
 from gmmvi_ext.inference.types import Batch
+from gmmvi_ext.math.logspace import softmax
 
 __all__ = ["expected_rewards"]
 
@@ -40,7 +41,7 @@ def expected_rewards(
     values = batch.target_log_prob - temperature * log_q  # [N]
     # Differences matter: values around zero keep digits in float32. The centre is the expectation
     # under the mixture: a plain mean would sit where a newcomer far off has its samples.
-    centre = tf.tensordot(tf.nn.softmax(log_q - batch.proposal_log_prob), values, axes=1)
+    centre = tf.reduce_sum(softmax(log_q - batch.proposal_log_prob) * values)
     weights, has_any = importance_weights(
         component_log_prob.values - component_log_prob.per_pair(batch.proposal_log_prob),
         pairs,

@@ -1,7 +1,14 @@
 import numpy as np
+import pytest
 import tensorflow as tf
 
-from gmmvi_ext.math.linalg import inverse_lower_triangular, safe_cholesky, symmetrise
+from gmmvi_ext.math.linalg import (
+    MAX_PLAIN_MULTIPLICATIONS,
+    batch_matmul,
+    inverse_lower_triangular,
+    safe_cholesky,
+    symmetrise,
+)
 
 
 def test_safe_cholesky_flags_failures_and_leaves_the_others():
@@ -19,6 +26,45 @@ def test_inverse_lower_triangular():
     np.testing.assert_allclose(inverse_lower_triangular(tf.constant(tril)), np.linalg.inv(tril))
 
 
-def test_symmetrise():
-    matrix = np.arange(4.0).reshape(2, 2)
-    np.testing.assert_array_equal(symmetrise(tf.constant(matrix)), (matrix + matrix.T) / 2)
+@pytest.mark.parametrize("shape", [(2, 2), (1, 3, 3), (5, 4, 4), (2, 3, 4, 4)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_symmetrise(shape, dtype):
+    matrix = np.random.default_rng(0).normal(size=shape).astype(dtype)
+    transposed = np.swapaxes(matrix, -1, -2)
+    np.testing.assert_array_equal(
+        symmetrise(tf.constant(matrix)), dtype(0.5) * (matrix + transposed)
+    )
+
+
+def test_symmetrise_keeps_what_is_not_finite_in_its_own_matrix():
+    matrix = np.ones([2, 3, 3], np.float32)
+    matrix[0, 0, 1] = np.inf
+    result = symmetrise(tf.constant(matrix)).numpy()
+    assert not np.isfinite(result[0, 0, 1]) and not np.isfinite(result[0, 1, 0])
+    np.testing.assert_array_equal(result[1], matrix[1])
+
+
+@pytest.mark.parametrize("has_open_shape", [False, True])
+@pytest.mark.parametrize("rows", [3, 2 * MAX_PLAIN_MULTIPLICATIONS // (6 * 5 * 4)])
+@pytest.mark.parametrize(("transpose_a", "transpose_b"), [(0, 0), (0, 1), (1, 0), (1, 1)])
+def test_batch_matmul_of_small_and_large_batches(rows, transpose_a, transpose_b, has_open_shape):
+    random = np.random.default_rng(1)
+    a, b = random.normal(size=(6, rows, 5)), random.normal(size=(6, 5, 4))
+    left = np.swapaxes(a, 1, 2) if transpose_a else a
+    right = np.swapaxes(b, 1, 2) if transpose_b else b
+
+    def product(left, right):
+        return batch_matmul(
+            left, right, transpose_a=bool(transpose_a), transpose_b=bool(transpose_b)
+        )
+
+    if has_open_shape:  # the choice of the kernel is then made when the graph runs
+        spec = tf.TensorSpec([None, None, None], tf.float64)
+        product = tf.function(product, input_signature=[spec, spec], autograph=False)
+    np.testing.assert_allclose(product(tf.constant(left), tf.constant(right)), a @ b, atol=1e-12)
+
+
+def test_batch_matmul_with_one_matrix_for_all():
+    random = np.random.default_rng(2)
+    a, b = random.normal(size=(6, 3, 5)), random.normal(size=(1, 5, 4))
+    np.testing.assert_allclose(batch_matmul(tf.constant(a), tf.constant(b)), a @ b, atol=1e-14)

@@ -1,7 +1,7 @@
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.math.logspace import effective_sample_size, normalise_log_weights
+from gmmvi_ext.math.logspace import effective_sample_size, normalise_log_weights, softmax
 
 
 def test_normalised_weights_sum_to_one_and_keep_a_floor():
@@ -20,3 +20,12 @@ def test_effective_sample_size_of_known_weights():
 def test_effective_sample_size_of_nothing_is_zero():
     assert effective_sample_size(tf.constant([[float("-inf")]] * 3)).numpy()[0] == 0
     assert effective_sample_size(tf.zeros([0, 1]))[0] == 0
+
+
+def test_softmax_along_any_axis():
+    logits = np.random.default_rng(0).normal(scale=200.0, size=(4, 5))
+    logits[0, 2] = -np.inf
+    for axis in (-1, 0):
+        expected = np.exp(logits - logits.max(axis, keepdims=True))
+        expected /= expected.sum(axis, keepdims=True)
+        np.testing.assert_allclose(softmax(tf.constant(logits), axis=axis), expected, rtol=1e-12)

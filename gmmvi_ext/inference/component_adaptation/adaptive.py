@@ -32,6 +32,8 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation, Prior
 from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.rule import require
+from gmmvi_ext.math.linalg import matvec
+from gmmvi_ext.math.logspace import softmax
 
 __all__ = ["VipsComponentAdaptation"]
 
@@ -109,8 +111,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
         kernel /= tf.reduce_sum(kernel)
         taps = 2 * self.half_kernel + 1
         rewards = learner.reward_history[:, -(self.del_iters + taps) :]
-        current = tf.linalg.matvec(rewards[:, -taps:], kernel)
-        old = tf.linalg.matvec(rewards[:, :taps], kernel)
+        current, old = matvec(rewards[:, -taps:], kernel), matvec(rewards[:, :taps], kernel)
         complete = tf.reduce_all(tf.math.is_finite(rewards), axis=1)
         best = tf.reduce_max(tf.where(tf.math.is_finite(current), current, dtype.min))
         # A component level with the best has no gap to close: it counts as fully improved.
@@ -119,7 +120,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
             gap > 0, tf.math.divide_no_nan(current - old, gap), tf.ones_like(gap)
         )
         lowest = tf.cast(dtype.min, dtype)
-        share = tf.nn.softmax(tf.where(tf.math.is_finite(rewards), rewards, lowest), axis=0)
+        share = softmax(tf.where(tf.math.is_finite(rewards), rewards, lowest), axis=0)
         weights = learner.weight_history[:, -(self.del_iters + taps) :]
         weights = tf.where(tf.math.is_finite(weights), weights, tf.ones_like(weights))
         most = tf.maximum(tf.reduce_max(weights, axis=1), tf.reduce_max(share, axis=1))

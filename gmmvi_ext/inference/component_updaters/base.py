@@ -16,7 +16,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Components, DiagonalGaussians, FullGaussians
 from gmmvi_ext.inference.rule import Rule
 from gmmvi_ext.inference.types import ComponentUpdate, NgEstimate
-from gmmvi_ext.math.linalg import matvec, safe_cholesky
+from gmmvi_ext.math.linalg import batch_matmul, matvec, safe_cholesky
 from gmmvi_ext.registry import Registry
 
 __all__ = ["NgBasedComponentUpdater", "Spectrum", "moved_components", "step_kl"]
@@ -101,8 +101,8 @@ def moved_components(
         return DiagonalGaussians(loc, scale), tf.reduce_all(scale > 0, axis=-1)
     shift = matvec(components.scale_tril, matvec(basis, step))
     scaled = basis * tf.sqrt(ratio)[:, tf.newaxis]
-    factor, ok = safe_cholesky(tf.matmul(scaled, scaled, transpose_b=True))
-    scale_tril = tf.matmul(components.scale_tril, factor)
+    factor, ok = safe_cholesky(batch_matmul(scaled, scaled, transpose_b=True))
+    scale_tril = batch_matmul(components.scale_tril, factor)
     ok = ok & tf.reduce_all(tf.linalg.diag_part(scale_tril) > 0, axis=-1)
     return FullGaussians(components.loc - shift, scale_tril), ok
 

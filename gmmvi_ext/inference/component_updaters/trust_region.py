@@ -60,9 +60,9 @@ def trust_region_kl(eigenvalues: tf.Tensor, slope: tf.Tensor, eta: tf.Tensor) ->
     """
     shifted = eta[..., tf.newaxis] + eigenvalues[:, tf.newaxis]  # [K, G, D]
     valid = tf.reduce_all(shifted > 0, axis=-1)
-    shifted = tf.where(shifted > 0, shifted, tf.ones_like(shifted))
     excess = eigenvalues[:, tf.newaxis] / shifted  # 1 - 1/(1 + lambda/eta), without cancellation
-    terms = -tf.math.log1p(-excess) - excess + tf.square(slope[:, tf.newaxis] / shifted)
+    stretch = tf.math.log1p(eigenvalues[:, tf.newaxis] / eta[..., tf.newaxis])
+    terms = stretch - excess + tf.square(slope[:, tf.newaxis] / shifted)
     kl = 0.5 * tf.reduce_sum(terms, axis=-1)
     return tf.where(valid, kl, tf.cast(float("inf"), kl.dtype))
 

@@ -26,7 +26,13 @@ from gmmvi_ext.inference.pairs import (
     to_matrix,
 )
 from gmmvi_ext.inference.types import Batch, NgEstimate
-from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec, safe_cholesky, symmetrise
+from gmmvi_ext.math.linalg import (
+    batch_matmul,
+    inverse_lower_triangular,
+    matvec,
+    safe_cholesky,
+    symmetrise,
+)
 
 __all__ = ["SteinNgEstimator"]
 
@@ -66,17 +72,16 @@ class SteinNgEstimator(NgEstimator):
         cross, moments = _sums(
             components, batch, weights, gammas, temperature, self.variance_reduction
         )
-        cross = tf.matmul(cross, components.scale_tril)  # sum w (z, 1) e^T
+        cross = batch_matmul(cross, components.scale_tril)  # sum w (z, 1) e^T
         cross, mean_e = cross[:, :-1], cross[:, -1]
         if not self.variance_reduction:
             return -symmetrise(cross), -mean_e
         squares, mean_z = moments[:, :-1, :-1], moments[:, -1, :-1]
         total, squared = moments[:, -1, -1:], _squared(weights, batch, mixture.num_components)
         mean_z = tf.math.divide_no_nan(mean_z, total)
-        outer_ez = mean_e[..., tf.newaxis] * mean_z[:, tf.newaxis]
-        outer_zz = (total * mean_z)[..., tf.newaxis] * mean_z[:, tf.newaxis]
-        cross = tf.linalg.matrix_transpose(cross) - outer_ez
-        return _regressed(cross, squares - outer_zz, mean_e, mean_z, total[:, 0], squared)
+        cross -= mean_z[..., tf.newaxis] * mean_e[:, tf.newaxis]
+        squares -= (total * mean_z)[..., tf.newaxis] * mean_z[:, tf.newaxis]
+        return _regressed(cross, squares, mean_e, mean_z, total[:, 0], squared)
 
     def _diagonal(self, mixture, batch, weights, gammas, temperature):
         components, num = mixture.components, mixture.num_components
@@ -126,15 +131,15 @@ def _sums(components, batch, weights, gammas, temperature, with_moments):
         tile, component = run.tile, run.component
         label = tf.gather(pairs.tiles.label[run.tiles], tile)
         maps = pair_maps(components, inverse, label, component, with_one=True)
-        z = tf.matmul(tf.gather(coordinates[run.tiles], tile), maps, transpose_b=True)
+        z = batch_matmul(tf.gather(coordinates[run.tiles], tile), maps, transpose_b=True)
         # The products with the last column are dropped from the sums: slicing maps costs more.
-        pulled = tf.matmul(run.of(gammas)[..., tf.newaxis] * z, maps)
+        pulled = batch_matmul(run.of(gammas)[..., tf.newaxis] * z, maps)
         d = grads[run.tiles] + temperature * tf.math.segment_sum(pulled, tile)[..., :-1]
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
         wz = run.of(weights)[..., tf.newaxis] * z
-        new = [tf.matmul(wz, tf.gather(d, tile), transpose_a=True)]
+        new = [batch_matmul(wz, tf.gather(d, tile), transpose_a=True)]
         if with_moments:
-            new.append(tf.matmul(wz, z, transpose_a=True))
+            new.append(batch_matmul(wz, z, transpose_a=True))
         return tuple(
             old + tf.math.unsorted_segment_sum(part, component, num)
             for old, part in zip(state, new, strict=True)
@@ -160,16 +165,19 @@ def _shrunk(covariance, total, squared, identity, dim):
 
 
 def _regressed(cross, covariance, mean_e, mean_z, total, squared):
-    """Curvature and slope from the fit e ~ a + B z: -sym(B) and -(E[e] - B E[z])."""
+    """Curvature and slope from the fit e ~ a + B z: -sym(B) and -(E[e] - B E[z]).
+
+    `cross` is the covariance of z and e, C = S B^T with S that of z; where S has no factor it takes
+    the identity's place.
+    """
     dim = covariance.shape[-1]
     identity = tf.eye(dim, dtype=covariance.dtype)
     factor, ok = safe_cholesky(_shrunk(covariance, total, squared, identity, dim))
-    fitted = tf.linalg.matrix_transpose(
-        tf.linalg.cholesky_solve(factor, tf.linalg.matrix_transpose(cross))
-    )
-    hessian = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)
-    gradient = tf.math.divide_no_nan(mean_e, total[:, tf.newaxis]) - matvec(hessian, mean_z)
-    return -symmetrise(hessian), -gradient
+    fitted = tf.linalg.cholesky_solve(factor, cross)
+    fitted = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)  # B^T
+    explained = matvec(fitted, mean_z, transpose=True)
+    gradient = tf.math.divide_no_nan(mean_e, total[:, tf.newaxis]) - explained
+    return -symmetrise(fitted), -gradient
 
 
 def _checked(curvature, slope, has_any) -> NgEstimate:
