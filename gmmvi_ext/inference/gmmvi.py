@@ -39,6 +39,16 @@ from gmmvi_ext.targets.base import Target
 __all__ = ["GMMVI"]
 
 FAILURE_STEPSIZE_FACTOR = 0.5  # a failed update halves its stepsize
+# What an iteration reports: in the dtype of the mixture, and counts.
+FLOAT_METRICS = ("elbo_estimate", "max_weight", "mean_stepsize")
+METRICS = {
+    "num_components": tf.int32,
+    "num_target_evaluations": tf.int64,
+    "num_nonfinite": tf.int64,
+    "num_failed_updates": tf.int64,
+    "num_new_samples": tf.int32,
+    "num_active_samples": tf.int32,
+}
 # The store is only ever read by drawing candidates: older samples than this many draws are not
 # missed.
 STORE_PER_CANDIDATE = 10
@@ -190,8 +200,34 @@ class GMMVI(tf.Module):
           `num_components`, `num_target_evaluations`, `num_nonfinite`, `num_failed_updates`,
           `max_weight`, `mean_stepsize`, `num_new_samples`, `num_active_samples`.
         """
+        return self.steps(1)
+
+    def steps(
+        self, num_iterations: int, max_evaluations: int | None = None
+    ) -> dict[str, tf.Tensor]:
+        """Several iterations in one call: the same results, without a call's costs for each.
+
+        A call costs about a millisecond; that is half of an iteration with one component.
+
+        Args:
+          num_iterations: at least 1.
+          max_evaluations: the iteration that brings `num_target_evaluations` to it is the last.
+
+        Returns:
+          the scalars of the last iteration, see `step`.
+        """
+        most = tf.int64.max if max_evaluations is None else max_evaluations
         if self.target.is_graph_safe:
-            return self._graph("iterate", self._iterate)()
+            return self._graph("iterate", self._iterate)(
+                tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
+            )
+        for _ in range(num_iterations):
+            metrics = self._step_on_host()
+            if int(metrics["num_target_evaluations"]) >= most:
+                break
+        return metrics
+
+    def _step_on_host(self) -> dict[str, tf.Tensor]:
         proposal, prior_draws = self._graph("propose", self._propose)()
         points = tf.concat([proposal.x, prior_draws], axis=0)
         values, grads = self._evaluate(points, self._step_seed(4))
@@ -250,7 +286,22 @@ class GMMVI(tf.Module):
 
     # The iteration -----------------------------------------------------------------------------
 
-    def _iterate(self):
+    def _iterate(self, num_iterations, max_evaluations) -> dict[str, tf.Tensor]:
+        """Iterations in a loop, see `steps`."""
+
+        def is_due(done, metrics):
+            is_affordable = metrics["num_target_evaluations"] < max_evaluations
+            return (done == 0) | (done < num_iterations) & is_affordable
+
+        dtypes = METRICS | {name: self.model.dtype for name in FLOAT_METRICS}
+        nothing = {name: tf.zeros([], dtype) for name, dtype in dtypes.items()}
+        _, metrics = tf.while_loop(
+            is_due, lambda done, _: (done + 1, self._iteration()), (0, nothing),
+            parallel_iterations=1,
+        )  # fmt: skip
+        return metrics
+
+    def _iteration(self) -> dict[str, tf.Tensor]:
         # The scopes name the stages for the profiler (scripts/bench/profile_step.py).
         with tf.name_scope("propose"):
             proposal, prior_draws = self._propose()

@@ -10,6 +10,10 @@ __all__ = ["Algorithm"]
 class Algorithm(Protocol):
     """Something that improves step by step and counts what it spends.
 
+    One that can do several iterations faster in one call than one by one also has
+    `steps(num_iterations, max_evaluations)`, like `step` with the scalars of the last iteration,
+    which is the one that reaches `max_evaluations` (None for no limit) at the latest.
+
     For checkpoints it is a `tf.Module` (or any trackable object) whose variables are its whole
     state, random seeds included: the same variables give the same next step.
 

@@ -51,6 +51,8 @@ class MixtureDumps:
 class DumpedAlgorithm:
     """An algorithm whose mixture is dumped after each step; everything else is its own."""
 
+    steps = None  # one by one
+
     def __init__(self, algorithm, dumps: MixtureDumps):
         self._algorithm = algorithm
         self._dumps = dumps

@@ -1,9 +1,10 @@
 """The training loop: step, count, look, save, stop.
 
-The loop knows an algorithm only as something with `step()` and three counters. Everything else is
-handed in: what to evaluate for a row of metrics, where rows go, where checkpoints go, when to stop.
-Stopping at a limit, by convergence or by a signal all end the same way: a last row, a checkpoint,
-and a result with the reason.
+The loop knows an algorithm only as something with `step()` and three counters, perhaps with
+`steps()` that goes on to the next event in one call. Everything else is handed in: what to evaluate
+for a row of metrics, where rows go, where checkpoints go, when to stop. Stopping at a limit, by
+convergence or by a signal all end the same way: a last row, a checkpoint, and a result with the
+reason.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from gmmvi_ext.training.writers import MetricWriter
 
 __all__ = ["Clock", "TrainingResult", "fit", "is_on_grid"]
 
+MAX_CALL_SECONDS = 0.1  # of iterations in one call: the delay of signals and of the progress bar
 MAX_RAISED = 6  # first iterations in which a target that raises gets another chance
 
 
@@ -149,6 +151,9 @@ class _Session:
         self.alarm: Alarm | None = None
         self._is_first_step = True
         self._traced_seconds: float | None = None
+        # One process could go further in the same time than another.
+        self._steps = getattr(algorithm, "steps", None) if agreed is None else None
+        self._seconds_per_step: float | None = None  # once a step took place without tracing
 
     def run(self, interrupted: InterruptFlag) -> TrainingResult:
         reason = self._common(
@@ -156,7 +161,7 @@ class _Session:
         )
         metrics: dict = {}
         while reason is None:
-            metrics = self._step()
+            metrics = self._advance(self._num_due())
             is_row = is_on_grid(self.iteration, self.log_interval)
             if is_row:
                 self._write_row(metrics)
@@ -189,27 +194,47 @@ class _Session:
             self.clock, self.row, self.problem,
         )  # fmt: skip
 
-    def _step(self) -> dict:
+    def _num_due(self) -> int:
+        """Iterations that can go into one call: nothing else is due before their end."""
+        # What stops a run without a finite value looks at every iteration.
+        if self._steps is None or self._seconds_per_step is None or self.evaluations == 0:
+            return 1
+        seconds, due = MAX_CALL_SECONDS, [self.log_interval - self.iteration % self.log_interval]
+        if self.checkpoints is not None:
+            due.append(self.checkpoint_interval - self.iteration % self.checkpoint_interval)
+        if self.limits.num_iterations is not None:
+            due.append(self.limits.num_iterations - self.iteration)
+        if self.limits.max_seconds is not None:
+            seconds = min(seconds, self.limits.max_seconds - self.clock.train)
+        return max(1, min(*due, int(seconds / self._seconds_per_step)))
+
+    def _advance(self, num_iterations: int) -> dict:
         traces = getattr(self.algorithm, "num_traces", None)
         start = time.perf_counter()
-        metrics = self.algorithm.step()
+        if num_iterations == 1:
+            metrics = self.algorithm.step()
+        else:
+            metrics = self._steps(num_iterations, self.limits.max_evaluations)
+            num_iterations = int(self.algorithm.num_iterations) - self.iteration
         # Reading a result waits for the device, so that the clock sees the whole step.
         self.evaluations = int(metrics.get("num_target_evaluations", 0)) or int(
             self.algorithm.num_target_evaluations
         )
         seconds = time.perf_counter() - start
-        self.iteration += 1
+        self.iteration += num_iterations
         self.clock.train += seconds
         was_traced = traces != getattr(self.algorithm, "num_traces", None)
         if traces is None:
             was_traced = self._is_first_step
         if was_traced:
             self._finish_tracing()
-            self._traced_seconds = seconds
-        elif self._traced_seconds is not None:
-            # Of a step with tracing, what exceeds the next step is tracing.
-            self.clock.trace += max(0.0, self._traced_seconds - seconds)
-            self._traced_seconds = None
+            self._traced_seconds, self._seconds_per_step = seconds, None
+        else:
+            self._seconds_per_step = seconds / num_iterations
+            if self._traced_seconds is not None:
+                # Of a step with tracing, what exceeds the next step is tracing.
+                self.clock.trace += max(0.0, self._traced_seconds - seconds)
+                self._traced_seconds = None
         self._is_first_step = False
         return metrics
 

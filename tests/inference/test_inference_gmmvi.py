@@ -86,6 +86,47 @@ def test_the_same_seed_gives_the_same_run():
     )
 
 
+@pytest.mark.parametrize("reuse", [0.0, 2.0])
+def test_several_iterations_in_one_call_are_the_same_iterations(reuse):
+    changes = {"sample_selector_config": {
+        "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": reuse,
+    }}  # fmt: skip
+    one_by_one, together = build(**changes), build(**changes)
+    for _ in range(13):
+        metrics = one_by_one.step()
+    together.steps(1), together.steps(5)
+    others = together.steps(7)
+    assert together.num_traces == 1 and int(together.num_iterations) == 13
+    assert {name: value.numpy() for name, value in metrics.items()} == {
+        name: value.numpy() for name, value in others.items()
+    }
+    for left, right in zip(one_by_one.variables, together.variables, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
+@pytest.mark.parametrize("on_host", [False, True])
+def test_several_iterations_end_with_the_one_that_reaches_the_evaluations(on_host):
+    target = None
+    if on_host:
+        target = HostTarget(
+            lambda x: -0.5 * np.sum(x**2, axis=1), DIM,
+            log_prob_and_grad_fn=lambda x: (-0.5 * np.sum(x**2, axis=1), -x),
+        )  # fmt: skip
+    changes = {
+        "num_component_adapter_type": "fixed", "num_component_adapter_config": {},
+        "sample_selector_config": {
+            "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": 0.0,
+        },
+    }  # fmt: skip
+    algorithm = build(target, **changes)  # two components: 80 evaluations an iteration
+    metrics = algorithm.steps(50, max_evaluations=401)
+    assert int(algorithm.num_iterations) == 6 and int(metrics["num_target_evaluations"]) == 480
+    algorithm.steps(50, max_evaluations=401)  # reached already: one iteration all the same
+    assert int(algorithm.num_iterations) == 7
+    algorithm.steps(3)
+    assert int(algorithm.num_iterations) == 10
+
+
 def test_counts_evaluations_exactly():
     calls = []
 

@@ -54,6 +54,58 @@ def test_each_limit_stops_and_is_named(counting_algorithm, limits, reason, itera
     assert result.num_target_evaluations == 10 * iterations
 
 
+class Striding:
+    """Takes several steps of the double in one call and remembers how many."""
+
+    def __init__(self, algorithm):
+        self._algorithm = algorithm
+        self.calls = []
+
+    def __getattr__(self, name):
+        return getattr(self._algorithm, name)
+
+    def steps(self, num_iterations, max_evaluations):
+        self.calls.append(num_iterations)
+        for _ in range(num_iterations):
+            metrics = self._algorithm.step()
+            if max_evaluations and int(metrics["num_target_evaluations"]) >= max_evaluations:
+                break
+        return metrics
+
+
+@pytest.mark.parametrize("limits", [Limits(num_iterations=47), Limits(max_evaluations=445)])
+def test_steps_in_one_call_change_nothing_but_their_number(
+    counting_algorithm, limits, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("gmmvi_ext.training.loop.MAX_CALL_SECONDS", 1e6)
+    results, rows = [], []
+    for algorithm in (counting_algorithm(), Striding(counting_algorithm())):
+        rows.append(Rows())
+        saved = []
+
+        class Saver:
+            def save(self, iteration, state, saved=saved):
+                saved.append(iteration)
+
+        result = fit(
+            algorithm, limits=limits, log_interval=10, writers=[rows[-1]], checkpoints=Saver(),
+            checkpoint_interval=25,
+        )  # fmt: skip
+        results.append((result.stop_reason, result.iterations, saved))
+    assert results[0] == results[1]
+    keys = ("iteration", "num_target_evaluations", "elbo")
+    shown = [[[row[key] for key in keys] for row in each] for each in rows]
+    assert shown[0] == shown[1] and len(shown[0]) > 4
+    # One by one up to iteration 2, then to 10, 20, 25 (a checkpoint), 30, 40 and the end.
+    assert algorithm.calls[:5] == [8, 10, 5, 5, 10]
+
+
+def test_processes_that_must_agree_step_one_by_one(counting_algorithm):
+    algorithm = Striding(counting_algorithm())
+    fit(algorithm, limits=Limits(num_iterations=9), agreed=lambda counts: counts)
+    assert algorithm.calls == []
+
+
 def test_without_any_limit_there_is_one():
     assert Limits().num_iterations == 1000
     assert Limits(max_seconds=3).num_iterations is None

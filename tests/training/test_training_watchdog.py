@@ -107,7 +107,9 @@ def test_missing_rewards_values_and_elbos_are_waited_for(learner):
     assert watchdog.judge(1.0, 60) is None
 
 
-def test_the_run_ends_as_diverged_and_the_last_good_checkpoint_stays(learner, tmp_path):
+def test_the_run_ends_as_diverged_and_the_last_good_checkpoint_stays(
+    learner, tmp_path, monkeypatch
+):
     """Spoiled after iteration 12: the checkpoint due at 14 is not written, no row comes before."""
     step = learner.step
 
@@ -118,6 +120,7 @@ def test_the_run_ends_as_diverged_and_the_last_good_checkpoint_stays(learner, tm
         return metrics
 
     learner.step = spoiling
+    monkeypatch.setattr("gmmvi_ext.training.loop.MAX_CALL_SECONDS", 0.0)  # step by step
     checkpoints = Checkpoints(tmp_path, learner)
     result = fit(
         learner, limits=Limits(num_iterations=50), log_interval=10, checkpoints=checkpoints,
