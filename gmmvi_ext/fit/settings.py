@@ -18,6 +18,8 @@ DEFAULT_MAX_COMPONENTS = 60
 ADD_ITERS = 10
 # Near what is covered first: the start has looked for modes, what is missing are shapes and tails.
 THRESHOLDS = (10.0, 50.0, 5.0, 200.0, 20.0)
+# Every second newcomer starts at a draw of the missing mass: in funnels the scores see the neck.
+RESIDUAL_ADD_ITERS = 2 * ADD_ITERS
 NUM_ITERATIONS = 3000
 
 
@@ -76,6 +78,7 @@ def _defaults(dim: int, estimator: str, max_components: int | None) -> dict:
             "add_iters": ADD_ITERS,
             "del_iters": 60,
             "thresholds_for_add_heuristic": list(THRESHOLDS),
+            "residual_add_iters": RESIDUAL_ADD_ITERS,
         },
         "training": {
             "num_iterations": NUM_ITERATIONS,

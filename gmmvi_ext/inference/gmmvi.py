@@ -406,7 +406,7 @@ class GMMVI(tf.Module):
             if self._reuses:
                 self.sample_db.assign_window(window)
         with tf.name_scope("adapt"):
-            self._adapt_components(mixture, learner, prior_draws, values[num_new:])
+            self._adapt_components(mixture, learner, prior_draws, values[num_new:], batch)
         return {
             "elbo_estimate": elbo,
             "num_components": self.model.num_components,
@@ -452,7 +452,7 @@ class GMMVI(tf.Module):
         self._num_weight_updates.assign_add(tf.cast(several, tf.int64))
         return tf.where(usable & several, updated, log_weights)
 
-    def _adapt_components(self, mixture, learner, prior_draws, prior_values) -> None:
+    def _adapt_components(self, mixture, learner, prior_draws, prior_values, batch) -> None:
         """Deletes and adds components and stores the result in the model."""
         keep = self._adaptation.delete(learner, mixture, self.num_iterations)
         if keep is not None:
@@ -470,7 +470,7 @@ class GMMVI(tf.Module):
 
         def joined(x, log_prob):
             new = self._adaptation.add(
-                mixture, Candidates(x, log_prob), self._prior, self.num_iterations,
+                mixture, Candidates(x, log_prob, batch), self._prior, self.num_iterations,
                 self._step_seed(3),
             )  # fmt: skip
             return with_new(

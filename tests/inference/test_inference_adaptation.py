@@ -6,6 +6,8 @@ import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference.component_adaptation import Candidates, Prior, VipsComponentAdaptation
+from gmmvi_ext.inference.component_adaptation.residual import residual_weights
+from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.models.gmm_wrapper import initial_learner_state
 
 DIM = 2
@@ -202,3 +204,58 @@ def test_the_wide_tails_of_a_negligible_component_hide_nothing():
         q = g.Mixture(log_weights, g.FullGaussians(loc, scale))
         new = add(VipsComponentAdaptation(add_iters=5), q, x, log_prob, 10)
         assert abs(float(new.components.loc[0, 0]) - expected) <= 1.0
+
+
+def missing_in_a_line(num=400, seed=0):
+    """Samples of N(1, 3^2), a target with a second mode at 5, and a mixture at 0 alone."""
+    rng = np.random.default_rng(seed)
+    x = 1.0 + 3.0 * rng.standard_normal(num)
+    log_s = -0.5 * ((x - 1.0) / 3.0) ** 2 - np.log(3.0)
+    log_p = np.logaddexp(-0.5 * x**2, np.log(0.5) - 0.5 * (x - 5.0) ** 2) + 7.0
+    return x, log_p, log_s, -0.5 * x**2
+
+
+def test_residual_weights_are_those_of_the_missing_mass():
+    x, log_p, log_s, log_q = missing_in_a_line()
+    is_valid = np.arange(x.size) % 7 != 0
+    log_p[3] = np.nan
+    found = residual_weights(*(tf.constant(each) for each in (log_p, log_s, log_q, is_valid)))
+    counts = is_valid & np.isfinite(log_p)
+    ratios = np.exp(log_p - log_s, where=counts, out=np.zeros_like(x))
+    scaled = np.minimum(ratios / ratios[counts].mean(), np.sqrt(counts.sum()))
+    wanted = np.where(counts, np.maximum(scaled - np.exp(log_q - log_s), 0.0), 0.0)
+    np.testing.assert_allclose(found, wanted, rtol=1e-6, atol=1e-12)
+    # The missing mode, not the tails: 0.5 of 1.5.
+    assert np.average(np.abs(x - 5.0) < 3.0, weights=found.numpy()) > 0.99
+
+
+def test_one_ratio_beyond_all_others_is_truncated():
+    log_p = np.zeros(100)
+    log_p[5] = 500.0
+    zeros = tf.zeros([100], tf.float64)
+    found = residual_weights(tf.constant(log_p), zeros, zeros - 800.0, tf.fill([100], True))
+    assert np.isfinite(found).all() and found.numpy()[5] <= 10.0
+
+
+def test_newcomers_start_where_mass_is_missing():
+    x, log_p, log_s, _ = missing_in_a_line(2000)
+    q = g.Mixture(tf.zeros([1], tf.float64), g.FullGaussians(*(
+        tf.constant(each, tf.float64) for each in ([[0.0]], [[[1.0]]])
+    )))  # fmt: skip
+    batch = Batch(
+        tf.constant(x[:, None]), tf.constant(log_p), tf.zeros([2000, 0], tf.float64),
+        tf.fill([2000], True), tf.constant(log_s - 0.5 * np.log(2 * np.pi)), None, None,
+    )  # fmt: skip
+    # The densest candidate lies in the covered mode.
+    candidates = Candidates(tf.zeros([1, 1], tf.float64), tf.constant([99.0], tf.float64), batch)
+    prior = Prior(tf.zeros([1], tf.float64), tf.ones([1], tf.float64))
+    rule = VipsComponentAdaptation(add_iters=10, residual_add_iters=20)
+
+    def loc(iteration, seed):
+        new = rule.add(q, candidates, prior, tf.constant(iteration, tf.int64), [0, seed])
+        return float(new.components.loc[0, 0])
+
+    assert loc(10, 0) == 0.0
+    found = np.array([loc(20, seed) for seed in range(12)])
+    # Each lies elsewhere with a probability of less than 1 %.
+    assert (np.abs(found - 5.0) < 3.0).sum() >= 10 and len(set(found)) > 6

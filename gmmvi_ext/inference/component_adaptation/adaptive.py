@@ -14,6 +14,9 @@ nats between them. With the default thresholds two rules of our own help that ne
 * A component of negligible weight covers no more than one of the mixture's mean entropy at its
   place would: the wide tails of a newcomer that has yet to shrink would cover every far mode.
 
+Scores are densities, not masses. With `residual_add_iters` some of the newcomers start at draws of
+the mass that is missing instead (`residual`).
+
 The covariance of a new component is that of the component in whose reach the candidate lies; a
 candidate out of reach gets an isotropic one, with an entropy between the mixture's mean component
 entropy and the prior's (which VIPS does everywhere: a new component then needs many iterations, and
@@ -30,8 +33,10 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation, Prior
+from gmmvi_ext.inference.component_adaptation.residual import residual_weights
 from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.rule import require
+from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.math.linalg import matvec
 from gmmvi_ext.math.logspace import softmax
 
@@ -44,6 +49,7 @@ MIN_IMPROVEMENT = 0.4  # share of the gap to the best component that stays worth
 REACH = 4.0
 
 THRESHOLDS = (5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0)
+MIN_RESIDUAL = 1e-30
 MISSING = math.log(2.0)  # the target is twice what the mixture would have
 
 
@@ -61,6 +67,8 @@ class VipsComponentAdaptation(ComponentAdaptation):
       min_weight_for_del_heuristic: weights below this count as negligible.
       num_database_samples: stored samples scored as candidates.
       num_prior_samples: prior draws evaluated and scored as further candidates.
+      residual_add_iters: of the iterations that add, those that are multiples of this number take a
+        draw of the missing mass instead of the best score; 0 for none.
     """
 
     del_iters: int = 100
@@ -70,11 +78,12 @@ class VipsComponentAdaptation(ComponentAdaptation):
     min_weight_for_del_heuristic: float = 1e-6
     num_database_samples: int = 100_000
     num_prior_samples: int = 0
+    residual_add_iters: int = 0
 
     def __post_init__(self):
         for name in ("del_iters", "add_iters", "max_components"):
             require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("num_database_samples", "num_prior_samples"):
+        for name in ("num_database_samples", "num_prior_samples", "residual_add_iters"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         given = self.thresholds_for_add_heuristic
         require(given is None or len(given) > 0, "thresholds_for_add_heuristic",
@@ -132,6 +141,30 @@ class VipsComponentAdaptation(ComponentAdaptation):
         return ~(doomed & (iteration > self.del_iters))
 
     def add(self, mixture, candidates, prior, iteration, seed):
+        if self.residual_add_iters == 0 or candidates.batch is None:
+            return self._add_by_score(mixture, candidates, prior, iteration, seed)
+        return tf.cond(
+            iteration % self.residual_add_iters == 0,
+            lambda: self._add_by_residual(mixture, candidates.batch, prior, seed),
+            lambda: self._add_by_score(mixture, candidates, prior, iteration, seed),
+        )
+
+    def _add_by_residual(self, mixture: Mixture, batch: Batch, prior: Prior, seed) -> Mixture:
+        """A component at one of the samples, drawn by the mass that is missing around it."""
+        parts = chunked_log_prob(mixture.components, batch.x)
+        log_q = tf.reduce_logsumexp(parts + mixture.log_weights, axis=1)
+        weights = residual_weights(
+            batch.target_log_prob, batch.proposal_log_prob, log_q, batch.is_valid
+        )
+        # A floor far below: where nothing is missing any sample will do.
+        logits = tf.math.log(tf.maximum(weights, MIN_RESIDUAL))[tf.newaxis]
+        chosen = tf.random.stateless_categorical(logits, 1, tf.random.fold_in(seed, 1))[0, 0]
+        loc = tf.gather(batch.x, chosen)[tf.newaxis]
+        new = self._new_component(mixture, loc, tf.gather(parts, chosen), prior, seed)
+        return Mixture(tf.constant([NEW_LOG_WEIGHT], mixture.dtype), new)
+
+    def _add_by_score(self, mixture, candidates, prior, iteration, seed) -> Mixture:
+        """A component at the candidate with the best score."""
         dtype = mixture.dtype
         calls = iteration // self.add_iters - (2 if self.add_iters == 1 else 1)  # 0, 1, 2, ...
         thresholds = tf.constant(self.thresholds_for_add_heuristic or THRESHOLDS, dtype)

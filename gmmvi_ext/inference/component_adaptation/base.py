@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.rule import Rule
+from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.models import LearnerState
 from gmmvi_ext.registry import Registry
 
@@ -20,10 +21,15 @@ class Prior(NamedTuple):
 
 
 class Candidates(NamedTuple):
-    """Possible means of a new component with their target log densities: x [M, D], log_prob [M]."""
+    """Possible means of a new component with their target log densities: x [M, D], log_prob [M].
+
+    Attributes:
+      batch: the samples that the iteration learned from, whose density is known; None for none.
+    """
 
     x: tf.Tensor
     log_prob: tf.Tensor
+    batch: Batch | None = None
 
 
 class ComponentAdaptation(Rule):
