@@ -15,32 +15,29 @@ GRID_ROUNDS = 4
 
 
 def smallest_feasible(
-    is_feasible: Callable[[tf.Tensor], tf.Tensor], low: tf.Tensor, high: tf.Tensor
+    is_feasible: Callable[[tf.Tensor], tf.Tensor],
+    low: tf.Tensor,
+    high: tf.Tensor,
+    rounds: int = GRID_ROUNDS,
 ) -> tf.Tensor:
-    """Smallest point of [low, high] from which on `is_feasible` holds, to (high - low) / 65 536.
+    """Smallest point of [low, high] from which on `is_feasible` holds, to (high - low) / 16^rounds.
 
     Args:
       is_feasible: maps points [K, G] to booleans [K, G], False before the root and True after it.
       low: lower ends, [K].
       high: upper ends, [K]; assumed feasible.
+      rounds: grids.
 
     Returns:
       feasible points, [K]: `low` itself where it is feasible.
     """
     fractions = tf.linspace(tf.constant(0.0, low.dtype), tf.constant(1.0, low.dtype), GRID_POINTS)
-    for _ in range(GRID_ROUNDS):
+    for _ in range(rounds):
         grid = low[:, tf.newaxis] + (high - low)[:, tf.newaxis] * fractions  # [K, G]
         feasible = is_feasible(grid)
-        # First feasible grid point; the last one counts as feasible by assumption.
-        blocked = tf.reduce_sum(
-            tf.math.cumprod(tf.cast(~feasible[:, :-1], tf.int32), axis=1), axis=1
-        )
-        # Rounded float32 grids may miss the exact end points: pick them literally.
-        high_next = tf.where(
-            blocked == GRID_POINTS - 1, high, tf.gather(grid, blocked, axis=1, batch_dims=1)
-        )
-        low = tf.where(
-            blocked == 0, low, tf.gather(grid, tf.maximum(blocked - 1, 0), axis=1, batch_dims=1)
-        )
-        high = tf.where(blocked == 0, low, high_next)
+        # Never past the ends, which float32 grids may miss by a rounding.
+        first = tf.reduce_min(tf.where(feasible, grid, high[:, tf.newaxis]), axis=1)
+        high = tf.minimum(first, high)
+        is_below = grid < high[:, tf.newaxis]
+        low = tf.reduce_max(tf.where(is_below, grid, low[:, tf.newaxis]), axis=1)
     return high

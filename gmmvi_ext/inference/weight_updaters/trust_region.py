@@ -26,8 +26,9 @@ from gmmvi_ext.math.logspace import normalise_log_weights
 __all__ = ["TrustRegionBasedWeightUpdater", "trust_region_step", "weight_kl"]
 
 LOG_STEP_RANGE = 60.0  # below s = e^-60 of the full step nothing moves in any floating format
-NEWTON_STEPS = 3  # each squares the relative error 1e-3 that the grids leave
-NEWTON_RANGE = 4e-3  # how far, relatively, the polished step may be from the grids' one
+GRID_ROUNDS = 3
+NEWTON_STEPS = 3  # each squares the relative error 1.5e-2 that the grids leave
+NEWTON_RANGE = 6e-2  # how far, relatively, the polished step may be from the grids' one
 
 
 @WeightUpdater.registry.register("trust-region")
@@ -82,7 +83,7 @@ def _search(log_weights, rewards, bound, temperature) -> tf.Tensor:
         return (weight_kl(candidates, log_weights) <= bound)[tf.newaxis]
 
     shrinkage = smallest_feasible(
-        is_feasible, tf.zeros([1], dtype), tf.constant([LOG_STEP_RANGE], dtype)
+        is_feasible, tf.zeros([1], dtype), tf.constant([LOG_STEP_RANGE], dtype), GRID_ROUNDS
     )[0]
     full = 1.0 / temperature
     coarse = tf.where(shrinkage > 0, tf.exp(-shrinkage) * full, full)
