@@ -99,13 +99,14 @@ class EllipticalMixture(Target):
 
     def log_prob_and_grad(self, x, seed=None):
         z, log_parts, slopes = self._parts(x)
-        factors = tf.nn.softmax(log_parts, axis=0) * slopes  # responsibility times slope  # [K, N]
+        log_prob = tf.reduce_logsumexp(log_parts, axis=0)
+        factors = tf.exp(log_parts - log_prob) * slopes  # responsibility times slope, [K, N]
         z *= factors[..., tf.newaxis]
         if self.is_diagonal:
             pulls = z * self._inverse_scale[:, tf.newaxis]
         else:
             pulls = tf.linalg.matmul(z, self._inverse_scale)  # [K, N, D]
-        return tf.reduce_logsumexp(log_parts, axis=0), -tf.reduce_sum(pulls, axis=0)
+        return log_prob, -tf.reduce_sum(pulls, axis=0)
 
     def sample(self, num_samples, seed):
         seeds = tf.random.split(seed, 3)
