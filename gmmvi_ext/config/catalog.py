@@ -98,7 +98,7 @@ def snapshot_catalog() -> Catalog:
 
 def write_snapshot() -> None:
     """Rewrites `catalog.json` and `configs/schema.json` from the classes; imports TensorFlow."""
-    from gmmvi_ext.config.describe import json_schema  # late: it builds on this module
+    from gmmvi_ext.config.json_schema import json_schema  # late: it builds on this module
     from gmmvi_ext.config.shipped import shipped_folder
 
     names = live_catalog()

@@ -1,19 +1,14 @@
-"""What configurations can say, in words for people and as a JSON schema for editors."""
+"""What configurations can say, in words."""
 
 from gmmvi_ext.config.catalog import Catalog
 from gmmvi_ext.config.check import PARTS, PYTHON_TARGET, SECTIONS, section_spec
 from gmmvi_ext.config.codewords import ROLE_LETTERS, expand_code_word
 from gmmvi_ext.config.errors import did_you_mean
-from gmmvi_ext.config.fields import MISSING, FieldSpec, SectionSpec
+from gmmvi_ext.config.fields import MISSING, SectionSpec
 from gmmvi_ext.config.shipped import shipped_names
 from gmmvi_ext.config.vae_describe import vae_parts
 
-__all__ = ["describe", "json_schema"]
-
-_JSON_TYPES = {
-    "bool": "boolean", "int": "integer", "float": "number", "str": "string", "null": "null",
-    "map": "object", "list": "array",
-}  # fmt: skip
+__all__ = ["describe"]
 
 
 def describe(name: str | None, names: Catalog) -> str:
@@ -56,68 +51,6 @@ def describe(name: str | None, names: Catalog) -> str:
     return "\n\n".join(parts)
 
 
-def json_schema(names: Catalog) -> dict:
-    """JSON schema (draft 2020-12) of a configuration file."""
-    properties: dict = {
-        "algorithm": {"type": "string", "description": "code word, SAMTRON for example"},
-        "defaults": {
-            "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
-            "description": "files this one builds on",
-        },
-        "environment_name": {
-            "anyOf": [
-                {"enum": sorted(names.targets)},
-                {"type": "string", "pattern": "^python:.+:.+$"},
-                {"type": "string"},
-            ]
-        },
-        "environment_config": {"type": ["object", "null"]},
-        "shapes": {
-            "type": ["object", "null"],
-            "additionalProperties": {
-                "anyOf": [
-                    {"type": "integer", "minimum": 1},
-                    {"type": "array", "items": {"type": "integer", "minimum": 1}},
-                ]
-            },
-            "description": PARTS["shapes"],
-        },
-        "constraints": {
-            "anyOf": [
-                {"type": ["string", "null"]},
-                {"type": "object", "additionalProperties": {"type": ["string", "object", "null"]}},
-            ],
-            "description": PARTS["constraints"],
-        },
-    }
-    properties |= {key: _json_field(field) for key, field in section_spec("top").fields.items()}
-    properties |= {name: _json_section(section_spec(name)) for name in SECTIONS}
-    choices = []
-    for role, rules in names.rules.items():
-        spellings = sorted({*rules, *(rule.replace("-", "_") for rule in rules)})
-        properties[f"{role}_type"] = {"enum": spellings}
-        properties[f"{role}_config"] = {"type": ["object", "null"]}
-        for rule, section in rules.items():
-            same = sorted({rule, rule.replace("-", "_")})
-            choices.append(
-                {
-                    "if": {
-                        "properties": {f"{role}_type": {"enum": same}},
-                        "required": [f"{role}_type"],
-                    },
-                    "then": {"properties": {f"{role}_config": _json_section(section)}},
-                }
-            )
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "gmmvi_ext configuration",
-        "type": "object",
-        "properties": properties,
-        "additionalProperties": False,
-        "allOf": choices,
-    }
-
-
 def _overview(names: Catalog) -> str:
     lines = ["Roles (config describe NAME explains a rule):"]
     for role, rules in names.rules.items():
@@ -152,38 +85,6 @@ def _shown(value) -> str:
         if (value is None or isinstance(value, bool))
         else str(value)
     )
-
-
-def _json_section(section: SectionSpec) -> dict:
-    return {
-        "type": ["object", "null"],
-        "description": section.doc,
-        "properties": {key: _json_field(field) for key, field in section.fields.items()},
-        "additionalProperties": section.open_ended,
-        "required": [k for k, field in section.fields.items() if field.default == MISSING],
-    }
-
-
-def _json_field(field: FieldSpec) -> dict:
-    options = [option for option in map(_json_kind, field.kinds)]
-    schema: dict = options[0] if len(options) == 1 else {"anyOf": options}
-    if field.doc:
-        schema["description"] = field.doc
-    if field.default != MISSING:
-        schema["default"] = field.default
-    for name, value in (("inimum", field.minimum), ("aximum", field.maximum)):
-        is_exclusive = getattr(field, f"exclusive_m{name}")
-        if value is not None:
-            schema[f"exclusiveM{name}" if is_exclusive else f"m{name}"] = value
-    return schema
-
-
-def _json_kind(kind: str) -> dict:
-    if kind.startswith("'"):
-        return {"const": kind[1:-1]}
-    if kind.startswith("list["):
-        return {"type": "array", "items": _json_kind(kind[5:-1])}
-    return {"type": _JSON_TYPES[kind]} if kind in _JSON_TYPES else {}
 
 
 def _known(names: Catalog) -> list[str]:

@@ -87,8 +87,14 @@ def snapshot_text(source: VaeCatalog) -> str:
 
 
 def write_snapshot() -> None:
-    """Rewrites `vae_catalog.json` from the classes; imports TensorFlow."""
-    SNAPSHOT.write_text(snapshot_text(live_catalog()), encoding="utf-8")
+    """Rewrites `vae_catalog.json` and `configs/vae_schema.json`; imports TensorFlow."""
+    from gmmvi_ext.config.json_schema import vae_json_schema  # late: it builds on this module
+    from gmmvi_ext.config.shipped import shipped_folder
+
+    names = live_catalog()
+    SNAPSHOT.write_text(snapshot_text(names), encoding="utf-8")
+    schema = json.dumps(vae_json_schema(names), indent=1) + "\n"
+    (shipped_folder() / "vae_schema.json").write_text(schema, encoding="utf-8")
 
 
 @functools.cache

@@ -7,8 +7,9 @@ import pytest
 
 from gmmvi_ext.config import catalog
 from gmmvi_ext.config.codewords import ROLE_LETTERS
-from gmmvi_ext.config.describe import describe, json_schema
+from gmmvi_ext.config.describe import describe
 from gmmvi_ext.config.fields import FieldSpec, conform, section_from_dataclass
+from gmmvi_ext.config.json_schema import json_schema
 
 
 @dataclasses.dataclass(frozen=True)

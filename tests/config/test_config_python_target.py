@@ -7,8 +7,9 @@ import tensorflow as tf
 from gmmvi_ext.config import load_config
 from gmmvi_ext.config.build import build_target
 from gmmvi_ext.config.catalog import snapshot_catalog
-from gmmvi_ext.config.describe import describe, json_schema
+from gmmvi_ext.config.describe import describe
 from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.config.json_schema import json_schema
 from gmmvi_ext.targets.user_model import as_target
 
 MODEL = """

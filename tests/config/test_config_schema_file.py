@@ -1,40 +1,62 @@
-"""Editors get the schema that the command prints, and every shipped file names it."""
+"""Editors get the schemas that the command prints, and every shipped file names its own."""
 
 import json
 
 import pytest
 
+from gmmvi_ext.cli.app import main
 from gmmvi_ext.config.catalog import snapshot_catalog
 from gmmvi_ext.config.config import load_config
-from gmmvi_ext.config.describe import json_schema
+from gmmvi_ext.config.json_schema import json_schema, vae_json_schema
 from gmmvi_ext.config.nodes import read_yaml
 from gmmvi_ext.config.shipped import shipped_folder
+from gmmvi_ext.config.vae_catalog import vae_catalog
 
 FOLDER = shipped_folder()
-FILES = [
-    path
-    for kind in ("experiments", "smoke")
-    for path in sorted(FOLDER.glob(f"{kind}/*.yml"))
-    if not load_config(path).is_vae
-]
+FILES = [path for kind in ("experiments", "smoke") for path in sorted(FOLDER.glob(f"{kind}/*.yml"))]
 
 
-def test_the_shipped_schema_is_that_of_the_command():
+def schema_of(path):
+    """Name of the schema that a shipped file has to follow."""
+    return "vae_schema.json" if load_config(path).is_vae else "schema.json"
+
+
+def test_the_shipped_schemas_are_those_of_the_command(capsys):
+    for name, arguments in (("schema.json", []), ("vae_schema.json", ["--model", "vae"])):
+        assert main(["schema", *arguments]) == 0
+        assert (FOLDER / name).read_text() == capsys.readouterr().out, "see CONTRIBUTING.md, A rule"
+
+
+def test_the_schemas_are_made_from_the_snapshots():
     shipped = json.loads((FOLDER / "schema.json").read_text())
     assert shipped == json.loads(json.dumps(json_schema(snapshot_catalog())))
+    shipped = json.loads((FOLDER / "vae_schema.json").read_text())
+    assert shipped == json.loads(json.dumps(vae_json_schema(vae_catalog())))
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_shipped_file_names_the_schema_and_uses_its_keys_alone(path):
-    first = path.read_text().splitlines()[0]
-    assert first == "# yaml-language-server: $schema=../schema.json"
-    schema = json.loads((path.parent / "../schema.json").read_text())
+    name = schema_of(path)
+    assert path.read_text().splitlines()[0] == f"# yaml-language-server: $schema=../{name}"
+    schema = json.loads((FOLDER / name).read_text())
     assert set(read_yaml(path).plain()) <= set(schema["properties"])
 
 
-def test_files_are_valid_by_the_schema():
+def test_files_are_valid_by_their_schema():
     jsonschema = pytest.importorskip("jsonschema")
-    validator = jsonschema.Draft202012Validator(json.loads((FOLDER / "schema.json").read_text()))
+    validators = {
+        name: jsonschema.Draft202012Validator(json.loads((FOLDER / name).read_text()))
+        for name in ("schema.json", "vae_schema.json")
+    }
     for path in FILES:
-        assert not list(validator.iter_errors(read_yaml(path).plain())), path
-    assert list(validator.iter_errors({"tempature": 1}))
+        assert not list(validators[schema_of(path)].iter_errors(read_yaml(path).plain())), path
+    assert list(validators["schema.json"].iter_errors({"tempature": 1}))
+    for wrong in ({"prior_type": "vmap"}, {"prior_type": "vamp", "prior_config": {"num": 3}}):
+        assert list(validators["vae_schema.json"].iter_errors({"model": "vae", **wrong})), wrong
+    aliased = {"model": "vae", "estimator_type": "score-function"}
+    assert not list(validators["vae_schema.json"].iter_errors(aliased))
+
+
+def test_an_unknown_model_has_no_schema(capsys):
+    assert main(["schema", "--model", "vea"]) == 2
+    assert "there are: vae" in capsys.readouterr().err
