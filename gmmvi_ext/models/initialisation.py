@@ -1,5 +1,6 @@
 """First mixtures: means drawn from a prior, one common covariance."""
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -51,12 +52,15 @@ def initial_mixture(
         )
     if use_low_rank is not None and use_diagonal_covs:
         raise ValueError("`use_low_rank` must be null beside `use_diagonal_covs`; choose one.")
-    mean = _vector("prior_mean", prior_mean, num_dimensions)
-    scale = _vector("prior_scale", prior_scale, num_dimensions, positive=True)
+    dtype = tf.as_dtype(dtype)
+    smallest, largest = np.finfo(dtype.as_numpy_dtype).tiny, dtype.max
+    roots = math.sqrt(smallest), math.sqrt(largest)  # a deviation: its square must be a number too
+    mean = _vector("prior_mean", prior_mean, num_dimensions, (-largest, largest), dtype)
+    scale = _vector("prior_scale", prior_scale, num_dimensions, roots, dtype)
     variance = (
         scale**2
         if initial_cov is None
-        else _vector("initial_cov", initial_cov, num_dimensions, positive=True)
+        else _vector("initial_cov", initial_cov, num_dimensions, (smallest, largest), dtype)
     )
     loc = np.tile(mean, (num_initial_components, 1))
     if num_initial_components > 1:
@@ -75,11 +79,20 @@ def initial_mixture(
     return Mixture(tf.constant(log_weights, dtype), family)
 
 
-def _vector(name: str, value, size: int, positive: bool = False) -> np.ndarray:
+def _vector(
+    name: str, value, size: int, limits: tuple[float, float], dtype: tf.DType
+) -> np.ndarray:
+    """`size` numbers that `dtype` can hold; positive ones where the lower limit is positive."""
     array = np.asarray(value, np.float64)
     if array.ndim > 1 or (array.ndim == 1 and array.size not in (1, size)):
         raise ValueError(f"`{name}` must be a number or {size} numbers, got {value!r}.")
-    if not np.all(np.isfinite(array)) or (positive and np.any(array <= 0)):
-        kind = "positive and finite" if positive else "finite"
+    low, high = limits
+    if not np.all(np.isfinite(array)) or (low > 0 and np.any(array <= 0)):
+        kind = "positive and finite" if low > 0 else "finite"
         raise ValueError(f"`{name}` must be {kind}, got {value!r}.")
+    if np.any(array < low) or np.any(array > high):
+        raise ValueError(
+            f"`{name}` must be between {low:.1e} and {high:.1e} in {dtype.name}, got {value!r}; "
+            "scale the parameters, or use dtype float64."
+        )
     return np.broadcast_to(array, (size,))
