@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.amortized.checks import checked_data
+from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.vae import VAE
 
 __all__ = ["BoundEvaluator", "EvaluatedBound"]
@@ -63,7 +64,9 @@ class BoundEvaluator:
         pieces = []
         for start in range(0, len(self._x), self._batch):
             seed = tf.random.fold_in(self._seed, start)
-            pieces.append(self._report(self._x[start : start + self._batch], seed).numpy())
+            with in_order():
+                values = self._report(self._x[start : start + self._batch], seed)
+            pieces.append(values.numpy())
         return np.concatenate(pieces, axis=1).astype(np.float64)
 
     def __call__(self) -> EvaluatedBound:

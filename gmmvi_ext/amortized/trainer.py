@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.checks import checked_data, require
 from gmmvi_ext.amortized.control_variates.base import RunningMean
+from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers
 from gmmvi_ext.amortized.vae import VAE
 
@@ -111,7 +112,8 @@ class VAETrainer(tf.Module):
           scalars: `elbo_estimate` (with the full weight of the rate), `loss`, `distortion`, `rate`,
           `control_loss`, `rate_weight`, `num_components` and the three counters.
         """
-        return self._step()
+        with in_order():
+            return self._step()
 
     def _next_step(self) -> dict[str, tf.Tensor]:
         self.num_traces += 1
