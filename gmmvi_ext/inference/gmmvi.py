@@ -10,7 +10,7 @@ Maximises J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q.
     4  update all components
     5  adapt the stepsize of the weights from the past ELBO estimates
     6  estimate every component's expected reward with the updated components; update the weights
-    7  delete stagnating components, perhaps add one
+    7  delete stagnating components, perhaps add some
 
 All components go through each step together; one `tf.function` is traced once per run, whatever the
 number of components and samples does. For targets that only the host can evaluate, step 1 is cut in
@@ -473,9 +473,8 @@ class GMMVI(tf.Module):
                 mixture, Candidates(x, log_prob, batch), self._prior, self.num_iterations,
                 self._step_seed(3),
             )  # fmt: skip
-            return with_new(
-                mixture, learner, new, self.model.fresh_learner_state(1, self.model.num_ids)
-            )
+            fresh = self.model.fresh_learner_state(new.num_components, self.model.num_ids)
+            return with_new(mixture, learner, new, fresh)
 
         def unchanged():
             return mixture, learner

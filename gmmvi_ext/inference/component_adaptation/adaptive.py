@@ -6,13 +6,14 @@ Add, every `add_iters` iterations, one component at the candidate that is promis
 
 with Delta cycling through thresholds from large (far candidates count) to small (near ones do).
 Narrow modes leave nothing to be found at most of these thresholds: the target falls by thousands of
-nats between them. With the default thresholds two rules of our own help that need no tuning:
+nats between them. With the default thresholds three rules of our own help that need no tuning:
 
 * A threshold at which nothing is missing is passed over for the next larger one, at last for an
   infinite one. Something is missing at a candidate where log target - log q exceeds by log 2 what
   it is where the components are (its median over the candidates within their typical radius).
 * A component of negligible weight covers no more than one of the mixture's mean entropy at its
   place would: the wide tails of a newcomer that has yet to shrink would cover every far mode.
+* What is covered but fits badly is split (see `splitting`), the worst few components at a time.
 
 Scores are densities, not masses. With `residual_add_iters` some of the newcomers start at draws of
 the mass that is missing instead (`residual`).
@@ -32,8 +33,9 @@ import math
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.inference.component_adaptation.base import ComponentAdaptation, Prior
+from gmmvi_ext.inference.component_adaptation.base import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_adaptation.residual import residual_weights
+from gmmvi_ext.inference.component_adaptation.splitting import Held, split_worst
 from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch
@@ -51,6 +53,7 @@ REACH = 4.0
 THRESHOLDS = (5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0)
 MIN_RESIDUAL = 1e-30
 MISSING = math.log(2.0)  # the target is twice what the mixture would have
+MIN_SPLITS = 3  # at once, where the share of the components is less
 
 
 @ComponentAdaptation.registry.register("adaptive")
@@ -69,6 +72,8 @@ class VipsComponentAdaptation(ComponentAdaptation):
       num_prior_samples: prior draws evaluated and scored as further candidates.
       residual_add_iters: of the iterations that add, those that are multiples of this number take a
         draw of the missing mass instead of the best score; 0 for none.
+      split_share: share of the components that are split at once, at least three where so many fit
+        badly; 0 for none. Only with the default thresholds.
     """
 
     del_iters: int = 100
@@ -79,6 +84,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
     num_database_samples: int = 100_000
     num_prior_samples: int = 0
     residual_add_iters: int = 0
+    split_share: float = 0.25
 
     def __post_init__(self):
         for name in ("del_iters", "add_iters", "max_components"):
@@ -90,6 +96,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
                 "null or a list of at least one number", given)  # fmt: skip
         require(0 <= self.min_weight_for_del_heuristic < 1, "min_weight_for_del_heuristic",
                 "in [0, 1)", self.min_weight_for_del_heuristic)  # fmt: skip
+        require(0 <= self.split_share <= 1, "split_share", "in [0, 1]", self.split_share)
         require(self.num_database_samples + self.num_prior_samples > 0, "num_database_samples",
                 "positive unless `num_prior_samples` is", self.num_database_samples)  # fmt: skip
 
@@ -171,8 +178,12 @@ class VipsComponentAdaptation(ComponentAdaptation):
         threshold = thresholds[calls % tf.size(thresholds, tf.int64)]
         parts = chunked_log_prob(mixture.components, candidates.x)
         covered, level, tried = parts, tf.cast(dtype.min, dtype), threshold[tf.newaxis]  # [T]
+        copies = None
         if self.thresholds_for_add_heuristic is None:
-            covered, level = self._coverage(mixture, parts, candidates.log_prob)
+            covered, held = self._coverage(mixture, parts, candidates)
+            level = _median(held.log_ratio)
+            if self.split_share > 0:
+                copies = split_worst(mixture, held, self._most_splits(mixture.num_components))
             # The threshold due, then all larger ones in order.
             tried = tf.sort(tf.concat([thresholds, [dtype.max]], axis=0))
             tried = tf.boolean_mask(tried, tried >= threshold)
@@ -185,21 +196,28 @@ class VipsComponentAdaptation(ComponentAdaptation):
         best = tf.argmax(tf.gather(score, chosen, axis=1))
         loc = tf.gather(candidates.x, best)[tf.newaxis]
         new = self._new_component(mixture, loc, tf.gather(parts, best), prior, seed)
-        return Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), new)
+        newcomer = Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), new)
+        return newcomer if copies is None else _side_by_side(newcomer, copies)
 
-    def _coverage(self, mixture: Mixture, parts: tf.Tensor, values: tf.Tensor):
-        """Densities by which candidates count as covered, and the log ratio where nothing lacks.
+    def _most_splits(self, num_components: tf.Tensor) -> tf.Tensor:
+        """Components that may be split at once, beside one newcomer."""
+        share = tf.cast(self.split_share * tf.cast(num_components, tf.float32), tf.int32)
+        room = self.max_components - num_components - 1
+        return tf.minimum(tf.maximum(share, MIN_SPLITS), room)
+
+    def _coverage(self, mixture: Mixture, parts: tf.Tensor, candidates: Candidates):
+        """Densities by which candidates count as covered, and those that components hold.
 
         Args:
           mixture: K components.
           parts: log N_k of the candidates, [M, K].
-          values: their log target densities, [M].
+          candidates: M of them.
 
         Returns:
-          `parts` with negligible components shrunk to the mean entropy, [M, K], and the median of
-          log target - log q over the candidates that the others hold; -infinity if there are none.
+          `parts` with negligible components shrunk to the mean entropy, [M, K], and the candidates
+          within the typical radius of one of the others.
         """
-        dim, dtype = mixture.num_dimensions, mixture.dtype
+        dim = mixture.num_dimensions
         weights, entropies = tf.exp(mixture.log_weights), mixture.components.entropy()
         mean_entropy = tf.tensordot(weights, entropies, axes=1)
         counts = weights > self.min_weight_for_del_heuristic
@@ -209,14 +227,14 @@ class VipsComponentAdaptation(ComponentAdaptation):
         grown = tf.math.expm1(-2.0 * log_scale)
         shrunk = parts - 0.5 * squares * grown - dim * log_scale
         joint = shrunk + mixture.log_weights
-        nearest = tf.argmax(joint, axis=1)
+        nearest = tf.argmax(joint, axis=1, output_type=tf.int32)
         radius = dim + 2.0 * math.sqrt(2.0 * dim)  # mean of |z|^2 and two standard deviations
-        is_held = tf.gather(squares, nearest, axis=1, batch_dims=1) <= radius
-        is_held &= tf.gather(counts, nearest) & tf.math.is_finite(values)
-        ratios = tf.boolean_mask(values - tf.reduce_logsumexp(joint, axis=1), is_held)
-        # -infinity in front: the middle of no ratios.
-        ratios = tf.sort(tf.concat([[tf.cast(-math.inf, dtype)], ratios], axis=0))
-        return shrunk, ratios[tf.size(ratios) // 2]
+        distance = tf.gather(squares, nearest, axis=1, batch_dims=1)
+        is_held = (distance <= radius) & tf.gather(counts, nearest)
+        is_held &= tf.math.is_finite(candidates.log_prob)
+        ratios = candidates.log_prob - tf.reduce_logsumexp(joint, axis=1)
+        fields = (candidates.x, nearest, distance, ratios)
+        return shrunk, Held(*(tf.boolean_mask(field, is_held) for field in fields))
 
     def _new_component(self, mixture: Mixture, loc, parts: tf.Tensor, prior: Prior, seed):
         """The component that starts at `loc` [1, D].
@@ -243,3 +261,22 @@ class VipsComponentAdaptation(ComponentAdaptation):
             for old, new in zip(mixture.components[1:], isotropic[1:], strict=True)
         )
         return type(mixture.components)(loc, *scales)
+
+
+def _median(values: tf.Tensor) -> tf.Tensor:
+    """The upper median of `values` [M]; -infinity if there are none."""
+    ordered = tf.sort(tf.concat([[tf.cast(-math.inf, values.dtype)], values], axis=0))
+    return ordered[tf.size(ordered) // 2]
+
+
+def _side_by_side(first: Mixture, second: Mixture) -> Mixture:
+    """The components of both, weights as they are."""
+    log_weights, *fields = (
+        tf.concat(pair, axis=0)
+        for pair in zip(
+            (first.log_weights, *first.components),
+            (second.log_weights, *second.components),
+            strict=True,
+        )
+    )
+    return Mixture(log_weights, type(first.components)(*fields))
