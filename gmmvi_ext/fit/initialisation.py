@@ -14,18 +14,16 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from gmmvi_ext.fit.lbfgs import minimise
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["Start", "StartMixture", "find_start", "start_from"]
 
 WIDTHS = (1.0, 3.0, 10.0)  # of starting points where no prior tells
 NUM_PRIOR_DRAWS = 128
-STOPS = (5, 8, 12)  # L-BFGS iterations between two looks
-MAX_LINE_SEARCH = 8  # iterations of a line search
-# Evaluations of an L-BFGS iteration: a line search brackets, then takes up to three an iteration.
-MOST_PER_ITERATION = 4 * MAX_LINE_SEARCH
+LOOKS = (5, 13, 25)  # L-BFGS iterations
+LARGEST = 1e6  # coordinate at which a run has gone astray
 NUM_ELBO_DRAWS = 24
 MAX_FULL_HESSIAN = 100
 NUM_HESSIAN_PROBES = 16
@@ -100,14 +98,14 @@ def find_start(
     meter = _Meter(target)
     dim = target.num_dimensions
     hessian_cost = 2 * (dim if dim <= MAX_FULL_HESSIAN else NUM_HESSIAN_PROBES) + NUM_ELBO_DRAWS
-    run_cost = 3 * sum(STOPS) + len(STOPS) * hessian_cost
+    run_cost = 3 * LOOKS[-1] + len(LOOKS) * hessian_cost
     num_starts = int(min(MAX_STARTS, budget // run_cost))
     rng = np.random.default_rng([seed, 2])
     if not target.has_gradient or num_starts < MIN_STARTS:
         return _by_draws(meter, start, max_components, budget, rng)
-    stops = _run(meter, start.points[:num_starts], budget / 2)
+    runs = minimise(meter.loss, start.points[:num_starts], LOOKS, budget / 2, LARGEST)
     affordable = int((budget - meter.count) // hessian_cost)
-    candidates = _distinct(stops, start.scale)[:affordable]
+    candidates = _distinct(np.concatenate(runs[::-1]), start.scale)[:affordable]
     if not len(candidates):
         return _by_draws(meter, start, max_components, budget, rng)
     factors = _scales(meter, candidates, start.scale, rng)
@@ -133,26 +131,11 @@ class _Meter:
         def values_and_grads(x):
             return target.log_prob_and_grad(x, seed=self._seed)
 
-        def minimise(position, iterations):
-            def loss(x):
-                # A user's solver may never end at NaN, where a failed line search leads.
-                is_point = tf.reduce_all(tf.math.is_finite(x), axis=-1)
-                value, grad = self._grads(tf.where(is_point[:, tf.newaxis], x, 0.0))
-                bad = ~(tf.math.is_finite(value) & is_point)
-                infinite = tf.cast(float("inf"), value.dtype)
-                return tf.where(bad, infinite, -value), -grad
-
-            return tfp.optimizer.lbfgs_minimize(
-                loss, position, num_correction_pairs=10, max_iterations=iterations,
-                max_line_search_iterations=MAX_LINE_SEARCH, tolerance=1e-3,
-            )  # fmt: skip
-
-        self._values, self._grads, self._minimise = values, values_and_grads, minimise
+        self._values, self._grads = values, values_and_grads
         if target.is_graph_safe:
             spec = tf.TensorSpec([None, target.num_dimensions], target.dtype)
             self._values = tf.function(values, input_signature=[spec], autograph=False)
             self._grads = tf.function(values_and_grads, input_signature=[spec], autograph=False)
-            # L-BFGS itself runs eagerly: tracing it takes longer than its few iterations.
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """[N]; what is not finite is -inf."""
@@ -164,33 +147,11 @@ class _Meter:
         self.count += len(x)
         return np.asarray(self._grads(tf.constant(x, self.target.dtype))[1], float)
 
-    def minimise(self, x: np.ndarray, iterations: int) -> np.ndarray:
-        """Positions after some iterations of L-BFGS from every row of x."""
-        position = tf.constant(x, self.target.dtype)
-        result = self._minimise(position, tf.constant(iterations, tf.int32))
-        self.count += len(x) * int(result.num_objective_evaluations)
-        moved = np.asarray(result.position, float)
-        return np.where(np.isfinite(moved).all(axis=1, keepdims=True), moved, x)
-
-
-def _run(meter: _Meter, points: np.ndarray, budget: float) -> np.ndarray:
-    """Positions at the stops of all runs, latest first, [stops * R, D].
-
-    An iteration may cost a whole line search. Where the budget does not stretch to that many, the
-    runs go on in shorter pieces, each begun anew, and end where not even one is left.
-    """
-    stops: list[np.ndarray] = []
-    for missing in STOPS:
-        while missing > 0:
-            # One evaluation more than the iterations need: the first of a piece.
-            affordable = (budget - meter.count) // len(points) - 1
-            piece = int(min(missing, affordable // MOST_PER_ITERATION))
-            if piece < 1:
-                return np.concatenate([points, *stops])
-            points = meter.minimise(points, piece)
-            missing -= piece
-        stops.insert(0, points)
-    return np.concatenate(stops)
+    def loss(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Minus the log density [N] and its gradient [N, D]."""
+        self.count += len(x)
+        value, grad = self._grads(tf.constant(x, self.target.dtype))
+        return -np.asarray(value, float), -np.asarray(grad, float)
 
 
 def _distinct(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -198,7 +159,7 @@ def _distinct(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
     kept: list[np.ndarray] = []
     for point in points:
         far = all(np.max(np.abs(point - each) / scale) > 1e-3 for each in kept)
-        if far and np.max(np.abs(point)) < 1e6:
+        if far:
             kept.append(point)
     return np.array(kept).reshape(-1, points.shape[1])
 
