@@ -15,9 +15,12 @@ import tensorflow as tf
 
 __all__ = ["residual_weights"]
 
+# Below this share of q what is missing is rounding, and which sample it is found at is chance.
+MIN_SHARE = 0.01
+
 
 def residual_weights(target_log_prob, proposal_log_prob, log_q, is_valid) -> tf.Tensor:
-    """Weights r / s of samples, unnormalised; all zero where nothing is missing.
+    """Weights r / s of samples, unnormalised; all zero where nothing to speak of is missing.
 
     Args:
       target_log_prob: log p up to a constant, [N].
@@ -35,4 +38,4 @@ def residual_weights(target_log_prob, proposal_log_prob, log_q, is_valid) -> tf.
     wanted = tf.minimum(tf.exp(tf.minimum(log_ratio - log_mean, tf.math.log(most))), most)
     # Where q is far above s nothing is missing; the cap keeps the exponential finite.
     held = tf.exp(tf.minimum(log_q - proposal_log_prob, tf.math.log(2.0 * most)))
-    return tf.where(is_valid, tf.maximum(wanted - held, 0.0), 0.0)
+    return tf.where(is_valid & (wanted > (1.0 + MIN_SHARE) * held), wanted - held, 0.0)
