@@ -75,12 +75,18 @@ def build_algorithm(config: Config | dict | str | Path, target):
     Raises:
       ConfigError: a rule refuses its settings; names file, line and key.
     """
+    import tensorflow as tf
+
     from gmmvi_ext.inference.gmmvi import GMMVI
 
     if not isinstance(config, Config):
         config = load_config(config, needs_target=False)
     check_rules(config)
     values = config.to_dict()
+    largest = float(tf.as_dtype(values["dtype"]).max)
+    if values["temperature"] > largest:
+        text = f"must be at most {largest:.1e} in {values['dtype']}, got {values['temperature']!r}."
+        raise ConfigError(Problem(config.origin("temperature"), "temperature", text))
     try:
         return GMMVI.build_from_config(values, target, seed=config.seed, dtype=values["dtype"])
     except ValueError as error:

@@ -4,8 +4,12 @@ import warnings
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
+from gmmvi_ext.config import ConfigError, load_config
+from gmmvi_ext.config.build import build_algorithm
 from gmmvi_ext.models import initial_mixture
+from gmmvi_ext.targets import CallableTarget
 
 
 @pytest.mark.parametrize("name", ["prior_mean", "prior_scale", "initial_cov"])
@@ -29,3 +33,21 @@ def test_variances_must_be_numbers_of_the_dtype(name, value):
 def test_a_mean_beyond_what_draws_can_reach_is_no_infinity():
     mixture = initial_mixture(2, num_initial_components=5, prior_mean=-1e30, prior_scale=1e19)
     assert np.isfinite(mixture.components.loc.numpy()).all()
+
+
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("model_initialization.initial_cov", 1e308),
+        ("model_initialization.prior_scale", 1e-40),
+        ("temperature", 1e308),
+    ],
+)
+def test_a_configuration_is_told_which_number_is_too_much(key, value):
+    target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=1), num_dimensions=2)
+    config = load_config({"algorithm": "SAMTRON"}, overrides=[f"{key}={value}"], needs_target=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(ConfigError, match=f"{key}: .* in float32, got") as caught:
+            build_algorithm(config, target)
+    assert len(str(caught.value).splitlines()) == 1
