@@ -117,7 +117,7 @@ def test_the_rule_splits_a_skewed_mode_beside_its_newcomer(family):
         assert add(rule, q, x, values).log_weights.shape[0] == 1
 
 
-def test_a_quarter_but_at_least_three_are_split_within_the_maximum():
+def test_a_share_but_at_least_three_are_split_within_the_maximum():
     for num, maximum, expected in ((2, 1000, 2), (8, 1000, 3), (20, 1000, 5), (20, 23, 2)):
         loc = 50.0 * tf.cast(tf.range(num), tf.float64)[:, tf.newaxis] * tf.ones([DIM], tf.float64)
         scale = tf.eye(DIM, batch_shape=[num], dtype=tf.float64)
@@ -125,7 +125,8 @@ def test_a_quarter_but_at_least_three_are_split_within_the_maximum():
         q = g.Mixture(weights, g.FullGaussians(loc, scale))
         x, _ = g.sample(q, 60 * num, tf.constant([5, 6]))
         rough = g.log_prob(q, x) + tf.sin(3.0 * x[:, 0])
-        new = add(VipsComponentAdaptation(max_components=maximum), q, x, rough)
+        rule = VipsComponentAdaptation(max_components=maximum, split_share=0.25)
+        new = add(rule, q, x, rough)
         assert new.log_weights.shape[0] == 1 + expected
 
 

@@ -84,7 +84,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
     num_database_samples: int = 100_000
     num_prior_samples: int = 0
     residual_add_iters: int = 0
-    split_share: float = 0.25
+    split_share: float = 0.1
 
     def __post_init__(self):
         for name in ("del_iters", "add_iters", "max_components"):
