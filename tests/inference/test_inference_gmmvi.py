@@ -215,6 +215,7 @@ def test_a_target_without_gradient_is_refused_by_stein():
 def test_prior_candidates_are_evaluated_and_counted():
     adapter = {
         "add_iters": 5, "max_components": 4, "num_prior_samples": 30, "num_database_samples": 0,
+        "split_share": 0.0,
     }  # fmt: skip
     algorithm = build(
         num_component_adapter_config=adapter,
