@@ -215,7 +215,12 @@ class GMMVI(tf.Module):
 
         Returns:
           the scalars of the last iteration, see `step`.
+
+        Raises:
+          ValueError: if `num_iterations` is less than 1.
         """
+        if num_iterations < 1:
+            raise ValueError(f"`num_iterations` must be at least 1, got {num_iterations}.")
         most = tf.int64.max if max_evaluations is None else max_evaluations
         if self.target.is_graph_safe:
             return self._graph("iterate", self._iterate)(

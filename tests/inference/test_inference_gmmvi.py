@@ -125,6 +125,8 @@ def test_several_iterations_end_with_the_one_that_reaches_the_evaluations(on_hos
     assert int(algorithm.num_iterations) == 7
     algorithm.steps(3)
     assert int(algorithm.num_iterations) == 10
+    with pytest.raises(ValueError, match="`num_iterations` must be at least 1, got 0"):
+        algorithm.steps(0)
 
 
 def test_counts_evaluations_exactly():
