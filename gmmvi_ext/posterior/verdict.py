@@ -23,8 +23,8 @@ GOOD_GAP = 0.25  # nats between log evidence and ELBO: an estimate of KL(q || p)
 MIN_COVERAGE = 0.95
 # Weights that are this close to their mean are flat. The k-hat of a fit that is exact up to
 # rounding describes the shape of the noise that is left, whatever its size: it says nothing there.
-# Larger weights can only be where the mixture has less than 3 / N of its mass (95 % confidence), and
-# would have to be hundreds of times larger to matter.
+# Larger weights can only be where the mixture has less than 3 / N of its mass (95 % confidence),
+# and would have to be hundreds of times larger to matter.
 FLAT_WEIGHT = 1.25
 MANY_DIMENSIONS = 50
 MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
