@@ -9,13 +9,20 @@ A target's name is that of its file in `configs/experiments/`, of which the targ
 mixture (prior, number of components) are taken; everything else is the package's default, equal for
 all targets, unless `--shipped` asks for the whole file. Every -ELBO is taken from 20 000 fresh
 samples, with all data for minibatch targets, at the evaluation budgets that the figures name and at
-the end. Seconds are those of training, the first iteration (tracing) included.
+the end. Seconds are those of training, the first iteration (tracing) included, by the clock and, in
+the JSON file, of the processor; that file also holds the number of components on the way and the
+most memory that the process has held so far.
+
+Targets with exact draws get the EUBO too, the mean of log target - log q over 5000 of them.
+
+    python scripts/bench/quality.py --long --targets talos --budget 100000   the start of a run
 """
 
 import argparse
 import dataclasses
 import json
 import os
+import resource
 import statistics
 import sys
 import time
@@ -72,6 +79,7 @@ CASES = {
     "goodwin": Case(100_000),
 }  # fmt: skip
 NUM_SAMPLES = 20_000
+HISTORY_INTERVAL = 30  # iterations
 
 
 def configuration(name: str, args, seed: int):
@@ -108,6 +116,28 @@ def neg_elbo(target, mixture, seed: int) -> tuple[float, float, float]:
     return -log_ratio.mean(), log_ratio.std() / np.sqrt(log_ratio.size), evidence
 
 
+def eubo(target, mixture, seed: int) -> float | None:
+    """Mean of log target - log q over exact draws: above log Z by the modes that q misses."""
+    import numpy as np
+    import tensorflow as tf
+
+    from gmmvi_ext import gaussians
+
+    if not target.can_sample:
+        return None
+    x = target.sample(5000, tf.constant([seed, 104_729]))
+    log_q = gaussians.log_prob(mixture, tf.cast(x, mixture.dtype))
+    return float(np.mean(np.asarray(target.log_prob(x), float) - np.asarray(log_q, float)))
+
+
+def shortened(case: Case, budget: int | None) -> Case:
+    """The case with a smaller budget; goals beyond it fall away."""
+    if budget is None or budget >= case.budget:
+        return case
+    goals = tuple(goal for goal in case.goals if (goal.evaluations or 0) <= budget)
+    return dataclasses.replace(case, budget=budget, goals=goals)
+
+
 def run(name: str, case: Case, args, seed: int) -> dict:
     """One run to its end; the -ELBO at every budget of its goals."""
     import numpy as np
@@ -119,28 +149,49 @@ def run(name: str, case: Case, args, seed: int) -> dict:
     algorithm = build_algorithm(config, target)
     stops = sorted({goal.evaluations for goal in case.goals if goal.evaluations} | {case.budget})
     row = {"target": name, "seed": seed, "dimensions": target.num_dimensions, "at": {}}
-    seconds, evaluations, iterations, previous = 0.0, 0, 0, algorithm.mixture()
+    row["history"] = []
+    seconds, processor_seconds = 0.0, 0.0
+    evaluations, iterations, previous = 0, 0, algorithm.mixture()
     while stops:
-        start = time.perf_counter()
+        start, processor_start = time.perf_counter(), time.process_time()
         metrics = algorithm.step()
         evaluations_now = int(metrics["num_target_evaluations"])
         seconds += time.perf_counter() - start
+        processor_seconds += time.process_time() - processor_start
         iterations += 1
+        if iterations % HISTORY_INTERVAL == 0:
+            row["history"].append(
+                {
+                    "iteration": iterations, "evaluations": evaluations_now,
+                    "components": int(metrics["num_components"]),
+                    "processor_seconds": processor_seconds,
+                    "elbo_estimate": float(metrics["elbo_estimate"]),
+                    "nonfinite": int(metrics["num_nonfinite"]),
+                }
+            )  # fmt: skip
+            if args.verbose:
+                print(f"{name} seed {seed}: {row['history'][-1]}", file=sys.stderr, flush=True)
         expired = args.max_seconds and seconds > args.max_seconds
         while stops and (evaluations_now > stops[0] or expired):
             # The last mixture within the budget.
             value, error, evidence = neg_elbo(target, previous, seed)
             row["at"][stops.pop(0)] = {
                 "neg_elbo": value, "se": error, "log_evidence": evidence,
+                "eubo": eubo(target, previous, seed),
                 "evaluations": evaluations, "seconds": seconds,
+                "processor_seconds": processor_seconds,
+                "components": len(previous.log_weights),
+                "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
             }  # fmt: skip
+            if args.verbose:
+                print(f"{name} seed {seed}: {row['at']}", file=sys.stderr, flush=True)
         evaluations, previous = evaluations_now, algorithm.mixture()
     last = row["at"][case.budget]
     row |= {
         "iterations": iterations,
-        "components": int(np.sum(np.exp(previous.log_weights) > 1e-4)),
         "stopped_by": "seconds" if args.max_seconds and seconds > args.max_seconds else "budget",
         **last,
+        "components": int(np.sum(np.exp(previous.log_weights) > 1e-4)),
     }
     row["metrics"] = {}
     if args.metrics:
@@ -172,6 +223,8 @@ def line(rows: list[dict], case: Case) -> str:
         if len(rows) > 1
         else rows[0]["se"]
     )
+    bounds = [row["eubo"] for row in rows if row["eubo"] is not None]
+    bound = f"{statistics.mean(bounds):.3f}" if bounds else ""
     verdicts = []
     for i, goal in enumerate(case.goals):
         reached = statistics.mean(row["goals"][i]["reached"] for row in rows)
@@ -181,7 +234,8 @@ def line(rows: list[dict], case: Case) -> str:
     cut = " (cut by --max_seconds)" if any(row["stopped_by"] == "seconds" for row in rows) else ""
     return (
         f"| {rows[0]['target']} | {rows[0]['dimensions']} | {mean('neg_elbo'):.3f} +- {spread:.3f} "
-        f"| {mean('log_evidence'):.3f} | {mean('evaluations'):,.0f} | {mean('seconds'):.0f} "
+        f"| {mean('log_evidence'):.3f} | {bound} | {mean('evaluations'):,.0f} "
+        f"| {mean('seconds'):.0f} | {mean('processor_seconds'):.0f} "
         f"| {mean('components'):.0f} | {'; '.join(verdicts) or 'no figure'}{cut} |"
     )
 
@@ -190,34 +244,42 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--targets", help="comma-separated names; default: all that are not long")
     parser.add_argument("--long", action="store_true", help="the long ones too")
-    parser.add_argument("--seeds", type=int, default=1, help="runs of each target, seeds 0, 1, ...")
+    parser.add_argument("--seeds", type=int, default=1, help="runs of each target")
+    parser.add_argument("--first_seed", type=int, default=0, help="their seeds count from here")
     parser.add_argument("--algorithm", default="SAMTRON", help="code word")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--shipped", action="store_true", help="use the shipped files' settings")
     parser.add_argument("--metrics", action="store_true", help="the targets' own metrics as well")
     parser.add_argument("--max_seconds", type=float, help="training seconds of a run at most")
+    parser.add_argument("--budget", type=int, help="evaluations of a run at most")
+    parser.add_argument("--verbose", action="store_true", help="the way of each run on stderr")
     parser.add_argument("--json", help="file for all figures of all runs")
     args = parser.parse_args()
     names = args.targets.split(",") if args.targets else list(CASES)
+    if args.budget is not None and args.budget < 1:
+        parser.error(f"--budget must be at least 1, got {args.budget}")
     unknown = [name for name in names if name not in CASES]
     if unknown:
         parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(CASES)}")
     if not args.targets and not args.long:
         names = [name for name in names if not CASES[name].is_long]
-    print("| target | D | -ELBO | log Z (IS) | evaluations | seconds | components | figures |")
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print(
+        "| target | D | -ELBO | log Z (IS) | EUBO | evaluations | seconds | processor seconds "
+        "| components | figures |"
+    )
+    print("|---" * 10 + "|", flush=True)
     everything = []
     for name in names:
-        rows = []
-        for seed in range(args.seeds):
+        rows, case = [], shortened(CASES[name], args.budget)
+        for seed in range(args.first_seed, args.first_seed + args.seeds):
             try:
-                rows.append(run(name, CASES[name], args, seed))
+                rows.append(run(name, case, args, seed))
             except (OSError, ValueError) as error:
                 print(f"| {name} | could not run: {' '.join(str(error).split())[:200]} |")
                 break
         everything += rows
         if rows:
-            print(line(rows, CASES[name]), flush=True)
+            print(line(rows, case), flush=True)
             for row in rows:
                 if row["metrics"]:
                     print(f"{name} seed {row['seed']}: {row['metrics']}", flush=True)
