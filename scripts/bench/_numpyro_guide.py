@@ -47,6 +47,17 @@ def gauss_mix(data):
     return model
 
 
+def gauss_mix_twin(data):
+    def model():
+        mu = numpyro.sample("mu", dist.Normal(0.0, 2.0).expand([2]).to_event(1))
+        sigma = numpyro.sample("sigma", dist.HalfNormal(2.0).expand([2]).to_event(1))
+        theta = numpyro.sample("theta", dist.Beta(5.0, 5.0))
+        mixing = dist.Categorical(probs=jnp.stack([theta, 1 - theta]))
+        numpyro.sample("y", dist.MixtureSameFamily(mixing, dist.Normal(mu, sigma)), obs=data["y"])
+
+    return model
+
+
 def coin(data):
     def model():
         p = numpyro.sample("p", dist.Uniform(0.0, 1.0))
@@ -69,7 +80,9 @@ def brownian(data):
     return model
 
 
-MODELS = {each.__name__: each for each in (eight_schools, gauss_mix, coin, brownian)}
+MODELS = {
+    each.__name__: each for each in (eight_schools, gauss_mix, gauss_mix_twin, coin, brownian)
+}
 
 
 def main() -> None:

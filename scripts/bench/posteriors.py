@@ -69,6 +69,22 @@ def gauss_mix_data() -> np.ndarray:
     return np.where(is_first, rng.normal(-2.75, 1.0, 1000), rng.normal(2.75, 1.0, 1000))
 
 
+def gauss_mix_twin() -> Problem:
+    """`gauss_mix` without the order: the same posterior twice, once for each way to label."""
+    ordered = gauss_mix()
+    constraints = {n: c for n, c in ordered.settings["constraints"].items() if n != "mu"}
+    reference = {}
+    for name, (mean, sd) in ordered.reference.items():
+        mean, square = np.asarray(mean), np.asarray(mean) ** 2 + np.asarray(sd) ** 2
+        if name == "theta":  # the other labels' weight is 1 - theta
+            middle, square = 0.5, 0.5 * (square + square - 2 * mean + 1)
+        else:
+            middle, square = np.repeat(mean.mean(), 2), np.repeat(square.mean(), 2)
+        reference[name] = (middle, np.sqrt(square - middle**2))
+    settings = ordered.settings | {"constraints": constraints}
+    return Problem(ordered.target, reference, settings)
+
+
 def gauss_mix() -> Problem:
     """Two normals with ordered means, 1000 simulated points; priors of low_dim_gauss_mix.
 
@@ -141,14 +157,90 @@ def _gauss_mix_reference(data: np.ndarray, num_samples: int = 100_000) -> dict:
     return reference | {"theta": (mean[0], sd[0])}
 
 
-def from_gym(name: str) -> Callable[[], Problem]:
+def gaussian() -> Problem:
+    """N(m, C) in four dimensions without its normaliser."""
+    import tensorflow as tf
+
+    rng = np.random.default_rng(3)
+    factor = np.tril(rng.standard_normal((4, 4))) + 2 * np.eye(4)
+    mean = rng.standard_normal(4)
+    inverse = np.linalg.inv(factor)
+
+    def log_density(x):
+        white = tf.linalg.matvec(tf.constant(inverse, x.dtype), x - tf.constant(mean, x.dtype))
+        return -0.5 * tf.reduce_sum(white**2, axis=-1)
+
+    log_z = 2 * np.log(2 * np.pi) + np.sum(np.log(np.abs(np.diag(factor))))
+    sd = np.sqrt(np.sum(factor**2, axis=1))
+    return Problem(log_density, {"x": (mean, sd)}, {"num_dimensions": 4}, None, log_z)
+
+
+def regression() -> Problem:
+    """y = A w + noise, w ~ N(0, 4 I), noise ~ N(0, 0.25 I); all is Gaussian."""
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    tfd = tfp.distributions
+    rng = np.random.default_rng(4)
+    features = rng.standard_normal((30, 3))
+    y = features @ [1.0, -2.0, 0.5] + 0.5 * rng.standard_normal(30)
+
+    @tfd.JointDistributionCoroutineAutoBatched
+    def model():
+        w = yield tfd.Sample(tfd.Normal(0.0, 2.0), 3, name="w")
+        mean = tf.linalg.matvec(tf.constant(features, tf.float32), w)
+        yield tfd.Independent(tfd.Normal(mean, 0.5), 1, name="y")
+
+    covariance = np.linalg.inv(features.T @ features / 0.25 + np.eye(3) / 4)
+    reference = {"w": (covariance @ features.T @ y / 0.25, np.sqrt(np.diag(covariance)))}
+    marginal = 4 * features @ features.T + 0.25 * np.eye(30)
+    log_z = -0.5 * (y @ np.linalg.solve(marginal, y) + np.linalg.slogdet(2 * np.pi * marginal)[1])
+    return Problem(model.experimental_pin(y=y.astype(np.float32)), reference, log_evidence=log_z)
+
+
+def mild_funnel() -> Problem:
+    """v ~ N(0, 1), three others N(0, exp(v))."""
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    normal = tfp.distributions.Normal
+
+    def log_density(x):
+        v, rest = x[:, 0], x[:, 1:]
+        each = normal(0.0, tf.exp(v / 2)[:, None]).log_prob(rest)
+        return normal(0.0, 1.0).log_prob(v) + tf.reduce_sum(each, axis=-1)
+
+    sd = np.array([1.0, *3 * [np.exp(0.25)]])
+    return Problem(log_density, {"x": (np.zeros(4), sd)}, {"num_dimensions": 4}, None, 0.0)
+
+
+def three_modes() -> Problem:
+    """Three bivariate normals that overlap little, weights 0.5, 0.3, 0.2."""
+    import tensorflow_probability as tfp
+
+    tfd = tfp.distributions
+    weights = np.array([0.5, 0.3, 0.2])
+    loc = np.array([[-4.0, 0.0], [4.0, 1.0], [0.0, 6.0]])
+    factor = np.array([[[1, 0], [0.5, 0.5]], [[1, 0], [-0.8, 0.6]], [[0.5, 0], [0, 2]]])
+    target = tfd.MixtureSameFamily(
+        tfd.Categorical(probs=weights.astype(np.float32)),
+        tfd.MultivariateNormalTriL(loc.astype(np.float32), factor.astype(np.float32)),
+    )
+    mean = weights @ loc
+    sd = np.sqrt(weights @ (np.sum(factor**2, axis=2) + loc**2) - mean**2)
+    return Problem(target.log_prob, {"x": (mean, sd)}, {"num_dimensions": 2}, None, 0.0)
+
+
+def from_gym(name: str, log_evidence: float | None = None) -> Callable[[], Problem]:
     """A model of the Inference Gym with its own reference."""
 
     def build() -> Problem:
         import gmmvi_ext
 
         target = gmmvi_ext.from_inference_gym(name)
-        return Problem(target, target.ground_truth, view=target.transformed)
+        return Problem(
+            target, target.ground_truth, view=target.transformed, log_evidence=log_evidence
+        )
 
     return build
 
@@ -210,12 +302,17 @@ REQUIRED = {
     "brownian": brownian,
 }
 FURTHER = {
+    "gaussian": gaussian,
+    "regression": regression,
+    "mild_funnel": mild_funnel,
+    "three_modes": three_modes,
+    "gauss_mix_twin": gauss_mix_twin,
     "brownian_by_the_gym": from_gym("BrownianMotionUnknownScalesMissingMiddleObservations"),
     "brownian_known": from_gym("BrownianMotionMissingMiddleObservations"),
     "eight_schools_nc": from_gym("EightSchools"),
-    "banana": from_gym("Banana"),
-    "funnel": from_gym("NealsFunnel"),
-    "ill_conditioned": from_gym("IllConditionedGaussian"),
+    "banana": from_gym("Banana", log_evidence=0.0),
+    "funnel": from_gym("NealsFunnel", log_evidence=0.0),
+    "ill_conditioned": from_gym("IllConditionedGaussian", log_evidence=0.0),
     "lorenz": from_gym("ConvectionLorenzBridge"),
     "lorenz_scales": from_gym("ConvectionLorenzBridgeUnknownScales"),
     "stochastic_volatility": from_gym("VectorizedStochasticVolatilitySP500Small"),
