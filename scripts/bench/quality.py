@@ -194,13 +194,18 @@ def run(name: str, case: Case, args, seed: int) -> dict:
         "components": int(np.sum(np.exp(previous.log_weights) > 1e-4)),
     }
     row["metrics"] = {}
-    if args.metrics:
+    if args.metrics or args.pictures:
         import tensorflow as tf
 
         from gmmvi_ext import gaussians
 
         x, _ = gaussians.sample(previous, 2000, tf.constant([seed, 4242]))
+    if args.metrics:
         row["metrics"] = {k: float(v) for k, v in target.metrics(previous, x).items()}
+    if args.pictures:
+        os.makedirs(args.pictures, exist_ok=True)
+        for title, figure in target.figures(previous, x).items():
+            figure.savefig(os.path.join(args.pictures, f"{name}_{seed}_{title}.png"))
     row["goals"] = [
         {
             "value": goal.value,
@@ -250,6 +255,7 @@ def main():
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--shipped", action="store_true", help="use the shipped files' settings")
     parser.add_argument("--metrics", action="store_true", help="the targets' own metrics as well")
+    parser.add_argument("--pictures", metavar="DIR", help="folder for the targets' own pictures")
     parser.add_argument("--max_seconds", type=float, help="training seconds of a run at most")
     parser.add_argument("--budget", type=int, help="evaluations of a run at most")
     parser.add_argument("--verbose", action="store_true", help="the way of each run on stderr")

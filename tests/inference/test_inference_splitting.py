@@ -6,7 +6,12 @@ import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference.component_adaptation import Candidates, Prior, VipsComponentAdaptation
-from gmmvi_ext.inference.component_adaptation.splitting import MIN_MISFIT, Held, split_worst
+from gmmvi_ext.inference.component_adaptation.splitting import (
+    MIN_MISFIT,
+    Held,
+    _radial_share,
+    split_worst,
+)
 
 DIM = 3
 
@@ -133,3 +138,49 @@ def test_a_share_but_at_least_three_are_split_within_the_maximum():
 def test_split_share_is_checked():
     with pytest.raises(ValueError, match="`split_share`"):
         VipsComponentAdaptation(split_share=1.5)
+
+
+def test_radial_share_is_the_adjusted_one_of_least_squares():
+    q = random_mixture(3)
+    held = random_held(q, 3, size=200)
+    t = (held.squared_distance - DIM) / np.sqrt(2 * DIM)
+    held = held._replace(log_ratio=held.log_ratio + 0.5 * t**2 - t)
+    shares = _radial_share(q, held).numpy()
+    for k in range(4):
+        mine = held.component.numpy() == k
+        if mine.sum() <= 3:
+            assert shares[k] == 0
+            continue
+        design = np.stack([np.ones(mine.sum()), t.numpy()[mine], t.numpy()[mine] ** 2], axis=1)
+        values = held.log_ratio.numpy()[mine]
+        left = values - design @ np.linalg.lstsq(design, values, rcond=None)[0]
+        expected = 1 - left.var() / values.var() * (mine.sum() - 1) / (mine.sum() - 3)
+        assert shares[k] == pytest.approx(expected)
+    few = Held(*(field[:3] for field in held))
+    np.testing.assert_array_equal(_radial_share(q, few), np.zeros(4))
+
+
+@pytest.mark.parametrize("family", ["full", "diagonal", "low rank"])
+@pytest.mark.parametrize("grows", [True, False])
+def test_a_radial_misfit_gives_a_copy_of_another_size(family, grows):
+    rng = np.random.default_rng(0)
+    loc = tf.constant(rng.normal(size=(1, DIM)))
+    stddev = tf.constant(rng.uniform(0.5, 2.0, size=(1, DIM)))
+    components = {
+        "full": lambda: g.FullGaussians(loc, tf.linalg.diag(stddev)),
+        "diagonal": lambda: g.DiagonalGaussians(loc, stddev),
+        "low rank": lambda: g.LowRankGaussians(
+            loc, stddev**2, tf.constant(rng.normal(size=(1, DIM, 2)))
+        ),
+    }[family]()
+    q = g.Mixture(tf.zeros([1], tf.float64), components)
+    x, index = g.sample(q, 200, tf.constant([7, 8]))
+    squares = DIM - 2.0 * (components.log_prob(x)[:, 0] + components.entropy()[0])
+    log_ratio = tf.square(squares - DIM) / (4 * DIM)
+    if not grows:
+        log_ratio = tf.where(squares < DIM, log_ratio, -log_ratio)
+    held = Held(x, tf.cast(index, tf.int32), squares, log_ratio)
+    copy = split_worst(q, held, tf.constant(1)).components
+    np.testing.assert_allclose(copy.loc, loc)
+    factor = 1 + (1 if grows else -1) / np.sqrt(2 * DIM)
+    np.testing.assert_allclose(copy.covariances(), factor**2 * components.covariances())

@@ -13,8 +13,15 @@ the candidate x where r is largest, and joins with half of the weight,
 
     mu' = mu + min(1, 1/|z|) (x - mu),   z = L^{-1} (x - mu),   Sigma' = Sigma,   w' = w / 2.
 
-The mixture hardly changes, and both halves go their ways from there. A component that fits exactly
-is never split.
+Where most of Var_n r(x_n) is a matter of |z|^2 alone (a quadratic in it, by least squares, leaves
+less than half of the variance), as for a heavy-tailed mode, no direction is better than another:
+the copy stays and changes its size instead, also by one standard deviation, that of the radius,
+
+    mu' = mu,   Sigma' = (1 +- 1 / sqrt(2 D))^2 Sigma,   w' = w / 2,
+
+growing if |z|^2 > D where r is largest and shrinking otherwise. Both kinds are half a nat of KL
+away from what they split. The mixture hardly changes, and both halves go their ways from there. A
+component that fits exactly is never split.
 """
 
 import math
@@ -22,12 +29,13 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.gaussians import Components, LowRankGaussians, Mixture
 
 __all__ = ["Held", "split_worst"]
 
 MIN_MISFIT = 1e-3  # nats of KL: what is left below is not worth a component
 SHIFT = 1.0  # standard deviations
+MIN_RADIAL_SHARE = 0.5  # of the misfit's variance, for a copy of another size
 
 
 class Held(NamedTuple):
@@ -65,12 +73,65 @@ def split_worst(mixture: Mixture, held: Held, most: tf.Tensor) -> Mixture:
     row = tf.gather(tf.math.unsorted_segment_max(rows, held.component, num), parent)
 
     loc = tf.gather(mixture.components.loc, parent)
-    distance = tf.sqrt(tf.gather(held.squared_distance, row))
-    share = tf.minimum(tf.math.divide_no_nan(tf.cast(SHIFT, loc.dtype), distance), 1.0)
-    loc += share[:, tf.newaxis] * (tf.gather(held.x, row) - loc)
-    scales = (tf.gather(field, parent) for field in mixture.components[1:])
+    square = tf.gather(held.squared_distance, row)
+    share = tf.minimum(tf.math.divide_no_nan(tf.cast(SHIFT, loc.dtype), tf.sqrt(square)), 1.0)
+    moved = loc + share[:, tf.newaxis] * (tf.gather(held.x, row) - loc)
+
+    is_radial = tf.gather(_radial_share(mixture, held), parent) > MIN_RADIAL_SHARE
+    dim = mixture.num_dimensions
+    sign = tf.where(square > dim, tf.ones_like(square), -tf.ones_like(square))
+    factor = tf.where(is_radial, 1.0 + sign * SHIFT / math.sqrt(2.0 * dim), tf.ones_like(square))
+    copies = type(mixture.components)(
+        tf.where(is_radial[:, tf.newaxis], loc, moved),
+        *(tf.gather(field, parent) for field in mixture.components[1:]),
+    )
     log_weights = tf.gather(mixture.log_weights, parent) - math.log(2.0)
-    return Mixture(log_weights, type(mixture.components)(loc, *scales))
+    return Mixture(log_weights, _resized(copies, factor))
+
+
+def _resized(components: Components, factor: tf.Tensor) -> Components:
+    """The same components with standard deviations times `factor` [K]."""
+    column = factor[:, tf.newaxis]
+    if isinstance(components, LowRankGaussians):
+        return components._replace(
+            cov_diag_factor=tf.square(column) * components.cov_diag_factor,
+            cov_perturb_factor=column[..., tf.newaxis] * components.cov_perturb_factor,
+        )
+    loc, scale = components
+    return type(components)(loc, tf.reshape(factor, [-1] + [1] * (scale.shape.rank - 1)) * scale)
+
+
+def _radial_share(mixture: Mixture, held: Held) -> tf.Tensor:
+    """Share of Var_n r(x_n) that a quadratic in |z|^2 explains, [K]; adjusted for its two terms.
+
+    0 where there are too few candidates to tell.
+    """
+    num, dim = mixture.num_components, mixture.num_dimensions
+
+    def total(values):
+        return tf.math.unsorted_segment_sum(values, held.component, num)
+
+    count = total(tf.ones_like(held.log_ratio))
+
+    def centred(values):
+        mean = tf.math.divide_no_nan(total(values), count)
+        return values - tf.gather(mean, held.component)
+
+    t = centred((held.squared_distance - dim) / math.sqrt(2.0 * dim))
+    residual = centred(held.log_ratio)
+    variance = total(tf.square(residual))
+    left = residual
+    second = centred(tf.square(t))
+    # Gram and Schmidt: the slope in t, then that in what t leaves of t^2.
+    second -= t * tf.gather(
+        tf.math.divide_no_nan(total(t * second), total(tf.square(t))), held.component
+    )
+    for regressor in (t, second):
+        slope = tf.math.divide_no_nan(total(regressor * left), total(tf.square(regressor)))
+        left -= tf.gather(slope, held.component) * regressor
+    unexplained = tf.math.divide_no_nan(total(tf.square(left)), variance)
+    adjusted = 1.0 - unexplained * tf.math.divide_no_nan(count - 1.0, count - 3.0)
+    return tf.where((count > 3.0) & (variance > 0), adjusted, tf.zeros_like(adjusted))
 
 
 def _misfit(mixture: Mixture, held: Held) -> tf.Tensor:
