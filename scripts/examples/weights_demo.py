@@ -77,6 +77,7 @@ def main() -> None:
     axis.plot(grid, np.exp(posterior.log_prob(grid)), label="gmmvi_ext.fit")
     generic = tfd.MixtureSameFamily(tfd.Categorical(probs=weights), tfd.Normal(means, scales))
     axis.plot(grid, generic.prob(grid[:, 0]), "--", label="fit_surrogate_posterior")
+    axis.set(xlabel="x", ylabel="density")
     axis.legend(fontsize="small")
     figure.savefig(arguments.out, dpi=110)
     print(f"picture in {arguments.out}")
