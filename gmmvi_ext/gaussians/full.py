@@ -18,6 +18,10 @@ from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
 
 __all__ = ["FullGaussians", "InverseFactors"]
 
+# Up to so many dimensions sums over strided values are faster on CPU than over neighbours, of which
+# there are too few for vector instructions.
+MAX_DIMENSIONS_APART = 16
+
 
 class InverseFactors(NamedTuple):
     """K Gaussians in the form that densities are computed from.
@@ -40,31 +44,43 @@ class InverseFactors(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
-    def whitening(self, scale: float = 1.0) -> Callable[[tf.Tensor], tf.Tensor]:
+    def whitening(
+        self, scale: float = 1.0, *, by_dimension: bool = False
+    ) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from points [N, D] to z [N, K, D], times `scale`.
 
         One product of (x - c, 1) with the stacked maps x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k -
         c). The centre c of the means spares float32 digits when the mixture sits far from the
         origin.
+
+        Args:
+          scale: factor of all values.
+          by_dimension: whether z comes as [N, D, K].
         """
         dim, num = self.num_dimensions, self.num_components
         centre = tf.reduce_mean(self.loc, axis=0)
         shift = matvec(self.inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
-        maps = tf.reshape(scale * tf.concat([self.inverse, -shift], axis=-1), [-1, dim + 1])
+        maps = scale * tf.concat([self.inverse, -shift], axis=-1)  # [K, D, D + 1]
+        if by_dimension:
+            maps = tf.stack(tf.unstack(maps, axis=1))  # a transpose, see `batch_matmul`
+        shape = [-1, dim, num] if by_dimension else [-1, num, dim]
+        maps = tf.reshape(maps, [-1, dim + 1])
 
         def whiten(x: tf.Tensor) -> tf.Tensor:
             centred = tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
-            return tf.reshape(tf.matmul(centred, maps, transpose_b=True), [-1, num, dim])
+            return tf.reshape(tf.matmul(centred, maps, transpose_b=True), shape)
 
         return whiten
 
     def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from points [N, D] to log N_k(x_n), [N, K]."""
-        whiten = self.whitening(math.sqrt(0.5))  # spares a pass over [N, K]
+        by_dimension = self.num_dimensions <= MAX_DIMENSIONS_APART
+        # The scale spares a pass over [N, K].
+        whiten = self.whitening(math.sqrt(0.5), by_dimension=by_dimension)
         top = -self.log_det_scale - 0.5 * self.num_dimensions * math.log(2 * math.pi)
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
-            return top - tf.reduce_sum(tf.square(whiten(x)), axis=-1)
+            return top - tf.reduce_sum(tf.square(whiten(x)), axis=1 if by_dimension else 2)
 
         return log_prob
 
