@@ -57,6 +57,10 @@ class DiagonalGaussians(NamedTuple):
         """The function from points [N, D] to log N_k(x_n), [N, K]."""
         return self.log_prob
 
+    def log_prob_rows_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The same with a row for each component, [K, N]."""
+        return lambda x: tf.transpose(self.log_prob(x))
+
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of the mixture's log density, [N, D], by two products [N, K] @ [K, D]."""
         precision = 1.0 / tf.square(self.scale_diag)

@@ -18,9 +18,7 @@ from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
 
 __all__ = ["FullGaussians", "InverseFactors"]
 
-# Up to so many dimensions sums over strided values are faster on CPU than over neighbours, of which
-# there are too few for vector instructions.
-MAX_DIMENSIONS_APART = 16
+ROOT_HALF = math.sqrt(0.5)  # in front of z it spares a pass that halves |z|^2
 
 
 class InverseFactors(NamedTuple):
@@ -44,45 +42,56 @@ class InverseFactors(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
-    def whitening(
-        self, scale: float = 1.0, *, by_dimension: bool = False
-    ) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The function from points [N, D] to z [N, K, D], times `scale`.
-
-        One product of (x - c, 1) with the stacked maps x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k -
-        c). The centre c of the means spares float32 digits when the mixture sits far from the
-        origin.
-
-        Args:
-          scale: factor of all values.
-          by_dimension: whether z comes as [N, D, K].
-        """
+    def whitening(self, scale: float = 1.0) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to z [N, K, D], times `scale`."""
         dim, num = self.num_dimensions, self.num_components
-        centre = tf.reduce_mean(self.loc, axis=0)
-        shift = matvec(self.inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
-        maps = scale * tf.concat([self.inverse, -shift], axis=-1)  # [K, D, D + 1]
-        if by_dimension:
-            maps = tf.stack(tf.unstack(maps, axis=1))  # a transpose, see `batch_matmul`
-        shape = [-1, dim, num] if by_dimension else [-1, num, dim]
-        maps = tf.reshape(maps, [-1, dim + 1])
+        centred, maps = self._maps(scale)
 
         def whiten(x: tf.Tensor) -> tf.Tensor:
-            centred = tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
-            return tf.reshape(tf.matmul(centred, maps, transpose_b=True), shape)
+            return tf.reshape(tf.matmul(centred(x), maps, transpose_b=True), [-1, num, dim])
 
         return whiten
 
     def log_prob_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from points [N, D] to log N_k(x_n), [N, K]."""
-        by_dimension = self.num_dimensions <= MAX_DIMENSIONS_APART
-        # The scale spares a pass over [N, K].
-        whiten = self.whitening(math.sqrt(0.5), by_dimension=by_dimension)
-        top = -self.log_det_scale - 0.5 * self.num_dimensions * math.log(2 * math.pi)
+        whiten = self.whitening(ROOT_HALF)
+        top = self._top()
+        return lambda x: top - tf.reduce_sum(tf.square(whiten(x)), axis=-1)
+
+    def log_prob_rows_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The function from points [N, D] to log N_k(x_n) with a row for each component, [K, N].
+
+        Up to 40 % faster on CPU than [N, K]: vector instructions add coordinates for many points at
+        once, where the D values of one pair are too few for them.
+        """
+        shape = [self.num_components, self.num_dimensions, -1]
+        centred, maps = self._maps(ROOT_HALF)
+        top = self._top()[:, tf.newaxis]
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
-            return top - tf.reduce_sum(tf.square(whiten(x)), axis=1 if by_dimension else 2)
+            z = tf.reshape(tf.matmul(maps, centred(x), transpose_b=True), shape)
+            return top - tf.reduce_sum(tf.square(z), axis=1)
 
         return log_prob
+
+    def _maps(self, scale: float) -> tuple[Callable[[tf.Tensor], tf.Tensor], tf.Tensor]:
+        """The function from x to (x - c, 1), [N, D + 1], and the maps from there to all z.
+
+        Stacked maps [K D, D + 1], x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k - c). The centre c of
+        the means spares float32 digits when the mixture sits far from the origin.
+        """
+        centre = tf.reduce_mean(self.loc, axis=0)
+        shift = matvec(self.inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
+        maps = scale * tf.concat([self.inverse, -shift], axis=-1)
+
+        def centred(x: tf.Tensor) -> tf.Tensor:
+            return tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
+
+        return centred, tf.reshape(maps, [-1, self.num_dimensions + 1])
+
+    def _top(self) -> tf.Tensor:
+        """log N_k(mu_k), [K]."""
+        return -self.log_det_scale - 0.5 * self.num_dimensions * math.log(2 * math.pi)
 
 
 class FullGaussians(NamedTuple):

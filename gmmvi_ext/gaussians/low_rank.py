@@ -93,6 +93,10 @@ class LowRankGaussians(NamedTuple):
         """The function from points [N, D] to log N_k(x_n), [N, K]."""
         return self.log_prob
 
+    def log_prob_rows_fn(self) -> Callable[[tf.Tensor], tf.Tensor]:
+        """The same with a row for each component, [K, N]."""
+        return lambda x: tf.transpose(self.log_prob(x))
+
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
         factor, squares = self.scaled_factor()

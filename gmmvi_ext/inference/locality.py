@@ -16,6 +16,7 @@ than TOLERANCE nats; the same holds for mixtures whose weights differ, which wid
 """
 
 import math
+from typing import NamedTuple
 
 import tensorflow as tf
 
@@ -30,7 +31,7 @@ from gmmvi_ext.inference.pairs import (
     tile_coordinates,
 )
 from gmmvi_ext.inference.tiles import Tiles, tile_samples
-from gmmvi_ext.math.chunks import chunk_rows, map_chunks
+from gmmvi_ext.math.chunks import chunk_rows, even_rows, map_chunks
 from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
 
 __all__ = ["chunked_log_prob", "local_log_prob", "moved_log_prob"]
@@ -99,13 +100,10 @@ def local_log_prob(
         return PairLogProb(tf.boolean_mask(log_prob.values, is_kept), pairs)
 
     def dense():
-        matrix = chunked_log_prob(components, x)
-        by_tile = tiles.spread(matrix)  # [B, T, K]
-        used = tiles.is_used[..., tf.newaxis]
-        highest = tf.reduce_max(tf.where(used, by_tile, x.dtype.min), axis=1)
-        own = tf.gather(by_tile, tiles.label, axis=2, batch_dims=1)
-        own = tf.reduce_min(tf.where(tiles.is_used, own, x.dtype.max), axis=1)
-        return from_matrix(matrix, _pairs_above(highest, own, mixture, tiles, margin))
+        every, num_tiles = _DenseLogProb.of(components, x, tiles), tf.size(tiles.label)
+        lowest = tf.reduce_min(every.at(tf.range(num_tiles), tiles.label), axis=1)
+        own = tf.where(tiles.is_used[:, 0], lowest, x.dtype.max)
+        return every.of_pairs(_pairs_above(every.highest(num_tiles), own, mixture, tiles, margin))
 
     return tf.cond(bounded.is_sparse, sparse, dense)
 
@@ -149,8 +147,60 @@ def moved_log_prob(
     return tf.cond(
         near.is_sparse,
         lambda: pair_log_prob(moved, x, near),
-        lambda: from_matrix(chunked_log_prob(moved, x), near),
+        lambda: _DenseLogProb.of(moved, x, pairs.tiles).of_pairs(near),
     )
+
+
+class _DenseLogProb(NamedTuple):
+    """log N_k(x_n) of all pairs by one product, chunks of b tiles after one another.
+
+    Attributes:
+      rows: a row [T] for every pair, component by component within a chunk, [B' K, T] with the
+        tiles filled up to full chunks.
+      chunk: b.
+      num_components: K.
+    """
+
+    rows: tf.Tensor
+    chunk: tf.Tensor
+    num_components: tf.Tensor
+
+    @classmethod
+    def of(cls, components: FullGaussians, x: tf.Tensor, tiles: Tiles) -> "_DenseLogProb":
+        num, (num_tiles, tile_size) = components.num_components, tf.unstack(tf.shape(tiles.index))
+        chunk = even_rows(num_tiles, num * tile_size * components.num_dimensions)
+        index = tf.pad(tiles.index, [[0, -num_tiles % chunk], [0, 0]])
+        log_prob = components.for_evaluation().log_prob_rows_fn()
+
+        def rows(index):
+            points = tf.gather(x, tf.reshape(index, [-1]))
+            return tf.reshape(log_prob(points), [-1, tile_size])
+
+        return cls(map_chunks(rows, [index], chunk, x.dtype), chunk, num)
+
+    def at(self, tile: tf.Tensor, component: tf.Tensor) -> tf.Tensor:
+        """Rows [..., T] of pairs; indices int32 [...]."""
+        return tf.gather(self.rows, self._row(tile, component))
+
+    def highest(self, num_tiles: tf.Tensor) -> tf.Tensor:
+        """Largest log N_k over each of the first B tiles, [B, K]."""
+        tile, component = tf.range(num_tiles), tf.range(self.num_components)
+        return tf.gather(
+            tf.reduce_max(self.rows, axis=1), self._row(tile[:, tf.newaxis], component)
+        )
+
+    def of_pairs(self, pairs: NearPairs) -> PairLogProb:
+        """The values of pairs."""
+        values = self.at(pairs.tile, pairs.component)
+        never = tf.cast(float("-inf"), values.dtype)
+        return PairLogProb(
+            tf.where(tf.gather(pairs.tiles.is_used, pairs.tile), values, never), pairs
+        )
+
+    def _row(self, tile, component):
+        return (
+            tile // self.chunk * self.num_components + component
+        ) * self.chunk + tile % self.chunk
 
 
 def _margin(share_ratio: float, num_components: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

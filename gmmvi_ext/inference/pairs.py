@@ -17,7 +17,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.tiles import Tiles, joined_tiles
-from gmmvi_ext.math.chunks import chunk_rows, map_chunks, padded_size
+from gmmvi_ext.math.chunks import even_rows, map_chunks, padded_size
 from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
 
 __all__ = [
@@ -226,7 +226,7 @@ def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) 
     num_tiles, num_pairs = tf.shape(pairs.tiles.label)[0], tf.size(pairs.tile)
     starts = tf.searchsorted(pairs.tile, tf.range(num_tiles + 1))
     most = tf.reduce_max(starts[1:] - starts[:-1])
-    size = padded_size(tf.maximum(_even_size(num_pairs, elements_per_pair), most))
+    size = padded_size(tf.maximum(even_rows(num_pairs, elements_per_pair), most))
 
     def body(first, state):
         last = tf.searchsorted(starts, [starts[first] + size], side="right")[0] - 1
@@ -244,13 +244,6 @@ def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) 
     return state
 
 
-def _even_size(num_pairs: tf.Tensor, elements_per_pair) -> tf.Tensor:
-    """Pairs of a chunk, all chunks about equal."""
-    at_once = chunk_rows(elements_per_pair)
-    num_chunks = tf.maximum((num_pairs + at_once - 1) // at_once, 1)
-    return (num_pairs + num_chunks - 1) // num_chunks
-
-
 def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> PairLogProb:
     """log N_k(x_n) of the pairs."""
     dim = components.num_dimensions
@@ -261,7 +254,7 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
     never = tf.cast(float("-inf"), x.dtype)
 
     num_pairs = tf.size(pairs.tile)
-    size = padded_size(_even_size(num_pairs, tf.shape(tiles.index)[1] * dim))
+    size = padded_size(even_rows(num_pairs, tf.shape(tiles.index)[1] * dim))
     missing = -num_pairs % size  # to full chunks
 
     def rows(tile, component):

@@ -165,13 +165,14 @@ def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
     """
     num_blocks = tf.shape(window.block_counts)[0]
     member = tf.one_hot(window.snapshot_block, num_blocks, dtype=x.dtype)  # [C, B]
-
-    log_prob = window.snapshots.log_prob_fn()
+    log_prob = window.snapshots.log_prob_rows_fn()
+    log_weights = window.snapshot_log_weights[:, tf.newaxis]
 
     def rows(points):
-        terms = log_prob(points) + window.snapshot_log_weights
-        top = tf.reduce_max(terms, axis=1, keepdims=True)
-        return tf.math.log(tf.matmul(tf.exp(terms - top), member)) + top
+        terms = log_prob(points) + log_weights  # [C, n]
+        top = tf.reduce_max(terms, axis=0)
+        ratios = tf.matmul(tf.exp(terms - top), member, transpose_a=True)  # [n, B]
+        return tf.math.log(ratios) + top[:, tf.newaxis]
 
     def nothing():
         return tf.zeros([tf.shape(x)[0], 0], x.dtype)

@@ -13,7 +13,8 @@ class Tiles(NamedTuple):
     """Samples arranged in B tiles of T slots.
 
     Attributes:
-      index: sample of each slot, 0 where the slot is empty, int32 [B, T].
+      index: sample of each slot, int32 [B, T]; the tile's first where the slot is empty, sample 0
+        in empty tiles.
       is_used: whether the slot holds a sample, [B, T].
       label: component every sample of the tile is labelled with, int32 [B].
       slot: slot of each sample, flat in [0, B T), int32 [N].
@@ -25,7 +26,7 @@ class Tiles(NamedTuple):
     slot: tf.Tensor
 
     def spread(self, values: tf.Tensor) -> tf.Tensor:
-        """Values of samples [N, ...] in their slots [B, T, ...]; empty ones get sample 0's."""
+        """Values of samples [N, ...] in their slots [B, T, ...]; empty ones repeat the first."""
         return tf.gather(values, self.index)
 
     def collect(self, values: tf.Tensor) -> tf.Tensor:
@@ -70,7 +71,9 @@ def tile_samples(
     if not is_sorted:
         slot = tf.scatter_nd(order[:, tf.newaxis], slot, tf.shape(label))
     label = tf.repeat(tf.range(num_labels), tiles_per_label)
-    return Tiles(tf.maximum(filled - 1, 0), filled > 0, label, slot)
+    is_used = filled > 0
+    index = tf.maximum(tf.where(is_used, filled, filled[:, :1]) - 1, 0)
+    return Tiles(index, is_used, label, slot)
 
 
 def joined_tiles(first: Tiles, second: Tiles) -> Tiles:

@@ -5,7 +5,14 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-__all__ = ["MAX_CHUNK_ELEMENTS", "chunk_rows", "fold_chunks", "map_chunks", "padded_size"]
+__all__ = [
+    "MAX_CHUNK_ELEMENTS",
+    "chunk_rows",
+    "even_rows",
+    "fold_chunks",
+    "map_chunks",
+    "padded_size",
+]
 
 # Largest [rows, K, D] intermediate, in elements. 2^20 float32 values are 4 MB: they stay in the
 # last-level cache of current CPUs, and op overhead is still far below the arithmetic.
@@ -15,6 +22,12 @@ MAX_CHUNK_ELEMENTS = 1 << 20
 def chunk_rows(elements_per_row: tf.Tensor, max_elements: int = MAX_CHUNK_ELEMENTS) -> tf.Tensor:
     """Rows of a chunk whose intermediates hold at most `max_elements` values (at least one row)."""
     return tf.maximum(tf.cast(max_elements, tf.int32) // tf.maximum(elements_per_row, 1), 1)
+
+
+def even_rows(total: tf.Tensor, elements_per_row: tf.Tensor) -> tf.Tensor:
+    """Rows of a chunk as in `chunk_rows`, all chunks of `total` rows about equal; at least 1."""
+    num_chunks = tf.maximum(-(-total // chunk_rows(elements_per_row)), 1)
+    return tf.maximum(-(-total // num_chunks), 1)
 
 
 def padded_size(size: tf.Tensor) -> tf.Tensor:

@@ -52,6 +52,11 @@ def test_log_prob_and_score_equal_tfp(mixture, points):
     )
 
 
+def test_rows_of_components_are_the_transposed_log_densities(mixture, points):
+    rows = mixture.components.for_evaluation().log_prob_rows_fn()(points)
+    np.testing.assert_allclose(rows, tf.transpose(mixture.components.log_prob(points)), rtol=1e-12)
+
+
 def test_responsibilities_are_bayes_rule(mixture, points):
     joint = g.component_log_prob(mixture.components, points) + mixture.log_weights
     expected = np.exp(joint - g.log_prob(mixture, points)[:, None])

@@ -92,6 +92,30 @@ def test_mixture_and_proposal_densities_are_within_the_stated_error(always_spars
         assert error.max() <= TOLERANCE + rounding * (1 + np.abs(dense).max() * 1e-6)
 
 
+@pytest.mark.parametrize("tiles_at_once", [None, 1, 3])
+@pytest.mark.parametrize("is_padded", [False, True])
+def test_the_dense_route_gives_the_same_values_in_chunks_of_any_size(
+    monkeypatch, is_padded, tiles_at_once
+):
+    mixture, x, label, _ = layout("overlapping")
+    if tiles_at_once is not None:
+        monkeypatch.setattr(locality, "even_rows", lambda *_: tf.constant(tiles_at_once))
+    order = np.random.default_rng(3).permutation(len(x))  # labels that are not in order
+    x, label = tf.gather(x, order), tf.gather(label, order)
+    log_prob = local_log_prob(mixture, x, label, tile_size=16, is_padded=is_padded)
+    dense, pairs = chunked_log_prob(mixture.components, x), log_prob.pairs
+    assert not pairs.is_sparse  # fewer than MIN_BOUNDED components
+    assert pairs.tiles.label.shape[0] % 3 != 0, "the last chunk should be filled up"
+    np.testing.assert_allclose(to_matrix(log_prob.values, pairs, 24, np.nan), dense, atol=1e-12)
+    used = tf.gather(pairs.tiles.is_used, pairs.tile)
+    assert np.all(np.isneginf(log_prob.values.numpy()[~used.numpy()]))
+    by_tile = np.where(
+        pairs.tiles.is_used[..., tf.newaxis], pairs.tiles.spread(dense), -np.inf
+    ).max(axis=1)
+    filled = pairs.tiles.is_used.numpy().any(axis=1)
+    np.testing.assert_allclose(pairs.highest[filled], by_tile[filled], atol=1e-12)
+
+
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_moved_components_are_within_the_stated_error(always_sparse, name):
     mixture, x, label, _ = layout(name)
