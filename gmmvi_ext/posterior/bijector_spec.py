@@ -104,13 +104,38 @@ def from_spec(spec, dtype=tf.float32):
 
 
 def words(bijector: tfb.Bijector) -> str:
-    """The allowed values of a constraint, or the TFP classes of another bijector."""
+    """The allowed values of a constraint, or the TFP classes of a bijector of whole vectors."""
+    if isinstance(bijector, constraints.ConstraintBijector):
+        return bijector.support
+    ends = _range(bijector)
+    if ends is not None:
+        low, high = ends
+        if np.isinf(high):
+            return "finite values" if np.isinf(low) else f"finite values > {low:g}"
+        return f"finite values < {high:g}" if np.isinf(low) else f"values in ({low:g}, {high:g})"
+    return _classes(bijector)
+
+
+def _classes(bijector: tfb.Bijector) -> str:
     if isinstance(bijector, constraints.ConstraintBijector):
         return bijector.support
     inner = getattr(bijector, "bijectors", None)
     if isinstance(inner, (list, tuple)):
-        return " of ".join(words(each) for each in inner)
+        return " of ".join(_classes(each) for each in inner)
     return type(bijector).__name__.lstrip("_")
+
+
+def _range(bijector: tfb.Bijector) -> tuple[float, float] | None:
+    """What the ends of the line are mapped to; None for vectors, or bounds that differ by entry."""
+    if bijector.forward_min_event_ndims or bijector.inverse_min_event_ndims:
+        return None
+    line = tf.constant([-np.inf, np.inf], bijector.dtype or tf.float32)
+    try:
+        ends = np.sort([np.ravel(bijector.forward(end)) for end in tf.unstack(line)], axis=0)
+    except Exception:  # noqa: BLE001 - any bijector of a user: then its classes are named
+        return None
+    is_one_pair = (ends == ends[:, :1]).all() and ends[0, 0] < ends[1, 0]  # false for NaN
+    return (ends[0, 0] + 0.0, ends[1, 0] + 0.0) if is_one_pair else None  # + 0.0: no -0
 
 
 def _plain_numbers(spec: dict) -> dict:

@@ -143,3 +143,21 @@ def test_report_is_kept_with_the_files(tmp_path, make_mixture, make_target):
     posterior.save(tmp_path)
     kept = json.loads((tmp_path / "posterior.json").read_text())["report"]
     assert kept["trust"] is True and kept["khat"] is not None
+
+
+@pytest.mark.parametrize(
+    ("bijector", "wanted"),
+    [
+        (tfb.Chain([tfb.Shift(2.0), tfb.Exp()]), "finite values > 2"),
+        (tfb.Softplus(), "finite values > 0"),
+        (tfb.Chain([tfb.Scale(-1.0), tfb.Exp()]), "finite values < 0"),
+        (tfb.Sigmoid(-1.0, 3.0), "values in (-1, 3)"),
+        (tfb.Shift(np.float64(2)), "finite values"),
+        (tfb.Sigmoid([0.0, 1.0], 3.0), "Sigmoid"),
+        (tfb.Chain([tfb.Square(), tfb.Shift(1.0)]), "Square of Shift"),
+        (tfb.Ascending(), "Ascending"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else "",
+)
+def test_support_of_a_bijector_in_words(bijector, wanted):
+    assert specs.words(bijector) == wanted
