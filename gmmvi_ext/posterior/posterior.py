@@ -15,6 +15,7 @@ from gmmvi_ext.posterior import merging, storage, summary, weighted
 from gmmvi_ext.posterior.build_space import make_space
 from gmmvi_ext.posterior.defensive import DefensiveDraws, defensive_draws
 from gmmvi_ext.posterior.draws import ScoredDraws, as_seed, sample_mixture, score_draws
+from gmmvi_ext.posterior.rebalancing import rebalance_mixture
 from gmmvi_ext.posterior.refinement import Refinement, refine_mixture
 from gmmvi_ext.posterior.report import Report, make_report
 from gmmvi_ext.posterior.space import Space
@@ -261,6 +262,27 @@ class Posterior:
             self.mixture, self.target, num_samples=num_samples, seed=seed, always=always
         )
         return self._with_refinement(found)
+
+    def rebalanced(self, num_samples: int = 5000, seed=0) -> "Posterior":
+        """This posterior with the weights that importance-weighted draws ask for.
+
+        The weights of the components move to where KL(p || q) is least (see
+        `posterior.rebalancing`), if draws that they were not made from say that it falls.
+
+        Args:
+          num_samples: draws, and target evaluations.
+          seed: of the draws.
+
+        Returns:
+          the new posterior, or one with the same mixture; `run_info["rebalancing"]` tells.
+        """
+        self._need_target("`rebalanced`")
+        found = rebalance_mixture(self.mixture, self.target, num_samples=num_samples, seed=seed)
+        told = found._asdict()
+        mixture = told.pop("mixture")
+        spent = self.run_info.get("num_target_evaluations", 0) + found.num_evaluations
+        run_info = self.run_info | {"rebalancing": told, "num_target_evaluations": spent}
+        return Posterior(mixture, bijector=self.space, target=self.target, run_info=run_info)
 
     def with_target(self, target: Target) -> "Posterior":
         """The same posterior with a target attached."""
