@@ -80,7 +80,7 @@ def assemble_batch(
         target_log_prob=window.target_log_prob,
         target_log_prob_grad=window.target_log_prob_grad,
         is_valid=window.is_valid,
-        proposal_log_prob=window.proposal_log_prob,
+        proposal_log_prob=window.proposal_log_prob_after(proposal.window),
         component_log_prob=component_log_prob,
         component_index=tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
     )

@@ -53,9 +53,27 @@ class Window(NamedTuple):
     @property
     def proposal_log_prob(self) -> tf.Tensor:
         """log of sum_b N_b / N p_b(x_n), [N]."""
+        return tf.reduce_logsumexp(self.block_log_prob + self._log_share, axis=1)
+
+    def proposal_log_prob_after(self, before: "Window") -> tf.Tensor:
+        """The same, [N], from the sums of `before`, this window without its newest block.
+
+        Without going over the old blocks again, which makes a difference when there are dozens.
+        """
+        size, share = tf.size(before.block), self._log_share
+        rest = tf.math.log1p(-tf.exp(share[-1]))  # share of the old blocks
+        terms = tf.stack(
+            [before.proposal_log_prob + rest, self.block_log_prob[:size, -1] + share[-1]]
+        )
+        old = tf.reduce_logsumexp(terms, axis=0)
+        new = tf.reduce_logsumexp(self.block_log_prob[size:] + share, axis=1)
+        return tf.concat([old, new], axis=0)
+
+    @property
+    def _log_share(self) -> tf.Tensor:
+        """log N_b / N, [B]."""
         counts = tf.cast(self.block_counts, self.block_log_prob.dtype)
-        log_share = tf.math.log(counts) - tf.math.log(tf.reduce_sum(counts))
-        return tf.reduce_logsumexp(self.block_log_prob + log_share, axis=1)
+        return tf.math.log(counts) - tf.math.log(tf.reduce_sum(counts))
 
     def newest(self, num_samples: tf.Tensor) -> "Window":
         """The fewest newest blocks that hold at least `num_samples` samples, or all."""

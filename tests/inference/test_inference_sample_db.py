@@ -34,6 +34,7 @@ def filled_window(steps=4, keep=None):
         x, index = g.sample_components(components, counts, tf.constant([step, 1]))
         if keep is not None:
             window = window.newest(keep)
+        before = window
         window = extend_window(
             window,
             x=x,
@@ -46,6 +47,9 @@ def filled_window(steps=4, keep=None):
             log_prob=block_log_prob(components, counts, tf.concat([window.x, x], axis=0)),
         )
         history.append((components, counts.numpy(), x.numpy()))
+        np.testing.assert_allclose(
+            window.proposal_log_prob_after(before), window.proposal_log_prob, rtol=1e-12
+        )
     return window, history
 
 

@@ -39,7 +39,6 @@ from gmmvi_ext.inference.component_adaptation.splitting import Held, split_worst
 from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch
-from gmmvi_ext.math.linalg import matvec
 from gmmvi_ext.math.logspace import softmax
 
 __all__ = ["VipsComponentAdaptation"]
@@ -127,7 +126,10 @@ class VipsComponentAdaptation(ComponentAdaptation):
         kernel /= tf.reduce_sum(kernel)
         taps = 2 * self.half_kernel + 1
         rewards = learner.reward_history[:, -(self.del_iters + taps) :]
-        current, old = matvec(rewards[:, -taps:], kernel), matvec(rewards[:, :taps], kernel)
+        current, old = (
+            tf.linalg.matvec(rewards[:, -taps:], kernel),
+            tf.linalg.matvec(rewards[:, :taps], kernel),
+        )
         complete = tf.reduce_all(tf.math.is_finite(rewards), axis=1)
         best = tf.reduce_max(tf.where(tf.math.is_finite(current), current, dtype.min))
         # A component level with the best has no gap to close: it counts as fully improved.
