@@ -6,13 +6,21 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
-from gmmvi_ext.plotting.style import LEVEL_COLORS, LEVEL_WORDS, component_color, new_grid, tidy
+from gmmvi_ext.plotting.style import (
+    LEVEL_COLORS,
+    LEVEL_WORDS,
+    MUTED,
+    component_color,
+    new_grid,
+    tidy,
+)
 from gmmvi_ext.posterior.draws import ScoredDraws
 
 __all__ = ["plot_pairs"]
 
 MAX_ELLIPSES = 30
 CIRCLE_POINTS = 100
+MIN_ALPHA = 0.15
 ELLIPSE_SCALES = (1.0, 2.0)  # standard deviations
 
 
@@ -29,8 +37,8 @@ def plot_pairs(
     """Pairs of parameters below the diagonal, marginals on it.
 
     Points are draws in the colour of their component, ellipses its one and two standard deviations
-    pushed through the bijector (left out where a parameter mixes several coordinates); the line
-    width grows with the weight.
+    pushed through the bijector (left out where a parameter mixes several coordinates); lines grow
+    wider and darker with the weight. Dark steps on the diagonal: the draws after reweighting.
 
     Args:
       posterior: a `Posterior`.
@@ -63,6 +71,7 @@ def plot_pairs(
             _label(grid, row, column, labels[horizontal], labels[vertical])
     _align(grid)
     _write_verdict(grid, posterior)
+    _write_key(grid, posterior, draws)
     return grid
 
 
@@ -89,9 +98,9 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
     covariance = np.asarray(mixtures.component_covariances(plane.components), np.float64)
     angle = np.linspace(0.0, 2.0 * np.pi, CIRCLE_POINTS)
     circle = np.stack([np.cos(angle), np.sin(angle)])
-    for k in np.argsort(-weights)[:MAX_ELLIPSES]:
-        if weights[k] < 1e-3:
-            break
+    shown = [k for k in np.argsort(-weights)[:MAX_ELLIPSES] if weights[k] >= 1e-3]
+    for k in reversed(shown):  # the heaviest on top, the light ones pale
+        strength = np.sqrt(weights[k] / weights.max())
         factor = np.linalg.cholesky(covariance[k])
         for scale in ELLIPSE_SCALES:
             edge = (loc[k][:, None] + scale * factor @ circle).T
@@ -102,6 +111,7 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
             ax.plot(
                 image[:, horizontal], image[:, vertical], color=component_color(k),
                 lw=0.5 + 1.5 * np.sqrt(weights[k]), ls="-" if scale == 1.0 else "--",
+                alpha=max(MIN_ALPHA, strength),
             )  # fmt: skip
 
 
@@ -123,6 +133,20 @@ def _align(grid) -> None:
         grid[column, column].set_xlim(grid[-1, column].get_xlim())
     if len(grid) > 1:
         grid[-1, -1].set_xlim(grid[-1, 0].get_ylim() if len(grid) == 1 else grid[-1, -2].get_ylim())
+
+
+def _write_key(grid, posterior, draws: ScoredDraws) -> None:
+    """What the lines are, in the empty corner."""
+    if len(grid) < 2:
+        return
+    lines = ["ellipses: 1 and 2 sd of components"] if posterior.space.is_elementwise else []
+    if np.isfinite(draws.log_ratios).any():
+        lines.append("dark steps: reweighted draws")
+    corner = grid[0, -1]
+    corner.text(
+        1.0, 0.0, "\n".join(lines), transform=corner.transAxes, ha="right", va="bottom",
+        fontsize=7, color=MUTED,
+    )  # fmt: skip
 
 
 def _write_verdict(grid, posterior) -> None:

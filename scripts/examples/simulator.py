@@ -91,7 +91,7 @@ def main() -> None:
     axis.plot(years, np.exp(COUNTS[:, 0]), "C0o", years, np.exp(COUNTS[:, 1]), "C1o")
     axis.plot([], [], "C0", label="hares")
     axis.plot([], [], "C1", label="lynxes")
-    axis.set(xlabel="year", yscale="log")
+    axis.set(xlabel="year", ylabel="animals", yscale="log")
     axis.legend()
     figure.savefig(arguments.out, dpi=110)
     print(f"picture in {arguments.out}")

@@ -112,11 +112,15 @@ def main() -> None:
     print(f"\nreproduction number {middle:.2f} (5 % to 95 %: {low:.2f} to {high:.2f})")
     some = (tf.constant(draws[name][:400]) for name in ("infection", "recovery"))
     paths = np.exp(log_infected(*some))
+    shape = 1.0 / draws["dispersion"][:400]
+    counts = np.random.default_rng(0).negative_binomial(shape, shape / (shape + paths))
     figure, axis = plt.subplots(figsize=(6, 3.8), layout="constrained")
-    axis.fill_between(DAYS, *np.quantile(paths, [0.05, 0.95], axis=1), alpha=0.3, label="90 %")
+    for values, alpha, name in ((counts, 0.15, "counts"), (paths, 0.35, "I(t)")):
+        band = np.quantile(values, [0.05, 0.95], axis=1)
+        axis.fill_between(DAYS, *band, color="C0", alpha=alpha, lw=0, label=f"90 % of {name}")
     axis.plot(DAYS, np.median(paths, axis=1), label="median of I(t)")
     axis.plot(DAYS, IN_BED, "ko", markersize=4, label="boys in bed")
-    axis.set(xlabel="day")
+    axis.set(xlabel="day", ylabel="boys")
     axis.legend()
     figure.savefig(arguments.out, dpi=110)
     print(f"picture in {arguments.out}")
