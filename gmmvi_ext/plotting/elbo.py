@@ -100,10 +100,10 @@ def _mark_components(ax: Axes, metrics, x: str) -> None:
 
 def _inset(ax: Axes, position, value, spread: float) -> None:
     """The whole run: distance to the best value, on a log scale."""
-    inset = ax.inset_axes([0.6, 0.1, 0.38, 0.3])
+    inset = ax.inset_axes([0.69, 0.1, 0.3, 0.3])
     gap = np.maximum(value.max() - value, 0.5 * spread)
     inset.semilogy(position, gap, color=PALETTE[0], lw=1)
-    inset.set_title("whole run: best ELBO minus ELBO", fontsize=7, color=INK, loc="left")
+    inset.set_title("whole run: below the best", fontsize=7, color=INK, loc="left")
     inset.tick_params(labelsize=6, color=MUTED)
     inset.xaxis.set_major_formatter(EngFormatter(sep=""))
     inset.spines[["top", "right"]].set_visible(False)
@@ -120,6 +120,6 @@ def _annotate(ax: Axes, value, error, report) -> None:
                     "log evidence", (1.0, report.log_evidence), ha="right", va="bottom",
                     xycoords=("axes fraction", "data"), fontsize=7, color=INK,
                 )  # fmt: skip
-        badge(ax, report.level, at=(0.22, 0.07) if ax.child_axes else (0.98, 0.07))
+        badge(ax, report.level, at=(0.14, 0.07) if ax.child_axes else (0.98, 0.07))
     color = LEVEL_COLORS[report.level] if report is not None else INK
     ax.set_title(f"{final:.3f} +- {final_error:.3f}", loc="right", fontsize=10, color=color)
