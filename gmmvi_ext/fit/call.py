@@ -37,6 +37,8 @@ START_SHARE = 0.2  # of `max_evaluations` that may go into finding the start
 START_BUDGET = 20_000
 NUM_JUDGED = 1000  # draws that decide between the last and the best mixture
 NUM_REFINED, MIN_REFINED = 5000, 1000  # evaluations of a look at a refinement: wanted, least
+REBALANCE_SHARE = 0.1  # of the evaluations of the fit
+MIN_REBALANCED, MAX_REBALANCED = 1000, 20_000  # evaluations: with fewer not at all, most
 MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
 
 
@@ -61,6 +63,7 @@ def fit(
     gradient: Callable | None = None,
     executor=None,
     strategy="none",
+    rebalance: bool = True,
     refine: bool = False,
     callbacks: Sequence[Callable[[dict], object]] = (),
     **overrides,
@@ -90,6 +93,10 @@ def fit(
         "multi_worker" (the processes of TF_CONFIG, each of which makes this call), "dask" (host
         functions on a local cluster), or an object: `tf.distribute.Strategy`,
         `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
+      rebalance: after training, move the weights of the components to where importance-weighted
+        draws want them, if other such draws agree (`Posterior.rebalanced`). Takes a tenth more
+        evaluations, 20 000 at most, fewer where `max_evaluations` or `max_seconds` leave no more;
+        not tried with less than 1000.
       refine: after training, measure k-hat and, where it exceeds 0.5, move the mixture towards its
         importance-weighted draws as long as that lowers it (`Posterior.refined`); takes 5000
         evaluations, up to 35 000 where it is tried, none beyond `max_evaluations`.
@@ -192,6 +199,9 @@ def fit(
             run_info=run_info,
             target=shared if distribution.lasts else target,
         )
+        if rebalance:
+            left = None if max_seconds is None else max_seconds - seconds
+            posterior = _rebalanced(posterior, max_evaluations, left, say)
         return _refined(posterior, max_evaluations, config.seed, say) if refine else posterior
 
 
@@ -230,6 +240,29 @@ def _kept_mixture(watch: Watch, learner: GMMVI, target: Target, seed: int) -> tu
 
     kept = watch.best if bound(watch.best) > bound(last) else last
     return kept, 2 * NUM_JUDGED
+
+
+def _rebalanced(posterior: Posterior, max_evaluations, seconds_left, say) -> Posterior:
+    """The posterior after `Posterior.rebalanced`, within what is left of the limits."""
+    info = posterior.run_info
+    spent = info["num_target_evaluations"]
+    num_samples = min(int(REBALANCE_SHARE * spent), MAX_REBALANCED)
+    if max_evaluations is not None:
+        num_samples = min(num_samples, max_evaluations - spent)
+    if seconds_left is not None:
+        # While training an evaluation took longer: all else that is done is in it, too.
+        num_samples = min(num_samples, int(seconds_left * spent / info["train_seconds"]))
+    if num_samples < MIN_REBALANCED or int(posterior.mixture.num_components) == 1:
+        return posterior
+    balanced = posterior.rebalanced(num_samples, info["seed"])
+    told = balanced.run_info["rebalancing"]
+    result = "kept" if told["is_kept"] else "not kept"
+    say(
+        f"new weights {result}: KL(p || q) lower by {told['gain']:.4f} +- {told['gain_se']:.4f}, "
+        f"ELBO {told['elbo_change']:+.4f}, k-hat {told['khat']:.2f} and {told['khat_after']:.2f}, "
+        f"{told['num_evaluations']:,} evaluations"
+    )
+    return balanced
 
 
 def _refined(posterior: Posterior, max_evaluations, seed: int, say) -> Posterior:
