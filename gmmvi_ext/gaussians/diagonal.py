@@ -34,7 +34,7 @@ class DiagonalGaussians(NamedTuple):
 
     def whiten(self, x: tf.Tensor) -> tf.Tensor:
         """z [N, K, D] of points x [N, D] under every component."""
-        return (x[:, tf.newaxis] - self.loc) / self.scale_diag
+        return (tf.expand_dims(x, 1) - self.loc) / self.scale_diag
 
     def log_det_scale(self) -> tf.Tensor:
         """Sum of the log standard deviations, [K]."""
@@ -72,7 +72,7 @@ class DiagonalGaussians(NamedTuple):
         """S draws of every component, [K, S, D]."""
         shape = tf.stack([self.num_components, num_samples, self.num_dimensions])
         noise = tf.random.stateless_normal(shape, seed, dtype=self.dtype)
-        return self.loc[:, tf.newaxis] + noise * self.scale_diag[:, tf.newaxis]
+        return tf.expand_dims(self.loc, 1) + noise * tf.expand_dims(self.scale_diag, 1)
 
     def entropy(self) -> tf.Tensor:
         """Differential entropies in nats, [K]."""

@@ -66,7 +66,7 @@ class InverseFactors(NamedTuple):
         """
         shape = [self.num_components, self.num_dimensions, -1]
         centred, maps = self._maps(ROOT_HALF)
-        top = self._top()[:, tf.newaxis]
+        top = tf.expand_dims(self._top(), 1)
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
             z = tf.reshape(tf.matmul(maps, centred(x), transpose_b=True), shape)
@@ -81,7 +81,7 @@ class InverseFactors(NamedTuple):
         the means spares float32 digits when the mixture sits far from the origin.
         """
         centre = tf.reduce_mean(self.loc, axis=0)
-        shift = matvec(self.inverse, self.loc - centre)[..., tf.newaxis]  # [K, D, 1]
+        shift = tf.expand_dims(matvec(self.inverse, self.loc - centre), -1)  # [K, D, 1]
         maps = scale * tf.concat([self.inverse, -shift], axis=-1)
 
         def centred(x: tf.Tensor) -> tf.Tensor:
@@ -142,14 +142,14 @@ class FullGaussians(NamedTuple):
         """
         factors = self.for_evaluation()
         z = factors.whitening()(x)
-        weighted = tf.reshape(z * responsibilities[..., tf.newaxis], [tf.shape(x)[0], -1])
+        weighted = tf.reshape(z * tf.expand_dims(responsibilities, -1), [tf.shape(x)[0], -1])
         return -tf.matmul(weighted, tf.reshape(factors.inverse, [-1, self.num_dimensions]))
 
     def sample_each(self, num_samples: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """S draws of every component, [K, S, D]."""
         shape = tf.stack([self.num_components, num_samples, self.num_dimensions])
         noise = tf.random.stateless_normal(shape, seed, dtype=self.dtype)
-        return self.loc[:, tf.newaxis] + batch_matmul(noise, self.scale_tril, transpose_b=True)
+        return tf.expand_dims(self.loc, 1) + batch_matmul(noise, self.scale_tril, transpose_b=True)
 
     def entropy(self) -> tf.Tensor:
         """Differential entropies in nats, [K]."""
@@ -171,7 +171,7 @@ class FullGaussians(NamedTuple):
         """KL(self_k || other_k), [K]."""
         ratio = tf.linalg.triangular_solve(other.scale_tril, self.scale_tril)
         shift = tf.linalg.triangular_solve(
-            other.scale_tril, (other.loc - self.loc)[..., tf.newaxis]
+            other.scale_tril, tf.expand_dims(other.loc - self.loc, -1)
         )
         log_ratio = other.log_det_scale() - self.log_det_scale()
         trace = tf.reduce_sum(tf.square(ratio), axis=[-2, -1])
@@ -204,7 +204,7 @@ class FullGaussians(NamedTuple):
         half = tf.linalg.triangular_solve(
             given.scale_tril, tf.linalg.matrix_transpose(cross)
         )  # [K, G, R]
-        shift = tf.linalg.triangular_solve(given.scale_tril, (values - given.loc)[..., tf.newaxis])
+        shift = tf.linalg.triangular_solve(given.scale_tril, tf.expand_dims(values - given.loc, -1))
         loc = (
             tf.gather(self.loc, rest, axis=-1)
             + tf.linalg.matmul(half, shift, transpose_a=True)[..., 0]

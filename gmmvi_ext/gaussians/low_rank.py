@@ -54,20 +54,22 @@ class LowRankGaussians(NamedTuple):
 
     def scaled_factor(self) -> tuple[tf.Tensor, tf.Tensor]:
         """B [K, D, R], of orthogonal columns, and their squared lengths s^2 [K, R]."""
-        scaled = self.cov_perturb_factor / tf.sqrt(self.cov_diag_factor)[..., tf.newaxis]
+        scaled = self.cov_perturb_factor / tf.expand_dims(tf.sqrt(self.cov_diag_factor), -1)
         squares, rotation = tf.linalg.eigh(symmetrise(tf.matmul(scaled, scaled, transpose_a=True)))
         return tf.matmul(scaled, rotation), tf.maximum(squares, 0.0)
 
     def _centred(self, x: tf.Tensor) -> tf.Tensor:
         """u of points x [N, D], component first, [K, N, D]."""
-        return (x - self.loc[:, tf.newaxis]) / tf.sqrt(self.cov_diag_factor)[:, tf.newaxis]
+        return (x - tf.expand_dims(self.loc, 1)) / tf.expand_dims(tf.sqrt(self.cov_diag_factor), 1)
 
     def whiten(self, x: tf.Tensor) -> tf.Tensor:
         """z [N, K, D] of points x [N, D] under every component."""
         factor, squares = self.scaled_factor()
         u, root = self._centred(x), tf.sqrt(1.0 + squares)
         shrink = 1.0 / (root * (1.0 + root))
-        shift = tf.matmul(tf.matmul(u, factor) * shrink[:, tf.newaxis], factor, transpose_b=True)
+        shift = tf.matmul(
+            tf.matmul(u, factor) * tf.expand_dims(shrink, 1), factor, transpose_b=True
+        )
         return tf.transpose(u - shift, [1, 0, 2])
 
     def log_det_scale(self) -> tf.Tensor:
@@ -100,10 +102,10 @@ class LowRankGaussians(NamedTuple):
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
         factor, squares = self.scaled_factor()
-        u = self._centred(x) * tf.transpose(responsibilities)[..., tf.newaxis]
-        inner = tf.matmul(u, factor) / (1.0 + squares)[:, tf.newaxis]
+        u = self._centred(x) * tf.expand_dims(tf.transpose(responsibilities), -1)
+        inner = tf.matmul(u, factor) / tf.expand_dims(1.0 + squares, 1)
         solved = u - tf.matmul(inner, factor, transpose_b=True)  # [K, N, D]
-        return -tf.reduce_sum(solved / tf.sqrt(self.cov_diag_factor)[:, tf.newaxis], axis=0)
+        return -tf.reduce_sum(solved / tf.expand_dims(tf.sqrt(self.cov_diag_factor), 1), axis=0)
 
     def sample_each(self, num_samples: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """S draws of every component, [K, S, D]."""
@@ -112,9 +114,9 @@ class LowRankGaussians(NamedTuple):
         noise = tf.random.stateless_normal(shape, seeds[0], dtype=self.dtype)
         shape = tf.stack([self.num_components, num_samples, self.rank])
         common = tf.random.stateless_normal(shape, seeds[1], dtype=self.dtype)
-        spread = noise * tf.sqrt(self.cov_diag_factor)[:, tf.newaxis]
+        spread = noise * tf.expand_dims(tf.sqrt(self.cov_diag_factor), 1)
         spread += tf.matmul(common, self.cov_perturb_factor, transpose_b=True)
-        return self.loc[:, tf.newaxis] + spread
+        return tf.expand_dims(self.loc, 1) + spread
 
     def entropy(self) -> tf.Tensor:
         """Differential entropies in nats, [K]."""
@@ -175,16 +177,16 @@ def nearest_low_rank(
       rank: R <= D.
     """
     scale = tf.sqrt(diag_factor)
-    scaled = covariance / (scale[..., tf.newaxis] * scale[:, tf.newaxis])
+    scaled = covariance / (tf.expand_dims(scale, -1) * tf.expand_dims(scale, 1))
     variances, directions = tf.linalg.eigh(symmetrise(scaled))
     if rank == loc.shape[-1]:
         # Any diagonal below the smallest variance will do.
         share = 0.5 * variances[:, :1]
-        factor = directions * tf.sqrt(tf.maximum(variances - share, 0.0))[:, tf.newaxis]
+        factor = directions * tf.expand_dims(tf.sqrt(tf.maximum(variances - share, 0.0)), 1)
         diag = diag_factor * share
     else:
         kept, directions = variances[:, -rank:], directions[..., -rank:]
-        factor = directions * tf.sqrt(tf.maximum(kept - 1.0, 0.0))[:, tf.newaxis]
+        factor = directions * tf.expand_dims(tf.sqrt(tf.maximum(kept - 1.0, 0.0)), 1)
         rest = tf.linalg.diag_part(scaled) - tf.reduce_sum(tf.square(factor), axis=-1)
         diag = diag_factor * rest
-    return LowRankGaussians(loc, diag, scale[..., tf.newaxis] * factor)
+    return LowRankGaussians(loc, diag, tf.expand_dims(scale, -1) * factor)

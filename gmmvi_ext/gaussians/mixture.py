@@ -137,7 +137,7 @@ def sample(mixture: Mixture, num_samples: int, seed: tf.Tensor) -> tuple[tf.Tens
     """
     seeds = tf.random.split(seed, 3)
     drawn = tf.random.stateless_categorical(
-        mixture.log_weights[tf.newaxis], num_samples, seeds[0], dtype=tf.int32
+        tf.expand_dims(mixture.log_weights, 0), num_samples, seeds[0], dtype=tf.int32
     )[0]
     counts = tf.math.bincount(drawn, minlength=mixture.num_components)
     x, index = sample_components(mixture.components, counts, seeds[1])
@@ -154,7 +154,7 @@ def covariance(mixture: Mixture) -> tf.Tensor:
     """Covariance of the mixture, [D, D]."""
     weights = tf.exp(mixture.log_weights)
     spread = mixture.components.loc - mean(mixture)
-    between = tf.matmul(spread * weights[:, tf.newaxis], spread, transpose_a=True)
+    between = tf.matmul(spread * tf.expand_dims(weights, 1), spread, transpose_a=True)
     within = tf.reduce_sum(weights[:, tf.newaxis, tf.newaxis] * mixture.components.covariances(), 0)
     return within + between
 

@@ -440,7 +440,7 @@ class GMMVI(tf.Module):
         return estimate.ok, update
 
     def _update_weights(self, log_weights, rewards, temperature, any_valid) -> tf.Tensor:
-        improved, has_history = _improved(self._elbo_history[tf.newaxis])
+        improved, has_history = _improved(tf.expand_dims(self._elbo_history, 0))
         stepsize = self._weight_stepsize_rule.adapt(
             self._weight_stepsize, self._num_weight_updates, improved[0], has_history[0]
         )
@@ -504,4 +504,4 @@ def _improved(history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def _shifted(history: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
-    return tf.concat([history[:, 1:], newest[:, tf.newaxis]], axis=1)
+    return tf.concat([history[:, 1:], tf.expand_dims(newest, 1)], axis=1)

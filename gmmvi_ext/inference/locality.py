@@ -186,7 +186,7 @@ class _DenseLogProb(NamedTuple):
         """Largest log N_k over each of the first B tiles, [B, K]."""
         tile, component = tf.range(num_tiles), tf.range(self.num_components)
         return tf.gather(
-            tf.reduce_max(self.rows, axis=1), self._row(tile[:, tf.newaxis], component)
+            tf.reduce_max(self.rows, axis=1), self._row(tf.expand_dims(tile, 1), component)
         )
 
     def of_pairs(self, pairs: NearPairs) -> PairLogProb:
@@ -243,10 +243,10 @@ def _is_near(highest, own, mixture: Mixture, tiles: Tiles, margin) -> tf.Tensor:
 
     A component that outweighs the tile's own one in the mixture has that much more reach.
     """
-    own_log_weight = tf.gather(mixture.log_weights, tiles.label)[:, tf.newaxis]
+    own_log_weight = tf.expand_dims(tf.gather(mixture.log_weights, tiles.label), 1)
     advantage = tf.maximum(mixture.log_weights - own_log_weight, 0.0)
-    is_own = tf.range(mixture.num_components) == tiles.label[:, tf.newaxis]
-    return (highest + advantage > own[:, tf.newaxis] - margin) | is_own
+    is_own = tf.range(mixture.num_components) == tf.expand_dims(tiles.label, 1)
+    return (highest + advantage > tf.expand_dims(own, 1) - margin) | is_own
 
 
 def _pairs_above(highest, own, mixture: Mixture, tiles: Tiles, margin) -> NearPairs:
@@ -266,17 +266,17 @@ def _upper_bounds(components: FullGaussians, points: tf.Tensor, is_used: tf.Tens
     count = min(dim, NUM_DIRECTIONS)
     directions = _separating_directions(components.loc, count)  # [D, d]
     centre = tf.reduce_mean(components.loc, axis=0)
-    used = tf.cast(is_used, dtype)[..., tf.newaxis]
+    used = tf.expand_dims(tf.cast(is_used, dtype), -1)
     projected = tf.matmul(points - centre, directions) * used  # [B, T, d]
     size = tf.maximum(tf.reduce_sum(used, axis=1), 1.0)
     middle = tf.reduce_sum(projected, axis=1) / size  # [B, d]
-    spread = (projected - middle[:, tf.newaxis]) * used
+    spread = (projected - tf.expand_dims(middle, 1)) * used
     # Ellipsoids are taken axis by axis: F is diagonal, with the standard deviations of the tile.
     scale = tf.sqrt(tf.reduce_sum(spread**2, axis=1) / size)  # [B, d]
     scale = scale * (1 + 1e-3) + tf.reduce_max(scale, axis=1, keepdims=True) * 1e-3 + 1e-12
-    reach = tf.sqrt(tf.reduce_max(tf.reduce_sum((spread / scale[:, tf.newaxis]) ** 2, -1), 1))
+    reach = tf.sqrt(tf.reduce_max(tf.reduce_sum((spread / tf.expand_dims(scale, 1)) ** 2, -1), 1))
 
-    axes = directions[tf.newaxis]
+    axes = tf.expand_dims(directions, 0)
     half = batch_matmul(components.scale_tril, axes, transpose_a=True)  # [K, D, d]
     covariance = batch_matmul(half, half, transpose_a=True)  # [K, d, d]
     jitter = 1e-5 * tf.linalg.trace(covariance)[:, tf.newaxis, tf.newaxis]
@@ -290,7 +290,7 @@ def _upper_bounds(components: FullGaussians, points: tf.Tensor, is_used: tf.Tens
     ) - matvec(whiten, nu)
     distance = tf.norm(middle_white, axis=-1)  # [B, K]
     columns = tf.reduce_sum(whiten**2, axis=1)  # |V_k e_j|^2, [K, d]
-    radius = tf.sqrt(tf.matmul(scale**2, columns, transpose_b=True)) * reach[:, tf.newaxis]
+    radius = tf.sqrt(tf.matmul(scale**2, columns, transpose_b=True)) * tf.expand_dims(reach, 1)
     gap = tf.maximum(distance * (1 - 1e-4) - radius * (1 + 1e-4), 0.0)
     return -0.5 * gap**2 - components.log_det_scale()
 

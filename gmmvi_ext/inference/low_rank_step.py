@@ -119,20 +119,20 @@ def _surrogate(components: LowRankGaussians, mixture, batch: Batch, weights, tem
         scaled, squares = part.scaled_factor()
         weight, index = tf.math.top_k(weight, most, sorted=False)  # [c, n]
         total = tf.reduce_sum(weight, axis=1, keepdims=True)
-        weight = tf.math.divide_no_nan(weight, total)[..., tf.newaxis]
-        root = tf.sqrt(diag)[:, tf.newaxis]
-        u = (tf.gather(batch.x, index) - loc[:, tf.newaxis]) / root  # [c, n, D]
+        weight = tf.expand_dims(tf.math.divide_no_nan(weight, total), -1)
+        root = tf.expand_dims(tf.sqrt(diag), 1)
+        u = (tf.gather(batch.x, index) - tf.expand_dims(loc, 1)) / root  # [c, n, D]
         e = tf.gather(grads, index) * root
-        inner = tf.matmul(u, scaled) / (1.0 + squares)[:, tf.newaxis]
+        inner = tf.matmul(u, scaled) / tf.expand_dims(1.0 + squares, 1)
         v = u - tf.matmul(inner, scaled, transpose_b=True)
         mean_u, mean_e = (tf.reduce_sum(weight * each, axis=1) for each in (u, e))
-        u, e = u - mean_u[:, tf.newaxis], e - mean_e[:, tf.newaxis]
+        u, e = u - tf.expand_dims(mean_u, 1), e - tf.expand_dims(mean_e, 1)
         slope = tf.reduce_sum(weight * e * v, axis=1)
         slope /= tf.maximum(tf.reduce_sum(weight * u * v, axis=1), MIN_VARIANCE)  # [c, D]
-        left, right = weight * (e - slope[:, tf.newaxis] * u), v
+        left, right = weight * (e - tf.expand_dims(slope, 1) * u), v
         # Directions from one half of the samples, what goes on along them from the other:
         # directions that were picked for their noise show none of it on fresh samples.
-        halves = tf.cast(tf.range(tf.shape(left)[1]) % 2, left.dtype)[:, tf.newaxis]
+        halves = tf.expand_dims(tf.cast(tf.range(tf.shape(left)[1]) % 2, left.dtype), 1)
 
         def leftover(half, columns):  # sym E[left right^T] columns
             chosen = 2.0 * tf.abs(half - halves) * left
@@ -140,7 +140,7 @@ def _surrogate(components: LowRankGaussians, mixture, batch: Batch, weights, tem
             back = tf.matmul(right, tf.matmul(chosen, columns), transpose_a=True)
             return 0.5 * (forth + back)
 
-        image = leftover(0.0, tf.tile(probe[tf.newaxis], [tf.shape(loc)[0], 1, 1]))
+        image = leftover(0.0, tf.tile(tf.expand_dims(probe, 0), [tf.shape(loc)[0], 1, 1]))
         image = leftover(0.0, tf.linalg.qr(image)[0])
         basis = tf.linalg.qr(tf.concat([scaled, image], axis=-1))[0]  # [c, D, M]
         core = symmetrise(tf.matmul(basis, leftover(1.0, basis), transpose_a=True))
@@ -153,7 +153,7 @@ def _surrogate(components: LowRankGaussians, mixture, batch: Batch, weights, tem
         # noise would feed on itself.
         effective = 1.0 / tf.maximum(tf.reduce_sum(tf.square(weight), axis=1), 1e-30)  # [c, 1]
         trust = effective / (effective + DAMPING * dim)
-        at_centre, slope, core = at_centre * trust, slope * trust, core * trust[..., tf.newaxis]
+        at_centre, slope, core = at_centre * trust, slope * trust, core * tf.expand_dims(trust, -1)
         fields = (at_centre, -slope, basis, -core)
         return tf.concat([tf.reshape(f, [tf.shape(loc)[0], -1]) for f in fields], axis=1)
 
@@ -180,20 +180,20 @@ def _moved(components, surrogate, has_any, stepsize, temperature, is_direct) -> 
         for each in (gradient, diag, basis, core)
     )
     scaled, squares = components.scaled_factor()
-    old = tf.cast(scaled, wide) / tf.sqrt(1.0 + tf.cast(squares, wide))[:, tf.newaxis]
+    old = tf.cast(scaled, wide) / tf.expand_dims(tf.sqrt(1.0 + tf.cast(squares, wide)), 1)
     log_det = tf.reduce_sum(tf.math.log1p(tf.cast(squares, wide)), axis=-1)
     projected = tf.matmul(basis, old, transpose_a=True)
     projected = tf.matmul(projected, projected, transpose_b=True)  # F^T B diag(..) B^T F
     temperature, stepsize = tf.cast(temperature, wide), tf.cast(stepsize, wide)
 
     def step(eta):  # [K, G] -> inverse precision T, Y, h, shift, all with a leading [K, G]
-        scale = eta[..., tf.newaxis]
-        precision = 1.0 + diag[:, tf.newaxis] / scale  # [K, G, D]
+        scale = tf.expand_dims(eta, -1)
+        precision = 1.0 + tf.expand_dims(diag, 1) / scale  # [K, G, D]
         positive = tf.reduce_all(precision > 0, axis=-1)
         inverse = 1.0 / tf.where(precision > 0, precision, tf.ones_like(precision))
-        columns = basis[:, tf.newaxis] * tf.sqrt(inverse)[..., tf.newaxis]  # [K, G, D, M]
+        columns = tf.expand_dims(basis, 1) * tf.expand_dims(tf.sqrt(inverse), -1)  # [K, G, D, M]
         gram, factored = safe_cholesky(tf.matmul(columns, columns, transpose_a=True))
-        inner = core[:, tf.newaxis] / scale[..., tf.newaxis] - projected[:, tf.newaxis]
+        inner = tf.expand_dims(core, 1) / tf.expand_dims(scale, -1) - tf.expand_dims(projected, 1)
         inner = tf.matmul(gram, tf.matmul(inner, gram), transpose_a=True)
         excess, rotation = tf.linalg.eigh(symmetrise(inner))  # precision is 1 + excess along Y
         positive &= factored & tf.reduce_all(excess > -1.0, axis=-1)
@@ -202,25 +202,25 @@ def _moved(components, surrogate, has_any, stepsize, temperature, is_direct) -> 
         directions = tf.matmul(columns, tf.matmul(whiten, rotation))  # Y
         spread = -excess / (1.0 + excess)  # h
         root = tf.sqrt(inverse)
-        pulled = root * gradient[:, tf.newaxis]
+        pulled = root * tf.expand_dims(gradient, 1)
         along = tf.linalg.matvec(directions, pulled, transpose_a=True) * spread
         shift = root * (pulled + tf.linalg.matvec(directions, along)) / scale
         return positive, inverse, directions, spread, shift
 
     def kl(eta):  # [K, G]
         positive, inverse, directions, spread, shift = step(eta)
-        root = tf.sqrt(inverse)[..., tf.newaxis]
+        root = tf.expand_dims(tf.sqrt(inverse), -1)
         trace = tf.reduce_sum(inverse - 1.0, axis=-1) + tf.reduce_sum(
             spread * tf.reduce_sum(tf.square(root * directions), axis=-2), axis=-1
         )
-        factor = root * old[:, tf.newaxis]  # [K, G, D, R]
+        factor = root * tf.expand_dims(old, 1)  # [K, G, D, R]
         overlap = tf.matmul(directions, factor, transpose_a=True)
         trace -= tf.reduce_sum(tf.square(factor), axis=[-2, -1])
         trace -= tf.reduce_sum(spread * tf.reduce_sum(tf.square(overlap), axis=-1), axis=-1)
         logs = tf.reduce_sum(tf.math.log(inverse), -1) + tf.reduce_sum(tf.math.log1p(spread), -1)
-        moved = tf.linalg.matvec(old[:, tf.newaxis], shift, transpose_a=True)
+        moved = tf.linalg.matvec(tf.expand_dims(old, 1), shift, transpose_a=True)
         distance = tf.reduce_sum(shift**2, axis=-1) - tf.reduce_sum(moved**2, axis=-1)
-        value = 0.5 * (trace - logs + log_det[:, tf.newaxis] + distance)
+        value = 0.5 * (trace - logs + tf.expand_dims(log_det, 1) + distance)
         return tf.where(positive, value, tf.cast(float("inf"), wide))
 
     if is_direct:
@@ -228,10 +228,10 @@ def _moved(components, surrogate, has_any, stepsize, temperature, is_direct) -> 
     else:
         low = tf.math.log(temperature) * tf.ones_like(stepsize)
         log_eta = smallest_feasible(
-            lambda grid: kl(tf.exp(grid)) <= stepsize[:, tf.newaxis], low, low + LOG_ETA_RANGE
+            lambda grid: kl(tf.exp(grid)) <= tf.expand_dims(stepsize, 1), low, low + LOG_ETA_RANGE
         )
         eta = tf.where(log_eta <= low, temperature, tf.exp(log_eta))
-    eta = eta[:, tf.newaxis]
+    eta = tf.expand_dims(eta, 1)
     positive, inverse, directions, spread, shift = (each[:, 0] for each in step(eta))
     rank = components.rank
     order = tf.argsort(spread, direction="DESCENDING")
@@ -240,14 +240,14 @@ def _moved(components, surrogate, has_any, stepsize, temperature, is_direct) -> 
     kept = tf.maximum(spread[:, :rank], 0.0)
     rest = tf.concat([spread[:, :rank] - kept, spread[:, rank:]], axis=1)
     diagonal = inverse * (1.0 + tf.linalg.matvec(tf.square(directions), rest))
-    factor = directions[..., :rank] * tf.sqrt(kept)[:, tf.newaxis]
-    factor *= tf.sqrt(inverse)[..., tf.newaxis]
+    factor = directions[..., :rank] * tf.expand_dims(tf.sqrt(kept), 1)
+    factor *= tf.expand_dims(tf.sqrt(inverse), -1)
     old_diag = components.cov_diag_factor
     root = tf.sqrt(old_diag)
     updated = LowRankGaussians(
         components.loc + root * tf.cast(shift, old_diag.dtype),
         old_diag * tf.cast(diagonal, old_diag.dtype),
-        root[..., tf.newaxis] * tf.cast(factor, old_diag.dtype),
+        tf.expand_dims(root, -1) * tf.cast(factor, old_diag.dtype),
     )
     return _where_ok(positive & finite, updated, components, tf.cast(kl(eta)[:, 0], old_diag.dtype))
 

@@ -75,7 +75,7 @@ class PairLogProb(NamedTuple):
     def logsumexp(self, log_weights: tf.Tensor) -> tf.Tensor:
         """log sum_k exp(log_weights_k) N_k(x_n), [N]."""
         pairs = self.pairs
-        terms = self.values + tf.gather(log_weights, pairs.component)[:, tf.newaxis]
+        terms = self.values + tf.expand_dims(tf.gather(log_weights, pairs.component), 1)
         top = tf.math.segment_max(terms, pairs.tile)  # [B, T]
         top = tf.where(tf.math.is_finite(top), top, tf.zeros_like(top))
         total = tf.math.segment_sum(tf.exp(terms - tf.gather(top, pairs.tile)), pairs.tile)
@@ -88,9 +88,9 @@ class PairLogProb(NamedTuple):
         """
         pairs = self.pairs
         top = tf.gather(tf.math.segment_max(self.values, pairs.tile), pairs.tile)
-        component = tf.where(self.values >= top, pairs.component[:, tf.newaxis], -1)
+        component = tf.where(self.values >= top, tf.expand_dims(pairs.component, 1), -1)
         nearest = tf.math.segment_max(component, pairs.tile)
-        own = pairs.tiles.label[:, tf.newaxis]
+        own = tf.expand_dims(pairs.tiles.label, 1)
         return pairs.tiles.collect(tf.where(nearest >= 0, nearest, own))
 
 
@@ -121,7 +121,7 @@ def joined_log_prob(first: PairLogProb, second: PairLogProb) -> PairLogProb:
 def from_matrix(matrix: tf.Tensor, pairs: NearPairs) -> PairLogProb:
     """The entries of log N_k(x_n) [N, K] that belong to pairs."""
     num, tiles = tf.shape(matrix)[1], pairs.tiles
-    where = tf.gather(tiles.index, pairs.tile) * num + pairs.component[:, tf.newaxis]
+    where = tf.gather(tiles.index, pairs.tile) * num + tf.expand_dims(pairs.component, 1)
     values = tf.gather(tf.reshape(matrix, [-1]), where)
     never = tf.cast(float("-inf"), matrix.dtype)
     return PairLogProb(tf.where(tf.gather(tiles.is_used, pairs.tile), values, never), pairs)
@@ -136,7 +136,7 @@ def to_matrix(values: tf.Tensor, pairs: NearPairs, num_components, fill: float) 
     where = pairs.tile * num_components + pairs.component
     full = tf.tensor_scatter_nd_update(
         tf.fill([num_tiles * num_components, tile_size], tf.cast(fill, values.dtype)),
-        where[:, tf.newaxis],
+        tf.expand_dims(where, 1),
         values,
     )
     by_slot = tf.transpose(tf.reshape(full, [num_tiles, num_components, tile_size]), [0, 2, 1])
@@ -157,7 +157,7 @@ def component_sum(values: tf.Tensor, pairs: NearPairs, num_components) -> tf.Ten
 
 def tile_coordinates(components: FullGaussians, x: tf.Tensor, tiles: Tiles) -> tf.Tensor:
     """(x - mu_i, 1) of every slot, i the tile's own component, [B, T, D + 1]."""
-    offset = tiles.spread(x) - tf.gather(components.loc, tiles.label)[:, tf.newaxis]
+    offset = tiles.spread(x) - tf.expand_dims(tf.gather(components.loc, tiles.label), 1)
     return tf.pad(offset, [[0, 0], [0, 0], [0, 1]], constant_values=1.0)
 
 
@@ -189,7 +189,7 @@ def pair_maps(
     if with_one:
         dim = components.num_dimensions
         shift += tf.one_hot(dim, dim + 1, dtype=shift.dtype)
-    return tf.concat([factor, shift[..., tf.newaxis]], axis=-1)
+    return tf.concat([factor, tf.expand_dims(shift, -1)], axis=-1)
 
 
 class PairRun(NamedTuple):
@@ -211,7 +211,7 @@ class PairRun(NamedTuple):
 
     def of(self, values: tf.Tensor) -> tf.Tensor:
         """Values of pairs [P, T], zero where there is no pair, [p, T]."""
-        return tf.where(self.is_pair[:, tf.newaxis], tf.gather(values, self.index), 0)
+        return tf.where(tf.expand_dims(self.is_pair, 1), tf.gather(values, self.index), 0)
 
 
 def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) -> tuple:
@@ -261,7 +261,7 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
         maps = pair_maps(components, inverse, tf.gather(tiles.label, tile), component)
         z = batch_matmul(tf.gather(coordinates, tile), maps, transpose_b=True)
         values = -0.5 * tf.reduce_sum(tf.square(z), axis=-1)
-        values -= tf.gather(constant, component)[:, tf.newaxis]
+        values -= tf.expand_dims(tf.gather(constant, component), 1)
         return tf.where(tf.gather(tiles.is_used, tile), values, never)
 
     filled = [tf.pad(each, [[0, missing]]) for each in (pairs.tile, pairs.component)]

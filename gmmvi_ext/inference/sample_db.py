@@ -147,7 +147,7 @@ def extend_window(
     block_log_prob = tf.concat(
         [
             tf.concat([window.block_log_prob, new_rows], axis=0),
-            log_prob[:, tf.newaxis],
+            tf.expand_dims(log_prob, 1),
         ],
         axis=1,
     )
@@ -184,13 +184,13 @@ def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
     num_blocks = tf.shape(window.block_counts)[0]
     member = tf.one_hot(window.snapshot_block, num_blocks, dtype=x.dtype)  # [C, B]
     log_prob = window.snapshots.log_prob_rows_fn()
-    log_weights = window.snapshot_log_weights[:, tf.newaxis]
+    log_weights = tf.expand_dims(window.snapshot_log_weights, 1)
 
     def rows(points):
         terms = log_prob(points) + log_weights  # [C, n]
         top = tf.reduce_max(terms, axis=0)
         ratios = tf.matmul(tf.exp(terms - top), member, transpose_a=True)  # [n, B]
-        return tf.math.log(ratios) + top[:, tf.newaxis]
+        return tf.math.log(ratios) + tf.expand_dims(top, 1)
 
     def nothing():
         return tf.zeros([tf.shape(x)[0], 0], x.dtype)

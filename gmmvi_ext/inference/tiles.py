@@ -66,10 +66,10 @@ def tile_samples(
         num_tiles += extra
         tiles_per_label += extra * tf.one_hot(num_labels - 1, num_labels, dtype=tf.int32)
     # One more than the sample's position, so that empty slots are the zeros that scatter leaves.
-    filled = tf.scatter_nd(slot[:, tf.newaxis], order + 1, [num_tiles * tile_size])
+    filled = tf.scatter_nd(tf.expand_dims(slot, 1), order + 1, [num_tiles * tile_size])
     filled = tf.reshape(filled, [num_tiles, tile_size])
     if not is_sorted:
-        slot = tf.scatter_nd(order[:, tf.newaxis], slot, tf.shape(label))
+        slot = tf.scatter_nd(tf.expand_dims(order, 1), slot, tf.shape(label))
     label = tf.repeat(tf.range(num_labels), tiles_per_label)
     is_used = filled > 0
     index = tf.maximum(tf.where(is_used, filled, filled[:, :1]) - 1, 0)

@@ -33,11 +33,11 @@ def smallest_feasible(
     """
     fractions = tf.linspace(tf.constant(0.0, low.dtype), tf.constant(1.0, low.dtype), GRID_POINTS)
     for _ in range(rounds):
-        grid = low[:, tf.newaxis] + (high - low)[:, tf.newaxis] * fractions  # [K, G]
+        grid = tf.expand_dims(low, 1) + tf.expand_dims(high - low, 1) * fractions  # [K, G]
         feasible = is_feasible(grid)
         # Never past the ends, which float32 grids may miss by a rounding.
-        first = tf.reduce_min(tf.where(feasible, grid, high[:, tf.newaxis]), axis=1)
+        first = tf.reduce_min(tf.where(feasible, grid, tf.expand_dims(high, 1)), axis=1)
         high = tf.minimum(first, high)
-        is_below = grid < high[:, tf.newaxis]
-        low = tf.reduce_max(tf.where(is_below, grid, low[:, tf.newaxis]), axis=1)
+        is_below = grid < tf.expand_dims(high, 1)
+        low = tf.reduce_max(tf.where(is_below, grid, tf.expand_dims(low, 1)), axis=1)
     return high

@@ -83,7 +83,7 @@ def ridge_solve(
     identity = tf.eye(tf.shape(gram)[-1], dtype=tf.float64)
     factor, factored = safe_cholesky(tf.where(finite[:, None, None], wide, identity))
     right = tf.where(finite[:, None], tf.cast(moment, tf.float64), tf.zeros([], tf.float64))
-    solution = tf.linalg.cholesky_solve(factor, right[..., tf.newaxis])[..., 0]
+    solution = tf.linalg.cholesky_solve(factor, tf.expand_dims(right, -1))[..., 0]
     ok = finite & factored & tf.reduce_all(tf.math.is_finite(solution), axis=-1)
     solution = tf.where(ok[:, None], solution, tf.zeros_like(solution))
     return tf.cast(solution, gram.dtype), ok

@@ -52,7 +52,7 @@ def matvec(matrix: tf.Tensor, vector: tf.Tensor, *, transpose: bool = False) -> 
 
     By the plain kernel, see `batch_matmul`.
     """
-    rows = vector[:, tf.newaxis]
+    rows = tf.expand_dims(vector, 1)
     return tf.raw_ops.BatchMatMulV3(x=rows, y=matrix, Tout=rows.dtype, adj_y=not transpose)[:, 0]
 
 
@@ -63,7 +63,7 @@ def symmetrise(matrix: tf.Tensor) -> tf.Tensor:
     of `tf.transpose` (see `batch_matmul`); a matrix with an entry that is not finite then has more.
     """
     if matrix.shape.rank == 3 and matrix.shape[-1] is not None:
-        identity = tf.eye(matrix.shape[-1], dtype=matrix.dtype)[tf.newaxis]
+        identity = tf.expand_dims(tf.eye(matrix.shape[-1], dtype=matrix.dtype), 0)
         return 0.5 * (matrix + batch_matmul(matrix, identity, transpose_a=True))
     return 0.5 * (matrix + tf.linalg.matrix_transpose(matrix))
 

@@ -166,9 +166,9 @@ class VipsComponentAdaptation(ComponentAdaptation):
             batch.target_log_prob, batch.proposal_log_prob, log_q, batch.is_valid
         )
         # A floor far below: where nothing is missing any sample will do.
-        logits = tf.math.log(tf.maximum(weights, MIN_RESIDUAL))[tf.newaxis]
+        logits = tf.expand_dims(tf.math.log(tf.maximum(weights, MIN_RESIDUAL)), 0)
         chosen = tf.random.stateless_categorical(logits, 1, tf.random.fold_in(seed, 1))[0, 0]
-        loc = tf.gather(batch.x, chosen)[tf.newaxis]
+        loc = tf.expand_dims(tf.gather(batch.x, chosen), 0)
         new = self._new_component(mixture, loc, tf.gather(parts, chosen), prior, seed)
         return Mixture(tf.constant([NEW_LOG_WEIGHT], mixture.dtype), new)
 
@@ -179,7 +179,8 @@ class VipsComponentAdaptation(ComponentAdaptation):
         thresholds = tf.constant(self.thresholds_for_add_heuristic or THRESHOLDS, dtype)
         threshold = thresholds[calls % tf.size(thresholds, tf.int64)]
         parts = chunked_log_prob(mixture.components, candidates.x)
-        covered, level, tried = parts, tf.cast(dtype.min, dtype), threshold[tf.newaxis]  # [T]
+        covered, level = parts, tf.cast(dtype.min, dtype)
+        tried = tf.expand_dims(threshold, 0)  # [T]
         copies = None
         if self.thresholds_for_add_heuristic is None:
             covered, held = self._coverage(mixture, parts, candidates)
@@ -190,13 +191,13 @@ class VipsComponentAdaptation(ComponentAdaptation):
             tried = tf.sort(tf.concat([thresholds, [dtype.max]], axis=0))
             tried = tf.boolean_mask(tried, tried >= threshold)
         log_q = tf.reduce_logsumexp(covered + mixture.log_weights, axis=1)
-        floor = tf.maximum(tf.reduce_max(log_q) - tried, log_q[:, tf.newaxis])
-        score = candidates.log_prob[:, tf.newaxis] - floor  # [M, T]
+        floor = tf.maximum(tf.reduce_max(log_q) - tried, tf.expand_dims(log_q, 1))
+        score = tf.expand_dims(candidates.log_prob, 1) - floor  # [M, T]
         score = tf.where(tf.math.is_finite(score), score, tf.cast(dtype.min, dtype))
         is_missing = tf.reduce_max(score, axis=0) > level + MISSING
         chosen = tf.argmax(tf.cast(is_missing, tf.int32))  # the first of them, or the one due
         best = tf.argmax(tf.gather(score, chosen, axis=1))
-        loc = tf.gather(candidates.x, best)[tf.newaxis]
+        loc = tf.expand_dims(tf.gather(candidates.x, best), 0)
         new = self._new_component(mixture, loc, tf.gather(parts, best), prior, seed)
         newcomer = Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), new)
         return newcomer if copies is None else _side_by_side(newcomer, copies)
@@ -259,7 +260,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
         squared_distance = dim - 2.0 * (tf.gather(parts, nearest) + tf.gather(entropies, nearest))
         is_near = squared_distance <= REACH * (dim + 5.0)
         scales = (
-            tf.where(is_near, tf.gather(old, nearest)[tf.newaxis], new)
+            tf.where(is_near, tf.expand_dims(tf.gather(old, nearest), 0), new)
             for old, new in zip(mixture.components[1:], isotropic[1:], strict=True)
         )
         return type(mixture.components)(loc, *scales)

@@ -75,14 +75,14 @@ def split_worst(mixture: Mixture, held: Held, most: tf.Tensor) -> Mixture:
     loc = tf.gather(mixture.components.loc, parent)
     square = tf.gather(held.squared_distance, row)
     share = tf.minimum(tf.math.divide_no_nan(tf.cast(SHIFT, loc.dtype), tf.sqrt(square)), 1.0)
-    moved = loc + share[:, tf.newaxis] * (tf.gather(held.x, row) - loc)
+    moved = loc + tf.expand_dims(share, 1) * (tf.gather(held.x, row) - loc)
 
     is_radial = tf.gather(_radial_share(mixture, held), parent) > MIN_RADIAL_SHARE
     dim = mixture.num_dimensions
     sign = tf.where(square > dim, tf.ones_like(square), -tf.ones_like(square))
     factor = tf.where(is_radial, 1.0 + sign * SHIFT / math.sqrt(2.0 * dim), tf.ones_like(square))
     copies = type(mixture.components)(
-        tf.where(is_radial[:, tf.newaxis], loc, moved),
+        tf.where(tf.expand_dims(is_radial, 1), loc, moved),
         *(tf.gather(field, parent) for field in mixture.components[1:]),
     )
     log_weights = tf.gather(mixture.log_weights, parent) - math.log(2.0)
@@ -91,11 +91,11 @@ def split_worst(mixture: Mixture, held: Held, most: tf.Tensor) -> Mixture:
 
 def _resized(components: Components, factor: tf.Tensor) -> Components:
     """The same components with standard deviations times `factor` [K]."""
-    column = factor[:, tf.newaxis]
+    column = tf.expand_dims(factor, 1)
     if isinstance(components, LowRankGaussians):
         return components._replace(
             cov_diag_factor=tf.square(column) * components.cov_diag_factor,
-            cov_perturb_factor=column[..., tf.newaxis] * components.cov_perturb_factor,
+            cov_perturb_factor=tf.expand_dims(column, -1) * components.cov_perturb_factor,
         )
     loc, scale = components
     return type(components)(loc, tf.reshape(factor, [-1] + [1] * (scale.shape.rank - 1)) * scale)

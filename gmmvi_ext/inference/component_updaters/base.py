@@ -58,8 +58,8 @@ class NgBasedComponentUpdater(Rule):
         ratio, step, valid = self.move(spectrum, stepsize, temperature, num_updates)
         finite = tf.reduce_all(tf.math.is_finite(ratio) & tf.math.is_finite(step), axis=-1)
         valid = valid & estimate.ok & finite
-        ratio = tf.where(valid[:, tf.newaxis], ratio, tf.ones_like(ratio))
-        step = tf.where(valid[:, tf.newaxis], step, tf.zeros_like(step))
+        ratio = tf.where(tf.expand_dims(valid, 1), ratio, tf.ones_like(ratio))
+        step = tf.where(tf.expand_dims(valid, 1), step, tf.zeros_like(step))
         updated, factored = moved_components(components, spectrum.basis, ratio, step)
         ok = valid & factored
         kept = type(components)(
@@ -68,8 +68,8 @@ class NgBasedComponentUpdater(Rule):
                 for new, old in zip(updated, components, strict=True)
             )
         )
-        ratio = tf.where(ok[:, tf.newaxis], ratio, tf.ones_like(ratio))
-        step = tf.where(ok[:, tf.newaxis], step, tf.zeros_like(step))
+        ratio = tf.where(tf.expand_dims(ok, 1), ratio, tf.ones_like(ratio))
+        step = tf.where(tf.expand_dims(ok, 1), step, tf.zeros_like(step))
         return ComponentUpdate(
             kept, ok, step_kl(ratio, step), tf.norm(step, axis=-1), tf.reduce_max(ratio, axis=-1)
         )
@@ -100,7 +100,7 @@ def moved_components(
         scale = components.scale_diag * tf.sqrt(ratio)
         return DiagonalGaussians(loc, scale), tf.reduce_all(scale > 0, axis=-1)
     shift = matvec(components.scale_tril, matvec(basis, step))
-    scaled = basis * tf.sqrt(ratio)[:, tf.newaxis]
+    scaled = basis * tf.expand_dims(tf.sqrt(ratio), 1)
     factor, ok = safe_cholesky(batch_matmul(scaled, scaled, transpose_b=True))
     scale_tril = batch_matmul(components.scale_tril, factor)
     ok = ok & tf.reduce_all(tf.linalg.diag_part(scale_tril) > 0, axis=-1)

@@ -21,7 +21,7 @@ class DirectNgBasedComponentUpdater(NgBasedComponentUpdater):
     """Step of the given stepsize along the natural gradient."""
 
     def move(self, spectrum, stepsize, temperature, num_updates):
-        scaled = (stepsize / temperature)[:, tf.newaxis]
+        scaled = tf.expand_dims(stepsize / temperature, 1)
         precision_ratio = 1.0 + scaled * spectrum.eigenvalues
         valid = tf.reduce_all(precision_ratio > 0, axis=-1)
         ratio = 1.0 / tf.where(precision_ratio > 0, precision_ratio, tf.ones_like(precision_ratio))

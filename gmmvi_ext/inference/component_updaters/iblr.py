@@ -22,6 +22,6 @@ class NgBasedComponentUpdaterIblr(NgBasedComponentUpdater):
     """Step of the given stepsize with the second-order correction of iBLR."""
 
     def move(self, spectrum, stepsize, temperature, num_updates):
-        scaled = (stepsize / temperature)[:, tf.newaxis]
+        scaled = tf.expand_dims(stepsize / temperature, 1)
         ratio = 2.0 / (1.0 + tf.square(1.0 + scaled * spectrum.eigenvalues))
         return ratio, scaled * spectrum.slope, tf.ones_like(stepsize, tf.bool)

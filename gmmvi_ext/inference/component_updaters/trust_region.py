@@ -39,12 +39,14 @@ class KLConstrainedNgBasedComponentUpdater(NgBasedComponentUpdater):
         low = tf.maximum(floor, pole * (1 + POLE_MARGIN))
         high = tf.maximum(low, _feasible_eta(eigenvalues, slope, stepsize))
 
+        bound = tf.expand_dims(stepsize, 1)
+
         def is_feasible(log_eta):  # [K, G]
-            return trust_region_kl(eigenvalues, slope, tf.exp(log_eta)) <= stepsize[:, tf.newaxis]
+            return trust_region_kl(eigenvalues, slope, tf.exp(log_eta)) <= bound
 
         log_eta = smallest_feasible(is_feasible, tf.math.log(low), tf.math.log(high))
         # Exactly the floor where it is feasible: exp(log(1)) may be off by a rounding.
-        eta = tf.where(log_eta <= tf.math.log(low), low, tf.exp(log_eta))[:, tf.newaxis]
+        eta = tf.expand_dims(tf.where(log_eta <= tf.math.log(low), low, tf.exp(log_eta)), 1)
         ratio = eta / (eta + eigenvalues)
         step = slope / (eta + eigenvalues)
         return ratio, step, tf.ones_like(stepsize, tf.bool)
@@ -58,11 +60,13 @@ def trust_region_kl(eigenvalues: tf.Tensor, slope: tf.Tensor, eta: tf.Tensor) ->
       slope: in its eigenbasis, [K, D].
       eta: multipliers, [K, G].
     """
-    shifted = eta[..., tf.newaxis] + eigenvalues[:, tf.newaxis]  # [K, G, D]
+    eigenvalues, slope, eta = (
+        tf.expand_dims(eigenvalues, 1), tf.expand_dims(slope, 1), tf.expand_dims(eta, -1),
+    )  # fmt: skip
+    shifted = eta + eigenvalues  # [K, G, D]
     valid = tf.reduce_all(shifted > 0, axis=-1)
-    excess = eigenvalues[:, tf.newaxis] / shifted  # 1 - 1/(1 + lambda/eta), without cancellation
-    stretch = tf.math.log1p(eigenvalues[:, tf.newaxis] / eta[..., tf.newaxis])
-    terms = stretch - excess + tf.square(slope[:, tf.newaxis] / shifted)
+    excess = eigenvalues / shifted  # 1 - 1/(1 + lambda/eta), without cancellation
+    terms = tf.math.log1p(eigenvalues / eta) - excess + tf.square(slope / shifted)
     kl = 0.5 * tf.reduce_sum(terms, axis=-1)
     return tf.where(valid, kl, tf.cast(float("inf"), kl.dtype))
 

@@ -53,7 +53,7 @@ class NgEstimator(Rule):
         never = tf.cast(float("-inf"), log_prob.values.dtype)
         if self.only_use_own_samples:
             index = tf.where(batch.is_valid, batch.component_index, -1)
-            is_own = log_prob.per_pair(index) == log_prob.pairs.component[:, tf.newaxis]
+            is_own = log_prob.per_pair(index) == tf.expand_dims(log_prob.pairs.component, 1)
             is_own &= log_prob.values > never  # empty slots are nobody's
             ratios = tf.where(is_own, tf.zeros_like(log_prob.values), never)
             counted = index >= 0
@@ -88,8 +88,8 @@ def importance_weights(
     has_any = top > log_ratios.dtype.min
     if self_normalized:
         top = tf.where(has_any, top, tf.zeros_like(top))
-        raw = tf.exp(log_ratios - tf.gather(top, pairs.component)[:, tf.newaxis])
+        raw = tf.exp(log_ratios - tf.expand_dims(tf.gather(top, pairs.component), 1))
         total = component_sum(raw, pairs, num_components)
         share = tf.math.reciprocal_no_nan(total)
-        return raw * tf.gather(share, pairs.component)[:, tf.newaxis], has_any
+        return raw * tf.expand_dims(tf.gather(share, pairs.component), 1), has_any
     return tf.exp(log_ratios) / tf.maximum(num_samples, 1.0), has_any

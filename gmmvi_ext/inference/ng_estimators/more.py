@@ -69,7 +69,7 @@ class MoreNgEstimator(NgEstimator):
         log_q = batch.component_log_prob.logsumexp(mixture.log_weights)
         values = batch.target_log_prob - temperature * log_q  # [N]
         finite = tf.math.is_finite(values)
-        weights = tf.where(finite[:, tf.newaxis], weights, tf.zeros_like(weights))
+        weights = tf.where(tf.expand_dims(finite, 1), weights, tf.zeros_like(weights))
         # Each fit takes its own mean out: a common one would sit where a newcomer far off has its
         # samples and cost all others their float32 digits.
         values = tf.where(finite, values, tf.zeros_like(values))
@@ -114,13 +114,13 @@ def _regressed(components, x, weights, values, ridge, has_any) -> NgEstimate:
 
         def accumulate(state, index, weight, y):  # leading axis: samples
             index, weight, y = (tf.transpose(each) for each in (index, weight, y))
-            offset = tf.gather(x, index) - loc[:, tf.newaxis]  # [c, m, D]
+            offset = tf.gather(x, index) - tf.expand_dims(loc, 1)  # [c, m, D]
             if diagonal:
-                z = tf.linalg.matrix_transpose(offset / inverse[:, tf.newaxis])  # [c, D, m]
+                z = tf.linalg.matrix_transpose(offset / tf.expand_dims(inverse, 1))  # [c, D, m]
             else:
                 z = tf.matmul(inverse, offset, transpose_b=True)
             features = quadratic_features(z, diagonal=diagonal)  # [c, P, m]
-            weighted = features * weight[:, tf.newaxis]
+            weighted = features * tf.expand_dims(weight, 1)
             new = (
                 tf.matmul(weighted, features, transpose_b=True),
                 tf.linalg.matvec(weighted, y),
@@ -134,13 +134,13 @@ def _regressed(components, x, weights, values, ridge, has_any) -> NgEstimate:
         gram, moment, mean = fold_chunks(accumulate, state, rows, samples_at_once)
         # The constant is fitted without a penalty: take the means out.
         mean = tf.math.divide_no_nan(mean, total)
-        gram -= (total * mean)[..., tf.newaxis] * mean[:, tf.newaxis]
+        gram -= tf.expand_dims(total * mean, -1) * tf.expand_dims(mean, 1)
         squares = tf.reduce_sum(tf.square(weight), axis=1)
         shortage = size * tf.math.divide_no_nan(squares, tf.square(total[:, 0])) - 0.5
         least = ROUNDING * np.finfo(x.dtype.as_numpy_dtype).eps
         level = ridge + SHORTAGE_RIDGE * tf.maximum(shortage, 0.0) + least
         solution, ok = ridge_solve(gram, moment, level * total[:, 0])
-        return tf.concat([solution, tf.cast(ok, x.dtype)[:, tf.newaxis]], axis=1)
+        return tf.concat([solution, tf.expand_dims(tf.cast(ok, x.dtype), 1)], axis=1)
 
     arrays = [components[1], components.loc, by_component, ridge]
     fitted = tf.ensure_shape(map_chunks(fit, arrays, group, x.dtype), [None, size + 1])

@@ -56,9 +56,8 @@ class SteinNgEstimator(NgEstimator):
         log_prob = batch.component_log_prob
         weights, has_any = self.weights(batch, mixture.num_components)
         log_q = log_prob.logsumexp(mixture.log_weights)
-        log_joint = (
-            log_prob.values
-            + tf.gather(mixture.log_weights, log_prob.pairs.component)[:, tf.newaxis]
+        log_joint = log_prob.values + tf.expand_dims(
+            tf.gather(mixture.log_weights, log_prob.pairs.component), 1
         )
         gammas = tf.exp(log_joint - log_prob.per_pair(log_q))
         if isinstance(mixture.components, DiagonalGaussians):
@@ -79,8 +78,8 @@ class SteinNgEstimator(NgEstimator):
         squares, mean_z = moments[:, :-1, :-1], moments[:, -1, :-1]
         total, squared = moments[:, -1, -1:], _squared(weights, batch, mixture.num_components)
         mean_z = tf.math.divide_no_nan(mean_z, total)
-        cross -= mean_z[..., tf.newaxis] * mean_e[:, tf.newaxis]
-        squares -= (total * mean_z)[..., tf.newaxis] * mean_z[:, tf.newaxis]
+        cross -= tf.expand_dims(mean_z, -1) * tf.expand_dims(mean_e, 1)
+        squares -= tf.expand_dims(total * mean_z, -1) * tf.expand_dims(mean_z, 1)
         return _regressed(cross, squares, mean_e, mean_z, total[:, 0], squared)
 
     def _diagonal(self, mixture, batch, weights, gammas, temperature):
@@ -100,7 +99,7 @@ class SteinNgEstimator(NgEstimator):
         mean_e = scale * mean_d
         if not self.variance_reduction:
             return -cross, -mean_e
-        total = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
+        total = tf.expand_dims(tf.reduce_sum(weights, axis=0), 1)
         first = tf.matmul(weights, x, transpose_a=True)
         second = tf.matmul(weights, x * x, transpose_a=True)
         mean_z = tf.math.divide_no_nan(first / scale, total) - loc / scale
@@ -133,10 +132,10 @@ def _sums(components, batch, weights, gammas, temperature, with_moments):
         maps = pair_maps(components, inverse, label, component, with_one=True)
         z = batch_matmul(tf.gather(coordinates[run.tiles], tile), maps, transpose_b=True)
         # The products with the last column are dropped from the sums: slicing maps costs more.
-        pulled = batch_matmul(run.of(gammas)[..., tf.newaxis] * z, maps)
+        pulled = batch_matmul(tf.expand_dims(run.of(gammas), -1) * z, maps)
         d = grads[run.tiles] + temperature * tf.math.segment_sum(pulled, tile)[..., :-1]
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-        wz = run.of(weights)[..., tf.newaxis] * z
+        wz = tf.expand_dims(run.of(weights), -1) * z
         new = [batch_matmul(wz, tf.gather(d, tile), transpose_a=True)]
         if with_moments:
             new.append(batch_matmul(wz, z, transpose_a=True))
@@ -176,7 +175,7 @@ def _regressed(cross, covariance, mean_e, mean_z, total, squared):
     fitted = tf.linalg.cholesky_solve(factor, cross)
     fitted = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)  # B^T
     explained = matvec(fitted, mean_z, transpose=True)
-    gradient = tf.math.divide_no_nan(mean_e, total[:, tf.newaxis]) - explained
+    gradient = tf.math.divide_no_nan(mean_e, tf.expand_dims(total, 1)) - explained
     return -symmetrise(fitted), -gradient
 
 
@@ -187,4 +186,4 @@ def _checked(curvature, slope, has_any) -> NgEstimate:
     ok = ok & tf.reduce_all(tf.math.is_finite(slope), axis=-1)
     shape = [-1] + [1] * (curvature.shape.rank - 1)
     curvature = tf.where(tf.reshape(ok, shape), curvature, tf.zeros_like(curvature))
-    return NgEstimate(curvature, tf.where(ok[:, tf.newaxis], slope, tf.zeros_like(slope)), ok)
+    return NgEstimate(curvature, tf.where(tf.expand_dims(ok, 1), slope, tf.zeros_like(slope)), ok)

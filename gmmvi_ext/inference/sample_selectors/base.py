@@ -139,7 +139,7 @@ def effective_counts(log_prob: PairLogProb, window: Window, num_components: tf.T
     log_b = tf.where(window.is_valid, window.proposal_log_prob, -never)
     ratios = log_prob.values - log_prob.per_pair(log_b)
     top = tf.gather(component_max(ratios, pairs, num_components), pairs.component)
-    weights = tf.exp(ratios - tf.where(tf.math.is_finite(top), top, 0.0)[:, tf.newaxis])
+    weights = tf.exp(ratios - tf.expand_dims(tf.where(tf.math.is_finite(top), top, 0.0), 1))
     total = component_sum(weights, pairs, num_components)
     squares = component_sum(tf.square(weights), pairs, num_components)
     return tf.math.divide_no_nan(tf.square(total), squares)

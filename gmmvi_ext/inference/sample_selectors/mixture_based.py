@@ -54,7 +54,7 @@ class LinSampleSelector(ReusingSampleSelector):
             size = tf.maximum(size - effective, 1)
         seeds = tf.random.split(seed, 2)
         drawn = tf.random.stateless_categorical(
-            mixture.log_weights[tf.newaxis], size, seeds[0], dtype=tf.int32
+            tf.expand_dims(mixture.log_weights, 0), size, seeds[0], dtype=tf.int32
         )[0]
         counts = tf.math.bincount(drawn, minlength=mixture.num_components)
         x, index = sample_components(mixture.components, counts, seeds[1])

@@ -79,8 +79,8 @@ def _search(log_weights, rewards, bound, temperature) -> tf.Tensor:
 
     def is_feasible(log_shrinkage):  # [1, G]
         steps = tf.exp(-log_shrinkage[0]) / temperature  # [G]
-        candidates = tf.nn.log_softmax(log_weights + steps[:, tf.newaxis] * rewards)
-        return (weight_kl(candidates, log_weights) <= bound)[tf.newaxis]
+        candidates = tf.nn.log_softmax(log_weights + tf.expand_dims(steps, 1) * rewards)
+        return tf.expand_dims(weight_kl(candidates, log_weights) <= bound, 0)
 
     shrinkage = smallest_feasible(
         is_feasible, tf.zeros([1], dtype), tf.constant([LOG_STEP_RANGE], dtype), GRID_ROUNDS

@@ -86,13 +86,13 @@ class EllipticalMixture(Target):
 
     def _parts(self, x: tf.Tensor):
         """z [K, N, D], weighted log densities [K, N] and radial slopes [K, N]."""
-        centred = x - self.loc[:, tf.newaxis]  # [K, N, D]
+        centred = x - tf.expand_dims(self.loc, 1)  # [K, N, D]
         if self.is_diagonal:
-            z = centred * self._inverse_scale[:, tf.newaxis]
+            z = centred * tf.expand_dims(self._inverse_scale, 1)
         else:
             z = tf.linalg.matmul(centred, self._inverse_scale, transpose_b=True)
         log_radial, slopes = self._radial(tf.reduce_sum(tf.square(z), axis=-1))
-        return z, log_radial + self._log_coefficients[:, tf.newaxis], slopes
+        return z, log_radial + tf.expand_dims(self._log_coefficients, 1), slopes
 
     def log_prob(self, x, seed=None):
         return tf.reduce_logsumexp(self._parts(x)[1], axis=0)
@@ -101,9 +101,9 @@ class EllipticalMixture(Target):
         z, log_parts, slopes = self._parts(x)
         log_prob = tf.reduce_logsumexp(log_parts, axis=0)
         factors = tf.exp(log_parts - log_prob) * slopes  # responsibility times slope, [K, N]
-        z *= factors[..., tf.newaxis]
+        z *= tf.expand_dims(factors, -1)
         if self.is_diagonal:
-            pulls = z * self._inverse_scale[:, tf.newaxis]
+            pulls = z * tf.expand_dims(self._inverse_scale, 1)
         else:
             pulls = tf.linalg.matmul(z, self._inverse_scale)  # [K, N, D]
         return log_prob, -tf.reduce_sum(pulls, axis=0)
@@ -111,7 +111,7 @@ class EllipticalMixture(Target):
     def sample(self, num_samples, seed):
         seeds = tf.random.split(seed, 3)
         index = tf.random.stateless_categorical(
-            self.log_weights[tf.newaxis], num_samples, seeds[0], dtype=tf.int32
+            tf.expand_dims(self.log_weights, 0), num_samples, seeds[0], dtype=tf.int32
         )[0]
         noise = tf.random.stateless_normal(
             [num_samples, self.num_dimensions], seeds[1], dtype=self.dtype
@@ -122,12 +122,12 @@ class EllipticalMixture(Target):
             draws = _multiply_by_component(self.scale, noise, index)
         stretch = self._stretch(num_samples, seeds[2])
         if stretch is not None:
-            draws *= stretch[:, tf.newaxis]
+            draws *= tf.expand_dims(stretch, 1)
         return tf.gather(self.loc, index) + draws
 
     def metrics(self, mixture, samples):
         """`num_detected_modes`: centres with a component mean closer than 6 sqrt(D)."""
-        differences = self.loc[:, tf.newaxis] - tf.cast(mixture.components.loc, self.dtype)
+        differences = tf.expand_dims(self.loc, 1) - tf.cast(mixture.components.loc, self.dtype)
         nearest = tf.reduce_min(tf.norm(differences, axis=-1), axis=1)
         radius = MODE_RADIUS * math.sqrt(self.num_dimensions)
         return {"num_detected_modes": float(np.sum(nearest.numpy() < radius))}
