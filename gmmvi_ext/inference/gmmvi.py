@@ -404,10 +404,8 @@ class GMMVI(tf.Module):
         self.num_failed_updates.assign_add(tf.reduce_sum(tf.cast(~update.ok, tf.int64)))
         with tf.name_scope("store"):
             if self._stores:
-                kept = is_valid[:num_new]
-                self.sample_db.add(
-                    tf.boolean_mask(proposal.x, kept), tf.boolean_mask(values[:num_new], kept)
-                )
+                kept = tf.where(is_valid[:num_new])[:, 0]
+                self.sample_db.add(tf.gather(proposal.x, kept), tf.gather(values, kept))
             if self._reuses:
                 self.sample_db.assign_window(window)
         with tf.name_scope("adapt"):

@@ -91,13 +91,14 @@ def local_log_prob(
         highest = tf.tensor_scatter_nd_update(
             bounded.highest, where, tf.reduce_max(log_prob.values, axis=1)
         )
-        is_kept = tf.gather_nd(_is_near(highest, own, mixture, tiles, margin), where)
+        is_near = tf.gather_nd(_is_near(highest, own, mixture, tiles, margin), where)
+        kept = tf.where(is_near)[:, 0]
         pairs = bounded._replace(
-            tile=tf.boolean_mask(bounded.tile, is_kept),
-            component=tf.boolean_mask(bounded.component, is_kept),
+            tile=tf.gather(bounded.tile, kept),
+            component=tf.gather(bounded.component, kept),
             highest=highest,
         )
-        return PairLogProb(tf.boolean_mask(log_prob.values, is_kept), pairs)
+        return PairLogProb(tf.gather(log_prob.values, kept), pairs)
 
     def dense():
         every, num_tiles = _DenseLogProb.of(components, x, tiles), tf.size(tiles.label)

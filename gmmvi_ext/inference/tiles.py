@@ -70,7 +70,7 @@ def tile_samples(
     filled = tf.reshape(filled, [num_tiles, tile_size])
     if not is_sorted:
         slot = tf.scatter_nd(tf.expand_dims(order, 1), slot, tf.shape(label))
-    label = tf.repeat(tf.range(num_labels), tiles_per_label)
+    label = tf.searchsorted(tf.cumsum(tiles_per_label), tf.range(num_tiles), side="right")
     is_used = filled > 0
     index = tf.maximum(tf.where(is_used, filled, filled[:, :1]) - 1, 0)
     return Tiles(index, is_used, label, slot)

@@ -6,6 +6,7 @@ fold with one large one, and all batch members go together.
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 __all__ = ["smallest_feasible"]
@@ -31,7 +32,7 @@ def smallest_feasible(
     Returns:
       feasible points, [K]: `low` itself where it is feasible.
     """
-    fractions = tf.linspace(tf.constant(0.0, low.dtype), tf.constant(1.0, low.dtype), GRID_POINTS)
+    fractions = tf.constant(np.linspace(0.0, 1.0, GRID_POINTS), low.dtype)
     for _ in range(rounds):
         grid = tf.expand_dims(low, 1) + tf.expand_dims(high - low, 1) * fractions  # [K, G]
         feasible = is_feasible(grid)

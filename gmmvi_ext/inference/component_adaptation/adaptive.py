@@ -222,7 +222,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
         """
         dim = mixture.num_dimensions
         weights, entropies = tf.exp(mixture.log_weights), mixture.components.entropy()
-        mean_entropy = tf.tensordot(weights, entropies, axes=1)
+        mean_entropy = tf.reduce_sum(weights * entropies)
         counts = weights > self.min_weight_for_del_heuristic
         # log N = D/2 - entropy - |z|^2 / 2, and a scale c makes that -|z|^2 / (2 c^2) - D log c
         squares = dim - 2.0 * (parts + entropies)
@@ -236,8 +236,9 @@ class VipsComponentAdaptation(ComponentAdaptation):
         is_held = (distance <= radius) & tf.gather(counts, nearest)
         is_held &= tf.math.is_finite(candidates.log_prob)
         ratios = candidates.log_prob - tf.reduce_logsumexp(joint, axis=1)
+        held = tf.where(is_held)[:, 0]
         fields = (candidates.x, nearest, distance, ratios)
-        return shrunk, Held(*(tf.boolean_mask(field, is_held) for field in fields))
+        return shrunk, Held(*(tf.gather(field, held) for field in fields))
 
     def _new_component(self, mixture: Mixture, loc, parts: tf.Tensor, prior: Prior, seed):
         """The component that starts at `loc` [1, D].
@@ -250,7 +251,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
         entropies = mixture.components.entropy()
         prior_entropy = unit_entropy + 0.5 * tf.reduce_sum(tf.math.log(prior.variance))
         mix = tf.random.stateless_uniform([], seed, dtype=dtype)
-        mean_entropy = tf.tensordot(tf.exp(mixture.log_weights), entropies, axes=1)
+        mean_entropy = tf.reduce_sum(tf.exp(mixture.log_weights) * entropies)
         entropy = mix * mean_entropy + (1 - mix) * prior_entropy
         stddev = tf.exp((entropy - unit_entropy) / dim) * tf.ones([1, dim], dtype)
         isotropic = mixture.components.isotropic(loc, stddev)

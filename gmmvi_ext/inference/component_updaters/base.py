@@ -58,8 +58,8 @@ class NgBasedComponentUpdater(Rule):
         ratio, step, valid = self.move(spectrum, stepsize, temperature, num_updates)
         finite = tf.reduce_all(tf.math.is_finite(ratio) & tf.math.is_finite(step), axis=-1)
         valid = valid & estimate.ok & finite
-        ratio = tf.where(tf.expand_dims(valid, 1), ratio, tf.ones_like(ratio))
-        step = tf.where(tf.expand_dims(valid, 1), step, tf.zeros_like(step))
+        ratio = tf.where(tf.expand_dims(valid, 1), ratio, 1.0)
+        step = tf.where(tf.expand_dims(valid, 1), step, 0.0)
         updated, factored = moved_components(components, spectrum.basis, ratio, step)
         ok = valid & factored
         kept = type(components)(
@@ -68,8 +68,8 @@ class NgBasedComponentUpdater(Rule):
                 for new, old in zip(updated, components, strict=True)
             )
         )
-        ratio = tf.where(tf.expand_dims(ok, 1), ratio, tf.ones_like(ratio))
-        step = tf.where(tf.expand_dims(ok, 1), step, tf.zeros_like(step))
+        ratio = tf.where(tf.expand_dims(ok, 1), ratio, 1.0)
+        step = tf.where(tf.expand_dims(ok, 1), step, 0.0)
         return ComponentUpdate(
             kept, ok, step_kl(ratio, step), tf.norm(step, axis=-1), tf.reduce_max(ratio, axis=-1)
         )

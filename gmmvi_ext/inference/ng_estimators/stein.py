@@ -14,6 +14,7 @@ plain estimate.
 
 import dataclasses
 
+import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
@@ -170,7 +171,7 @@ def _regressed(cross, covariance, mean_e, mean_z, total, squared):
     the identity's place.
     """
     dim = covariance.shape[-1]
-    identity = tf.eye(dim, dtype=covariance.dtype)
+    identity = tf.constant(np.eye(dim), covariance.dtype)
     factor, ok = safe_cholesky(_shrunk(covariance, total, squared, identity, dim))
     fitted = tf.linalg.cholesky_solve(factor, cross)
     fitted = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)  # B^T
