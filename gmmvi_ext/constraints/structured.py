@@ -145,7 +145,7 @@ def structured(shapes: Mapping[str, tuple], constraints: Mapping | None = None) 
     if unknown:
         raise ValueError(
             f"`constraints` names {', '.join(map(repr, unknown))}, but `shapes` has only "
-            f"{', '.join(map(repr, sorted(shapes)))}."
+            f"{', '.join(map(repr, sorted(shapes)))}; leave it out, or give its shape."
         )
     parts, event_shape = {}, {}
     for name, shape in shapes.items():

@@ -75,6 +75,11 @@ class PartsLayout:
                     f"for example constraints={{{next(iter(self.shapes))!r}: 'positive'}}."
                 )
             constraints = dict(constraints or {})
+            for name, each in constraints.items():
+                try:
+                    constraint_names.by_name(each)
+                except ValueError as error:
+                    raise ValueError(f"`constraints` of parameter {name!r}: {error}") from error
         constraint_names.structured(self._shapes, constraints)  # refuses what does not fit
         self._bijectors = {n: constraint_names.by_name(constraints.get(n)) for n in self._shapes}
         self._free = {
@@ -342,6 +347,12 @@ class NamedHostTarget(Target):
         """Gradient of every part, [N, *shape]; NaN where the function raised."""
         shapes = {name: tuple(value.shape) for name, value in values.items()}
         for found in result if isinstance(result, list) else [result]:
+            if found is None and not isinstance(result, list):
+                raise ValueError(
+                    "`gradient` returned None, expected the gradient with respect to "
+                    + ("the argument" if self.shapes is None else f"each of {list(shapes)}")
+                    + ", in the shape of the argument."
+                )
             if isinstance(found, tuple):
                 raise ValueError(
                     f"`gradient` must return the gradient alone, got a tuple of {len(found)}."

@@ -68,6 +68,16 @@ def as_target(
             f"density of a batch of points, or a `Target`; got {type(target).__name__}."
         )
     layout = PartsLayout(shapes, constraints, num_dimensions)
+    if gradient is not None and not callable(gradient):
+        raise TypeError(
+            "`gradient` must be a function of what the log density takes, got "
+            f"{type(gradient).__name__}."
+        )
+    if executor is not None and not callable(getattr(executor, "submit", None)):
+        raise TypeError(
+            "`executor` must be a concurrent.futures.Executor, e.g. ThreadPoolExecutor(4), got "
+            f"{type(executor).__name__}."
+        )
     if gradient is not None or executor is not None or on_host:
         host = NamedHostTarget(
             target, layout, gradient_fn=gradient, batched=batched, executor=executor, dtype=dtype
@@ -156,7 +166,9 @@ def _untraceable(target, layout, error, *, batched: bool, dtype) -> tuple[Target
     if batched and _has_eager_gradient(eager):
         return eager, [f"cannot be traced ({_one_line(error)}), evaluated eagerly: slower"]
     host = NamedHostTarget(target, layout, batched=batched, dtype=dtype)
-    return _probed_host(host, error), ["a host function: evaluated outside the graph"]
+    # NumPy's errors at a symbolic tensor are what is expected of a host function; others are not.
+    reason = "" if _is_of_tracing(error) else f" (cannot be traced: {_one_line(error)})"
+    return _probed_host(host, error), [f"a host function{reason}: evaluated outside the graph"]
 
 
 def _has_eager_gradient(target: NamedTarget) -> bool:
@@ -178,10 +190,12 @@ def _has_eager_gradient(target: NamedTarget) -> bool:
 def _probed_host(host: NamedHostTarget, trace_error: Exception | None) -> NamedHostTarget:
     """`host` if it gives values of the right shape at a few points."""
     x = _probes(host)
+    subject = "the log density"
     try:
         host.log_prob(x)
         failure = host.last_exception if host.num_exceptions in (1, _PROBES) else None
         if host.has_gradient and failure is None:
+            subject = "`gradient`"
             host.log_prob_and_grad(x)
             failure = host.last_exception if host.num_exceptions in (1, _PROBES) else None
     except (TypeError, ValueError) as error:
@@ -191,7 +205,9 @@ def _probed_host(host: NamedHostTarget, trace_error: Exception | None) -> NamedH
             f"{name or 'x'} {[*([_PROBES] if host._batched else []), *shape]}"
             for name, shape in (host.shapes or {"": (host.num_dimensions,)}).items()
         )
-        told = failure if trace_error is None else trace_error
+        told = trace_error
+        if trace_error is None or _is_of_tracing(trace_error):
+            told = failure
         kind = "a batch of points" if host._batched else "single points"
         given = "`num_dimensions`" if host.shapes is None else "`shapes`"
         hint = f"Check that {given} says what the function takes"
@@ -201,10 +217,15 @@ def _probed_host(host: NamedHostTarget, trace_error: Exception | None) -> NamedH
                 "pass batched=False"
             )
         raise TargetError(
-            f"the log density fails at {kind} ({what}): {_one_line(told)}. {hint}."
+            f"{subject} fails at {kind} ({what}): {_one_line(told)}. {hint}."
         ) from failure
     host.num_exceptions, host.last_exception = 0, None
     return host
+
+
+def _is_of_tracing(error: Exception) -> bool:
+    """Whether what was raised is only that a tensor of a trace has no value."""
+    return "symbolic" in f"{type(error).__name__} {error}".lower()
 
 
 def _probes(target: Target) -> tf.Tensor:

@@ -8,6 +8,7 @@ import tensorflow_probability as tfp
 import gmmvi_ext
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.targets import CallableTarget
+from gmmvi_ext.targets.user_model import as_target
 
 tfd = tfp.distributions
 
@@ -42,6 +43,13 @@ def test_constraint_for_an_unknown_name():
 
 def test_unknown_constraint_suggests_the_nearest():
     refused("Did you mean 'positive'", good, shapes=SHAPES, constraints={"tau": "positve"})
+
+
+def test_constraint_that_is_none_names_its_parameter():
+    refused("parameter 'tau': unknown constraint 'postive'", good, shapes=SHAPES,
+            constraints={"tau": "postive"})  # fmt: skip
+    refused("parameter 'tau': a constraint must be a name", good, shapes=SHAPES,
+            constraints={"tau": 3})  # fmt: skip
 
 
 def test_constraint_that_does_not_fit_the_shape():
@@ -92,6 +100,47 @@ def test_function_that_fails_names_its_arguments():
     refused(r"fails at a batch of points \(theta \[3, 8\]\).*batched=False", wrong,
             shapes={"theta": (8,)})  # fmt: skip
     refused("sigma", lambda parameters: parameters["sigma"], shapes=SHAPES)
+
+
+def on_host(x):
+    return -np.sum(np.square(x.tolist()), -1)  # a tensor has no `tolist`
+
+
+def failing(x):
+    np.asarray(x.tolist())
+    raise RuntimeError("database is down")
+
+
+def test_host_function_that_raises_is_quoted_not_the_trace():
+    refused("log density fails at a batch.*RuntimeError: database is down", failing,
+            num_dimensions=2)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gradient", "error", "match"),
+    [
+        (3, TypeError, "`gradient` must be a function"),
+        (failing, ValueError, "`gradient` fails at a batch.*database is down"),
+        (lambda x: None, ValueError, "`gradient` returned None"),
+        (lambda x: np.ones(3), ValueError, r"`gradient` of 'x' has shape \[3\].*\[3, 2\]"),
+    ],
+    ids=["no function", "raises", "None", "shape"],
+)
+def test_gradient_on_the_host_that_cannot_be_used(gradient, error, match):
+    refused(match, on_host, num_dimensions=2, gradient=gradient, error=error)
+
+
+def test_executor_that_is_none():
+    refused("`executor` must be a concurrent.futures.Executor", on_host, num_dimensions=2,
+            executor=4, error=TypeError)  # fmt: skip
+
+
+def test_what_keeps_a_function_of_tensorflow_out_of_the_graph_is_said():
+    def mixed(x):  # NumPy turns its float32 into float64, a traced tensor does not
+        return tf.constant(1.0, tf.float64) - tf.reduce_sum(x**2 * np.ones(2), -1)
+
+    _, findings = as_target(mixed, num_dimensions=2)
+    assert "cannot be traced: TypeError" in findings[0] and "float64" in findings[0]
 
 
 def test_an_event_shape_that_broadcasts_with_the_batch_of_the_first_look():
@@ -145,6 +194,18 @@ def test_joint_that_is_not_batched():
 @pytest.mark.parametrize("name", ["max_evaluations", "max_seconds", "max_components"])
 def test_limits_have_to_be_positive(name):
     refused(f"`{name}` must be positive", good, shapes=SHAPES, **{name: 0})
+
+
+@pytest.mark.parametrize("name", ["max_evaluations", "max_seconds", "max_components"])
+def test_limits_have_to_be_numbers(name):
+    refused(f"`{name}` must be positive", good, shapes=SHAPES, **{name: "many"})
+
+
+def test_arguments_of_the_wrong_type():
+    refused("`dtype` must be tf.float32 or", good, shapes=SHAPES, dtype="float31")
+    refused("`dtype` must be tf.float32 or", good, shapes=SHAPES, dtype=tf.int32)
+    refused("`seed` must be an integer", good, shapes=SHAPES, seed="a")
+    refused("`callbacks` must be functions", good, shapes=SHAPES, callbacks=[3])
 
 
 def test_unknown_algorithm_and_setting():
