@@ -101,7 +101,7 @@ class GMMVI(tf.Module):
         self.temperature = float(temperature)
         self._estimator = ng_estimator
         self._adaptation = component_adaptation
-        self._selector = sample_selector
+        self._selector = sample_selector = sample_selector.for_target(target)
         self._updater = component_updater
         self._component_stepsize = component_stepsize
         self._weight_updater = weight_updater

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
+from gmmvi_ext.config.codewords import expand_code_word
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.sample_db import empty_window, extend_window
 from gmmvi_ext.inference.sample_selectors import (
@@ -123,6 +124,47 @@ def test_fixed_count_has_no_reuse_setting():
     }
     with pytest.raises(ValueError, match="`sample_selector_config.ratio_reused"):
         SampleSelector.build_from_config(config)
+
+
+class Noisy(CallableTarget):
+    """Standard normal whose values and gradients carry noise, as minibatches do."""
+
+    def __init__(self, dim, *, is_stochastic):
+        super().__init__(lambda x: -0.5 * tf.reduce_sum(tf.square(x), axis=-1), dim)
+        self.is_stochastic = is_stochastic
+
+    def log_prob_and_grad(self, x, seed=None):
+        seeds = tf.random.split(tf.zeros([2], tf.int32) if seed is None else seed, 2)
+        noise = tf.random.stateless_normal(tf.shape(x)[:1], seeds[0], dtype=x.dtype)
+        slope = tf.random.stateless_normal(tf.shape(x), seeds[1], dtype=x.dtype)
+        return self.log_prob(x) + 5.0 * noise, -x + 5.0 * slope
+
+
+@pytest.mark.parametrize(
+    ("given", "is_stochastic", "ratio"),
+    [(None, False, 2.0), (None, True, 0.0), (1.5, True, 1.5), (0.0, False, 0.0)],
+)
+def test_how_much_is_reused_depends_on_the_noise_of_the_target(given, is_stochastic, ratio):
+    selector = VipsSampleSelector(ratio_reused_samples_to_desired=given)
+    found = selector.for_target(Noisy(2, is_stochastic=is_stochastic))
+    assert found.ratio_reused_samples_to_desired == ratio
+    assert found.reuses == (ratio > 0)
+
+
+def test_a_noisy_target_is_fitted_by_fresh_samples():
+    def fitted(is_stochastic):
+        config = {f"{role}_type": rule for role, rule in expand_code_word("SEMTRON").items()}
+        config["model_initialization"] = {"num_initial_components": 1, "prior_scale": 3.0}
+        target = Noisy(4, is_stochastic=is_stochastic)
+        algorithm = GMMVI.build_from_config(config, target, seed=1)
+        metrics = algorithm.steps(150)
+        exact = g.FullGaussians(tf.zeros([1, 4]), tf.eye(4)[tf.newaxis])
+        return metrics, float(g.kl_divergence(algorithm.mixture().components, exact)[0])
+
+    metrics, distance = fitted(True)
+    assert int(metrics["num_active_samples"]) == int(metrics["num_new_samples"]) == 100
+    _, distance_with_reuse = fitted(False)  # the same noise, taken for the truth
+    assert 2 * distance < distance_with_reuse
 
 
 def test_components_without_samples_do_not_poison_a_run_on_own_samples():

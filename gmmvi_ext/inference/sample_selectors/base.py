@@ -11,11 +11,13 @@ from gmmvi_ext.inference.pairs import PairLogProb, component_max, component_sum
 from gmmvi_ext.inference.rule import Rule, require
 from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.registry import Registry
+from gmmvi_ext.targets.base import Target
 
 __all__ = ["Proposal", "ReusingSampleSelector", "SampleSelector", "effective_counts"]
 
 MAX_TILE_SIZE = 128
 REUSE_TILE_SIZE = 32
+REUSE_RATIO = 2.0
 
 
 class Proposal(NamedTuple):
@@ -84,6 +86,10 @@ class SampleSelector(Rule):
         tiles = -(-self.desired_samples_per_component // MAX_TILE_SIZE)
         return -(-self.desired_samples_per_component // tiles)
 
+    def for_target(self, target: Target) -> "SampleSelector":
+        """This rule with the settings that it leaves to the target filled in."""
+        return self
+
     def propose(self, mixture: Mixture, window: Window, component_id: tf.Tensor,
                 seed: tf.Tensor) -> Proposal:  # fmt: skip
         """Draws new samples.
@@ -103,19 +109,29 @@ class ReusingSampleSelector(SampleSelector):
 
     Attributes:
       ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused,
-        rounded up to whole iterations.
+        rounded up to whole iterations. null for 2, and for 0 where values of the target are noisy
+        (minibatches): the more a component trusts reused samples, the fewer new ones it draws, until
+        it has fitted the noise of the few that it has.
     """
 
-    ratio_reused_samples_to_desired: float = 2.0
+    ratio_reused_samples_to_desired: float | None = None
 
     def __post_init__(self):
         super().__post_init__()
-        require(self.ratio_reused_samples_to_desired >= 0, "ratio_reused_samples_to_desired",
-                "at least 0", self.ratio_reused_samples_to_desired)  # fmt: skip
+        ratio = self.ratio_reused_samples_to_desired
+        require(ratio is None or ratio >= 0, "ratio_reused_samples_to_desired", "at least 0", ratio)
 
     @property
     def num_reused_per_component(self) -> int:
-        return int(self.ratio_reused_samples_to_desired * self.desired_samples_per_component)
+        ratio = self.ratio_reused_samples_to_desired
+        ratio = REUSE_RATIO if ratio is None else ratio
+        return int(ratio * self.desired_samples_per_component)
+
+    def for_target(self, target):
+        if self.ratio_reused_samples_to_desired is not None:
+            return self
+        ratio = 0.0 if target.is_stochastic else REUSE_RATIO
+        return dataclasses.replace(self, ratio_reused_samples_to_desired=ratio)
 
     def reused(
         self, mixture: Mixture, window: Window, component_id: tf.Tensor
