@@ -6,13 +6,13 @@ import math
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
-from numbers import Integral, Real
 
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.config.build import check_rules
 from gmmvi_ext.config.sections import DistributionSettings
+from gmmvi_ext.fit.arguments import check_calls, check_limits, checked_dtype
 from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
 from gmmvi_ext.fit.self_check import check_before_fit
 from gmmvi_ext.fit.settings import make_config
@@ -117,9 +117,9 @@ def fit(
       FitError: the fit ended without a usable mixture.
     """
     begin = time.perf_counter()
-    _check_limits(max_evaluations, max_seconds, max_components)
-    dtype = _checked_dtype(dtype)
-    _check_calls(seed, callbacks)
+    check_limits(max_evaluations, max_seconds, max_components)
+    dtype = checked_dtype(dtype)
+    check_calls(seed, callbacks)
     wants_gradient = _wants_gradient(algorithm)
     with _opened(strategy, overrides) as distribution:
         say = _Printer(verbose and distribution.is_chief)
@@ -304,33 +304,6 @@ class _Printer:
     def __call__(self, line: str) -> None:
         if self._verbose:
             print(line, file=sys.stderr, flush=True)
-
-
-def _check_limits(max_evaluations, max_seconds, max_components) -> None:
-    limits = {"max_evaluations": max_evaluations, "max_seconds": max_seconds}
-    for name, value in (limits | {"max_components": max_components}).items():
-        if value is not None and not (isinstance(value, Real) and value > 0):
-            raise ValueError(f"`{name}` must be positive or None, got {value!r}.")
-
-
-def _checked_dtype(dtype) -> tf.DType:
-    try:
-        found = tf.as_dtype(dtype)
-    except TypeError:
-        found = None
-    if found not in (tf.float32, tf.float64):
-        raise ValueError(f"`dtype` must be tf.float32 or tf.float64, got {dtype!r}.")
-    return found
-
-
-def _check_calls(seed, callbacks) -> None:
-    if not isinstance(seed, Integral):
-        raise ValueError(f"`seed` must be an integer, got {seed!r}.")
-    wrong = [each for each in callbacks if not callable(each)]
-    if wrong:
-        raise ValueError(
-            f"`callbacks` must be functions of a row of metrics (a dict), got {wrong[0]!r}."
-        )
 
 
 def _wants_gradient(algorithm) -> bool:

@@ -1,0 +1,37 @@
+"""Arguments of `fit` that are refused before anything is evaluated: a ValueError names each."""
+
+from numbers import Integral, Real
+
+import tensorflow as tf
+
+__all__ = ["check_calls", "check_limits", "checked_dtype"]
+
+
+def check_limits(max_evaluations, max_seconds, max_components) -> None:
+    """Refuses limits that are neither None nor positive numbers."""
+    limits = {"max_evaluations": max_evaluations, "max_seconds": max_seconds}
+    for name, value in (limits | {"max_components": max_components}).items():
+        if value is not None and not (isinstance(value, Real) and value > 0):
+            raise ValueError(f"`{name}` must be positive or None, got {value!r}.")
+
+
+def checked_dtype(dtype) -> tf.DType:
+    """The floating type that `dtype` names."""
+    try:
+        found = tf.as_dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (tf.float32, tf.float64):
+        raise ValueError(f"`dtype` must be tf.float32 or tf.float64, got {dtype!r}.")
+    return found
+
+
+def check_calls(seed, callbacks) -> None:
+    """Refuses what training would stumble over only after the search for a start."""
+    if not isinstance(seed, Integral):
+        raise ValueError(f"`seed` must be an integer, got {seed!r}.")
+    wrong = [each for each in callbacks if not callable(each)]
+    if wrong:
+        raise ValueError(
+            f"`callbacks` must be functions of a row of metrics (a dict), got {wrong[0]!r}."
+        )
