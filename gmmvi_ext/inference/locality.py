@@ -156,8 +156,8 @@ class _DenseLogProb(NamedTuple):
     """log N_k(x_n) of all pairs by one product, chunks of b tiles after one another.
 
     Attributes:
-      rows: a row [T] for every pair, component by component within a chunk, [B' K, T] with the
-        tiles filled up to full chunks.
+      rows: a row for every pair, component by component within a chunk, [B' K, T]; B' is B filled
+        up to full chunks.
       chunk: b.
       num_components: K.
     """
@@ -198,7 +198,8 @@ class _DenseLogProb(NamedTuple):
             tf.where(tf.gather(pairs.tiles.is_used, pairs.tile), values, never), pairs
         )
 
-    def _row(self, tile, component):
+    def _row(self, tile: tf.Tensor, component: tf.Tensor) -> tf.Tensor:
+        """Where in `rows` the row of a pair is; indices int32 [...]."""
         return (
             tile // self.chunk * self.num_components + component
         ) * self.chunk + tile % self.chunk

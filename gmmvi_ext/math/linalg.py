@@ -5,6 +5,7 @@ import tensorflow as tf
 
 __all__ = [
     "batch_matmul",
+    "identity_like",
     "inverse_lower_triangular",
     "matvec",
     "safe_cholesky",
@@ -64,14 +65,14 @@ def symmetrise(matrix: tf.Tensor) -> tf.Tensor:
     of `tf.transpose` (see `batch_matmul`); a matrix with an entry that is not finite then has more.
     """
     if matrix.shape.rank == 3 and matrix.shape[-1] is not None:
-        identity = tf.expand_dims(_identity(matrix), 0)
+        identity = tf.expand_dims(identity_like(matrix), 0)
         return 0.5 * (matrix + batch_matmul(matrix, identity, transpose_a=True))
     return 0.5 * (matrix + tf.linalg.matrix_transpose(matrix))
 
 
 def inverse_lower_triangular(scale_tril: tf.Tensor) -> tf.Tensor:
     """Inverse of lower-triangular matrices [..., D, D]."""
-    return tf.linalg.triangular_solve(scale_tril, _identity(scale_tril), lower=True)
+    return tf.linalg.triangular_solve(scale_tril, identity_like(scale_tril), lower=True)
 
 
 def safe_cholesky(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -91,10 +92,10 @@ def safe_cholesky(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     ok = tf.reduce_all(tf.math.is_finite(factor), axis=[-2, -1]) & tf.reduce_all(
         diagonal > 0, axis=-1
     )
-    return tf.where(ok[..., tf.newaxis, tf.newaxis], factor, _identity(matrix)), ok
+    return tf.where(ok[..., tf.newaxis, tf.newaxis], factor, identity_like(matrix)), ok
 
 
-def _identity(matrix: tf.Tensor) -> tf.Tensor:
+def identity_like(matrix: tf.Tensor) -> tf.Tensor:
     """The identity [D, D] that goes with matrices [..., D, D]; one constant where D is known."""
     if matrix.shape[-1] is not None:
         return tf.constant(np.eye(matrix.shape[-1]), matrix.dtype)

@@ -14,7 +14,6 @@ plain estimate.
 
 import dataclasses
 
-import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
@@ -29,6 +28,7 @@ from gmmvi_ext.inference.pairs import (
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.linalg import (
     batch_matmul,
+    identity_like,
     inverse_lower_triangular,
     matvec,
     safe_cholesky,
@@ -171,7 +171,7 @@ def _regressed(cross, covariance, mean_e, mean_z, total, squared):
     the identity's place.
     """
     dim = covariance.shape[-1]
-    identity = tf.constant(np.eye(dim), covariance.dtype)
+    identity = identity_like(covariance)
     factor, ok = safe_cholesky(_shrunk(covariance, total, squared, identity, dim))
     fitted = tf.linalg.cholesky_solve(factor, cross)
     fitted = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)  # B^T

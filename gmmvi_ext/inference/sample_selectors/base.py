@@ -110,8 +110,8 @@ class ReusingSampleSelector(SampleSelector):
     Attributes:
       ratio_reused_samples_to_desired: rho; the newest rho * S * K stored samples are reused,
         rounded up to whole iterations. null for 2, and for 0 where values of the target are noisy
-        (minibatches): the more a component trusts reused samples, the fewer new ones it draws, until
-        it has fitted the noise of the few that it has.
+        (minibatches): the more a component trusts reused samples, the fewer new ones it draws,
+        until it has fitted the noise of the few that it has.
     """
 
     ratio_reused_samples_to_desired: float | None = None
