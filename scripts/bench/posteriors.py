@@ -231,6 +231,69 @@ def three_modes() -> Problem:
     return Problem(target.log_prob, {"x": (mean, sd)}, {"num_dimensions": 2}, None, 0.0)
 
 
+def student_regression() -> Problem:
+    """Regression with Student-t noise, scale and degrees of freedom unknown; 40 simulated points.
+
+    Reference by importance sampling in two stages from a multivariate Student t in the coordinates
+    (beta, log sigma, log nu).
+    """
+    import tensorflow as tf
+    import tensorflow_probability as tfp
+
+    rng = np.random.default_rng(5)
+    x = rng.normal(size=(40, 3))
+    x[:, 2] = 0.8 * x[:, 0] + 0.6 * x[:, 2]
+    y = x @ np.array([1.0, -0.5, 0.3]) + 0.7 + 0.5 * rng.standard_t(2.5, 40)
+    x = np.concatenate([np.ones((40, 1)), x], axis=1)
+
+    def log_density(parts):
+        tfd, beta = tfp.distributions, parts["beta"]
+        mean = tf.linalg.matmul(beta, tf.constant(x, beta.dtype), transpose_b=True)
+        each = tfd.StudentT(parts["nu"][:, None], mean, parts["sigma"][:, None])
+        likelihood = tf.reduce_sum(each.log_prob(tf.constant(y, beta.dtype)), axis=1)
+        log_sigma, nu = tf.math.log(parts["sigma"]), parts["nu"]
+        prior = -tf.reduce_sum(beta**2, axis=1) / 8.0 - log_sigma - 0.5 * log_sigma**2
+        return likelihood + prior + tf.math.log(nu) - 0.1 * nu
+
+    settings = {
+        "shapes": {"beta": (4,), "sigma": (), "nu": ()},
+        "constraints": {"sigma": "positive", "nu": "positive"},
+    }
+    return Problem(log_density, _student_reference(x, y), settings)
+
+
+def _student_reference(x: np.ndarray, y: np.ndarray, num_samples: int = 400_000) -> dict:
+    from scipy import stats
+
+    def log_density(u):
+        beta, log_sigma, log_nu = u[:, :4], u[:, 4], u[:, 5]
+        rest = (y - beta @ x.T) / np.exp(log_sigma)[:, None]
+        likelihood = stats.t.logpdf(rest, np.exp(log_nu)[:, None]).sum(1) - len(y) * log_sigma
+        prior = -(beta**2).sum(1) / 8.0 - 0.5 * log_sigma**2
+        return likelihood + prior + 2.0 * log_nu - 0.1 * np.exp(log_nu)
+
+    least = np.linalg.lstsq(x, y, rcond=None)[0]
+    mean = np.concatenate([least, [np.log(0.6), np.log(4.0)]])
+    covariance = np.diag([0.2, 0.2, 0.2, 0.2, 0.3, 0.8]) ** 2
+    for stage in range(3):
+        proposal = stats.multivariate_t(mean, 1.2 * covariance, df=5, seed=stage)
+        u = proposal.rvs(num_samples)
+        ratios = np.concatenate([log_density(part) for part in np.array_split(u, 100)])
+        ratios -= proposal.logpdf(u)
+        weights = np.exp(ratios - ratios.max())
+        weights /= weights.sum()
+        mean = weights @ u
+        covariance = (u - mean).T @ ((u - mean) * weights[:, None])
+    assert 1 / np.sum(weights**2) > 0.4 * num_samples, "the reference is not reliable"
+
+    def moments(values):
+        first = weights @ values
+        return first, np.sqrt(weights @ (values - first) ** 2)
+
+    sigma, nu = np.exp(u[:, 4]), np.exp(u[:, 5])
+    return {"beta": moments(u[:, :4]), "sigma": moments(sigma), "nu": moments(nu)}
+
+
 def from_gym(name: str, log_evidence: float | None = None) -> Callable[[], Problem]:
     """A model of the Inference Gym with its own reference."""
 
@@ -307,6 +370,7 @@ FURTHER = {
     "mild_funnel": mild_funnel,
     "three_modes": three_modes,
     "gauss_mix_twin": gauss_mix_twin,
+    "student_regression": student_regression,
     "brownian_by_the_gym": from_gym("BrownianMotionUnknownScalesMissingMiddleObservations"),
     "brownian_known": from_gym("BrownianMotionMissingMiddleObservations"),
     "eight_schools_nc": from_gym("EightSchools"),
