@@ -45,7 +45,7 @@ def test_unknown_constraint_suggests_the_nearest():
     refused("Did you mean 'positive'", good, shapes=SHAPES, constraints={"tau": "positve"})
 
 
-def test_constraint_that_is_none_names_its_parameter():
+def test_an_unknown_constraint_is_refused_with_its_parameter():
     refused("parameter 'tau': unknown constraint 'postive'", good, shapes=SHAPES,
             constraints={"tau": "postive"})  # fmt: skip
     refused("parameter 'tau': a constraint must be a name", good, shapes=SHAPES,
@@ -130,7 +130,7 @@ def test_gradient_on_the_host_that_cannot_be_used(gradient, error, match):
     refused(match, on_host, num_dimensions=2, gradient=gradient, error=error)
 
 
-def test_executor_that_is_none():
+def test_something_that_is_not_an_executor():
     refused("`executor` must be a concurrent.futures.Executor", on_host, num_dimensions=2,
             executor=4, error=TypeError)  # fmt: skip
 
