@@ -43,7 +43,7 @@ def assemble_batch(
     lowest = tf.reduce_min(tf.where(is_valid, values, values.dtype.max))
     lowest = tf.where(tf.reduce_any(is_valid), lowest, tf.zeros_like(lowest))
     values = tf.where(is_valid, values, lowest)
-    grads = tf.where(tf.expand_dims(is_valid, 1), grads, tf.zeros_like(grads))
+    grads = tf.where(tf.math.is_finite(grads), grads, tf.zeros_like(grads))
     new_log_prob = local_log_prob(
         mixture, proposal.x, proposal.component_index, tile_size=selector.tile_size,
         share_ratio=selector.share_ratio, is_sorted=True, is_padded=selector.is_ragged,

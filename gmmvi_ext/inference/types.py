@@ -16,8 +16,8 @@ class Batch(NamedTuple):
     Attributes:
       x: samples, [N, D].
       target_log_prob: log density, [N]; the smallest finite one where it was not finite.
-      target_log_prob_grad: its gradient, 0 where value or gradient was not finite, [N, D];
-        [N, 0] for zero-order estimators.
+      target_log_prob_grad: its gradient, 0 in place of what was not finite, [N, D]; [N, 0] for
+        zero-order estimators.
       is_valid: whether value (and gradient, if asked for) were finite, [N].
       proposal_log_prob: log density of the mixture that drew the samples, [N].
       component_log_prob: log density under the current components, for all pairs of tiles of
