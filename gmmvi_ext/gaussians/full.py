@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
+from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec, squared_norm
 
 __all__ = ["FullGaussians", "InverseFactors"]
 
@@ -70,7 +70,7 @@ class InverseFactors(NamedTuple):
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
             z = tf.reshape(tf.matmul(maps, centred(x), transpose_b=True), shape)
-            return top - tf.reduce_sum(tf.square(z), axis=1)
+            return top - squared_norm(z, axis=1)
 
         return log_prob
 

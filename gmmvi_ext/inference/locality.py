@@ -32,7 +32,7 @@ from gmmvi_ext.inference.pairs import (
 )
 from gmmvi_ext.inference.tiles import Tiles, tile_samples
 from gmmvi_ext.math.chunks import chunk_rows, even_rows, map_chunks
-from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
+from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec, squared_norm
 
 __all__ = ["chunked_log_prob", "local_log_prob", "moved_log_prob"]
 
@@ -234,7 +234,7 @@ def _own_log_prob(components: FullGaussians, x, tiles: Tiles) -> tf.Tensor:
     inverse = inverse_lower_triangular(components.scale_tril)
     maps = pair_maps(components, inverse, tiles.label, tiles.label)
     z = batch_matmul(tile_coordinates(components, x, tiles), maps, transpose_b=True)
-    squares = tf.where(tiles.is_used, tf.reduce_sum(z * z, axis=-1), 0.0)
+    squares = tf.where(tiles.is_used, squared_norm(z, axis=-1), 0.0)
     constant = components.log_det_scale() + 0.5 * components.num_dimensions * math.log(2 * math.pi)
     lowest = -0.5 * tf.reduce_max(squares, axis=1) - tf.gather(constant, tiles.label)
     return tf.where(tiles.is_used[:, 0], lowest, x.dtype.max)

@@ -17,8 +17,8 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.tiles import Tiles, joined_tiles
-from gmmvi_ext.math.chunks import even_rows, map_chunks, padded_size
-from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec
+from gmmvi_ext.math.chunks import PARALLEL_CHUNKS, even_rows, map_chunks, padded_size
+from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec, squared_norm
 
 __all__ = [
     "NearPairs",
@@ -239,7 +239,7 @@ def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) 
         return last, fn(state, run)
 
     _, state = tf.while_loop(
-        lambda first, _: first < num_tiles, body, (0, state), parallel_iterations=1
+        lambda first, _: first < num_tiles, body, (0, state), parallel_iterations=PARALLEL_CHUNKS
     )
     return state
 
@@ -260,7 +260,7 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
     def rows(tile, component):
         maps = pair_maps(components, inverse, tf.gather(tiles.label, tile), component)
         z = batch_matmul(tf.gather(coordinates, tile), maps, transpose_b=True)
-        values = -0.5 * tf.reduce_sum(tf.square(z), axis=-1)
+        values = -0.5 * squared_norm(z, axis=-1)
         values -= tf.expand_dims(tf.gather(constant, component), 1)
         return tf.where(tf.gather(tiles.is_used, tile), values, never)
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 __all__ = [
     "MAX_CHUNK_ELEMENTS",
+    "PARALLEL_CHUNKS",
     "chunk_rows",
     "even_rows",
     "fold_chunks",
@@ -17,6 +18,10 @@ __all__ = [
 # Largest [rows, K, D] intermediate, in elements. 2^20 float32 values are 4 MB: they stay in the
 # last-level cache of current CPUs, and op overhead is still far below the arithmetic.
 MAX_CHUNK_ELEMENTS = 1 << 20
+
+# Chunks in flight. What a chunk adds to a sum waits for the chunk before, all else of it does not:
+# with two of them one fills the cores that a small operation of the other leaves idle.
+PARALLEL_CHUNKS = 2
 
 
 def chunk_rows(elements_per_row: tf.Tensor, max_elements: int = MAX_CHUNK_ELEMENTS) -> tf.Tensor:
@@ -64,7 +69,9 @@ def map_chunks(
         chunk = [array[i * rows : (i + 1) * rows] for array in arrays]
         return i + 1, pieces.write(i, fn(*chunk))
 
-    _, pieces = tf.while_loop(lambda i, _: i < num_chunks, body, (0, pieces), parallel_iterations=1)
+    _, pieces = tf.while_loop(
+        lambda i, _: i < num_chunks, body, (0, pieces), parallel_iterations=PARALLEL_CHUNKS
+    )
     return pieces.concat()
 
 
@@ -82,6 +89,6 @@ def fold_chunks(
         return start + rows, fn(state, *chunk)
 
     _, state = tf.while_loop(
-        lambda start, _: start < total, body, (0, state), parallel_iterations=1
+        lambda start, _: start < total, body, (0, state), parallel_iterations=PARALLEL_CHUNKS
     )
     return state

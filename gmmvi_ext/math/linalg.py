@@ -9,6 +9,7 @@ __all__ = [
     "inverse_lower_triangular",
     "matvec",
     "safe_cholesky",
+    "squared_norm",
     "symmetrise",
 ]
 
@@ -68,6 +69,14 @@ def symmetrise(matrix: tf.Tensor) -> tf.Tensor:
         identity = tf.expand_dims(identity_like(matrix), 0)
         return 0.5 * (matrix + batch_matmul(matrix, identity, transpose_a=True))
     return 0.5 * (matrix + tf.linalg.matrix_transpose(matrix))
+
+
+def squared_norm(x: tf.Tensor, axis: int) -> tf.Tensor:
+    """Sum of the squares along an axis, in one pass without an array of the squares.
+
+    Not to be differentiated: the gradient where all are zero is not a number.
+    """
+    return tf.square(tf.math.reduce_euclidean_norm(x, axis=axis))
 
 
 def inverse_lower_triangular(scale_tril: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,7 @@ from gmmvi_ext.inference.sample_selectors import (
     SampleSelector,
     VipsSampleSelector,
 )
+from gmmvi_ext.inference.sample_selectors.base import whole_samples
 from gmmvi_ext.targets.callables import CallableTarget
 
 SEED = tf.constant([1, 2])
@@ -100,6 +101,13 @@ def test_far_samples_are_worth_nothing():
     proposal = propose(selector, mixture(weights=(0.5, 0.5)), window_of(far, 50))
     # Every reused sample is alike bad; the nearest few share what little weight there is.
     assert len(proposal.x) >= 45
+
+
+def test_rounding_does_not_cost_a_sample():
+    effective = np.array([30.0, np.nextafter(30.0, 0.0), 30.0 - 1e-5, 29.9, 0.0])
+    for dtype in (np.float32, np.float64):
+        whole = whole_samples(tf.constant(effective.astype(dtype)))
+        np.testing.assert_array_equal(whole, [30, 30, 30, 29, 0])
 
 
 def test_component_based_fills_up_every_component():

@@ -7,6 +7,7 @@ from gmmvi_ext.math.linalg import (
     batch_matmul,
     inverse_lower_triangular,
     safe_cholesky,
+    squared_norm,
     symmetrise,
 )
 
@@ -68,3 +69,18 @@ def test_batch_matmul_with_one_matrix_for_all():
     random = np.random.default_rng(2)
     a, b = random.normal(size=(6, 3, 5)), random.normal(size=(1, 5, 4))
     np.testing.assert_allclose(batch_matmul(tf.constant(a), tf.constant(b)), a @ b, atol=1e-14)
+
+
+@pytest.mark.parametrize("axis", [1, -1])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_squared_norm(axis, dtype):
+    x = 1e3 * np.random.default_rng(0).normal(size=(4, 7, 33)).astype(dtype)
+    x[0] = 0.0
+    norm = squared_norm(tf.constant(x), axis=axis)
+    tolerance = 8 * np.finfo(dtype).eps
+    np.testing.assert_allclose(norm, (x.astype(np.float64) ** 2).sum(axis=axis), rtol=tolerance)
+
+
+def test_squared_norm_of_what_is_not_finite():
+    x = tf.constant([[1.0, np.inf], [np.nan, 1.0]])
+    np.testing.assert_array_equal(squared_norm(x, axis=1), [np.inf, np.nan])

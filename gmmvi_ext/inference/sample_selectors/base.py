@@ -13,11 +13,18 @@ from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.registry import Registry
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["Proposal", "ReusingSampleSelector", "SampleSelector", "effective_counts"]
+__all__ = [
+    "Proposal",
+    "ReusingSampleSelector",
+    "SampleSelector",
+    "effective_counts",
+    "whole_samples",
+]
 
 MAX_TILE_SIZE = 128
 REUSE_TILE_SIZE = 32
 REUSE_RATIO = 2.0
+ROUNDING = 1e-3  # samples that an effective sample size may lack to a whole number
 
 
 class Proposal(NamedTuple):
@@ -159,3 +166,8 @@ def effective_counts(log_prob: PairLogProb, window: Window, num_components: tf.T
     total = component_sum(weights, pairs, num_components)
     squares = component_sum(tf.square(weights), pairs, num_components)
     return tf.math.divide_no_nan(tf.square(total), squares)
+
+
+def whole_samples(effective: tf.Tensor) -> tf.Tensor:
+    """floor(ESS) as int32, of the same shape; a rounding error does not cost a sample."""
+    return tf.cast(tf.floor(effective + ROUNDING), tf.int32)

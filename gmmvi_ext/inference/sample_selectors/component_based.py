@@ -15,6 +15,7 @@ from gmmvi_ext.inference.sample_selectors.base import (
     ReusingSampleSelector,
     SampleSelector,
     effective_counts,
+    whole_samples,
 )
 
 __all__ = ["VipsSampleSelector"]
@@ -31,6 +32,6 @@ class VipsSampleSelector(ReusingSampleSelector):
         if self.reuses:
             window, log_prob = self.reused(mixture, window, component_id)
             effective = effective_counts(log_prob, window, mixture.num_components)
-            counts = tf.maximum(counts - tf.cast(tf.floor(effective), tf.int32), 1)
+            counts = tf.maximum(counts - whole_samples(effective), 1)
         x, index = sample_components(mixture.components, counts, seed)
         return Proposal(x, index, counts, window, log_prob)

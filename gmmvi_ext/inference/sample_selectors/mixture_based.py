@@ -14,6 +14,7 @@ from gmmvi_ext.inference.sample_selectors.base import (
     Proposal,
     ReusingSampleSelector,
     SampleSelector,
+    whole_samples,
 )
 from gmmvi_ext.math.logspace import effective_sample_size
 
@@ -50,8 +51,7 @@ class LinSampleSelector(ReusingSampleSelector):
             log_ratio = log_prob.logsumexp(mixture.log_weights) - window.proposal_log_prob
             never = tf.cast(float("-inf"), log_ratio.dtype)
             log_ratio = tf.where(window.is_valid, log_ratio, never)
-            effective = tf.cast(tf.floor(effective_sample_size(log_ratio)), tf.int32)
-            size = tf.maximum(size - effective, 1)
+            size = tf.maximum(size - whole_samples(effective_sample_size(log_ratio)), 1)
         seeds = tf.random.split(seed, 2)
         drawn = tf.random.stateless_categorical(
             tf.expand_dims(mixture.log_weights, 0), size, seeds[0], dtype=tf.int32
