@@ -13,6 +13,7 @@ import tensorflow as tf
 from gmmvi_ext.config.build import check_rules
 from gmmvi_ext.config.sections import DistributionSettings
 from gmmvi_ext.fit.arguments import check_calls, check_limits, checked_dtype
+from gmmvi_ext.fit.extending import Extending, can_extend, room_for
 from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
 from gmmvi_ext.fit.self_check import check_before_fit
 from gmmvi_ext.fit.settings import make_config
@@ -64,6 +65,7 @@ def fit(
     gradient: Callable | None = None,
     executor=None,
     strategy="none",
+    extend: bool = True,
     rebalance: bool = True,
     refine: bool = False,
     callbacks: Sequence[Callable[[dict], object]] = (),
@@ -94,6 +96,10 @@ def fit(
         "multi_worker" (the processes of TF_CONFIG, each of which makes this call), "dask" (host
         functions on a local cluster), or an object: `tf.distribute.Strategy`,
         `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
+      extend: every 40 iterations and before the fit counts as converged, look where the components
+        lead to, beyond the rim of the mixture, and take up what is missing there (`extending`).
+        Takes a tenth more evaluations at most, 2000 for each look, and by default up to twelve
+        components more than the sixty that are added otherwise.
       rebalance: after training, move the weights of the components to where importance-weighted
         draws want them, if other such draws agree (`Posterior.rebalanced`). Takes a tenth more
         evaluations, 20 000 at most, fewer where `max_evaluations` or `max_seconds` leave no more;
@@ -109,7 +115,8 @@ def fit(
 
     The fit stops when the ELBO has not risen over 100 iterations by more than 0.01 nats (more if
     they took more evaluations than the 100 before) or two standard errors
-    (`training.convergence_window`, `training.convergence_tolerance`; see `watch`), or at a limit.
+    (`training.convergence_window`, `training.convergence_tolerance`; see `watch`) and nothing is
+    found beyond its rim, or at a limit.
 
     Raises:
       TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says
@@ -162,12 +169,25 @@ def fit(
         say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
         learner = _build(config, shared, start, first)
         watch = _make_watch(learner, config)
+        limits = _limits(config, spent, time.perf_counter() - begin, max_evaluations, max_seconds)
+        rim = None
+        if extend and can_extend(values, learner):
+            # Clocks differ between processes, which have to look alike.
+            is_timed = distribution.strategy != "multi_worker"
+            rim = Extending(
+                watch, learner, max_components=room_for(limit, max_components),
+                max_evaluations=limits["max_evaluations"],
+                max_seconds=limits["max_seconds"] if is_timed else None, seed=config.seed,
+            )  # fmt: skip
         result = _train(
-            learner, watch, config, spent, time.perf_counter() - begin, max_evaluations,
-            max_seconds, callbacks, verbose and distribution.is_chief, distribution,
+            learner, rim or watch, config, limits, callbacks, verbose and distribution.is_chief,
+            distribution,
         )  # fmt: skip
         seconds = time.perf_counter() - begin
         evaluations = result.num_target_evaluations + result.num_nonfinite + spent
+        if rim is not None and rim.num_looks:
+            evaluations += rim.num_evaluations
+            say(f"beyond the rim: {rim}")
         if result.stop_reason.is_failure:
             raise FitError(f"{result.problem}{_exception_text(shared)}")
         kept, extra = _kept_mixture(watch, learner, shared, config.seed)
@@ -193,6 +213,8 @@ def fit(
             "temperature": learner.temperature,
             "algorithm": config.code_word or "own rules",
         }
+        if rim is not None:
+            run_info["extension"] = rim.told()
         names, bijector = naming_of(target)
         posterior = Posterior(
             mixture,
@@ -356,17 +378,20 @@ def _make_watch(learner: GMMVI, config) -> Watch:
     return Watch(learner.mixture, learner.target.num_dimensions, convergence)
 
 
-def _train(
-    learner, watch, config, spent: int, seconds: float, max_evaluations, max_seconds, callbacks,
-    verbose, distribution: Distribution,
-) -> TrainingResult:  # fmt: skip
+def _limits(config, spent: int, seconds: float, max_evaluations, max_seconds) -> dict:
+    """Limits of the training: those of the configuration and what is left of `fit`'s."""
     training = config.training
-    limits = {
+    return {
         "num_iterations": training.num_iterations,
         "max_evaluations": _sooner(training.max_evaluations, max_evaluations, spent),
         "max_seconds": _sooner(training.max_seconds, max_seconds, seconds),
     }
 
+
+def _train(
+    learner, watch: Watch | Extending, config, limits: dict, callbacks, verbose,
+    distribution: Distribution,
+) -> TrainingResult:  # fmt: skip
     most = limits["max_evaluations"]
 
     def asked(row: dict):
@@ -374,6 +399,7 @@ def _train(
             return StopReason.INTERRUPTED
         # The loop counts what was of use; who pays for evaluations pays for the others, too.
         spent_here = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
+        spent_here += getattr(watch, "num_evaluations", 0)
         return StopReason.MAX_EVALUATIONS if most is not None and spent_here >= most else None
 
     return train(

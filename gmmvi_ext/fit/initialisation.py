@@ -18,7 +18,7 @@ import tensorflow as tf
 from gmmvi_ext.fit.lbfgs import minimise
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["Start", "StartMixture", "find_start", "start_from"]
+__all__ = ["Meter", "Start", "StartMixture", "find_start", "start_from"]
 
 WIDTHS = (1.0, 3.0, 10.0)  # of starting points where no prior tells
 NUM_PRIOR_DRAWS = 128
@@ -95,7 +95,7 @@ def find_start(
       budget: evaluations that may be spent; they are never exceeded.
       seed: integer.
     """
-    meter = _Meter(target)
+    meter = Meter(target)
     dim = target.num_dimensions
     hessian_cost = 2 * (dim if dim <= MAX_FULL_HESSIAN else NUM_HESSIAN_PROBES) + NUM_ELBO_DRAWS
     run_cost = 3 * LOOKS[-1] + len(LOOKS) * hessian_cost
@@ -117,7 +117,7 @@ def find_start(
     return StartMixture(log_weights, candidates[chosen], factors[chosen], meter.count)
 
 
-class _Meter:
+class Meter:
     """The target in float64 NumPy, traced where it can be, with a count of evaluations."""
 
     def __init__(self, target: Target):
@@ -164,7 +164,7 @@ def _distinct(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.array(kept).reshape(-1, points.shape[1])
 
 
-def _scales(meter: _Meter, points: np.ndarray, scale: np.ndarray, rng) -> np.ndarray:
+def _scales(meter: Meter, points: np.ndarray, scale: np.ndarray, rng) -> np.ndarray:
     """Cholesky factors of inverse minus-Hessians, in units of `scale` never wider than it."""
     count, dim = points.shape
     if dim <= MAX_FULL_HESSIAN:
@@ -189,7 +189,7 @@ def _scales(meter: _Meter, points: np.ndarray, scale: np.ndarray, rng) -> np.nda
     return np.linalg.cholesky(covariance + jitter)
 
 
-def _elbos(meter: _Meter, points: np.ndarray, factors: np.ndarray, rng) -> np.ndarray:
+def _elbos(meter: Meter, points: np.ndarray, factors: np.ndarray, rng) -> np.ndarray:
     """ELBO of the Gaussian at every candidate, -inf where the target mostly is not finite."""
     count, dim = points.shape
     half = rng.standard_normal((NUM_ELBO_DRAWS // 2, dim))
@@ -224,7 +224,7 @@ def _choose(points, factors, elbos, max_components: int) -> list[int]:
     return chosen
 
 
-def _by_draws(meter: _Meter, start: Start, max_components, budget, rng) -> StartMixture:
+def _by_draws(meter: Meter, start: Start, max_components, budget, rng) -> StartMixture:
     """Without gradients or budget: wide Gaussians at the best of some draws."""
     dim = len(start.mean)
     count = int(min(200 + 20 * dim, max(budget - meter.count, 0)))

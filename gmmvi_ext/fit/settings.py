@@ -10,7 +10,7 @@ from gmmvi_ext.config.codewords import expand_code_word
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
 
-__all__ = ["FIRST_ORDER", "ZERO_ORDER", "make_config"]
+__all__ = ["DEFAULT_MAX_COMPONENTS", "FIRST_ORDER", "ZERO_ORDER", "make_config"]
 
 FIRST_ORDER = "SAMTRON"
 ZERO_ORDER = "ZAMTRON"
