@@ -1,6 +1,8 @@
-"""Where a run computes: the device TensorFlow sees, and who evaluates the target."""
+"""Where a run computes: the device TensorFlow sees, its threads, and who evaluates the target."""
 
+import contextlib
 import dataclasses
+import os
 
 import tensorflow as tf
 
@@ -8,7 +10,28 @@ from gmmvi_ext.cli.errors import CommandError
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.targets.distribution import Distribution, DistributionError, open_distribution
 
-__all__ = ["open_workers", "select_device"]
+__all__ = ["choose_threads", "open_workers", "select_device"]
+
+INTRA_OP_THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: who sets it decides
+
+
+def choose_threads() -> None:
+    """Leaves every operation half of the cores, as an iteration keeps two operations busy.
+
+    With all of them, threads are woken for operations that are over before they are awake
+    (docs/performance.md, Threads). No effect where the user has decided or TensorFlow runs already.
+    """
+    if INTRA_OP_THREADS in os.environ:
+        return
+    with contextlib.suppress(RuntimeError):
+        tf.config.threading.set_intra_op_parallelism_threads(max(1, _num_cores() // 2))
+
+
+def _num_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not everywhere
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def select_device(name: str | None) -> str:

@@ -35,9 +35,11 @@ def main(arguments: Sequence[str]) -> int:
         for note in config.notes:
             print(f"note: {note}")
         with quiet_start():
-            from gmmvi_ext.cli.devices import open_workers
+            from gmmvi_ext.cli.devices import choose_threads, open_workers
             from gmmvi_ext.cli.experiment import run_experiment
 
+            if not config.is_vae:
+                choose_threads()
             device, distribution = open_workers(config, values["device"])
         if config.is_vae:
             from gmmvi_ext.cli.vae_experiment import run_vae

@@ -50,10 +50,12 @@ class Ours:
     """Our iterations, in this process."""
 
     def __init__(self, num_components: int, dim: int, reuse: float, seed: int):
+        from gmmvi_ext.cli.devices import choose_threads
         from gmmvi_ext.config.codewords import expand_code_word
         from gmmvi_ext.inference.gmmvi import GMMVI
         from gmmvi_ext.targets.registry import build_target
 
+        choose_threads()  # as `gmmvi-ext run` does
         rules = {f"{role}_type": name for role, name in expand_code_word("SAMTRON").items()}
         target = build_target("GMM", {"num_dimensions": dim}, seed=seed)
         config = rules | settings(num_components, reuse)

@@ -91,6 +91,8 @@ def test_a_run_leaves_everything_it_promises(smoke):
     record = json.loads((folder / "run.json").read_text())
     assert record["status"] == "finished" and record["versions"]["tensorflow"]
     assert set(record["seconds"]) == {"tracing", "stepping", "evaluating", "saving", "total"}
+    threads, asked = record["num_threads"], os.environ.get("TF_NUM_INTRAOP_THREADS")
+    assert threads["intra_op"] == (0 if asked else max(1, len(os.sched_getaffinity(0)) // 2))
 
 
 def test_a_run_is_quiet_and_ends_with_its_summary(smoke):
