@@ -8,7 +8,7 @@ from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference import locality
 from gmmvi_ext.inference import pairs as inference_pairs
 from gmmvi_ext.inference.locality import chunked_log_prob, local_log_prob
-from gmmvi_ext.inference.ng_estimators import SteinNgEstimator
+from gmmvi_ext.inference.ng_estimators import SteinNgEstimator, stein_sums
 from gmmvi_ext.inference.pairs import all_pairs, from_matrix
 from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
@@ -48,6 +48,12 @@ def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float6
     return mixture, batch, precision, centre
 
 
+@pytest.fixture(params=["pair by pair", "all at once"])
+def summing(request, monkeypatch):
+    """Either way of summing, whatever share of the pairs matters."""
+    monkeypatch.setattr(stein_sums, "DENSE_SHARE", 2.0 if request.param == "pair by pair" else 0.0)
+
+
 def estimate(mixture, batch, temperature=1.0, **options):
     dtype = mixture.dtype
     ridge = tf.zeros_like(mixture.log_weights)
@@ -82,7 +88,7 @@ def twin(mixture, batch, temperature, self_normalized=True):
 
 @pytest.mark.parametrize("self_normalized", [True, False])
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
-def test_plain_estimate_equals_the_loops(self_normalized, temperature):
+def test_plain_estimate_equals_the_loops(summing, self_normalized, temperature):
     mixture, batch, *_ = setting()
     # The symmetrisation happens in whitened coordinates: the same matrix, congruence commutes with
     # it.
@@ -106,7 +112,7 @@ def test_plain_diagonal_estimate_equals_the_loops():
 
 
 @pytest.mark.parametrize("variance_reduction", [False, True])
-def test_expectation_is_the_analytic_gradient_for_gaussian_pairs(variance_reduction):
+def test_expectation_is_the_analytic_gradient_for_gaussian_pairs(summing, variance_reduction):
     # K = 1, target N(c, P^-1): G = P - Lambda and g = P (mu - c), exactly.
     mixture, batch, precision, centre = setting(num=1, per_component=200_000)
     result = estimate(mixture, batch, variance_reduction=variance_reduction)
@@ -148,7 +154,41 @@ def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread,
     np.testing.assert_allclose(sparse.slope, dense.slope, atol=tolerance, rtol=tolerance)
 
 
-def test_invalid_samples_have_no_influence(only):
+@pytest.mark.parametrize("with_moments", [False, True])
+@pytest.mark.parametrize("spread", [0.5, 8.0])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_both_ways_of_summing_agree(monkeypatch, with_moments, spread, dtype):
+    mixture, batch, *_ = setting(num=12, dim=4, spread=spread, dtype=dtype)
+    # Tiles of eight: every component has one with empty slots; far pairs are left out.
+    log_prob = local_log_prob(
+        mixture, batch.x, batch.component_index, tile_size=8, is_padded=True
+    )  # fmt: skip
+    pairs = log_prob.pairs
+    assert spread < 1 or len(pairs.tile) < 0.5 * 12 * len(pairs.tiles.label)
+    rng = np.random.default_rng(3)
+    weights, gammas = (
+        tf.where(tf.gather(pairs.tiles.is_used, pairs.tile), tf.constant(values, dtype), 0.0)
+        for values in rng.random((2, *log_prob.values.shape))
+    )
+    batch = batch._replace(component_log_prob=log_prob)
+    sums = []
+    for share in (2.0, 0.0):
+        monkeypatch.setattr(stein_sums, "DENSE_SHARE", share)
+        temperature = tf.constant(0.7, dtype)
+        sums.append(
+            stein_sums.stein_sums(
+                mixture.components, batch, weights, gammas, temperature, with_moments=with_moments
+            )
+        )
+    assert (sums[0][1] is None) == (sums[1][1] is None) == (not with_moments)
+    for left, right in zip(*sums, strict=True):
+        if left is not None:
+            scale = np.abs(left).max()
+            tolerance = {tf.float32: 1e-5, tf.float64: 1e-13}[dtype]
+            np.testing.assert_allclose(right, left, atol=tolerance * scale, rtol=0)
+
+
+def test_invalid_samples_have_no_influence(summing, only):
     mixture, batch, *_ = setting(num=2)
     keep = np.arange(batch.x.shape[0]) % 7 != 0
     poisoned = batch._replace(
@@ -172,9 +212,10 @@ def test_a_component_without_samples_is_flagged_not_poisoned():
     assert np.all(np.isfinite(result.curvature)) and np.all(np.isfinite(result.slope))
 
 
-def test_chunks_of_another_size_give_the_same(monkeypatch):
+def test_chunks_of_another_size_give_the_same(summing, monkeypatch):
     mixture, batch, *_ = setting(num=4)
     whole = estimate(mixture, batch)
-    monkeypatch.setattr(inference_pairs, "even_rows", lambda *_: tf.constant(1))
+    for module in (inference_pairs, stein_sums):
+        monkeypatch.setattr(module, "even_rows", lambda *_: tf.constant(1))
     pieces = estimate(mixture, batch)
     np.testing.assert_allclose(pieces.curvature, whole.curvature, rtol=1e-10, atol=1e-12)

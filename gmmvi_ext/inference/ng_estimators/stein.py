@@ -18,18 +18,12 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
-from gmmvi_ext.inference.pairs import (
-    component_sum,
-    fold_pairs,
-    pair_maps,
-    tile_coordinates,
-    to_matrix,
-)
+from gmmvi_ext.inference.ng_estimators.stein_sums import stein_sums
+from gmmvi_ext.inference.pairs import component_sum, to_matrix
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.linalg import (
     batch_matmul,
     identity_like,
-    inverse_lower_triangular,
     matvec,
     safe_cholesky,
     symmetrise,
@@ -69,8 +63,8 @@ class SteinNgEstimator(NgEstimator):
 
     def _full(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components
-        cross, moments = _sums(
-            components, batch, weights, gammas, temperature, self.variance_reduction
+        cross, moments = stein_sums(
+            components, batch, weights, gammas, temperature, with_moments=self.variance_reduction
         )
         cross = batch_matmul(cross, components.scale_tril)  # sum w (z, 1) e^T
         cross, mean_e = cross[:, :-1], cross[:, -1]
@@ -113,43 +107,6 @@ class SteinNgEstimator(NgEstimator):
 def _squared(weights: tf.Tensor, batch: Batch, num_components: tf.Tensor) -> tf.Tensor:
     """Sum of the squared weights of every component, [K]."""
     return component_sum(tf.square(weights), batch.component_log_prob.pairs, num_components)
-
-
-def _sums(components, batch, weights, gammas, temperature, with_moments):
-    """Sums over n of w (z, 1) d^T [K, D + 1, D] and of w (z, 1) (z, 1)^T [K, D + 1, D + 1].
-
-    Tile by tile: all pairs of a tile give its scores, hence d, and then their shares of the sums.
-    The second sum is None unless asked for.
-    """
-    dim, num = components.num_dimensions, components.num_components
-    inverse = inverse_lower_triangular(components.scale_tril)
-    pairs = batch.component_log_prob.pairs
-    coordinates = tile_coordinates(components, batch.x, pairs.tiles)
-    grads = pairs.tiles.spread(batch.target_log_prob_grad)  # [B, T, D]
-
-    def add(state, run):
-        tile, component = run.tile, run.component
-        label = tf.gather(pairs.tiles.label[run.tiles], tile)
-        maps = pair_maps(components, inverse, label, component, with_one=True)
-        z = batch_matmul(tf.gather(coordinates[run.tiles], tile), maps, transpose_b=True)
-        # The products with the last column are dropped from the sums: slicing maps costs more.
-        pulled = batch_matmul(tf.expand_dims(run.of(gammas), -1) * z, maps)
-        d = grads[run.tiles] + temperature * tf.math.segment_sum(pulled, tile)[..., :-1]
-        d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-        wz = tf.expand_dims(run.of(weights), -1) * z
-        new = [batch_matmul(wz, tf.gather(d, tile), transpose_a=True)]
-        if with_moments:
-            new.append(batch_matmul(wz, z, transpose_a=True))
-        return tuple(
-            old + tf.math.unsorted_segment_sum(part, component, num)
-            for old, part in zip(state, new, strict=True)
-        )
-
-    zeros = [tf.zeros([num, dim + 1, dim], components.dtype)]
-    if with_moments:
-        zeros.append(tf.zeros([num, dim + 1, dim + 1], components.dtype))
-    sums = fold_pairs(add, tuple(zeros), pairs, tf.shape(pairs.tiles.index)[1] * dim)
-    return sums if with_moments else (*sums, None)
 
 
 def _shrunk(covariance, total, squared, identity, dim):
