@@ -177,27 +177,29 @@ def extend_window(
 def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
     """log p_b(x_n) of every block of the window, [n, B].
 
-    A sum over contiguous snapshots, as a product with their block memberships. The largest term of
-    a row is taken out first; a block more than 87 nats below it underflows to -inf, which is
-    harmless: the block that drew the sample is always near its top, and it leaves the window last.
+    A sum over contiguous snapshots. The largest term of a sample is taken out first; a block more
+    than 87 nats below it underflows to -inf, which is harmless: the block that drew the sample is
+    always near its top, and it leaves the window last.
     """
-    num_blocks = tf.shape(window.block_counts)[0]
-    member = tf.one_hot(window.snapshot_block, num_blocks, dtype=x.dtype)  # [C, B]
-    log_prob = window.snapshots.log_prob_rows_fn()
-    log_weights = tf.expand_dims(window.snapshot_log_weights, 1)
+    snapshots, dim = window.snapshots, window.snapshots.num_dimensions
+    fields = [window.snapshot_log_weights, *snapshots]
 
     def rows(points):
-        terms = log_prob(points) + log_weights  # [C, n]
+        def terms(log_weights, *part):
+            log_prob = type(snapshots)(*part).log_prob_rows_fn()(points)
+            return log_prob + tf.expand_dims(log_weights, 1)
+
+        # In chunks of snapshots: products with few points, one after the other, are slow.
+        terms = map_chunks(terms, fields, chunk_rows(tf.shape(points)[0] * dim), x.dtype)  # [C, n]
         top = tf.reduce_max(terms, axis=0)
-        ratios = tf.matmul(tf.exp(terms - top), member, transpose_a=True)  # [n, B]
-        return tf.math.log(ratios) + tf.expand_dims(top, 1)
+        sums = tf.math.segment_sum(tf.exp(terms - top), window.snapshot_block)  # [B, n]
+        return tf.transpose(tf.math.log(sums) + top)
 
     def nothing():
         return tf.zeros([tf.shape(x)[0], 0], x.dtype)
 
-    size = window.snapshots.num_components
-    chunk = chunk_rows(size * window.snapshots.num_dimensions)
-    return tf.cond(size > 0, lambda: map_chunks(rows, [x], chunk, x.dtype), nothing)
+    size = snapshots.num_components
+    return tf.cond(size > 0, lambda: map_chunks(rows, [x], chunk_rows(size), x.dtype), nothing)
 
 
 class SampleDB(tf.Module):
