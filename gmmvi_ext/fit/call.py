@@ -98,8 +98,8 @@ def fit(
         `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
       extend: every 40 iterations and before the fit counts as converged, look where the components
         lead to, beyond the rim of the mixture, and take up what is missing there (`extending`).
-        Takes a tenth more evaluations at most, 2000 for each look, and by default up to twelve
-        components more than the sixty that are added otherwise.
+        Takes a tenth more evaluations on the way, 5 % for each of at most ten last looks, 2000 for
+        each look, and by default up to twelve components more than the sixty added otherwise.
       rebalance: after training, move the weights of the components to where importance-weighted
         draws want them, if other such draws agree (`Posterior.rebalanced`). Takes a tenth more
         evaluations, 20 000 at most, fewer where `max_evaluations` or `max_seconds` leave no more;
