@@ -16,7 +16,7 @@ tfd = tfp.distributions
     ("name", "settings", "max_evaluations"),
     [
         ("funnel", {"num_dimensions": 50}, 20_000),
-        ("banana", {"num_dimensions": 100}, 20_000),
+        ("banana", {"num_dimensions": 100}, 12_000),
     ],
 )
 def test_too_hard_a_target_is_not_trusted_and_the_reason_is_right(name, settings, max_evaluations):
