@@ -148,7 +148,7 @@ class DensityMixture:
             ]
             pull = (1 - weight[..., 0]) * self.pull[a][:, None]
             pull = pull + weight[..., 0] * self.pull[b][:, None]
-            out[start : start + chunk] = np.linalg.solve(blended, pull[..., None])[..., 0]
+            out[start : start + chunk] = _solved(blended, pull)
         return out
 
     def _precision_mean(self, resp: np.ndarray) -> np.ndarray:
@@ -162,7 +162,16 @@ class DensityMixture:
         for start in range(0, len(resp), chunk):
             part = resp[start : start + chunk]
             blended = (part @ flat).reshape(-1, dims, dims)
-            out[start : start + chunk] = np.linalg.solve(blended, (part @ self.pull)[..., None])[
-                ..., 0
-            ]
+            out[start : start + chunk] = _solved(blended, part @ self.pull)
         return out
+
+
+def _solved(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
+    """A^{-1} v for matrices [..., D, D] and vectors [..., D]; by the pseudo-inverse if one of them
+    is singular, as the blended precisions of degenerate components may be in floating point.
+    """
+    try:
+        return np.linalg.solve(matrices, vectors[..., None])[..., 0]
+    except np.linalg.LinAlgError:
+        inverses = np.linalg.pinv(np.nan_to_num(matrices), hermitian=True)
+        return (inverses @ vectors[..., None])[..., 0]

@@ -74,25 +74,6 @@ class InverseFactors(NamedTuple):
 
         return log_prob
 
-    def whitening_rows_fn(self) -> tuple[Callable[[tf.Tensor], tf.Tensor], tf.Tensor]:
-        """The function from points [N, D] to (z, 1), [K, D + 1, N], and the maps back.
-
-        The latter are L_k^{-1} over a row of zeros, [K (D + 1), D]: for rows v [K (D + 1), N] the
-        product v^T maps is sum_k L_k^{-T} v_k for all points, whatever stands in the last rows.
-        """
-        dim = self.num_dimensions
-        centred, maps = self._maps(1.0)
-        maps = tf.reshape(maps, [-1, dim, dim + 1])
-        last = tf.one_hot([[dim]], dim + 1, dtype=maps.dtype)  # [1, 1, D + 1]
-        last = tf.repeat(last, self.num_components, axis=0)
-        maps = tf.reshape(tf.concat([maps, last], axis=1), [-1, dim + 1])
-
-        def whiten(x: tf.Tensor) -> tf.Tensor:
-            rows = tf.matmul(maps, centred(x), transpose_b=True)
-            return tf.reshape(rows, [-1, dim + 1, tf.shape(x)[0]])
-
-        return whiten, maps[:, :-1]
-
     def _maps(self, scale: float) -> tuple[Callable[[tf.Tensor], tf.Tensor], tf.Tensor]:
         """The function from x to (x - c, 1), [N, D + 1], and the maps from there to all z.
 

@@ -82,8 +82,14 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     dim, num = components.num_dimensions, components.num_components
     pairs = batch.component_log_prob.pairs
     num_tiles, tile_size = tf.unstack(tf.shape(pairs.tiles.index))
-    whiten, maps = components.for_evaluation().whitening_rows_fn()
-    x, grads = batch.x, batch.target_log_prob_grad
+    # Differences before products: a narrow component far from the others keeps its digits.
+    inverse = inverse_lower_triangular(components.scale_tril)
+    one = tf.linalg.diag(tf.one_hot(dim, dim + 1, dtype=inverse.dtype))
+    maps = tf.pad(inverse, [[0, 0], [0, 1], [0, 1]]) + one  # (x - mu, 1) to (z, 1)
+    stacked = tf.reshape(maps, [-1, dim + 1])[:, :-1]  # [K (D + 1), D]
+    loc = tf.expand_dims(tf.pad(components.loc, [[0, 0], [0, 1]]), 2)
+    x = tf.pad(batch.x, [[0, 0], [0, 1]], constant_values=1.0)
+    grads = batch.target_log_prob_grad
     # [K B, T]: a row for every pair, component by component.
     row = tf.expand_dims(pairs.component * num_tiles + pairs.tile, 1)
     nothing = tf.zeros([num * num_tiles, tile_size], components.dtype)
@@ -101,9 +107,9 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     def add(first, state):
         tiles = slice(first, first + size)
         index = tf.reshape(pairs.tiles.index[tiles], [-1])
-        z = whiten(tf.gather(x, index))  # [K, D + 1, n]
+        z = batch_matmul(maps, tf.transpose(tf.gather(x, index)) - loc)  # [K, D + 1, n]
         pulled = tf.matmul(
-            tf.reshape(of(gammas, tiles) * z, [-1, tf.size(index)]), maps, transpose_a=True
+            tf.reshape(of(gammas, tiles) * z, [-1, tf.size(index)]), stacked, transpose_a=True
         )
         d = tf.gather(grads, index) + temperature * pulled  # [n, D]
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
