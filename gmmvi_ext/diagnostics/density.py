@@ -173,5 +173,5 @@ def _solved(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
     try:
         return np.linalg.solve(matrices, vectors[..., None])[..., 0]
     except np.linalg.LinAlgError:
-        inverses = np.linalg.pinv(np.nan_to_num(matrices), hermitian=True)
+        inverses = np.linalg.pinv(np.nan_to_num(matrices), rcond=1e-12, hermitian=True)
         return (inverses @ vectors[..., None])[..., 0]

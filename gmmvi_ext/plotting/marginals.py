@@ -96,7 +96,8 @@ def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None
     edges = np.linspace(low - margin, high + margin, BINS + 1)
     color = PALETTE[0]
     if space.is_elementwise:
-        position, density = _exact_density(posterior, element, low - margin, high + margin)
+        free = np.asarray(draws.x[:, element], np.float64)
+        position, density = _exact_density(posterior, element, free, low - margin, high + margin)
         peak = density.max()
         ax.fill_between(position, density, color=color, alpha=0.35, lw=0, label="posterior")
         ax.plot(position, density, color=color, lw=1.2)
@@ -116,14 +117,16 @@ def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None
     ax.spines["left"].set_visible(False)
 
 
-def _exact_density(posterior, element: int, low: float, high: float):
-    """Density of one monotone function of one coordinate on a grid of the constrained space."""
+def _exact_density(posterior, element: int, draws: np.ndarray, low: float, high: float):
+    """Density of one monotone function of one coordinate on a grid of the constrained space.
+
+    The grid covers the unconstrained draws [N]: components without weight may reach much further.
+    """
     space, mixture = posterior.space, posterior.mixture
     one = mixtures.marginal(mixture, [element])
-    centre = np.asarray(one.components.loc, np.float64)[:, 0]
-    variance = np.asarray(mixtures.component_covariances(one.components), np.float64)[:, 0, 0]
-    reach = 8 * np.sqrt(variance)
-    free = np.linspace((centre - reach).min(), (centre + reach).max(), 20 * GRID_POINTS)
+    first, last = draws.min(), draws.max()
+    margin = 0.1 * (last - first) or 1.0
+    free = np.linspace(first - margin, last + margin, 20 * GRID_POINTS)
     points = np.zeros((free.size, space.num_dimensions))
     points[:, element] = free
     image = space.forward_flat(tf.constant(points, mixture.dtype)).numpy()[:, element]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.diagnostics import find_modes
+from gmmvi_ext.diagnostics import density, find_modes
 from gmmvi_ext.diagnostics.density import DensityMixture
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
@@ -130,3 +130,9 @@ def test_host_density_equals_the_tensorflow_one():
 def test_dip_out_of_range_is_refused():
     with pytest.raises(ValueError, match="`dip`"):
         find_modes(make_mixture([[0.0]]), dip=0.0)
+
+
+def test_a_singular_blend_of_precisions_has_a_solution():
+    matrices = np.stack([np.eye(2), [[1.0, 1.0], [1.0, 1.0]], np.zeros((2, 2))])
+    solved = density._solved(matrices, np.array([[1.0, 2.0], [2.0, 2.0], [0.0, 0.0]]))
+    np.testing.assert_allclose(solved, [[1.0, 2.0], [1.0, 1.0], [0.0, 0.0]], atol=1e-12)

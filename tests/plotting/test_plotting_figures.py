@@ -166,6 +166,20 @@ def test_exact_marginals_integrate_to_one(posterior):
     assert axes[1].lines[0].get_xdata().min() > 0
 
 
+def test_a_wide_component_without_weight_does_not_spoil_the_marginals():
+    components = FullGaussians(tf.zeros([2, 1], tf.float64), tf.constant([[[1.0]], [[40.0]]]))
+    components = FullGaussians(components.loc, tf.cast(components.scale_tril, tf.float64))
+    mixture = Mixture(tf.constant([0.0, -69.0], tf.float64), components)
+    (ax,) = plotting.plot_marginals(
+        Posterior(mixture, bijector={"tau": tfb.Exp()}, parameter_names={"tau": ()})
+    )
+    x, density = ax.lines[0].get_data()
+    # The log-normal of the component that has weight, between the limits of the figure.
+    exact = np.exp(-0.5 * np.log(x) ** 2) / (x * np.sqrt(2 * np.pi))
+    assert len(x) > 100
+    np.testing.assert_allclose(density, exact, rtol=1e-2)
+
+
 def test_marginals_of_mixing_bijectors_are_histograms():
     posterior = make_posterior(
         bijector={"w": tfb.IteratedSigmoidCentered()}, parameter_names={"w": (5,)}
