@@ -10,15 +10,15 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.config.build import check_rules
 from gmmvi_ext.config.sections import DistributionSettings
 from gmmvi_ext.fit.arguments import check_calls, check_limits, checked_dtype
 from gmmvi_ext.fit.extending import Extending, can_extend, room_for
-from gmmvi_ext.fit.initialisation import StartMixture, find_start, start_from
+from gmmvi_ext.fit.initialisation import find_start, start_from
+from gmmvi_ext.fit.learner import build_learner
 from gmmvi_ext.fit.self_check import check_before_fit
-from gmmvi_ext.fit.settings import make_config
+from gmmvi_ext.fit.settings import asked_start, make_config, wants_gradient
 from gmmvi_ext.fit.watch import BLOCK, Watch
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.build_space import naming_of
@@ -98,8 +98,8 @@ def fit(
         `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
       extend: every 40 iterations and before the fit counts as converged, look where the components
         lead to, beyond the rim of the mixture, and take up what is missing there (`extending`).
-        Takes a tenth more evaluations on the way, 5 % for each of at most ten last looks, 2000 for
-        each look, and by default up to twelve components more than the sixty added otherwise.
+        Takes a tenth more evaluations on the way and 5 % for each of at most ten last looks, but no
+        more than 2000 a look; by default up to twelve components join the sixty added otherwise.
       rebalance: after training, move the weights of the components to where importance-weighted
         draws want them, if other such draws agree (`Posterior.rebalanced`). Takes a tenth more
         evaluations, 20 000 at most, fewer where `max_evaluations` or `max_seconds` leave no more;
@@ -127,13 +127,13 @@ def fit(
     check_limits(max_evaluations, max_seconds, max_components)
     dtype = checked_dtype(dtype)
     check_calls(seed, callbacks)
-    wants_gradient = _wants_gradient(algorithm)
+    needs_first_order = wants_gradient(algorithm)
     with _opened(strategy, overrides) as distribution:
         say = _Printer(verbose and distribution.is_chief)
         target, findings = as_target(
             target, num_dimensions=num_dimensions, shapes=shapes, constraints=constraints,
             dtype=dtype, batched=batched, gradient=gradient, executor=executor,
-            needs_gradient=wants_gradient,
+            needs_gradient=needs_first_order,
         )  # fmt: skip
         config = make_config(
             num_dimensions=target.num_dimensions, has_gradient=target.has_gradient,
@@ -148,7 +148,7 @@ def fit(
                 "does not have: pass `gradient=`, or leave `algorithm` at 'auto' for a zero-order "
                 "one."
             )
-        start = start_from(target, **_asked_start(algorithm, overrides), seed=config.seed)
+        start = start_from(target, **asked_start(algorithm, overrides), seed=config.seed)
         say(f"{config.code_word or 'own rules'}, {target.num_dimensions} unconstrained dimensions")
         findings += check_before_fit(
             target, start, needs_gradient=needs_gradient, dtype=dtype, seed=config.seed
@@ -167,7 +167,7 @@ def fit(
         )
         spent = first.num_evaluations
         say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
-        learner = _build(config, shared, start, first)
+        learner = build_learner(config, shared, start, first)
         watch = _make_watch(learner, config)
         limits = _limits(config, spent, time.perf_counter() - begin, max_evaluations, max_seconds)
         rim = None
@@ -328,47 +328,6 @@ class _Printer:
             print(line, file=sys.stderr, flush=True)
 
 
-def _wants_gradient(algorithm) -> bool:
-    if isinstance(algorithm, Mapping):
-        return algorithm.get("ng_estimator_type", "Stein") != "MORE"
-    return algorithm == "auto" or "Z" not in str(algorithm).upper()
-
-
-def _asked_start(algorithm, overrides: Mapping) -> dict:
-    """Mean and scale of the prior if the user wrote them."""
-    sections = [overrides.get("model_initialization")]
-    if isinstance(algorithm, Mapping):
-        sections.append(algorithm.get("model_initialization"))
-    found = {}
-    for section in sections:
-        if isinstance(section, Mapping):
-            names = (("mean", "prior_mean"), ("scale", "prior_scale"))
-            found |= {short: section[name] for short, name in names if name in section}
-    return found
-
-
-def _build(config, target: Target, start, first: StartMixture) -> GMMVI:
-    """The algorithm with its first mixture in place."""
-    values = config.to_dict()
-    prior = {"prior_mean": start.mean.tolist(), "prior_scale": start.scale.tolist()}
-    values["model_initialization"] = values["model_initialization"] | prior
-    check_rules(config)
-    learner = GMMVI.build_from_config(values, target, seed=config.seed, dtype=values["dtype"])
-    model = learner.model
-    loc = tf.constant(first.loc, model.dtype)
-    if model.is_diagonal:
-        spread = (first.scale_tril**2).sum(axis=2) ** 0.5
-        components = DiagonalGaussians(loc, tf.constant(spread, model.dtype))
-    else:
-        components = FullGaussians(loc, tf.constant(first.scale_tril, model.dtype))
-    log_weights = tf.nn.log_softmax(tf.constant(first.log_weights, model.dtype))
-    model.assign(Mixture(log_weights, components))
-    count = len(first.log_weights)
-    model.assign_learner(model.fresh_learner_state(count, 0))
-    model.num_ids.assign(count)
-    return learner
-
-
 def _make_watch(learner: GMMVI, config) -> Watch:
     training = config.training
     convergence = None
@@ -399,7 +358,7 @@ def _train(
             return StopReason.INTERRUPTED
         # The loop counts what was of use; who pays for evaluations pays for the others, too.
         spent_here = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
-        spent_here += getattr(watch, "num_evaluations", 0)
+        spent_here += watch.num_evaluations
         return StopReason.MAX_EVALUATIONS if most is not None and spent_here >= most else None
 
     return train(

@@ -10,7 +10,14 @@ from gmmvi_ext.config.codewords import expand_code_word
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
 
-__all__ = ["DEFAULT_MAX_COMPONENTS", "FIRST_ORDER", "ZERO_ORDER", "make_config"]
+__all__ = [
+    "DEFAULT_MAX_COMPONENTS",
+    "FIRST_ORDER",
+    "ZERO_ORDER",
+    "asked_start",
+    "make_config",
+    "wants_gradient",
+]
 
 FIRST_ORDER = "SAMTRON"
 ZERO_ORDER = "ZAMTRON"
@@ -103,3 +110,23 @@ def _flat(values: Mapping):
             yield from ((f"{key}.{name}", inner) for name, inner in _flat(value))
         else:
             yield str(key), value
+
+
+def wants_gradient(algorithm) -> bool:
+    """Whether the algorithm that `fit` was given, a code word or roles, is of first order."""
+    if isinstance(algorithm, Mapping):
+        return algorithm.get("ng_estimator_type", "Stein") != "MORE"
+    return algorithm == "auto" or "Z" not in str(algorithm).upper()
+
+
+def asked_start(algorithm, overrides: Mapping) -> dict:
+    """Mean and scale of the prior if the user wrote them."""
+    sections = [overrides.get("model_initialization")]
+    if isinstance(algorithm, Mapping):
+        sections.append(algorithm.get("model_initialization"))
+    found = {}
+    for section in sections:
+        if isinstance(section, Mapping):
+            names = (("mean", "prior_mean"), ("scale", "prior_scale"))
+            found |= {short: section[name] for short, name in names if name in section}
+    return found

@@ -39,7 +39,10 @@ class Watch:
       best: mixture at the end of the best block, None before there is one.
       best_elbo: median of that block.
       had_relapse: whether any block since the best one fell behind it.
+      num_evaluations: of the target: watching takes none.
     """
+
+    num_evaluations = 0
 
     def __init__(self, mixture_fn, num_dimensions: int, convergence: Convergence | None):
         self._mixture_fn = mixture_fn
