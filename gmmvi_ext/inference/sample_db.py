@@ -185,12 +185,13 @@ def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
     fields = [window.snapshot_log_weights, *snapshots]
 
     def rows(points):
-        def terms(log_weights, *part):
+        def weighted(log_weights, *part):
             log_prob = type(snapshots)(*part).log_prob_rows_fn()(points)
             return log_prob + tf.expand_dims(log_weights, 1)
 
         # In chunks of snapshots: products with few points, one after the other, are slow.
-        terms = map_chunks(terms, fields, chunk_rows(tf.shape(points)[0] * dim), x.dtype)  # [C, n]
+        chunk = chunk_rows(tf.shape(points)[0] * dim)
+        terms = map_chunks(weighted, fields, chunk, x.dtype)  # [C, n]
         top = tf.reduce_max(terms, axis=0)
         sums = tf.math.segment_sum(tf.exp(terms - top), window.snapshot_block)  # [B, n]
         return tf.transpose(tf.math.log(sums) + top)

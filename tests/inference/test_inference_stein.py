@@ -188,6 +188,32 @@ def test_both_ways_of_summing_agree(monkeypatch, with_moments, spread, dtype):
             np.testing.assert_allclose(right, left, atol=tolerance * scale, rtol=0)
 
 
+def test_narrow_components_far_from_each_other_keep_their_digits(summing):
+    # Widths of 1e-4, a hundred apart: an offset taken out of a product leaves two digits of z.
+    mixture, batch, *_ = setting(num=6, spread=100.0)
+    narrow = mixture.components._replace(scale_tril=1e-4 * mixture.components.scale_tril)
+    mixture = mixture._replace(components=narrow)
+    x, index = g.sample_components(narrow, tf.fill([6], 30), tf.constant([1, 2]))
+    x = tf.cast(tf.cast(x, tf.float32), tf.float64)  # points that both precisions have
+    parts = chunked_log_prob(narrow, x)
+    pairs = batch.component_log_prob.pairs
+    batch = batch._replace(x=x, component_log_prob=from_matrix(parts, pairs), component_index=index)
+    weights = tf.cast(from_matrix(parts, pairs).values > -50.0, tf.float64)
+    found = {}
+    for dtype in (tf.float32, tf.float64):
+        components = type(narrow)(*(tf.cast(field, tf.float32) for field in narrow))
+        components = type(narrow)(*(tf.cast(field, dtype) for field in components))
+        cast = batch._replace(
+            x=tf.cast(x, dtype), target_log_prob_grad=tf.zeros_like(tf.cast(x, dtype))
+        )
+        args = (tf.cast(weights, dtype), tf.zeros_like(tf.cast(weights, dtype)))
+        found[dtype] = stein_sums.stein_sums(
+            components, cast, *args, tf.constant(1.0, dtype), with_moments=True
+        )[1]
+    scale = np.abs(found[tf.float64]).max()
+    np.testing.assert_allclose(found[tf.float32], found[tf.float64], atol=1e-4 * scale)
+
+
 def test_invalid_samples_have_no_influence(summing, only):
     mixture, batch, *_ = setting(num=2)
     keep = np.arange(batch.x.shape[0]) % 7 != 0

@@ -167,8 +167,8 @@ def test_exact_marginals_integrate_to_one(posterior):
 
 
 def test_a_wide_component_without_weight_does_not_spoil_the_marginals():
-    components = FullGaussians(tf.zeros([2, 1], tf.float64), tf.constant([[[1.0]], [[40.0]]]))
-    components = FullGaussians(components.loc, tf.cast(components.scale_tril, tf.float64))
+    scale = tf.constant([[[1.0]], [[40.0]]], tf.float64)
+    components = FullGaussians(tf.zeros([2, 1], tf.float64), scale)
     mixture = Mixture(tf.constant([0.0, -69.0], tf.float64), components)
     (ax,) = plotting.plot_marginals(
         Posterior(mixture, bijector={"tau": tfb.Exp()}, parameter_names={"tau": ()})

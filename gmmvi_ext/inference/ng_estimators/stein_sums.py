@@ -84,8 +84,8 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     num_tiles, tile_size = tf.unstack(tf.shape(pairs.tiles.index))
     # Differences before products: a narrow component far from the others keeps its digits.
     inverse = inverse_lower_triangular(components.scale_tril)
-    one = tf.linalg.diag(tf.one_hot(dim, dim + 1, dtype=inverse.dtype))
-    maps = tf.pad(inverse, [[0, 0], [0, 1], [0, 1]]) + one  # (x - mu, 1) to (z, 1)
+    corner = tf.linalg.diag(tf.one_hot(dim, dim + 1, dtype=inverse.dtype))
+    maps = tf.pad(inverse, [[0, 0], [0, 1], [0, 1]]) + corner  # (x - mu, 1) to (z, 1)
     stacked = tf.reshape(maps, [-1, dim + 1])[:, :-1]  # [K (D + 1), D]
     loc = tf.expand_dims(tf.pad(components.loc, [[0, 0], [0, 1]]), 2)
     x = tf.pad(batch.x, [[0, 0], [0, 1]], constant_values=1.0)
