@@ -166,6 +166,8 @@ class TopLevel:
       temperature: weight of the entropy; 1 fits the posterior itself.
       use_sample_database: keep samples of earlier iterations for reuse.
       max_database_size: samples kept.
+      many_components: prepare for a hundred components and more that overlap: dense passes by
+        quadratic forms, a second more to trace; null does so if 64 are there from the start.
       seed: seed of everything random; null takes start_seed.
       start_seed: the reference's name for the seed.
       dtype: floating-point format of the mixture.
@@ -176,6 +178,7 @@ class TopLevel:
     temperature: float = 1.0
     use_sample_database: bool = True
     max_database_size: int = 10_000_000
+    many_components: bool | None = None
     seed: int | None = None
     start_seed: int = 0
     dtype: Literal["float32", "float64"] = "float32"

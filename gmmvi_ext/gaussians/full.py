@@ -42,6 +42,10 @@ class InverseFactors(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
+    def of(self, index: tf.Tensor) -> "InverseFactors":
+        """Some of the components; index int32 [R]."""
+        return InverseFactors(*(tf.gather(field, index) for field in self))
+
     def whitening(self, scale: float = 1.0) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from points [N, D] to z [N, K, D], times `scale`."""
         dim, num = self.num_dimensions, self.num_components
@@ -64,11 +68,11 @@ class InverseFactors(NamedTuple):
         Up to 40 % faster on CPU than [N, K]: vector instructions add coordinates for many points at
         once, where the D values of one pair are too few for them.
         """
-        shape = [self.num_components, self.num_dimensions, -1]
         centred, maps = self._maps(ROOT_HALF)
         top = tf.expand_dims(self._top(), 1)
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
+            shape = [self.num_components, self.num_dimensions, tf.shape(x)[0]]
             z = tf.reshape(tf.matmul(maps, centred(x), transpose_b=True), shape)
             return top - squared_norm(z, axis=1)
 

@@ -10,6 +10,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.locality import local_log_prob
 from gmmvi_ext.inference.pairs import joined_log_prob
+from gmmvi_ext.inference.quadratic_forms import QuadraticForms
 from gmmvi_ext.inference.sample_db import Window, extend_window
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.types import Batch
@@ -27,6 +28,7 @@ def assemble_batch(
     *,
     selector: SampleSelector,
     reuses: bool,
+    by_forms: bool = False,
 ) -> tuple[Batch, Window]:
     """The batch, and the window of samples for the next iteration.
 
@@ -39,14 +41,17 @@ def assemble_batch(
       is_valid: whether both were finite, [n].
       selector: for the tile size and the share ratio.
       reuses: whether samples are kept over iterations; else the window stays as it is.
+      by_forms: whether dense products are those of quadratic forms (full covariances).
     """
     lowest = tf.reduce_min(tf.where(is_valid, values, values.dtype.max))
     lowest = tf.where(tf.reduce_any(is_valid), lowest, tf.zeros_like(lowest))
     values = tf.where(is_valid, values, lowest)
     grads = tf.where(tf.math.is_finite(grads), grads, tf.zeros_like(grads))
+    forms = QuadraticForms.of(mixture) if by_forms else None
     new_log_prob = local_log_prob(
         mixture, proposal.x, proposal.component_index, tile_size=selector.tile_size,
         share_ratio=selector.share_ratio, is_sorted=True, is_padded=selector.is_ragged,
+        forms=forms,
     )  # fmt: skip
     window = proposal.window
     drawn = tf.cast(proposal.counts, mixture.dtype)
@@ -60,6 +65,7 @@ def assemble_batch(
             proposal_log_prob=new_log_prob.logsumexp(log_share),
             component_log_prob=new_log_prob,
             component_index=proposal.component_index,
+            forms=forms,
         )
         return batch, window
     component_log_prob = joined_log_prob(proposal.old_component_log_prob, new_log_prob)
@@ -83,5 +89,6 @@ def assemble_batch(
         proposal_log_prob=window.proposal_log_prob_after(proposal.window),
         component_log_prob=component_log_prob,
         component_index=tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
+        forms=forms,
     )
     return batch, window

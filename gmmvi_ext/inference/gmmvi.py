@@ -19,7 +19,7 @@ two around the evaluation.
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.assembly import assemble_batch
 from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
@@ -52,6 +52,9 @@ METRICS = {
 # The store is only ever read by drawing candidates: older samples than this many draws are not
 # missed.
 STORE_PER_CANDIDATE = 10
+# With so many from the start, tracing a second longer pays.
+MANY_COMPONENTS = 64
+OPTIONS = ("temperature", "use_sample_database", "max_database_size", "many_components")
 
 
 class GMMVI(tf.Module):
@@ -66,6 +69,9 @@ class GMMVI(tf.Module):
       temperature: weight of the entropy in the objective, > 0.
       use_sample_database: keep samples over iterations (for reuse and as candidates).
       max_database_size: most samples kept.
+      many_components: compute dense passes by quadratic forms (`quadratic_forms`), which pays for
+        about a hundred components that overlap, and takes a second longer to trace. None for
+        whether the mixture starts with MANY_COMPONENTS. Full covariances only.
       seed: of all random numbers; the same seed gives the same run.
     """
 
@@ -85,6 +91,7 @@ class GMMVI(tf.Module):
         temperature: float = 1.0,
         use_sample_database: bool = True,
         max_database_size: int = 10_000_000,
+        many_components: bool | None = None,
         seed: int = 0,
         name: str | None = None,
     ):
@@ -109,6 +116,10 @@ class GMMVI(tf.Module):
         self._prior = prior
         self._seed = tf.constant([seed % 2**31, 0x6D76], tf.int32)
         self._reuses = use_sample_database and sample_selector.reuses
+        initial = model.mixture()
+        if many_components is None:
+            many_components = int(initial.num_components) >= MANY_COMPONENTS
+        self._by_forms = many_components and isinstance(initial.components, FullGaussians)
         self._stores = use_sample_database and component_adaptation.num_database_candidates > 0
         capacity = min(
             max_database_size,
@@ -117,7 +128,7 @@ class GMMVI(tf.Module):
         self.sample_db = SampleDB(
             target.num_dimensions,
             capacity=capacity if self._stores else 1,
-            components=model.mixture().components,
+            components=initial.components,
             with_gradient=ng_estimator.requires_gradient,
             dtype=model.dtype,
         )
@@ -148,7 +159,7 @@ class GMMVI(tf.Module):
 
         Args:
           config: seven `XXX_type` with `XXX_config`, `model_initialization`, and optionally
-            `temperature`, `use_sample_database`, `max_database_size`.
+            `temperature`, `use_sample_database`, `max_database_size`, `many_components`.
           target: log density to fit.
           seed: of the initial mixture and the run.
           dtype: floating dtype of the mixture.
@@ -185,11 +196,7 @@ class GMMVI(tf.Module):
             history_length=rules["component_adaptation"].history_length,
             bijector=bijector,
         )
-        options = {
-            key: config[key]
-            for key in ("temperature", "use_sample_database", "max_database_size")
-            if config.get(key) is not None
-        }
+        options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
         return cls(target, model, **rules, prior=prior, seed=seed, **options)
 
     def step(self) -> dict[str, tf.Tensor]:
@@ -359,6 +366,7 @@ class GMMVI(tf.Module):
             batch, window = assemble_batch(
                 mixture, learner.component_id, proposal, values[:num_new], grads[:num_new],
                 is_valid[:num_new], selector=self._selector, reuses=self._reuses,
+                by_forms=self._by_forms,
             )  # fmt: skip
 
         stepsize = self._component_stepsize.adapt(
@@ -374,7 +382,7 @@ class GMMVI(tf.Module):
             component_log_prob = moved_log_prob(
                 mixture, update.components, batch.component_log_prob, batch.x,
                 step_norm=update.step_norm, max_ratio=update.max_ratio,
-                share_ratio=self._selector.share_ratio,
+                share_ratio=self._selector.share_ratio, by_forms=self._by_forms,
             )  # fmt: skip
             rewards = expected_rewards(
                 moved, batch, component_log_prob, temperature,

@@ -30,6 +30,7 @@ from gmmvi_ext.inference.pairs import (
     pair_maps,
     tile_coordinates,
 )
+from gmmvi_ext.inference.quadratic_forms import QuadraticForms
 from gmmvi_ext.inference.tiles import Tiles, tile_samples
 from gmmvi_ext.math.chunks import chunk_rows, even_rows, map_chunks
 from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec, squared_norm
@@ -58,6 +59,7 @@ def local_log_prob(
     share_ratio: float = 1.0,
     is_sorted: bool = False,
     is_padded: bool = False,
+    forms: QuadraticForms | None = None,
 ) -> PairLogProb:
     """log N_k(x_n) of the pairs that matter; of all pairs unless covariances are full.
 
@@ -73,6 +75,7 @@ def local_log_prob(
       share_ratio: largest ratio of the components' shares in any other mixture that the values
         will be summed in (the proposal); widens the margin.
       is_sorted, is_padded: see `tile_samples`.
+      forms: of the mixture; None for whitened differences alone.
     """
     components, num = mixture.components, mixture.num_components
     tiles = tile_samples(label, num, tile_size, is_sorted=is_sorted, is_padded=is_padded)
@@ -101,7 +104,7 @@ def local_log_prob(
         return PairLogProb(tf.gather(log_prob.values, kept), pairs)
 
     def dense():
-        every, num_tiles = _DenseLogProb.of(components, x, tiles), tf.size(tiles.label)
+        every, num_tiles = _DenseLogProb.of(components, x, tiles, forms), tf.size(tiles.label)
         lowest = tf.reduce_min(every.at(tf.range(num_tiles), tiles.label), axis=1)
         own = tf.where(tiles.is_used[:, 0], lowest, x.dtype.max)
         return every.of_pairs(_pairs_above(every.highest(num_tiles), own, mixture, tiles, margin))
@@ -118,6 +121,7 @@ def moved_log_prob(
     step_norm: tf.Tensor,
     max_ratio: tf.Tensor,
     share_ratio: float = 1.0,
+    by_forms: bool = False,
 ) -> PairLogProb:
     """log N_k(x_n) of components after a small move, of the pairs that matter then.
 
@@ -132,6 +136,7 @@ def moved_log_prob(
       step_norm: |s| of every component, [K].
       max_ratio: largest v of every component, [K].
       share_ratio: as for `local_log_prob`.
+      by_forms: whether dense products are those of quadratic forms.
     """
     pairs = before.pairs
     if not isinstance(moved, FullGaussians):
@@ -139,45 +144,71 @@ def moved_log_prob(
     constant = 0.5 * mixture.num_dimensions * math.log(2 * math.pi)
     log_det = mixture.components.log_det_scale() + constant
     nearest = tf.sqrt(tf.maximum(-2.0 * (pairs.highest + log_det), 0.0))
-    after = tf.maximum(nearest * (1 - 1e-4) - step_norm, 0.0) ** 2 / max_ratio * (1 - 1e-4)
-    upper = -0.5 * after - (moved.log_det_scale() + constant)
+    distance = tf.maximum(nearest * (1 - 1e-4) - step_norm, 0.0) ** 2 / max_ratio * (1 - 1e-4)
+    upper = -0.5 * distance - (moved.log_det_scale() + constant)
+    after = mixture._replace(components=moved)
+    forms = QuadraticForms.of(after) if by_forms else None
     near = _pairs_above(
-        upper, _own_log_prob(moved, x, pairs.tiles), mixture._replace(components=moved),
-        pairs.tiles, _margin(share_ratio, mixture.num_components, x.dtype),
+        upper, _own_log_prob(moved, x, pairs.tiles), after, pairs.tiles,
+        _margin(share_ratio, mixture.num_components, x.dtype),
     )  # fmt: skip
     return tf.cond(
         near.is_sparse,
         lambda: pair_log_prob(moved, x, near),
-        lambda: _DenseLogProb.of(moved, x, pairs.tiles).of_pairs(near),
+        lambda: _DenseLogProb.of(moved, x, pairs.tiles, forms).of_pairs(near),
     )
 
 
 class _DenseLogProb(NamedTuple):
-    """log N_k(x_n) of all pairs by one product, chunks of b tiles after one another.
+    """log N_k(x_n) of all pairs, chunks of b tiles after one another.
+
+    By quadratic forms where they are given and accurate, see `quadratic_forms`, else by whitened
+    differences.
 
     Attributes:
       rows: a row for every pair, component by component within a chunk, [B' K, T]; B' is B filled
         up to full chunks.
+      place: where each tile comes, int32 [B].
       chunk: b.
       num_components: K.
     """
 
     rows: tf.Tensor
+    place: tf.Tensor
     chunk: tf.Tensor
     num_components: tf.Tensor
 
     @classmethod
-    def of(cls, components: FullGaussians, x: tf.Tensor, tiles: Tiles) -> "_DenseLogProb":
-        num, (num_tiles, tile_size) = components.num_components, tf.unstack(tf.shape(tiles.index))
-        chunk = even_rows(num_tiles, num * tile_size * components.num_dimensions)
-        index = tf.pad(tiles.index, [[0, -num_tiles % chunk], [0, 0]])
-        log_prob = components.for_evaluation().log_prob_rows_fn()
+    def of(
+        cls, components: FullGaussians, x: tf.Tensor, tiles: Tiles, forms: QuadraticForms | None
+    ) -> "_DenseLogProb":
+        dim, num = components.num_dimensions, components.num_components
+        num_tiles, tile_size = tf.unstack(tf.shape(tiles.index))
+        order = place = tf.range(num_tiles)
+        elements = num * dim
+        if forms is not None:
+            order, place = forms.tile_order(tiles)
+            elements = forms.chunk_elements(elements)
+        chunk = even_rows(num_tiles, tile_size * elements)
+        order = tf.pad(order, [[0, -num_tiles % chunk]])
+        factors = components.for_evaluation()
+        whitened = factors.log_prob_rows_fn()
 
-        def rows(index):
-            points = tf.gather(x, tf.reshape(index, [-1]))
-            return tf.reshape(log_prob(points), [-1, tile_size])
+        def log_prob(points, tile):
+            if forms is None:
+                return whitened(points)
+            is_used = tf.repeat(tf.gather(tiles.is_used[:, 0], tile), tile_size)
+            local = forms.around(points, is_used)
+            rough = factors.of(local.rough).log_prob_rows_fn()(points)
+            return forms.log_prob_rows(local) + tf.math.unsorted_segment_sum(
+                rough, local.rough, num
+            )
 
-        return cls(map_chunks(rows, [index], chunk, x.dtype), chunk, num)
+        def rows(tile):
+            points = tf.gather(x, tf.reshape(tf.gather(tiles.index, tile), [-1]))
+            return tf.reshape(log_prob(points, tile), [num * tf.size(tile), tile_size])
+
+        return cls(map_chunks(rows, [order], chunk, x.dtype), place, chunk, num)
 
     def at(self, tile: tf.Tensor, component: tf.Tensor) -> tf.Tensor:
         """Rows [..., T] of pairs; indices int32 [...]."""
@@ -200,9 +231,9 @@ class _DenseLogProb(NamedTuple):
 
     def _row(self, tile: tf.Tensor, component: tf.Tensor) -> tf.Tensor:
         """Where in `rows` the row of a pair is; indices int32 [...]."""
-        return (
-            tile // self.chunk * self.num_components + component
-        ) * self.chunk + tile % self.chunk
+        place = tf.gather(self.place, tile)
+        chunk, rest = place // self.chunk, place % self.chunk
+        return (chunk * self.num_components + component) * self.chunk + rest
 
 
 def _margin(share_ratio: float, num_components: tf.Tensor, dtype: tf.DType) -> tf.Tensor:

@@ -6,6 +6,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components
 from gmmvi_ext.inference.pairs import PairLogProb
+from gmmvi_ext.inference.quadratic_forms import QuadraticForms
 
 __all__ = ["Batch", "ComponentUpdate", "NgEstimate"]
 
@@ -23,6 +24,7 @@ class Batch(NamedTuple):
       component_log_prob: log density under the current components, for all pairs of tiles of
         samples and components that are not negligible.
       component_index: component that drew the sample in this iteration, -1 for reused ones, [N].
+      forms: the current components as quadratic forms; None for whitened differences alone.
     """
 
     x: tf.Tensor
@@ -32,6 +34,7 @@ class Batch(NamedTuple):
     proposal_log_prob: tf.Tensor
     component_log_prob: PairLogProb
     component_index: tf.Tensor
+    forms: QuadraticForms | None = None
 
 
 class NgEstimate(NamedTuple):

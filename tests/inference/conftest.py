@@ -20,7 +20,7 @@ def only():
         fields = {
             name: tf.boolean_mask(value, keep)
             for name, value in batch._asdict().items()
-            if name != "component_log_prob"
+            if name != "component_log_prob" and value is not None
         }
         tiles = tile_samples(fields["component_index"], num, 16)
         parts = tf.boolean_mask(parts, keep)

@@ -71,6 +71,27 @@ def test_one_trace_while_components_come_and_go(reuse, diagonal):
     assert neg_elbo_gap(algorithm) < 0.02
 
 
+@pytest.mark.parametrize("reuse", [0.0, 2.0])
+def test_many_components_take_the_same_path_as_few(reuse):
+    runs = [
+        build(
+            dtype=tf.float64, many_components=many,
+            sample_selector_config={
+                "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": reuse,
+            },
+        )
+        for many in (False, True)
+    ]  # fmt: skip
+    for _ in range(12):
+        few, many = (run.step() for run in runs)
+        assert int(few["num_components"]) == int(many["num_components"])
+        np.testing.assert_allclose(few["elbo_estimate"], many["elbo_estimate"], atol=1e-7)
+    assert [run.num_traces for run in runs] == [1, 1]
+    np.testing.assert_allclose(
+        *(run.mixture().components.loc for run in runs), atol=1e-6
+    )  # fmt: skip
+
+
 def test_the_same_seed_gives_the_same_run():
     def run(seed):
         algorithm = build(seed=seed)

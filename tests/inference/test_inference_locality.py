@@ -20,6 +20,7 @@ from gmmvi_ext.inference.pairs import (
     joined_log_prob,
     to_matrix,
 )
+from gmmvi_ext.inference.quadratic_forms import MAX_ERROR, QuadraticForms
 from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.math.chunks import padded_size
 
@@ -114,6 +115,64 @@ def test_the_dense_route_gives_the_same_values_in_chunks_of_any_size(
     ).max(axis=1)
     filled = pairs.tiles.is_used.numpy().any(axis=1)
     np.testing.assert_allclose(pairs.highest[filled], by_tile[filled], atol=1e-12)
+
+
+def exact_values(mixture, x):
+    """log N_k(x_n) [N, K] of the numbers that a mixture holds, in double precision."""
+    double = g.FullGaussians(*(tf.cast(field, tf.float64) for field in mixture.components))
+    return chunked_log_prob(double, tf.cast(x, tf.float64)).numpy()
+
+
+@pytest.mark.parametrize("name", LAYOUTS)
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+@pytest.mark.parametrize("tiles_at_once", [None, 2])
+def test_quadratic_forms_keep_their_digits(monkeypatch, tiles_at_once, name, dtype):
+    # A chunk of two tiles has another centre than one of all; adversarial layouts have both
+    # components that forms are accurate for and others.
+    mixture, x, label, _ = layout(name, dtype=dtype)
+    if tiles_at_once is not None:
+        monkeypatch.setattr(locality, "even_rows", lambda *_: tf.constant(tiles_at_once))
+    log_prob = local_log_prob(
+        mixture, x, label, tile_size=16, forms=QuadraticForms.of(mixture)
+    )  # fmt: skip
+    pairs = log_prob.pairs  # those of the dense route: fewer than MIN_BOUNDED components
+    found = to_matrix(log_prob.values, pairs, 24, np.nan).numpy()
+    exact, whitened = exact_values(mixture, x), chunked_log_prob(mixture.components, x).numpy()
+    error = np.where(np.isnan(found), 0.0, np.abs(found - exact))
+    matters = exact > exact.max(axis=1, keepdims=True) - 60.0
+    most = 2 * MAX_ERROR[dtype] + 2 * np.abs(whitened - exact)[matters].max()
+    assert error[matters].max() <= most
+    relative = {tf.float32: 1e-5, tf.float64: 1e-11}[dtype]
+    assert (error <= most + relative * np.abs(exact)).all()
+
+
+def test_some_layouts_need_whitened_differences_and_some_do_not():
+    shares = {}
+    for name in LAYOUTS:
+        mixture, x, *_ = layout(name, dtype=tf.float32)
+        rough = QuadraticForms.of(mixture).around(x, tf.fill([len(x)], True)).rough
+        shares[name] = len(rough) / 24
+    assert shares["overlapping"] == 0.0
+    assert shares["ill_conditioned"] > 0.0, shares
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_moved_components_by_quadratic_forms(dtype):
+    mixture, x, label, _ = layout("overlapping", dtype=dtype)
+    before = local_log_prob(mixture, x, label, tile_size=16)
+    components = mixture.components
+    shift = tf.constant(0.1, dtype)
+    moved = components._replace(loc=components.loc + shift)
+    norm = tf.norm(tf.linalg.triangular_solve(components.scale_tril, tf.fill([24, 5, 1], shift)),
+                   axis=[1, 2])  # fmt: skip
+    values = [
+        moved_log_prob(
+            mixture, moved, before, x, step_norm=norm, max_ratio=tf.ones_like(norm),
+            by_forms=by_forms,
+        ).values
+        for by_forms in (False, True)
+    ]  # fmt: skip
+    np.testing.assert_allclose(*values, atol={tf.float32: 1e-4, tf.float64: 1e-12}[dtype])
 
 
 @pytest.mark.parametrize("name", LAYOUTS)

@@ -5,11 +5,12 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
-from gmmvi_ext.inference import locality
+from gmmvi_ext.inference import locality, quadratic_forms
 from gmmvi_ext.inference import pairs as inference_pairs
 from gmmvi_ext.inference.locality import chunked_log_prob, local_log_prob
 from gmmvi_ext.inference.ng_estimators import SteinNgEstimator, stein_sums
 from gmmvi_ext.inference.pairs import all_pairs, from_matrix
+from gmmvi_ext.inference.quadratic_forms import QuadraticForms
 from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
 
@@ -48,15 +49,25 @@ def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float6
     return mixture, batch, precision, centre
 
 
-@pytest.fixture(params=["pair by pair", "all at once"])
+def no_forms(mixture):
+    return None
+
+
+forms_of = no_forms
+
+
+@pytest.fixture(params=["pair by pair", "all at once", "by quadratic forms"])
 def summing(request, monkeypatch):
-    """Either way of summing, whatever share of the pairs matters."""
+    """Each way of summing, whatever share of the pairs matters."""
     monkeypatch.setattr(stein_sums, "DENSE_SHARE", 2.0 if request.param == "pair by pair" else 0.0)
+    if request.param == "by quadratic forms":
+        monkeypatch.setitem(globals(), "forms_of", QuadraticForms.of)
 
 
 def estimate(mixture, batch, temperature=1.0, **options):
     dtype = mixture.dtype
     ridge = tf.zeros_like(mixture.log_weights)
+    batch = batch._replace(forms=forms_of(mixture))
     return SteinNgEstimator(**options).estimate(
         mixture, batch, tf.constant(temperature, dtype), ridge
     )
@@ -157,7 +168,8 @@ def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread,
 @pytest.mark.parametrize("with_moments", [False, True])
 @pytest.mark.parametrize("spread", [0.5, 8.0])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
-def test_both_ways_of_summing_agree(monkeypatch, with_moments, spread, dtype):
+@pytest.mark.parametrize("max_terms", [None, "median", 1e-20])
+def test_all_ways_of_summing_agree(monkeypatch, max_terms, with_moments, spread, dtype):
     mixture, batch, *_ = setting(num=12, dim=4, spread=spread, dtype=dtype)
     # Tiles of eight: every component has one with empty slots; far pairs are left out.
     log_prob = local_log_prob(
@@ -172,20 +184,28 @@ def test_both_ways_of_summing_agree(monkeypatch, with_moments, spread, dtype):
     )
     batch = batch._replace(component_log_prob=log_prob)
     sums = []
-    for share in (2.0, 0.0):
+    forms = QuadraticForms.of(mixture)
+    if max_terms is not None:  # some components, or all, are left to whitened differences
+        terms = np.median(np.linalg.trace(forms.curvature)) if max_terms == "median" else max_terms
+        limit = 3 * terms * np.finfo(dtype.as_numpy_dtype).eps
+        monkeypatch.setitem(quadratic_forms.MAX_ERROR, dtype, limit)
+        monkeypatch.setattr(quadratic_forms, "FAR", 1e9)
+    for share, given in ((2.0, None), (0.0, None), (0.0, forms)):
         monkeypatch.setattr(stein_sums, "DENSE_SHARE", share)
+        batch = batch._replace(forms=given)
         temperature = tf.constant(0.7, dtype)
         sums.append(
             stein_sums.stein_sums(
-                mixture.components, batch, weights, gammas, temperature, with_moments=with_moments
+                mixture, batch, weights, gammas, temperature, with_moments=with_moments
             )
         )
-    assert (sums[0][1] is None) == (sums[1][1] is None) == (not with_moments)
-    for left, right in zip(*sums, strict=True):
-        if left is not None:
+    for left, *others in zip(*sums, strict=True):
+        assert (left is None) == all(right is None for right in others)
+        for right in others if left is not None else ():
             scale = np.abs(left).max()
             tolerance = {tf.float32: 1e-5, tf.float64: 1e-13}[dtype]
             np.testing.assert_allclose(right, left, atol=tolerance * scale, rtol=0)
+    assert (sums[0][1] is None) == (not with_moments)
 
 
 def test_narrow_components_far_from_each_other_keep_their_digits(summing):
@@ -207,11 +227,37 @@ def test_narrow_components_far_from_each_other_keep_their_digits(summing):
             x=tf.cast(x, dtype), target_log_prob_grad=tf.zeros_like(tf.cast(x, dtype))
         )
         args = (tf.cast(weights, dtype), tf.zeros_like(tf.cast(weights, dtype)))
+        one = g.Mixture(tf.cast(mixture.log_weights, dtype), components)
+        cast = cast._replace(forms=forms_of(one))
         found[dtype] = stein_sums.stein_sums(
-            components, cast, *args, tf.constant(1.0, dtype), with_moments=True
+            one, cast, *args, tf.constant(1.0, dtype), with_moments=True
         )[1]
     scale = np.abs(found[tf.float64]).max()
     np.testing.assert_allclose(found[tf.float32], found[tf.float64], atol=1e-4 * scale)
+
+
+def test_forms_that_overflow_harm_no_other_component(monkeypatch):
+    monkeypatch.setattr(stein_sums, "DENSE_SHARE", 0.0)
+    mixture, batch, *_ = setting(num=6, dtype=tf.float32)
+    size = np.ones([6, 1, 1], np.float32)
+    size[2] = 1e-22
+    components = mixture.components._replace(scale_tril=size * mixture.components.scale_tril)
+    mixture = mixture._replace(components=components)
+    forms = QuadraticForms.of(mixture)
+    assert not np.isfinite(forms.curvature[2]).all()
+    pairs = batch.component_log_prob.pairs
+    weights = tf.where(tf.expand_dims(pairs.component == 2, 1), 0.0, tf.ones([len(pairs.tile), 16]))
+    plain, by_forms = (
+        stein_sums.stein_sums(
+            mixture, batch._replace(forms=each), weights, 0.1 * weights, 1.0, with_moments=True
+        )
+        for each in (None, forms)
+    )  # fmt: skip
+    others = [0, 1, 3, 4, 5]
+    for left, right in zip(plain, by_forms, strict=True):
+        left, right = left.numpy()[others], right.numpy()[others]
+        assert np.isfinite(left).all()
+        np.testing.assert_allclose(right, left, atol=1e-5 * np.abs(left).max())
 
 
 def test_invalid_samples_have_no_influence(summing, only):

@@ -226,7 +226,8 @@ class VipsComponentAdaptation(ComponentAdaptation):
         counts = weights > self.min_weight_for_del_heuristic
         # log N = D/2 - entropy - |z|^2 / 2, and a scale c makes that -|z|^2 / (2 c^2) - D log c
         squares = dim - 2.0 * (parts + entropies)
-        log_scale = tf.where(counts, 0.0, tf.minimum(mean_entropy - entropies, 0.0) / dim)
+        log_scale = tf.minimum(mean_entropy - entropies, 0.0) / dim
+        log_scale = tf.where(counts, tf.zeros_like(log_scale), log_scale)
         grown = tf.math.expm1(-2.0 * log_scale)
         shrunk = parts - 0.5 * squares * grown - dim * log_scale
         joint = shrunk + mixture.log_weights

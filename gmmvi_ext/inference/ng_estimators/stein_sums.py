@@ -9,19 +9,24 @@ products of all samples with all components, which make twice as many operations
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import FullGaussians
+from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.inference.pairs import fold_pairs, pair_maps, tile_coordinates
+from gmmvi_ext.inference.quadratic_forms import LocalForms, QuadraticForms, unpacked
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.math.chunks import PARALLEL_CHUNKS, even_rows
 from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular
 
 __all__ = ["stein_sums"]
 
-DENSE_SHARE = 0.4  # share of all pairs beyond which dense products are faster (measured on CPU)
+# Share of all pairs beyond which dense products are faster (measured on CPU). With quadratic forms:
+# so much, and more where the monomials of a point are worth some components.
+DENSE_SHARE = 0.4
+DENSE_SHARE_FORMS = 0.12
+COMPONENTS_FORMS = 10
 
 
 def stein_sums(
-    components: FullGaussians,
+    mixture: Mixture,
     batch: Batch,
     weights: tf.Tensor,
     gammas: tf.Tensor,
@@ -32,7 +37,7 @@ def stein_sums(
     """Sums of w (z, 1) d^T [K, D + 1, D] and of w (z, 1) (z, 1)^T [K, D + 1, D + 1].
 
     Args:
-      components: K components.
+      mixture: K components with full covariances.
       batch: samples with gradients, and the P pairs that matter.
       weights: w of the pairs, 0 in empty slots, [P, T].
       gammas: responsibilities of the pairs, 0 in empty slots, [P, T].
@@ -40,10 +45,15 @@ def stein_sums(
       with_moments: whether the second sum is asked for; else it is None.
     """
     pairs = batch.component_log_prob.pairs
-    num_all = tf.size(pairs.tiles.label) * components.num_components
-    is_dense = tf.size(pairs.tile) > tf.cast(DENSE_SHARE * tf.cast(num_all, tf.float32), tf.int32)
-    args = components, batch, weights, gammas, temperature, with_moments
-    sums = tf.cond(is_dense, lambda: _over_all(*args), lambda: _over_pairs(*args))
+    num = mixture.num_components
+    num_all = tf.size(pairs.tiles.label) * num
+    share = tf.cast(tf.size(pairs.tile), tf.float32) / tf.cast(num_all, tf.float32)
+    dense_share = DENSE_SHARE
+    if batch.forms is not None:
+        many = DENSE_SHARE_FORMS + COMPONENTS_FORMS / tf.cast(num, tf.float32)
+        dense_share = tf.minimum(many, DENSE_SHARE)
+    args = mixture.components, batch, weights, gammas, temperature, with_moments
+    sums = tf.cond(share > dense_share, lambda: _over_all(*args), lambda: _over_pairs(*args))
     return sums if with_moments else (*sums, None)
 
 
@@ -78,20 +88,24 @@ def _over_pairs(components, batch, weights, gammas, temperature, with_moments) -
 
 
 def _over_all(components, batch, weights, gammas, temperature, with_moments) -> tuple:
-    """All tiles with all components; sums over components lie inside the products."""
+    """All tiles with all components; sums over components lie inside the products.
+
+    By quadratic forms where they are given and accurate, else by whitened differences.
+    """
     dim, num = components.num_dimensions, components.num_components
-    pairs = batch.component_log_prob.pairs
+    pairs, forms = batch.component_log_prob.pairs, batch.forms
     num_tiles, tile_size = tf.unstack(tf.shape(pairs.tiles.index))
-    # Differences before products: a narrow component far from the others keeps its digits.
-    inverse = inverse_lower_triangular(components.scale_tril)
-    corner = tf.linalg.diag(tf.one_hot(dim, dim + 1, dtype=inverse.dtype))
-    maps = tf.pad(inverse, [[0, 0], [0, 1], [0, 1]]) + corner  # (x - mu, 1) to (z, 1)
-    stacked = tf.reshape(maps, [-1, dim + 1])[:, :-1]  # [K (D + 1), D]
-    loc = tf.expand_dims(tf.pad(components.loc, [[0, 0], [0, 1]]), 2)
-    x = tf.pad(batch.x, [[0, 0], [0, 1]], constant_values=1.0)
-    grads = batch.target_log_prob_grad
+    order = place = tf.range(num_tiles)
+    elements = num * (dim + 1)
+    zeros = _zeros(components, with_moments)
+    form_zeros = ()
+    if forms is not None:
+        order, place = forms.tile_order(pairs.tiles)
+        elements = forms.chunk_elements(elements)
+        form_zeros = _no_form_sums(forms, with_moments)
+    size = even_rows(num_tiles, tile_size * elements)
     # [K B, T]: a row for every pair, component by component.
-    row = tf.expand_dims(pairs.component * num_tiles + pairs.tile, 1)
+    row = tf.expand_dims(pairs.component * num_tiles + tf.gather(place, pairs.tile), 1)
     nothing = tf.zeros([num * num_tiles, tile_size], components.dtype)
 
     def by_component(values):
@@ -99,31 +113,138 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
         return tf.reshape(rows, [num, num_tiles, tile_size])
 
     weights, gammas = by_component(weights), by_component(gammas)
-    size = even_rows(num_tiles, num * tile_size * (dim + 1))
-
-    def of(values, tiles):
-        return tf.reshape(values[:, tiles], [num, 1, -1])
+    whitened = _Whitened(components)
 
     def add(first, state):
         tiles = slice(first, first + size)
-        index = tf.reshape(pairs.tiles.index[tiles], [-1])
-        z = batch_matmul(maps, tf.transpose(tf.gather(x, index)) - loc)  # [K, D + 1, n]
-        pulled = tf.matmul(
-            tf.reshape(of(gammas, tiles) * z, [-1, tf.size(index)]), stacked, transpose_a=True
-        )
-        d = tf.gather(grads, index) + temperature * pulled  # [n, D]
-        d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-        wz = of(weights, tiles) * z
-        cross = tf.matmul(tf.reshape(wz, [-1, tf.size(index)]), d)
-        new = [tf.reshape(cross, [-1, dim + 1, dim])]
-        if with_moments:
-            new.append(batch_matmul(wz, z, transpose_b=True))
-        return first + size, tuple(old + part for old, part in zip(state, new, strict=True))
+        index = tf.reshape(tf.gather(pairs.tiles.index, order[tiles]), [-1])
+        points, grads = tf.gather(batch.x, index), tf.gather(batch.target_log_prob_grad, index)
+        w, gamma = (tf.reshape(each[:, tiles], [num, -1]) for each in (weights, gammas))
 
-    zeros = _zeros(components, with_moments)
-    return tf.while_loop(
-        lambda first, _: first < num_tiles, add, (0, zeros), parallel_iterations=PARALLEL_CHUNKS
-    )[1]
+        def d(pulled):
+            value = grads + temperature * pulled  # [n, D]
+            return tf.where(tf.math.is_finite(value), value, tf.zeros_like(value))
+
+        if forms is None:
+            z, pulled = whitened.pulled(points, gamma)
+            parts = _whitened_sums(z, w, d(pulled), with_moments), ()
+        else:
+            is_used = tf.repeat(tf.gather(pairs.tiles.is_used[:, 0], order[tiles]), tile_size)
+            local = forms.around(points, is_used)
+            rough = local.rough
+            z, pulled = whitened.pulled(points, tf.gather(gamma, rough), rough)
+            each_d = d(pulled + _form_pulled(forms, local, gamma))
+            rough_sums = _whitened_sums(z, tf.gather(w, rough), each_d, with_moments)
+            parts = (
+                tuple(tf.math.unsorted_segment_sum(part, rough, num) for part in rough_sums),
+                _form_sums(local, w, each_d, with_moments),
+            )
+        return first + size, tf.nest.map_structure(tf.add, state, parts)
+
+    _, (sums, form_sums) = tf.while_loop(
+        lambda first, _: first < num_tiles, add, (0, (zeros, form_zeros)),
+        parallel_iterations=PARALLEL_CHUNKS,
+    )  # fmt: skip
+    if forms is None:
+        return sums
+    return tf.nest.map_structure(tf.add, sums, _from_frame(forms, form_sums))
+
+
+class _Whitened:
+    """Whitened differences (z, 1) of points, for some components.
+
+    Differences before products: a narrow component far from the others keeps its digits.
+    """
+
+    def __init__(self, components: FullGaussians):
+        self._dim = dim = components.num_dimensions
+        inverse = inverse_lower_triangular(components.scale_tril)
+        corner = tf.linalg.diag(tf.one_hot(dim, dim + 1, dtype=inverse.dtype))
+        # (x - mu, 1) to (z, 1)
+        self._maps = tf.pad(inverse, [[0, 0], [0, 1], [0, 1]]) + corner
+        self._loc = tf.expand_dims(tf.pad(components.loc, [[0, 0], [0, 1]]), 2)
+
+    def pulled(self, x, gammas, index=None) -> tuple[tf.Tensor, tf.Tensor]:
+        """(z, 1) of points [n, D] for components [R] (all if None), and sum_k gamma L^{-T} z:
+        [R, D + 1, n] and [n, D]; gammas [R, n]."""
+        num = tf.shape(x)[0]
+        x = tf.transpose(tf.pad(x, [[0, 0], [0, 1]], constant_values=1.0))
+        maps, loc = self._maps, self._loc
+        if index is not None:
+            maps, loc = tf.gather(maps, index), tf.gather(loc, index)
+        z = batch_matmul(maps, x - loc)
+        stacked = tf.reshape(maps, [-1, self._dim + 1])[:, :-1]  # [R (D + 1), D]
+        weighted = tf.reshape(tf.expand_dims(gammas, 1) * z, [tf.shape(stacked)[0], num])
+        return z, tf.matmul(weighted, stacked, transpose_a=True)
+
+
+def _whitened_sums(z, weights, d, with_moments) -> tuple:
+    """The sums of `stein_sums` over points, from (z, 1) [R, D + 1, n], w [R, n] and d [n, D]."""
+    width, num = z.shape[1], tf.shape(z)[2]
+    wz = tf.expand_dims(weights, 1) * z
+    flat = tf.reshape(wz, [tf.shape(z)[0] * width, num])
+    cross = tf.reshape(tf.matmul(flat, d), [-1, width, width - 1])
+    return (cross, batch_matmul(wz, z, transpose_b=True)) if with_moments else (cross,)
+
+
+def _form_pulled(forms: QuadraticForms, local: LocalForms, gammas) -> tf.Tensor:
+    """sum_k gamma L^{-T} z over the components that are not rough, [n, D]."""
+    dim, num = local.y.shape[0], tf.shape(local.y)[1]
+    slopes = tf.concat([tf.reshape(forms.curvature, [-1, dim * dim]), local.slope], axis=1)
+    # No product with zero: the forms of a degenerate component may not be finite.
+    is_accurate = tf.expand_dims(local.is_accurate > 0, 1)
+    slopes = tf.where(is_accurate, slopes, tf.zeros_like(slopes))
+    mixed = tf.matmul(slopes, gammas, transpose_a=True)  # sum_k gamma (B, B m), [D D + D, n]
+    curved = tf.reshape(mixed[: dim * dim], [dim, dim, num]) * local.y
+    pulled = tf.reduce_sum(curved, axis=1) - mixed[dim * dim :]
+    return tf.matmul(pulled, forms.whiten, transpose_a=True)
+
+
+def _form_sums(local: LocalForms, weights, d, with_moments) -> tuple:
+    """The sums of `_no_form_sums`, of the components that are not rough.
+
+    Differences are taken from sums over points around their centre.
+    """
+    y, loc = local.y, local.loc
+    dim, num = y.shape[0], tf.shape(y)[1]
+    weights = weights * tf.expand_dims(local.is_accurate, 1)
+    products = tf.reshape(tf.expand_dims(y, 1) * tf.transpose(d), [dim * dim, num])
+    sum_d = tf.expand_dims(tf.matmul(weights, d), 1)
+    cross = tf.reshape(tf.matmul(weights, products, transpose_b=True), [-1, dim, dim])
+    cross = tf.concat([cross - tf.expand_dims(loc, 2) * sum_d, sum_d], axis=1)
+    if not with_moments:
+        return (cross,)
+    squares = tf.matmul(weights, local.monomials(), transpose_b=True)
+    sum_y = tf.matmul(weights, y, transpose_b=True)
+    total = tf.reduce_sum(weights, axis=1, keepdims=True)
+    rest = sum_y - total * loc  # sum w (y - m)
+    # sum w (y - m) (y - m)^T = sum w y y^T - m (sum w y)^T - (sum w (y - m)) m^T
+    shift = tf.expand_dims(loc, 2) * tf.expand_dims(sum_y, 1)
+    shift += tf.expand_dims(rest, 2) * tf.expand_dims(loc, 1)
+    bordered = tf.concat([-shift, tf.expand_dims(rest, 2)], axis=2)
+    last = tf.expand_dims(tf.concat([rest, total], axis=1), 1)
+    return cross, squares, tf.concat([bordered, last], axis=1)
+
+
+def _no_form_sums(forms: QuadraticForms, with_moments) -> tuple:
+    """Zeros: sums of w (y - m, 1) d^T, of w y_i y_j, and what the latter lack to those of
+    w (y - m, 1) (y - m, 1)^T."""
+    num, dim = tf.unstack(tf.shape(forms.loc))
+    shapes = [num, dim + 1, dim], tf.shape(forms.squares), [num, dim + 1, dim + 1]
+    zeros = tuple(tf.zeros(shape, forms.loc.dtype) for shape in shapes)
+    return zeros if with_moments else zeros[:1]
+
+
+def _from_frame(forms: QuadraticForms, sums: tuple) -> tuple:
+    """The sums of `stein_sums` from those in the frame: z = A (y - m)."""
+    dim = forms.loc.shape[1]
+    corner = tf.linalg.diag(tf.one_hot(dim, dim + 1, dtype=forms.loc.dtype))
+    maps = tf.pad(forms.maps, [[0, 0], [0, 1], [0, 1]]) + corner
+    cross = tf.matmul(maps, sums[0])
+    if len(sums) == 1:
+        return (cross,)
+    moments = tf.pad(unpacked(sums[1], dim), [[0, 0], [0, 1], [0, 1]]) + sums[2]
+    return cross, tf.matmul(tf.matmul(maps, moments), maps, transpose_b=True)
 
 
 def _zeros(components: FullGaussians, with_moments: bool) -> tuple:
