@@ -13,6 +13,7 @@ __all__ = [
     "fold_chunks",
     "map_chunks",
     "padded_size",
+    "power_of_two",
 ]
 
 # Largest [rows, K, D] intermediate, in elements. 2^20 float32 values are 4 MB: they stay in the
@@ -45,6 +46,12 @@ def padded_size(size: tf.Tensor) -> tf.Tensor:
     octave = tf.math.log(tf.cast(tf.maximum(size, 16), tf.float64) - 0.5) / math.log(2.0)
     step = tf.bitwise.left_shift(1, tf.cast(octave, tf.int32) - 3)
     return (tf.maximum(size, 1) + step - 1) // step * step
+
+
+def power_of_two(size: tf.Tensor) -> tf.Tensor:
+    """The least power of two not below `size`, int32 scalar; for shapes that XLA compiles anew."""
+    bits = tf.math.ceil(tf.math.log(tf.cast(size, tf.float64) - 0.5) / math.log(2.0))
+    return tf.bitwise.left_shift(1, tf.cast(bits, tf.int32))
 
 
 def map_chunks(

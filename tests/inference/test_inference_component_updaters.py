@@ -10,6 +10,7 @@ from gmmvi_ext.inference.component_updaters import (
     KLConstrainedNgBasedComponentUpdater,
     NgBasedComponentUpdaterIblr,
 )
+from gmmvi_ext.inference.component_updaters.base import Spectrum
 from gmmvi_ext.inference.component_updaters.trust_region import trust_region_kl
 from gmmvi_ext.inference.types import NgEstimate
 
@@ -143,6 +144,30 @@ def test_trust_region_survives_an_indefinite_curvature_of_any_size(problem):
         update = run(KLConstrainedNgBasedComponentUpdater(), (loc, tril, scale * G, scale * g), 0.1)
         assert update.ok.numpy().all()
         assert np.all(update.kl.numpy() <= 0.1 * (1 + 1e-6))
+
+
+@pytest.mark.parametrize("num", [1, 2, 3, 5, 8, 9])
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+def test_the_compiled_search_finds_the_same_steps(num, dtype):
+    # Numbers of components that are powers of two, and others that are padded to one.
+    rng = np.random.default_rng(num)
+    spectrum = Spectrum(
+        tf.constant(rng.normal(size=(num, D)) * 10.0 ** rng.uniform(-3, 3, (num, 1)), dtype),
+        tf.constant(rng.normal(size=(num, D)), dtype),
+        None,
+    )
+    stepsize = tf.constant(10.0 ** rng.uniform(-3, 1, num), dtype)
+    plain, compiled = (
+        KLConstrainedNgBasedComponentUpdater(jit_compile=jit_compile).move(
+            spectrum, stepsize, tf.constant(1.0, dtype), None
+        )
+        for jit_compile in (False, True)
+    )
+    # Grids decide by comparisons, which rounding may tip: one grid point is 1e-3 of a step's KL.
+    tolerance = {tf.float32: 1e-3, tf.float64: 1e-9}[dtype]
+    for left, right in zip(plain, compiled, strict=True):
+        assert left.shape == right.shape
+        np.testing.assert_allclose(left, right, rtol=tolerance)
 
 
 def test_a_zero_bound_moves_nothing(problem):

@@ -71,6 +71,20 @@ def test_one_trace_while_components_come_and_go(reuse, diagonal):
     assert neg_elbo_gap(algorithm) < 0.02
 
 
+def test_a_compiled_search_follows_the_number_of_components():
+    runs = [
+        build(dtype=tf.float64, ng_based_updater_config={"jit_compile": jit_compile})
+        for jit_compile in (False, True)
+    ]
+    counts = set()
+    for _ in range(14):
+        plain, compiled = (run.step() for run in runs)
+        counts.add(int(compiled["num_components"]))
+        np.testing.assert_allclose(plain["elbo_estimate"], compiled["elbo_estimate"], atol=1e-6)
+    assert len(counts) > 2
+    assert [run.num_traces for run in runs] == [1, 1]
+
+
 @pytest.mark.parametrize("reuse", [0.0, 2.0])
 def test_many_components_take_the_same_path_as_few(reuse):
     runs = [

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks, padded_size
+from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks, padded_size, power_of_two
 
 
 @pytest.mark.parametrize("rows", [1, 3, 7, 100])
@@ -37,3 +37,9 @@ def test_padded_sizes_are_few_and_at_most_an_eighth_too_large():
     assert padded_size(tf.constant(0)).numpy() == 1
     powers = 2 ** np.arange(4, 30)
     assert np.array_equal(padded_size(tf.constant(powers, tf.int32)), powers)
+
+
+def test_powers_of_two_are_the_least_that_suffice():
+    sizes = [*range(1, 70), 1024, 1025, 4096]
+    found = [int(power_of_two(tf.constant(size))) for size in sizes]
+    assert found == [1 << (size - 1).bit_length() for size in sizes]
