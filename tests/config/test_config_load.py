@@ -266,7 +266,7 @@ MALFORMED = [
     ("ng_estimator_type: null", "ng_estimator_type: unknown name None"),
     ("ng_estimator_config: {only_use_own_samples: 3}", "expected true or false, got 3"),
     ("ng_estimator_config: [a]", "ng_estimator_config: expected `key: value` lines"),
-    ("ng_based_updater_config: {eta: 1}", "unknown key of 'trust-region'; there are: none"),
+    ("ng_based_updater_config: {eta: 1}", "unknown key of 'trust-region'; there are: jit_compile"),
     ("num_component_adapter_type: adaptiv", "Did you mean 'adaptive'?"),
     ("num_componenter_adapter_type: fixed", "Did you mean 'num_component_adapter_type'?"),
     ("num_component_adapter_config: {del_iters: 0}", "del_iters: must be at least 1"),
