@@ -42,7 +42,7 @@ class InverseFactors(NamedTuple):
     def num_dimensions(self) -> int:
         return self.loc.shape[-1]
 
-    def of(self, index: tf.Tensor) -> "InverseFactors":
+    def subset(self, index: tf.Tensor) -> "InverseFactors":
         """Some of the components; index int32 [R]."""
         return InverseFactors(*(tf.gather(field, index) for field in self))
 

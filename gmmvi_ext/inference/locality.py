@@ -192,21 +192,19 @@ class _DenseLogProb(NamedTuple):
         chunk = even_rows(num_tiles, tile_size * elements)
         order = tf.pad(order, [[0, -num_tiles % chunk]])
         factors = components.for_evaluation()
-        whitened = factors.log_prob_rows_fn()
-
-        def log_prob(points, tile):
-            if forms is None:
-                return whitened(points)
-            is_used = tf.repeat(tf.gather(tiles.is_used[:, 0], tile), tile_size)
-            local = forms.around(points, is_used)
-            rough = factors.of(local.rough).log_prob_rows_fn()(points)
-            return forms.log_prob_rows(local) + tf.math.unsorted_segment_sum(
-                rough, local.rough, num
-            )
+        whitened = factors.log_prob_rows_fn() if forms is None else None
 
         def rows(tile):
             points = tf.gather(x, tf.reshape(tf.gather(tiles.index, tile), [-1]))
-            return tf.reshape(log_prob(points, tile), [num * tf.size(tile), tile_size])
+            if forms is None:
+                log_prob = whitened(points)
+            else:
+                is_used = tf.repeat(tf.gather(tiles.is_used[:, 0], tile), tile_size)
+                local = forms.around(points, is_used)
+                rough = factors.subset(local.rough).log_prob_rows_fn()(points)
+                log_prob = forms.log_prob_rows(local)
+                log_prob += tf.math.unsorted_segment_sum(rough, local.rough, num)
+            return tf.reshape(log_prob, [num * tf.size(tile), tile_size])
 
         return cls(map_chunks(rows, [order], chunk, x.dtype), place, chunk, num)
 

@@ -101,9 +101,7 @@ def test_many_components_take_the_same_path_as_few(reuse):
         assert int(few["num_components"]) == int(many["num_components"])
         np.testing.assert_allclose(few["elbo_estimate"], many["elbo_estimate"], atol=1e-7)
     assert [run.num_traces for run in runs] == [1, 1]
-    np.testing.assert_allclose(
-        *(run.mixture().components.loc for run in runs), atol=1e-6
-    )  # fmt: skip
+    np.testing.assert_allclose(*(run.mixture().components.loc for run in runs), atol=1e-6)
 
 
 def test_the_same_seed_gives_the_same_run():

@@ -132,9 +132,7 @@ def test_quadratic_forms_keep_their_digits(monkeypatch, tiles_at_once, name, dty
     mixture, x, label, _ = layout(name, dtype=dtype)
     if tiles_at_once is not None:
         monkeypatch.setattr(locality, "even_rows", lambda *_: tf.constant(tiles_at_once))
-    log_prob = local_log_prob(
-        mixture, x, label, tile_size=16, forms=QuadraticForms.of(mixture)
-    )  # fmt: skip
+    log_prob = local_log_prob(mixture, x, label, tile_size=16, forms=QuadraticForms.of(mixture))
     pairs = log_prob.pairs  # those of the dense route: fewer than MIN_BOUNDED components
     found = to_matrix(log_prob.values, pairs, 24, np.nan).numpy()
     exact, whitened = exact_values(mixture, x), chunked_log_prob(mixture.components, x).numpy()

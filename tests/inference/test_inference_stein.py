@@ -49,11 +49,9 @@ def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float6
     return mixture, batch, precision, centre
 
 
-def no_forms(mixture):
+def forms_of(mixture):
+    """The quadratic forms that estimates are given: none, unless `summing` says so."""
     return None
-
-
-forms_of = no_forms
 
 
 @pytest.fixture(params=["pair by pair", "all at once", "by quadratic forms"])
@@ -186,17 +184,22 @@ def test_all_ways_of_summing_agree(monkeypatch, max_terms, with_moments, spread,
     sums = []
     forms = QuadraticForms.of(mixture)
     if max_terms is not None:  # some components, or all, are left to whitened differences
-        terms = np.median(np.linalg.trace(forms.curvature)) if max_terms == "median" else max_terms
-        limit = 3 * terms * np.finfo(dtype.as_numpy_dtype).eps
+        local = forms.around(batch.x, batch.is_valid)
+        spread = np.var(local.y, axis=1) @ np.diagonal(forms.curvature, axis1=1, axis2=2).T
+        largest = (np.sqrt(spread) + np.sqrt(np.sum(local.loc * local.slope, axis=1))) ** 2
+        terms = np.median(largest) if max_terms == "median" else max_terms
+        limit = float(terms * np.finfo(dtype.as_numpy_dtype).eps)
         monkeypatch.setitem(quadratic_forms.MAX_ERROR, dtype, limit)
         monkeypatch.setattr(quadratic_forms, "FAR", 1e9)
+        rough = forms.around(batch.x, batch.is_valid).rough
+        assert len(rough) == 12 if max_terms == 1e-20 else len(rough) == 6
     for share, given in ((2.0, None), (0.0, None), (0.0, forms)):
         monkeypatch.setattr(stein_sums, "DENSE_SHARE", share)
         batch = batch._replace(forms=given)
         temperature = tf.constant(0.7, dtype)
         sums.append(
             stein_sums.stein_sums(
-                mixture, batch, weights, gammas, temperature, with_moments=with_moments
+                mixture.components, batch, weights, gammas, temperature, with_moments=with_moments
             )
         )
     for left, *others in zip(*sums, strict=True):
@@ -230,7 +233,7 @@ def test_narrow_components_far_from_each_other_keep_their_digits(summing):
         one = g.Mixture(tf.cast(mixture.log_weights, dtype), components)
         cast = cast._replace(forms=forms_of(one))
         found[dtype] = stein_sums.stein_sums(
-            one, cast, *args, tf.constant(1.0, dtype), with_moments=True
+            components, cast, *args, tf.constant(1.0, dtype), with_moments=True
         )[1]
     scale = np.abs(found[tf.float64]).max()
     np.testing.assert_allclose(found[tf.float32], found[tf.float64], atol=1e-4 * scale)
@@ -249,10 +252,10 @@ def test_forms_that_overflow_harm_no_other_component(monkeypatch):
     weights = tf.where(tf.expand_dims(pairs.component == 2, 1), 0.0, tf.ones([len(pairs.tile), 16]))
     plain, by_forms = (
         stein_sums.stein_sums(
-            mixture, batch._replace(forms=each), weights, 0.1 * weights, 1.0, with_moments=True
+            components, batch._replace(forms=each), weights, 0.1 * weights, 1.0, with_moments=True
         )
         for each in (None, forms)
-    )  # fmt: skip
+    )
     others = [0, 1, 3, 4, 5]
     for left, right in zip(plain, by_forms, strict=True):
         left, right = left.numpy()[others], right.numpy()[others]

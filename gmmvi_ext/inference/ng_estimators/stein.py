@@ -64,7 +64,7 @@ class SteinNgEstimator(NgEstimator):
     def _full(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components
         cross, moments = stein_sums(
-            mixture, batch, weights, gammas, temperature, with_moments=self.variance_reduction
+            components, batch, weights, gammas, temperature, with_moments=self.variance_reduction
         )
         cross = batch_matmul(cross, components.scale_tril)  # sum w (z, 1) e^T
         cross, mean_e = cross[:, :-1], cross[:, -1]

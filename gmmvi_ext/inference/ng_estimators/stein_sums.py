@@ -4,12 +4,13 @@
     d_n = grad log target(x_n) + temperature sum_k gamma_kn L_k^{-T} z_kn
 
 Where few pairs of sample tiles and components matter they are summed pair by pair; otherwise by
-products of all samples with all components, which make twice as many operations a second.
+products of all samples with all components, which make twice as many operations a second, and with
+quadratic forms need half as many.
 """
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.pairs import fold_pairs, pair_maps, tile_coordinates
 from gmmvi_ext.inference.quadratic_forms import LocalForms, QuadraticForms, unpacked
 from gmmvi_ext.inference.types import Batch
@@ -18,15 +19,15 @@ from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular
 
 __all__ = ["stein_sums"]
 
-# Share of all pairs beyond which dense products are faster (measured on CPU). With quadratic forms:
-# so much, and more where the monomials of a point are worth some components.
-DENSE_SHARE = 0.4
-DENSE_SHARE_FORMS = 0.12
-COMPONENTS_FORMS = 10
+DENSE_SHARE = 0.4  # share of all pairs beyond which dense products are faster (measured on CPU)
+# With quadratic forms they are beyond this share: a component costs so much of what its pairs cost
+# one by one, and the monomials of the points cost as much as the pairs of so many components.
+FORMS_SHARE = 0.12
+FORMS_COMPONENTS = 10
 
 
 def stein_sums(
-    mixture: Mixture,
+    components: FullGaussians,
     batch: Batch,
     weights: tf.Tensor,
     gammas: tf.Tensor,
@@ -37,22 +38,22 @@ def stein_sums(
     """Sums of w (z, 1) d^T [K, D + 1, D] and of w (z, 1) (z, 1)^T [K, D + 1, D + 1].
 
     Args:
-      mixture: K components with full covariances.
-      batch: samples with gradients, and the P pairs that matter.
+      components: K components.
+      batch: samples with gradients, the P pairs that matter, and perhaps quadratic forms.
       weights: w of the pairs, 0 in empty slots, [P, T].
       gammas: responsibilities of the pairs, 0 in empty slots, [P, T].
       temperature: scalar.
       with_moments: whether the second sum is asked for; else it is None.
     """
     pairs = batch.component_log_prob.pairs
-    num = mixture.num_components
+    num = components.num_components
     num_all = tf.size(pairs.tiles.label) * num
     share = tf.cast(tf.size(pairs.tile), tf.float32) / tf.cast(num_all, tf.float32)
     dense_share = DENSE_SHARE
     if batch.forms is not None:
-        many = DENSE_SHARE_FORMS + COMPONENTS_FORMS / tf.cast(num, tf.float32)
-        dense_share = tf.minimum(many, DENSE_SHARE)
-    args = mixture.components, batch, weights, gammas, temperature, with_moments
+        by_forms = FORMS_SHARE + FORMS_COMPONENTS / tf.cast(num, tf.float32)
+        dense_share = tf.minimum(by_forms, DENSE_SHARE)
+    args = components, batch, weights, gammas, temperature, with_moments
     sums = tf.cond(share > dense_share, lambda: _over_all(*args), lambda: _over_pairs(*args))
     return sums if with_moments else (*sums, None)
 
@@ -102,7 +103,7 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     if forms is not None:
         order, place = forms.tile_order(pairs.tiles)
         elements = forms.chunk_elements(elements)
-        form_zeros = _no_form_sums(forms, with_moments)
+        form_zeros = _zero_form_sums(forms, with_moments)
     size = even_rows(num_tiles, tile_size * elements)
     # [K B, T]: a row for every pair, component by component.
     row = tf.expand_dims(pairs.component * num_tiles + tf.gather(place, pairs.tile), 1)
@@ -201,7 +202,7 @@ def _form_pulled(forms: QuadraticForms, local: LocalForms, gammas) -> tf.Tensor:
 
 
 def _form_sums(local: LocalForms, weights, d, with_moments) -> tuple:
-    """The sums of `_no_form_sums`, of the components that are not rough.
+    """The sums of `_zero_form_sums`, of the components that are not rough.
 
     Differences are taken from sums over points around their centre.
     """
@@ -226,7 +227,7 @@ def _form_sums(local: LocalForms, weights, d, with_moments) -> tuple:
     return cross, squares, tf.concat([bordered, last], axis=1)
 
 
-def _no_form_sums(forms: QuadraticForms, with_moments) -> tuple:
+def _zero_form_sums(forms: QuadraticForms, with_moments) -> tuple:
     """Zeros: sums of w (y - m, 1) d^T, of w y_i y_j, and what the latter lack to those of
     w (y - m, 1) (y - m, 1)^T."""
     num, dim = tf.unstack(tf.shape(forms.loc))
