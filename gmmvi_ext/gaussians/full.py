@@ -14,11 +14,18 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec, squared_norm
+from gmmvi_ext.math.linalg import (
+    batch_matmul,
+    inverse_lower_triangular,
+    matvec,
+    row_blocks,
+    squared_norm,
+)
 
 __all__ = ["FullGaussians", "InverseFactors"]
 
 ROOT_HALF = math.sqrt(0.5)  # in front of z it spares a pass that halves |z|^2
+MIN_BLOCK_ROWS = 10  # of the maps (measured on CPU)
 
 
 class InverseFactors(NamedTuple):
@@ -50,6 +57,7 @@ class InverseFactors(NamedTuple):
         """The function from points [N, D] to z [N, K, D], times `scale`."""
         dim, num = self.num_dimensions, self.num_components
         centred, maps = self._maps(scale)
+        maps = tf.reshape(maps, [-1, dim + 1])
 
         def whiten(x: tf.Tensor) -> tf.Tensor:
             return tf.reshape(tf.matmul(centred(x), maps, transpose_b=True), [-1, num, dim])
@@ -66,32 +74,41 @@ class InverseFactors(NamedTuple):
         """The function from points [N, D] to log N_k(x_n) with a row for each component, [K, N].
 
         Up to 40 % faster on CPU than [N, K]: vector instructions add coordinates for many points at
-        once, where the D values of one pair are too few for them.
+        once, where the D values of one pair are too few for them. The maps are lower triangular:
+        products of their rows block by block leave out most of the zeros.
         """
         centred, maps = self._maps(ROOT_HALF)
+        blocks = [
+            (tf.reshape(maps[:, first:last, : last + 1], [-1, last + 1]), last - first)
+            for first, last in row_blocks(self.num_dimensions, MIN_BLOCK_ROWS)
+        ]
         top = tf.expand_dims(self._top(), 1)
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
-            shape = [self.num_components, self.num_dimensions, tf.shape(x)[0]]
-            z = tf.reshape(tf.matmul(maps, centred(x), transpose_b=True), shape)
-            return top - squared_norm(z, axis=1)
+            x, log_prob = centred(x), top
+            for block, height in blocks:
+                z = tf.matmul(block, x[:, : block.shape[1]], transpose_b=True)
+                z = tf.reshape(z, [self.num_components, height, tf.shape(x)[0]])
+                log_prob -= squared_norm(z, axis=1)
+            return log_prob
 
         return log_prob
 
     def _maps(self, scale: float) -> tuple[Callable[[tf.Tensor], tf.Tensor], tf.Tensor]:
-        """The function from x to (x - c, 1), [N, D + 1], and the maps from there to all z.
+        """The function from x to (1, x - c), [N, D + 1], and the maps from there to all z.
 
-        Stacked maps [K D, D + 1], x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k - c). The centre c of
-        the means spares float32 digits when the mixture sits far from the origin.
+        Maps [K, D, D + 1], x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k - c), lower triangular from
+        the second column on. The centre c of the means spares float32 digits when the mixture sits
+        far from the origin.
         """
         centre = tf.reduce_mean(self.loc, axis=0)
         shift = tf.expand_dims(matvec(self.inverse, self.loc - centre), -1)  # [K, D, 1]
-        maps = scale * tf.concat([self.inverse, -shift], axis=-1)
+        maps = scale * tf.concat([-shift, self.inverse], axis=-1)
 
         def centred(x: tf.Tensor) -> tf.Tensor:
-            return tf.pad(x - centre, [[0, 0], [0, 1]], constant_values=1.0)
+            return tf.pad(x - centre, [[0, 0], [1, 0]], constant_values=1.0)
 
-        return centred, tf.reshape(maps, [-1, self.num_dimensions + 1])
+        return centred, maps
 
     def _top(self) -> tf.Tensor:
         """log N_k(mu_k), [K]."""

@@ -74,13 +74,17 @@ class QuadraticForms(NamedTuple):
         maps = tf.matmul(inverse_lower_triangular(scale_tril), frame)
         curvature = tf.matmul(maps, maps, transpose_a=True)
         first, second = _upper_triangle(dim)
-        halves = tf.constant(np.where(first == second, -0.5, -1.0), components.dtype)
         squares = tf.gather(tf.reshape(curvature, [-1, dim * dim]), first * dim + second, axis=1)
+        squares *= _coefficients(dim, components.dtype)
         origin = tf.reduce_mean(components.loc, axis=0)
         loc = tf.matmul(components.loc - origin, whiten, transpose_b=True)
         top = -components.log_det_scale() - 0.5 * dim * math.log(2 * math.pi)
         rank = _rank(loc, mixture.log_weights)
-        return cls(rank, origin, whiten, maps, curvature, squares * halves, loc, top)
+        return cls(rank, origin, whiten, maps, curvature, squares, loc, top)
+
+    def upper(self) -> tf.Tensor:
+        """Entries i <= j of B_k, [K, D (D + 1) / 2]."""
+        return self.squares / _coefficients(self.loc.shape[1], self.loc.dtype)
 
     def tile_order(self, tiles: Tiles) -> tuple[tf.Tensor, tf.Tensor]:
         """Order in which neighbouring tiles come together, each tile's place in it, int32 [B]."""
@@ -160,11 +164,17 @@ def _rank(loc: tf.Tensor, log_weights: tf.Tensor) -> tf.Tensor:
 
 
 def unpacked(triangle: tf.Tensor, dim: int) -> tf.Tensor:
-    """Symmetric matrices [K, D, D] from their entries i <= j, [K, D (D + 1) / 2]."""
+    """Symmetric matrices [D, D, n] from their entries i <= j, [D (D + 1) / 2, n]."""
     first, second = _upper_triangle(dim)
     index = np.zeros([dim, dim], np.int32)
     index[first, second] = index[second, first] = np.arange(len(first))
-    return tf.reshape(tf.gather(triangle, index.reshape(-1), axis=1), [-1, dim, dim])
+    return tf.gather(triangle, index)
+
+
+def _coefficients(dim: int, dtype: tf.DType) -> tf.Tensor:
+    """What B_ij, i <= j, is multiplied by in the terms of y_i y_j of a log density."""
+    first, second = _upper_triangle(dim)
+    return tf.constant(np.where(first == second, -0.5, -1.0), dtype)
 
 
 def _upper_triangle(dim: int) -> tuple[np.ndarray, np.ndarray]:

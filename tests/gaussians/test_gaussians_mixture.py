@@ -52,9 +52,14 @@ def test_log_prob_and_score_equal_tfp(mixture, points):
     )
 
 
-def test_rows_of_components_are_the_transposed_log_densities(mixture, points):
-    rows = mixture.components.for_evaluation().log_prob_rows_fn()(points)
-    np.testing.assert_allclose(rows, tf.transpose(mixture.components.log_prob(points)), rtol=1e-12)
+@pytest.mark.parametrize("dim", [1, 3, 20, 31, 50])
+def test_rows_of_components_are_the_transposed_log_densities(dim):
+    rng = np.random.default_rng(dim)
+    tril = np.tril(0.2 * rng.normal(size=(4, dim, dim))) + np.eye(dim)
+    components = g.FullGaussians(tf.constant(rng.normal(size=(4, dim))), tf.constant(tril))
+    points = tf.constant(4 * rng.normal(size=(60, dim)))
+    rows = components.for_evaluation().log_prob_rows_fn()(points)
+    np.testing.assert_allclose(rows, tf.transpose(components.log_prob(points)), rtol=1e-9)
 
 
 def test_responsibilities_are_bayes_rule(mixture, points):

@@ -6,6 +6,7 @@ from gmmvi_ext.math.linalg import (
     MAX_PLAIN_MULTIPLICATIONS,
     batch_matmul,
     inverse_lower_triangular,
+    row_blocks,
     safe_cholesky,
     squared_norm,
     symmetrise,
@@ -25,6 +26,14 @@ def test_safe_cholesky_flags_failures_and_leaves_the_others():
 def test_inverse_lower_triangular():
     tril = np.tril(np.random.default_rng(0).normal(size=(3, 4, 4))) + 3 * np.eye(4)
     np.testing.assert_allclose(inverse_lower_triangular(tf.constant(tril)), np.linalg.inv(tril))
+
+
+@pytest.mark.parametrize("num_rows", [1, 2, 9, 10, 19, 20, 31, 45, 300])
+def test_row_blocks_cover_the_rows_once(num_rows):
+    blocks = row_blocks(num_rows, 10)
+    assert [row for block in blocks for row in range(*block)] == list(range(num_rows))
+    assert len(blocks) == min(4, max(1, num_rows // 10))
+    assert all(last - first >= min(10, num_rows) for first, last in blocks)
 
 
 @pytest.mark.parametrize("shape", [(2, 2), (1, 3, 3), (5, 4, 4), (2, 3, 4, 4)])

@@ -103,7 +103,7 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     if forms is not None:
         order, place = forms.tile_order(pairs.tiles)
         elements = forms.chunk_elements(elements)
-        form_zeros = _zero_form_sums(forms, with_moments)
+        form_zeros, upper = _zero_form_sums(forms, with_moments), forms.upper()
     size = even_rows(num_tiles, tile_size * elements)
     # [K B, T]: a row for every pair, component by component.
     row = tf.expand_dims(pairs.component * num_tiles + tf.gather(place, pairs.tile), 1)
@@ -134,7 +134,7 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
             local = forms.around(points, is_used)
             rough = local.rough
             z, pulled = whitened.pulled(points, tf.gather(gamma, rough), rough)
-            each_d = d(pulled + _form_pulled(forms, local, gamma))
+            each_d = d(pulled + _form_pulled(forms, upper, local, gamma))
             rough_sums = _whitened_sums(z, tf.gather(w, rough), each_d, with_moments)
             parts = (
                 tuple(tf.math.unsorted_segment_sum(part, rough, num) for part in rough_sums),
@@ -188,16 +188,16 @@ def _whitened_sums(z, weights, d, with_moments) -> tuple:
     return (cross, batch_matmul(wz, z, transpose_b=True)) if with_moments else (cross,)
 
 
-def _form_pulled(forms: QuadraticForms, local: LocalForms, gammas) -> tf.Tensor:
-    """sum_k gamma L^{-T} z over the components that are not rough, [n, D]."""
-    dim, num = local.y.shape[0], tf.shape(local.y)[1]
-    slopes = tf.concat([tf.reshape(forms.curvature, [-1, dim * dim]), local.slope], axis=1)
+def _form_pulled(forms: QuadraticForms, upper, local: LocalForms, gammas) -> tf.Tensor:
+    """sum_k gamma L^{-T} z over the components that are not rough, [n, D]; `upper` of the forms."""
+    dim = local.y.shape[0]
+    slopes = tf.concat([upper, local.slope], axis=1)
     # No product with zero: the forms of a degenerate component may not be finite.
     is_accurate = tf.expand_dims(local.is_accurate > 0, 1)
-    slopes = tf.where(is_accurate, slopes, tf.zeros_like(slopes))
-    mixed = tf.matmul(slopes, gammas, transpose_a=True)  # sum_k gamma (B, B m), [D D + D, n]
-    curved = tf.reshape(mixed[: dim * dim], [dim, dim, num]) * local.y
-    pulled = tf.reduce_sum(curved, axis=1) - mixed[dim * dim :]
+    slopes = tf.where(is_accurate, slopes, 0)
+    mixed = tf.matmul(slopes, gammas, transpose_a=True)  # sum_k gamma (B, B m)
+    curved = unpacked(mixed[:-dim], dim) * local.y
+    pulled = tf.reduce_sum(curved, axis=1) - mixed[-dim:]
     return tf.matmul(pulled, forms.whiten, transpose_a=True)
 
 
@@ -244,7 +244,8 @@ def _from_frame(forms: QuadraticForms, sums: tuple) -> tuple:
     cross = tf.matmul(maps, sums[0])
     if len(sums) == 1:
         return (cross,)
-    moments = tf.pad(unpacked(sums[1], dim), [[0, 0], [0, 1], [0, 1]]) + sums[2]
+    squares = tf.transpose(unpacked(tf.transpose(sums[1]), dim), [2, 0, 1])
+    moments = tf.pad(squares, [[0, 0], [0, 1], [0, 1]]) + sums[2]
     return cross, tf.matmul(tf.matmul(maps, moments), maps, transpose_b=True)
 
 
