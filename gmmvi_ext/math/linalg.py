@@ -5,6 +5,7 @@ import tensorflow as tf
 
 __all__ = [
     "batch_matmul",
+    "eigh",
     "identity_like",
     "inverse_lower_triangular",
     "matvec",
@@ -16,6 +17,7 @@ __all__ = [
 
 # Multiplications of a whole batch up to which the plain kernel beats oneDNN's on two cores.
 MAX_PLAIN_MULTIPLICATIONS = 2_000_000
+MIN_HALVED_DIM = 30  # of matrices whose eigendecompositions go in two halves (measured on CPU)
 # Four blocks of rows leave out three quarters of a triangle's zeros; more gain nothing.
 MAX_ROW_BLOCKS = 4
 
@@ -122,6 +124,19 @@ def safe_cholesky(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         diagonal > 0, axis=-1
     )
     return tf.where(ok[..., tf.newaxis, tf.newaxis], factor, identity_like(matrix)), ok
+
+
+def eigh(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Eigenvalues [B, D] and eigenvectors [B, D, D] of symmetric matrices [B, D, D].
+
+    A batch of large ones in two halves: nothing else runs beside them, and an operation may be left
+    one of two cores.
+    """
+    if matrix.shape[-1] < MIN_HALVED_DIM:
+        return tf.linalg.eigh(matrix)
+    half = tf.shape(matrix)[0] // 2
+    parts = tf.linalg.eigh(matrix[:half]), tf.linalg.eigh(matrix[half:])
+    return tuple(tf.concat(pair, axis=0) for pair in zip(*parts, strict=True))
 
 
 def identity_like(matrix: tf.Tensor) -> tf.Tensor:

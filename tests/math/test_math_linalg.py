@@ -4,7 +4,9 @@ import tensorflow as tf
 
 from gmmvi_ext.math.linalg import (
     MAX_PLAIN_MULTIPLICATIONS,
+    MIN_HALVED_DIM,
     batch_matmul,
+    eigh,
     inverse_lower_triangular,
     row_blocks,
     safe_cholesky,
@@ -26,6 +28,15 @@ def test_safe_cholesky_flags_failures_and_leaves_the_others():
 def test_inverse_lower_triangular():
     tril = np.tril(np.random.default_rng(0).normal(size=(3, 4, 4))) + 3 * np.eye(4)
     np.testing.assert_allclose(inverse_lower_triangular(tf.constant(tril)), np.linalg.inv(tril))
+
+
+@pytest.mark.parametrize("num", [1, 2, 5])
+def test_eigh_of_large_matrices_in_two_halves(num):
+    dim = MIN_HALVED_DIM
+    matrix = symmetrise(tf.constant(np.random.default_rng(num).normal(size=(num, dim, dim))))
+    for left, right in zip(eigh(matrix), tf.linalg.eigh(matrix), strict=True):
+        np.testing.assert_array_equal(left, right)
+    assert eigh(matrix[:0])[1].shape == (0, dim, dim)
 
 
 @pytest.mark.parametrize("num_rows", [1, 2, 9, 10, 19, 20, 31, 45, 300])

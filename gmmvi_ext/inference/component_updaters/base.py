@@ -16,7 +16,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Components, DiagonalGaussians, FullGaussians
 from gmmvi_ext.inference.rule import Rule
 from gmmvi_ext.inference.types import ComponentUpdate, NgEstimate
-from gmmvi_ext.math.linalg import batch_matmul, matvec, safe_cholesky
+from gmmvi_ext.math.linalg import batch_matmul, eigh, matvec, safe_cholesky
 from gmmvi_ext.registry import Registry
 
 __all__ = ["NgBasedComponentUpdater", "Spectrum", "moved_components", "step_kl"]
@@ -83,7 +83,7 @@ class NgBasedComponentUpdater(Rule):
 def _spectrum(estimate: NgEstimate) -> Spectrum:
     if estimate.curvature.shape.rank == 2:
         return Spectrum(estimate.curvature, estimate.slope, None)
-    eigenvalues, basis = tf.linalg.eigh(estimate.curvature)
+    eigenvalues, basis = eigh(estimate.curvature)
     return Spectrum(eigenvalues, matvec(basis, estimate.slope, transpose=True), basis)
 
 

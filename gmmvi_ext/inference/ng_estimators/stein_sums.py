@@ -105,22 +105,19 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
         elements = forms.chunk_elements(elements)
         form_zeros, upper = _zero_form_sums(forms, with_moments), forms.upper()
     size = even_rows(num_tiles, tile_size * elements)
-    # [K B, T]: a row for every pair, component by component.
-    row = tf.expand_dims(pairs.component * num_tiles + tf.gather(place, pairs.tile), 1)
-    nothing = tf.zeros([num * num_tiles, tile_size], components.dtype)
-
-    def by_component(values):
-        rows = tf.tensor_scatter_nd_update(nothing, row, values)
-        return tf.reshape(rows, [num, num_tiles, tile_size])
-
-    weights, gammas = by_component(weights), by_component(gammas)
+    # The row of each (component, tile), [K, B]: the first one, of zeros, where there is no pair.
+    where = tf.stack([pairs.component, tf.gather(place, pairs.tile)], axis=1)
+    row = tf.scatter_nd(where, tf.range(1, tf.size(pairs.tile) + 1), [num, num_tiles])
+    weights, gammas = (tf.pad(each, [[1, 0], [0, 0]]) for each in (weights, gammas))
     whitened = _Whitened(components)
 
     def add(first, state):
         tiles = slice(first, first + size)
         index = tf.reshape(tf.gather(pairs.tiles.index, order[tiles]), [-1])
         points, grads = tf.gather(batch.x, index), tf.gather(batch.target_log_prob_grad, index)
-        w, gamma = (tf.reshape(each[:, tiles], [num, -1]) for each in (weights, gammas))
+        w, gamma = (
+            tf.reshape(tf.gather(each, row[:, tiles]), [num, -1]) for each in (weights, gammas)
+        )
 
         def d(pulled):
             value = grads + temperature * pulled  # [n, D]
