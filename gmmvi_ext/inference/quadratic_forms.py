@@ -99,6 +99,11 @@ class QuadraticForms(NamedTuple):
         dim, num = self.loc.shape[1], tf.size(self.rank)
         return tf.maximum(tf.maximum(num, dim * (dim + 1)), otherwise // EXCESS)
 
+    def subset(self, index: tf.Tensor) -> "QuadraticForms":
+        """Some of the components; index int32 [R]."""
+        own = ("rank", "maps", "curvature", "squares", "loc", "top")
+        return self._replace(**{name: tf.gather(getattr(self, name), index) for name in own})
+
     def around(self, x: tf.Tensor, is_used: tf.Tensor) -> "LocalForms":
         """The forms around the mean of points [n, D] of which some, bool [n], count."""
         used = tf.cast(is_used, x.dtype)

@@ -193,8 +193,10 @@ def test_all_ways_of_summing_agree(monkeypatch, max_terms, with_moments, spread,
         monkeypatch.setattr(quadratic_forms, "FAR", 1e9)
         rough = forms.around(batch.x, batch.is_valid).rough
         assert len(rough) == 12 if max_terms == 1e-20 else len(rough) == 6
-    for share, given in ((2.0, None), (0.0, None), (0.0, forms)):
+    for share, given, tiles in ((2.0, None, 0), (0.0, None, 0), (0.0, forms, 0), (0.0, forms, 2)):
         monkeypatch.setattr(stein_sums, "DENSE_SHARE", share)
+        if tiles:  # so few that each chunk has pairs with some components only
+            monkeypatch.setattr(stein_sums, "even_rows", lambda *_: tf.constant(2))
         batch = batch._replace(forms=given)
         temperature = tf.constant(0.7, dtype)
         sums.append(

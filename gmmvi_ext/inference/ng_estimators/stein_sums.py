@@ -103,7 +103,7 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     if forms is not None:
         order, place = forms.tile_order(pairs.tiles)
         elements = forms.chunk_elements(elements)
-        form_zeros, upper = _zero_form_sums(forms, with_moments), forms.upper()
+        form_zeros = _zero_form_sums(forms, with_moments)
     size = even_rows(num_tiles, tile_size * elements)
     # The row of each (component, tile), [K, B]: the first one, of zeros, where there is no pair.
     where = tf.stack([pairs.component, tf.gather(place, pairs.tile)], axis=1)
@@ -115,28 +115,34 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
         tiles = slice(first, first + size)
         index = tf.reshape(tf.gather(pairs.tiles.index, order[tiles]), [-1])
         points, grads = tf.gather(batch.x, index), tf.gather(batch.target_log_prob_grad, index)
+        rows = row[:, tiles]
+        if forms is not None:  # of the components that the chunk has pairs with
+            near = tf.cast(tf.where(tf.reduce_any(rows > 0, axis=1))[:, 0], tf.int32)
+            rows = tf.gather(rows, near)
         w, gamma = (
-            tf.reshape(tf.gather(each, row[:, tiles]), [num, -1]) for each in (weights, gammas)
+            tf.reshape(tf.gather(each, rows), [-1, tf.size(index)]) for each in (weights, gammas)
         )
 
         def d(pulled):
             value = grads + temperature * pulled  # [n, D]
             return tf.where(tf.math.is_finite(value), value, tf.zeros_like(value))
 
+        def placed(sums, component):
+            return tuple(tf.math.unsorted_segment_sum(each, component, num) for each in sums)
+
         if forms is None:
             z, pulled = whitened.pulled(points, gamma)
             parts = _whitened_sums(z, w, d(pulled), with_moments), ()
         else:
             is_used = tf.repeat(tf.gather(pairs.tiles.is_used[:, 0], order[tiles]), tile_size)
-            local = forms.around(points, is_used)
-            rough = local.rough
-            z, pulled = whitened.pulled(points, tf.gather(gamma, rough), rough)
-            each_d = d(pulled + _form_pulled(forms, upper, local, gamma))
-            rough_sums = _whitened_sums(z, tf.gather(w, rough), each_d, with_moments)
-            parts = (
-                tuple(tf.math.unsorted_segment_sum(part, rough, num) for part in rough_sums),
-                _form_sums(local, w, each_d, with_moments),
-            )
+            near_forms = forms.subset(near)
+            local = near_forms.around(points, is_used)
+            rough = tf.gather(near, local.rough)
+            z, pulled = whitened.pulled(points, tf.gather(gamma, local.rough), rough)
+            each_d = d(pulled + _form_pulled(near_forms, local, gamma))
+            rough_sums = _whitened_sums(z, tf.gather(w, local.rough), each_d, with_moments)
+            form_sums = _form_sums(local, w, each_d, with_moments)
+            parts = placed(rough_sums, rough), placed(form_sums, near)
         return first + size, tf.nest.map_structure(tf.add, state, parts)
 
     _, (sums, form_sums) = tf.while_loop(
@@ -185,10 +191,10 @@ def _whitened_sums(z, weights, d, with_moments) -> tuple:
     return (cross, batch_matmul(wz, z, transpose_b=True)) if with_moments else (cross,)
 
 
-def _form_pulled(forms: QuadraticForms, upper, local: LocalForms, gammas) -> tf.Tensor:
-    """sum_k gamma L^{-T} z over the components that are not rough, [n, D]; `upper` of the forms."""
+def _form_pulled(forms: QuadraticForms, local: LocalForms, gammas) -> tf.Tensor:
+    """sum_k gamma L^{-T} z over the components that are not rough, [n, D]."""
     dim = local.y.shape[0]
-    slopes = tf.concat([upper, local.slope], axis=1)
+    slopes = tf.concat([forms.upper(), local.slope], axis=1)
     # No product with zero: the forms of a degenerate component may not be finite.
     is_accurate = tf.expand_dims(local.is_accurate > 0, 1)
     slopes = tf.where(is_accurate, slopes, 0)
