@@ -9,14 +9,11 @@ executor has nothing to win; the operations themselves still use all threads.
 
 import contextlib
 
+import tensorflow as tf
+
 __all__ = ["in_order"]
 
 
 def in_order() -> contextlib.AbstractContextManager:
     """Context in which a `tf.function` that is called runs its operations in one fixed order."""
-    # TensorFlow offers no public way; without this one the steps are right, but not bit for bit.
-    try:
-        from tensorflow.python.eager.context import function_executor_type
-    except ImportError:
-        return contextlib.nullcontext()
-    return function_executor_type("SINGLE_THREADED_EXECUTOR")
+    return tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR")

@@ -32,6 +32,7 @@ from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.sample_db import SampleDB
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
+from gmmvi_ext.inference.tracing import one_optimiser_pass
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.models import GmmWrapper, LearnerState, initial_mixture
 from gmmvi_ext.targets.base import Target
@@ -229,15 +230,16 @@ class GMMVI(tf.Module):
         if num_iterations < 1:
             raise ValueError(f"`num_iterations` must be at least 1, got {num_iterations}.")
         most = tf.int64.max if max_evaluations is None else max_evaluations
-        if self.target.is_graph_safe:
-            return self._graph("iterate", self._iterate)(
-                tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
-            )
-        for _ in range(num_iterations):
-            metrics = self._step_on_host()
-            if int(metrics["num_target_evaluations"]) >= most:
-                break
-        return metrics
+        with one_optimiser_pass():
+            if self.target.is_graph_safe:
+                return self._graph("iterate", self._iterate)(
+                    tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
+                )
+            for _ in range(num_iterations):
+                metrics = self._step_on_host()
+                if int(metrics["num_target_evaluations"]) >= most:
+                    break
+            return metrics
 
     def _step_on_host(self) -> dict[str, tf.Tensor]:
         proposal, prior_draws = self._graph("propose", self._propose)()

@@ -1,0 +1,60 @@
+"""How often TensorFlow's graph optimisers look at an iteration."""
+
+import pytest
+import tensorflow as tf
+from tensorflow.core.protobuf import config_pb2
+from tensorflow.python.eager.context import context
+
+from gmmvi_ext.inference.tracing import one_optimiser_pass
+
+
+def setting():
+    """Passes of the optimisers (0 is TensorFlow's own choice), and the executor, of calls."""
+    options = context().function_call_options
+    config = config_pb2.ConfigProto.FromString(options.config_proto_serialized)
+    rewriter = config.graph_options.rewrite_options
+    return rewriter.meta_optimizer_iterations, options.executor_type
+
+
+def test_one_pass_inside_and_what_was_before_outside():
+    assert setting()[0] == 0
+    with one_optimiser_pass():
+        assert setting()[0] == 1
+        with one_optimiser_pass():
+            assert setting()[0] == 1
+        assert setting()[0] == 1
+    assert setting()[0] == 0
+    with pytest.raises(RuntimeError), one_optimiser_pass():
+        raise RuntimeError
+    assert setting()[0] == 0
+
+
+def test_other_settings_are_kept():
+    before = tf.config.optimizer.get_experimental_options()
+    tf.config.optimizer.set_experimental_options({"remapping": False})
+    try:
+        executor = tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR")
+        with executor, one_optimiser_pass():
+            assert setting() == (1, "SINGLE_THREADED_EXECUTOR")
+            serialized = context().function_call_options.config_proto_serialized
+            config = config_pb2.ConfigProto.FromString(serialized)
+            assert config.graph_options.rewrite_options.remapping == 2  # off
+    finally:
+        tf.config.optimizer.set_experimental_options({"remapping": True, **before})
+    assert setting()[0] == 0
+
+
+def test_a_function_gives_the_same_values_and_gradients():
+    @tf.function(autograph=False)
+    def value(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = tf.reduce_sum(tf.sin(x) * tf.cond(x[0] > 0, lambda: x + x, lambda: x))
+        return y, tape.gradient(y, x)
+
+    x = tf.constant([1.0, 2.0, 3.0], tf.float64)
+    outside = value(x)
+    with one_optimiser_pass():
+        inside = value(x)
+    for left, right in zip(outside, inside, strict=True):
+        tf.debugging.assert_near(left, right, rtol=1e-14, atol=0)
