@@ -32,7 +32,7 @@ from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.sample_db import SampleDB
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
-from gmmvi_ext.inference.tracing import one_optimiser_pass
+from gmmvi_ext.inference.tracing import no_garbage_collection, one_optimiser_pass
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.models import GmmWrapper, LearnerState, initial_mixture
 from gmmvi_ext.targets.base import Target
@@ -259,7 +259,8 @@ class GMMVI(tf.Module):
 
             def traced(*args):
                 self.num_traces += 1
-                return method(*args)
+                with no_garbage_collection():
+                    return method(*args)
 
             self._graph_functions[name] = tf.function(traced, autograph=False)
         return self._graph_functions[name]
@@ -279,7 +280,8 @@ class GMMVI(tf.Module):
                 # Signatures take no None: what is absent is left out and put back.
                 rest = iter(tensors)
                 filled = [None if spec is None else next(rest) for spec in specs]
-                return self._learn(*tf.nest.pack_sequence_as(outputs, filled), *rest)
+                with no_garbage_collection():
+                    return self._learn(*tf.nest.pack_sequence_as(outputs, filled), *rest)
 
             grad_dim = self.target.num_dimensions if self._estimator.requires_gradient else 0
             signature = (

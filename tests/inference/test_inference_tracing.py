@@ -1,11 +1,13 @@
-"""How often TensorFlow's graph optimisers look at an iteration."""
+"""What shortens the time to the first iteration leaves everything else as it was."""
+
+import gc
 
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager.context import context
 
-from gmmvi_ext.inference.tracing import one_optimiser_pass
+from gmmvi_ext.inference.tracing import no_garbage_collection, one_optimiser_pass
 
 
 def setting():
@@ -58,3 +60,18 @@ def test_a_function_gives_the_same_values_and_gradients():
         inside = value(x)
     for left, right in zip(outside, inside, strict=True):
         tf.debugging.assert_near(left, right, rtol=1e-14, atol=0)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_garbage_collection_is_as_before(enabled):
+    before = gc.isenabled()
+    (gc.enable if enabled else gc.disable)()
+    try:
+        with no_garbage_collection():
+            assert not gc.isenabled()
+        assert gc.isenabled() == enabled
+        with pytest.raises(RuntimeError), no_garbage_collection():
+            raise RuntimeError
+        assert gc.isenabled() == enabled
+    finally:
+        (gc.enable if before else gc.disable)()
