@@ -230,22 +230,25 @@ class GMMVI(tf.Module):
         if num_iterations < 1:
             raise ValueError(f"`num_iterations` must be at least 1, got {num_iterations}.")
         most = tf.int64.max if max_evaluations is None else max_evaluations
-        with one_optimiser_pass():
-            if self.target.is_graph_safe:
+        if self.target.is_graph_safe:
+            with one_optimiser_pass():
                 return self._graph("iterate", self._iterate)(
                     tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
                 )
-            for _ in range(num_iterations):
-                metrics = self._step_on_host()
-                if int(metrics["num_target_evaluations"]) >= most:
-                    break
-            return metrics
+        for _ in range(num_iterations):
+            metrics = self._step_on_host()
+            if int(metrics["num_target_evaluations"]) >= most:
+                break
+        return metrics
 
     def _step_on_host(self) -> dict[str, tf.Tensor]:
-        proposal, prior_draws = self._graph("propose", self._propose)()
+        with one_optimiser_pass():
+            proposal, prior_draws = self._graph("propose", self._propose)()
         points = tf.concat([proposal.x, prior_draws], axis=0)
+        # Outside: a function of the target's own may have been called before.
         values, grads = self._evaluate(points, self._step_seed(4))
-        return self._learn_from_host(proposal, prior_draws, values, grads)
+        with one_optimiser_pass():
+            return self._learn_from_host(proposal, prior_draws, values, grads)
 
     def mixture(self) -> Mixture:
         """The current mixture, in the unconstrained space."""
