@@ -71,9 +71,11 @@ def from_pymc(model, *, constraints=None, dtype=None) -> NamedTarget:
     def prior(num_samples, seed):
         pymc = require("pymc", extra="pymc", caller="from_pymc")
         draws = pymc.draw(
-            model.free_RVs, draws=num_samples, random_seed=int(np.ravel(seed)[0]),
+            model.free_RVs,
+            draws=num_samples,
+            random_seed=int(np.ravel(seed)[0]),
             mode="FAST_COMPILE",
-        )  # fmt: skip
+        )
         found = {v.name: tf.constant(d, dtype) for v, d in zip(model.free_RVs, draws, strict=True)}
         return {name: found[name] for name in names}
 

@@ -56,9 +56,12 @@ class StanTarget(HostTarget):
         self._offset, self._multiplier = found.offset, found.multiplier
         self._log_scale = float(np.sum(np.log(np.abs(found.multiplier))))
         super().__init__(
-            self._values, program.num_dimensions, log_prob_and_grad_fn=self._both, dtype=dtype,
+            self._values,
+            program.num_dimensions,
+            log_prob_and_grad_fn=self._both,
+            dtype=dtype,
             name="stan_program",
-        )  # fmt: skip
+        )
         self.shapes, self.bijector = layout.shapes, layout.bijector
         self._program = program
         self._back = np.argsort(self._order)

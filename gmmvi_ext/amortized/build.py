@@ -65,19 +65,29 @@ def build_vae(
     encoder, decoder = encoder or FeedForwardEncoder(), decoder or FeedForwardDecoder()
     seeds = [_STRIDE * (10 * seed + number) for number in range(5)]
     inference = InferenceModel(
-        encoder.build(event_shape, seed=seeds[0], dtype=dtype), posterior, num_latents,
-        seed=seeds[1], dtype=dtype,
-    )  # fmt: skip
+        encoder.build(event_shape, seed=seeds[0], dtype=dtype),
+        posterior,
+        num_latents,
+        seed=seeds[1],
+        dtype=dtype,
+    )
     density = likelihood.build(event_shape, seed=seeds[2], dtype=dtype)
     network = decoder.build(num_latents, density.output_shape, seed=seeds[2], dtype=dtype)
     latent_prior = prior.build(
         num_latents, inference=inference, examples=examples, seed=seeds[3], dtype=dtype
     )
     control = build_chain(
-        control_variates, event_shape, decay=control_decay, hidden=baseline_hidden, seed=seeds[4],
+        control_variates,
+        event_shape,
+        decay=control_decay,
+        hidden=baseline_hidden,
+        seed=seeds[4],
         dtype=dtype,
-    )  # fmt: skip
+    )
     return VAE(
-        latent_prior, Observation(network, density), inference,
-        estimator=estimator or Reparameterised(), control_variate=control,
-    )  # fmt: skip
+        latent_prior,
+        Observation(network, density),
+        inference,
+        estimator=estimator or Reparameterised(),
+        control_variate=control,
+    )

@@ -92,9 +92,11 @@ class _Images:
         limit = self.num_train
         train, train_labels = train[:limit], train_labels[:limit]
         require(
-            self.num_dev < len(train), "num_dev", f"below the number of images, {len(train)}",
+            self.num_dev < len(train),
+            "num_dev",
+            f"below the number of images, {len(train)}",
             self.num_dev,
-        )  # fmt: skip
+        )
         generator = np.random.default_rng(seed)
         train, test = self._sized(train), self._sized(test)
         cut = len(train) - self.num_dev
@@ -105,9 +107,14 @@ class _Images:
         if first is None:
             first = self._prepared(train[:cut], maximum, generator)
         return ImageData(
-            first.astype(np.float32), train_labels[:cut], evaluated[0], train_labels[cut:],
-            evaluated[1], test_labels, is_stochastic,
-        )  # fmt: skip
+            first.astype(np.float32),
+            train_labels[:cut],
+            evaluated[0],
+            train_labels[cut:],
+            evaluated[1],
+            test_labels,
+            is_stochastic,
+        )
 
     def _sized(self, images: np.ndarray) -> np.ndarray:
         images = images[..., np.newaxis] if images.ndim == 3 else images
@@ -208,9 +215,12 @@ class FashionMnist(_Images):
         images, labels, test_images, test_labels = arrays
         shape = (-1, 28, 28)
         return (
-            images.reshape(shape), labels.astype(np.int64), test_images.reshape(shape),
-            test_labels.astype(np.int64), 255.0,
-        )  # fmt: skip
+            images.reshape(shape),
+            labels.astype(np.int64),
+            test_images.reshape(shape),
+            test_labels.astype(np.int64),
+            255.0,
+        )
 
 
 @DATA_SETS.register("file")

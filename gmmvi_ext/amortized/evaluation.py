@@ -52,12 +52,14 @@ class BoundEvaluator:
         self._batch = max(1, min(len(x), MAX_DECODES // num_samples))
         self._seed = tf.constant([seed % 2**31, 0x6576], tf.int32)
         signature = (
-            tf.TensorSpec([None, *vae.event_shape], vae.dtype), tf.TensorSpec([2], tf.int32)
-        )  # fmt: skip
+            tf.TensorSpec([None, *vae.event_shape], vae.dtype),
+            tf.TensorSpec([2], tf.int32),
+        )
         self._report = tf.function(
             lambda x, seed: tf.stack(vae.report(x, num_samples, seed)),
-            input_signature=signature, autograph=False,
-        )  # fmt: skip
+            input_signature=signature,
+            autograph=False,
+        )
 
     def per_datum(self) -> np.ndarray:
         """ELBO, distortion, rate and importance-weighted bound of each datum, [4, N]."""
@@ -75,6 +77,10 @@ class BoundEvaluator:
         elbo, distortion, rate, weighted = values.mean(axis=1)
         error = values[0].std() / math.sqrt(values.shape[1])
         return EvaluatedBound(
-            float(elbo), float(error), float(distortion), float(rate), float(weighted),
+            float(elbo),
+            float(error),
+            float(distortion),
+            float(rate),
+            float(weighted),
             self._num_samples,
-        )  # fmt: skip
+        )

@@ -24,9 +24,14 @@ class InferenceModel(tf.Module):
     """
 
     def __init__(
-        self, encoder: Network, density: DensityRule, num_latents: int, *, seed: int,
+        self,
+        encoder: Network,
+        density: DensityRule,
+        num_latents: int,
+        *,
+        seed: int,
         dtype=tf.float32,
-    ):  # fmt: skip
+    ):
         super().__init__(name="inference")
         self.encoder = encoder
         self.density = density.build((num_latents,), seed=seed + 1, dtype=dtype)

@@ -22,16 +22,28 @@ class NVIL(VAE):
     """
 
     def __init__(
-        self, prior, observation, inference, *, estimator: Estimator | None = None,
-        control_variate: ControlVariate | None = None, seed: int = 0, name: str = "nvil",
-    ):  # fmt: skip
+        self,
+        prior,
+        observation,
+        inference,
+        *,
+        estimator: Estimator | None = None,
+        control_variate: ControlVariate | None = None,
+        seed: int = 0,
+        name: str = "nvil",
+    ):
         if control_variate is None:
             control_variate = build_chain(
-                ("centred", "baseline", "scaled"), observation.density.event_shape, seed=seed,
+                ("centred", "baseline", "scaled"),
+                observation.density.event_shape,
+                seed=seed,
                 dtype=inference.density.dtype,
-            )  # fmt: skip
+            )
         super().__init__(
-            prior, observation, inference,
+            prior,
+            observation,
+            inference,
             estimator=ScoreFunction() if estimator is None else estimator,
-            control_variate=control_variate, name=name,
-        )  # fmt: skip
+            control_variate=control_variate,
+            name=name,
+        )

@@ -118,9 +118,15 @@ class Refiner:
     """
 
     def __init__(
-        self, vae: VAE, *, num_iterations: int = 60, samples_per_component: int = 100,
-        max_components: int = 8, num_samples: int = 2000, seed: int = 0,
-    ):  # fmt: skip
+        self,
+        vae: VAE,
+        *,
+        num_iterations: int = 60,
+        samples_per_component: int = 100,
+        max_components: int = 8,
+        num_samples: int = 2000,
+        seed: int = 0,
+    ):
         if vae.prior.is_discrete:
             raise ValueError("`refine` needs a continuous latent vector, this one is discrete.")
         require(num_iterations >= 1, "num_iterations", "at least 1", num_iterations)
@@ -132,10 +138,12 @@ class Refiner:
         config = _ROLES | {
             "sample_selector_config": {"desired_samples_per_component": samples_per_component},
             "num_component_adapter_config": {
-                "max_components": max_components, "add_iters": 10, "del_iters": 30,
+                "max_components": max_components,
+                "add_iters": 10,
+                "del_iters": 30,
                 "thresholds_for_add_heuristic": [5.0, 10.0, 2.0, 20.0],
             },
-        }  # fmt: skip
+        }
         self._algorithm = GMMVI.build_from_config(config, self._target, seed=seed, dtype=vae.dtype)
         self._start = [(v, v.read_value()) for v in self._algorithm.variables]
         self._evaluate = tf.function(self._bound, autograph=False)

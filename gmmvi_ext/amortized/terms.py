@@ -88,9 +88,17 @@ def closed_form_rate(terms: BoundTerms) -> tf.Tensor | None:
 
 
 def finish(
-    terms: BoundTerms, surrogate, log_likelihood, log_prior, log_posterior, *,
-    bound=None, rate=None, control_loss=None, num_decodes: int,
-) -> Estimate:  # fmt: skip
+    terms: BoundTerms,
+    surrogate,
+    log_likelihood,
+    log_prior,
+    log_posterior,
+    *,
+    bound=None,
+    rate=None,
+    control_loss=None,
+    num_decodes: int,
+) -> Estimate:
     """`Estimate` with the figures that follow from samples [S, *B]; stops their gradients."""
     if rate is None:
         rate = tf.reduce_mean(log_posterior - log_prior, axis=0)
@@ -100,6 +108,10 @@ def finish(
     if control_loss is None:
         control_loss = tf.zeros([], surrogate.dtype)
     return Estimate(
-        surrogate, tf.stop_gradient(bound), tf.stop_gradient(distortion), tf.stop_gradient(rate),
-        control_loss, num_decodes,
-    )  # fmt: skip
+        surrogate,
+        tf.stop_gradient(bound),
+        tf.stop_gradient(distortion),
+        tf.stop_gradient(rate),
+        control_loss,
+        num_decodes,
+    )

@@ -66,10 +66,17 @@ class VAETrainer(tf.Module):
     remedy = "Lower the learning rates or clip_norm, warm the rate up, or use dtype: float64."
 
     def __init__(
-        self, vae: VAE, x, *, batch_size: int = 128, optimizers: Optimizers | None = None,
-        objective: Objective | None = None, resample: bool = False, jit_compile: bool = False,
+        self,
+        vae: VAE,
+        x,
+        *,
+        batch_size: int = 128,
+        optimizers: Optimizers | None = None,
+        objective: Objective | None = None,
+        resample: bool = False,
+        jit_compile: bool = False,
         seed: int = 0,
-    ):  # fmt: skip
+    ):
         super().__init__(name="vae_trainer")
         x = checked_data(x, vae.event_shape, name="training data")
         require(batch_size >= 1, "batch_size", "at least 1", batch_size)
@@ -140,9 +147,7 @@ class VAETrainer(tf.Module):
             epoch = tf.cast(self.num_iterations // per_epoch, tf.int32)
             epoch_seed = tf.random.fold_in(tf.random.fold_in(self._seed, _SHUFFLE_SALT), epoch)
             indices = tf.range(self.num_data, dtype=tf.int64)
-            return self._order.assign(
-                tf.random.experimental.stateless_shuffle(indices, epoch_seed)
-            )  # fmt: skip
+            return self._order.assign(tf.random.experimental.stateless_shuffle(indices, epoch_seed))
 
         order = tf.cond(tf.equal(position, 0), reshuffle, self._order.read_value)
         start = position * self.batch_size

@@ -218,9 +218,13 @@ class VAE(tf.Module):
         found = self.estimate(x, seed, rate_weight=rate_weight, learn=learn)
         mean = tf.reduce_mean
         return Loss(
-            found.control_loss - mean(found.surrogate), mean(found.bound), mean(found.distortion),
-            mean(found.rate), tf.stop_gradient(found.control_loss), found.num_decodes,
-        )  # fmt: skip
+            found.control_loss - mean(found.surrogate),
+            mean(found.bound),
+            mean(found.distortion),
+            mean(found.rate),
+            tf.stop_gradient(found.control_loss),
+            found.num_decodes,
+        )
 
     def trainable_groups(self) -> dict[str, list[tf.Variable]]:
         """Trainable variables of the generator, the inference network and the control variates."""

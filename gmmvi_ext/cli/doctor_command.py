@@ -19,8 +19,15 @@ _NEEDED = {
     "numpy": ((1, 26), None),
 }
 _EXTRAS = (
-    "tensorboard", "arviz", "mlflow", "distributed", "submitit", "pyarrow", "jax", "onnxruntime",
-)  # fmt: skip
+    "tensorboard",
+    "arviz",
+    "mlflow",
+    "distributed",
+    "submitit",
+    "pyarrow",
+    "jax",
+    "onnxruntime",
+)
 _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nightly")
 
 

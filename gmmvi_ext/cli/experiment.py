@@ -65,9 +65,11 @@ def _shared(config: Config, target, distribution: Distribution):
 def _check(config: Config, target, algorithm) -> None:
     try:
         findings = check_at(
-            target, algorithm.model.mixture(),
-            needs_gradient=config.to_dict()["ng_estimator_type"] != "MORE", seed=config.seed,
-        )  # fmt: skip
+            target,
+            algorithm.model.mixture(),
+            needs_gradient=config.to_dict()["ng_estimator_type"] != "MORE",
+            seed=config.seed,
+        )
     except TargetError as error:
         origin = config.origin("environment_name")
         raise CommandError(f"{origin}: environment_name: {config.target_name}: {error}") from error
@@ -81,9 +83,12 @@ def _train_and_write(
     config, workdir = sitting.config, sitting.workdir
     training = config.training
     evaluate = ElboEvaluator(
-        algorithm.model, algorithm.target, num_samples=training.num_evaluation_samples,
-        temperature=algorithm.temperature, seed=config.seed,
-    )  # fmt: skip
+        algorithm.model,
+        algorithm.target,
+        num_samples=training.num_evaluation_samples,
+        temperature=algorithm.temperature,
+        seed=config.seed,
+    )
     evaluate = with_distance(config, evaluate, algorithm.model)
     require_extras(config)
     record = sitting.open_folder(device)

@@ -14,9 +14,18 @@ __all__ = ["posterior_of", "write_outputs"]
 
 # Keys of `summary.json` that come from the report; the others come from the run.
 _REPORT_KEYS = (
-    "elbo", "elbo_se", "neg_elbo", "log_evidence", "log_evidence_se", "khat", "ess", "num_modes",
-    "num_components", "verdict", "trust",
-)  # fmt: skip
+    "elbo",
+    "elbo_se",
+    "neg_elbo",
+    "log_evidence",
+    "log_evidence_se",
+    "khat",
+    "ess",
+    "num_modes",
+    "num_components",
+    "verdict",
+    "trust",
+)
 _PLOTTED_DIMENSIONS = 4
 
 

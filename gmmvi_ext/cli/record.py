@@ -48,9 +48,7 @@ def run_record(config: Config, workdir: WorkDir, device: str) -> dict:
         "seed": config.seed,
         "mlflow_run": previous.get("mlflow_run"),
         "device": device,
-        "versions": {
-            "gmmvi_ext": __version__, "python": platform.python_version(), **versions
-        },
+        "versions": {"gmmvi_ext": __version__, "python": platform.python_version(), **versions},
         "revision": _revision(),
         # Bit equality is promised for equal machine, versions and these two.
         "num_threads": {
@@ -59,7 +57,7 @@ def run_record(config: Config, workdir: WorkDir, device: str) -> dict:
             "inter_op": tf.config.threading.get_inter_op_parallelism_threads(),
         },
         "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
-    }  # fmt: skip
+    }
 
 
 def result_record(result: TrainingResult) -> dict:

@@ -76,9 +76,11 @@ def _flags() -> CommandFlags:
     flags.integer("num_iterations", "same as --set training.num_iterations=N")
     flags.string("device", "cpu, gpu, gpu:1 or auto", "DEVICE")
     flags.string(
-        "strategy", "none, mirrored, multi_worker or dask: who evaluates the target; same as "
-        "--set distribution.strategy=NAME", "NAME",
-    )  # fmt: skip
+        "strategy",
+        "none, mirrored, multi_worker or dask: who evaluates the target; same as "
+        "--set distribution.strategy=NAME",
+        "NAME",
+    )
     flags.boolean("allow_code", "let a resumed run's own configuration name python: targets")
     return flags
 

@@ -63,9 +63,15 @@ class Sitting:
         seconds = (host_state or {}).get("clock", {}).get("train", 0.0)
         reached = limits.reached(iteration, int(trained.num_target_evaluations), seconds)
         return cls(
-            config, workdir, checkpoints, host_state, iteration, limits, reached is not None,
+            config,
+            workdir,
+            checkpoints,
+            host_state,
+            iteration,
+            limits,
+            reached is not None,
             time.perf_counter(),
-        )  # fmt: skip
+        )
 
     def open_folder(self, device: str) -> dict:
         """Writes `config.yml`, drops rows that are taken again; returns the record of the run."""

@@ -150,9 +150,12 @@ def _write_configs(folder: Path, cells: list[Cell]) -> None:
 def _job(folder: Path, cell: Cell, values: dict) -> Job:
     root = folder.absolute()
     arguments = [
-        "run", "--config", str(root / "configs" / f"{cell.name}.yml"),
-        "--workdir", str(root / "cells" / cell.name),
-    ]  # fmt: skip
+        "run",
+        "--config",
+        str(root / "configs" / f"{cell.name}.yml"),
+        "--workdir",
+        str(root / "cells" / cell.name),
+    ]
     if values["device"] is not None:
         arguments += ["--device", values["device"]]
     environment = {}

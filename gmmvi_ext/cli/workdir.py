@@ -13,9 +13,17 @@ __all__ = ["WorkDir", "claim_folder", "fresh_folder"]
 
 _LOCK = ".lock"
 _OWN_NAMES = (
-    "config.yml", "run.json", "metrics.jsonl", "checkpoints", "posterior", "mixture.npz",
-    "summary.md", "summary.json", "plots", "tensorboard",
-)  # fmt: skip
+    "config.yml",
+    "run.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "posterior",
+    "mixture.npz",
+    "summary.md",
+    "summary.json",
+    "plots",
+    "tensorboard",
+)
 
 
 def fresh_folder(parent: str, source: str) -> Path:

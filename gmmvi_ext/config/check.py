@@ -35,7 +35,10 @@ PYTHON_TARGET = SectionSpec(
     "python",
     {
         "num_dimensions": FieldSpec(
-            ("int", "null"), None, minimum=1, expected="at least 1",
+            ("int", "null"),
+            None,
+            minimum=1,
+            expected="at least 1",
             doc="of a bare log density whose parameters are not named in `shapes`",
         ),
         "is_graph_safe": FieldSpec(
@@ -43,13 +46,14 @@ PYTHON_TARGET = SectionSpec(
         ),
         "batched": FieldSpec(("bool",), True, doc="false: the function takes a single point"),
         "gradient": FieldSpec(
-            ("str", "null"), None,
+            ("str", "null"),
+            None,
             doc="function of the same file: gradient for the constrained values, on the host",
         ),
     },
     "A log density of your own, or a function without arguments that returns one, a pinned TFP "
     "joint distribution or a Target.",
-)  # fmt: skip
+)
 PARTS = {
     "shapes": "name -> shape of each parameter of a python: log density, [] for a number",
     "constraints": "name -> constraint, e.g. positive or interval(0, 1), of a python: target",

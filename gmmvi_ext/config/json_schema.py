@@ -12,9 +12,14 @@ from gmmvi_ext.config.vae_sections import VaeTop
 __all__ = ["json_schema", "vae_json_schema"]
 
 _JSON_TYPES = {
-    "bool": "boolean", "int": "integer", "float": "number", "str": "string", "null": "null",
-    "map": "object", "list": "array",
-}  # fmt: skip
+    "bool": "boolean",
+    "int": "integer",
+    "float": "number",
+    "str": "string",
+    "null": "null",
+    "map": "object",
+    "list": "array",
+}
 _DEFAULTS = {
     "anyOf": [{"type": "string"}, {"type": "array", "items": {"type": "string"}}],
     "description": "files this one builds on",
@@ -110,8 +115,9 @@ def _roles(rules_by_role: dict, aliases: dict | None = None) -> tuple[dict, list
 
 def _spellings(names: Iterable[str]) -> list[str]:
     """Names with hyphens and with underscores."""
-    return sorted({each for name in names for each in (
-        name, name.replace("-", "_"), name.replace("_", "-"))})  # fmt: skip
+    return sorted(
+        {each for name in names for each in (name, name.replace("-", "_"), name.replace("_", "-"))}
+    )
 
 
 def _json_section(section: SectionSpec) -> dict:

@@ -100,9 +100,13 @@ def checked_vae(
     full |= check._section(single, "", top, problems).value
     _check_control_variates(full["control_variates"], names, problems)
     known = [
-        "model", "defaults", *(f"{role}_{part}" for role in VAE_DEFAULTS for part in
-        ("type", "config")), *_SECTIONS, *names.sections, *top.fields,
-    ]  # fmt: skip
+        "model",
+        "defaults",
+        *(f"{role}_{part}" for role in VAE_DEFAULTS for part in ("type", "config")),
+        *_SECTIONS,
+        *names.sections,
+        *top.fields,
+    ]
     for key, node in tree.items():
         if key not in known:
             hint = did_you_mean(key, known) or f" There are: {', '.join(known)}."
@@ -128,9 +132,13 @@ def build_vae_parts(config: VaeConfig):
 
     values = config.to_dict()
     registries = {
-        "prior": roles.PRIORS, "posterior": roles.DENSITIES, "likelihood": roles.DENSITIES,
-        "encoder": roles.ENCODERS, "decoder": roles.DECODERS, "estimator": roles.ESTIMATORS,
-    }  # fmt: skip
+        "prior": roles.PRIORS,
+        "posterior": roles.DENSITIES,
+        "likelihood": roles.DENSITIES,
+        "encoder": roles.ENCODERS,
+        "decoder": roles.DECODERS,
+        "estimator": roles.ESTIMATORS,
+    }
 
     def rule(role: str, registry):
         kind = registry.get(values[f"{role}_type"])
@@ -141,18 +149,34 @@ def build_vae_parts(config: VaeConfig):
     rules = {role: rule(role, registry) for role, registry in registries.items()}
     control = values["control_config"]
     vae = _refused(
-        config, "model", build_vae, images.image_shape, values["num_latents"], **rules,
-        control_variates=values["control_variates"], control_decay=control["decay"],
-        baseline_hidden=control["baseline_hidden"], examples=images.train, seed=config.seed,
+        config,
+        "model",
+        build_vae,
+        images.image_shape,
+        values["num_latents"],
+        **rules,
+        control_variates=values["control_variates"],
+        control_decay=control["decay"],
+        baseline_hidden=control["baseline_hidden"],
+        examples=images.train,
+        seed=config.seed,
         dtype=values["dtype"],
-    )  # fmt: skip
+    )
     optimizers = _refused(config, "optimizer_config", Optimizers, **values["optimizer_config"])
     objective = _refused(config, "objective_config", Objective, **values["objective_config"])
     trainer = _refused(
-        config, "data_config", VAETrainer, vae, images.train, batch_size=values["batch_size"],
-        optimizers=optimizers, objective=objective, resample=images.is_stochastic,
-        jit_compile=values["jit_compile"], seed=config.seed,
-    )  # fmt: skip
+        config,
+        "data_config",
+        VAETrainer,
+        vae,
+        images.train,
+        batch_size=values["batch_size"],
+        optimizers=optimizers,
+        objective=objective,
+        resample=images.is_stochastic,
+        jit_compile=values["jit_compile"],
+        seed=config.seed,
+    )
     return images, trainer
 
 
@@ -167,9 +191,11 @@ def _refused(config: VaeConfig, section: str, build, *args, **kwargs):
         candidates = (f"{section}.{name}", f"{name}_type", f"{name}s", name)
         inside = values.get(section)
         is_known = (
-            isinstance(inside, dict) and name in inside, f"{name}_type" in values,
-            f"{name}s" in values, name in values,
-        )  # fmt: skip
+            isinstance(inside, dict) and name in inside,
+            f"{name}_type" in values,
+            f"{name}s" in values,
+            name in values,
+        )
         key = next((k for k, known in zip(candidates, is_known, strict=True) if known), section)
         if name and name in key:
             text = text.removeprefix(f"`{name}` ")

@@ -123,9 +123,12 @@ def mmd_squared(
     samples, reference = np.asarray(samples), np.asarray(reference)
     _check_shapes(samples, reference)
     distance = Mmd(
-        reference, alpha=alpha, bandwidth=bandwidth, unbiased=unbiased,
+        reference,
+        alpha=alpha,
+        bandwidth=bandwidth,
+        unbiased=unbiased,
         max_chunk_elements=max_chunk_elements,
-    )  # fmt: skip
+    )
     return distance(samples)
 
 

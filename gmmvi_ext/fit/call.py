@@ -131,15 +131,25 @@ def fit(
     with _opened(strategy, overrides) as distribution:
         say = _Printer(verbose and distribution.is_chief)
         target, findings = as_target(
-            target, num_dimensions=num_dimensions, shapes=shapes, constraints=constraints,
-            dtype=dtype, batched=batched, gradient=gradient, executor=executor,
+            target,
+            num_dimensions=num_dimensions,
+            shapes=shapes,
+            constraints=constraints,
+            dtype=dtype,
+            batched=batched,
+            gradient=gradient,
+            executor=executor,
             needs_gradient=needs_first_order,
-        )  # fmt: skip
+        )
         config = make_config(
-            num_dimensions=target.num_dimensions, has_gradient=target.has_gradient,
-            algorithm=algorithm, seed=seed, dtype=dtype.name, max_components=max_components,
+            num_dimensions=target.num_dimensions,
+            has_gradient=target.has_gradient,
+            algorithm=algorithm,
+            seed=seed,
+            dtype=dtype.name,
+            max_components=max_components,
             overrides=overrides,
-        )  # fmt: skip
+        )
         values = config.to_dict()
         needs_gradient = values["ng_estimator_type"] != "MORE"
         if needs_gradient and not target.has_gradient:
@@ -175,14 +185,22 @@ def fit(
             # Clocks differ between processes, which have to look alike.
             is_timed = distribution.strategy != "multi_worker"
             rim = Extending(
-                watch, learner, max_components=room_for(limit, max_components),
+                watch,
+                learner,
+                max_components=room_for(limit, max_components),
                 max_evaluations=limits["max_evaluations"],
-                max_seconds=limits["max_seconds"] if is_timed else None, seed=config.seed,
-            )  # fmt: skip
+                max_seconds=limits["max_seconds"] if is_timed else None,
+                seed=config.seed,
+            )
         result = _train(
-            learner, rim or watch, config, limits, callbacks, verbose and distribution.is_chief,
+            learner,
+            rim or watch,
+            config,
+            limits,
+            callbacks,
+            verbose and distribution.is_chief,
             distribution,
-        )  # fmt: skip
+        )
         seconds = time.perf_counter() - begin
         evaluations = result.num_target_evaluations + result.num_nonfinite + spent
         if rim is not None and rim.num_looks:
@@ -348,9 +366,14 @@ def _limits(config, spent: int, seconds: float, max_evaluations, max_seconds) ->
 
 
 def _train(
-    learner, watch: Watch | Extending, config, limits: dict, callbacks, verbose,
+    learner,
+    watch: Watch | Extending,
+    config,
+    limits: dict,
+    callbacks,
+    verbose,
     distribution: Distribution,
-) -> TrainingResult:  # fmt: skip
+) -> TrainingResult:
     most = limits["max_evaluations"]
 
     def asked(row: dict):
@@ -362,11 +385,15 @@ def _train(
         return StopReason.MAX_EVALUATIONS if most is not None and spent_here >= most else None
 
     return train(
-        learner, limits=Limits(**limits), log_interval=config.log_interval,
-        watchdog=Watchdog(learner.model), watch_interval=BLOCK,
-        hooks=[watch, asked], progress=ProgressDisplay(None if verbose else False),
+        learner,
+        limits=Limits(**limits),
+        log_interval=config.log_interval,
+        watchdog=Watchdog(learner.model),
+        watch_interval=BLOCK,
+        hooks=[watch, asked],
+        progress=ProgressDisplay(None if verbose else False),
         agreed=distribution.agreed if distribution.strategy == "multi_worker" else None,
-    )  # fmt: skip
+    )
 
 
 def _sooner(configured, given, spent):

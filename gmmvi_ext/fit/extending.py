@@ -69,9 +69,15 @@ class Extending:
     """
 
     def __init__(
-        self, watch: Watch, learner: GMMVI, *, max_components: int, max_evaluations=None,
-        max_seconds=None, seed: int = 0,
-    ):  # fmt: skip
+        self,
+        watch: Watch,
+        learner: GMMVI,
+        *,
+        max_components: int,
+        max_evaluations=None,
+        max_seconds=None,
+        seed: int = 0,
+    ):
         self._watch, self._learner = watch, learner
         self._max_components = max_components
         self._max_evaluations, self._max_seconds = max_evaluations, max_seconds
@@ -121,10 +127,13 @@ class Extending:
         if budget < MIN_BUDGET or room < 1:
             return False
         found = extend(
-            mixture, lambda x: self._meter.values(x.numpy()), log_evidence=self._watch.best_elbo,
-            max_evaluations=budget, max_newcomers=room,
+            mixture,
+            lambda x: self._meter.values(x.numpy()),
+            log_evidence=self._watch.best_elbo,
+            max_evaluations=budget,
+            max_newcomers=room,
             seed=tf.random.fold_in(self._seed, self.num_looks),
-        )  # fmt: skip
+        )
         self.num_looks += 1
         if found.newcomers is None:
             return False

@@ -58,8 +58,13 @@ def minimise(
             curvature = np.sum(step * change, axis=1)
             squares = np.sum(change * change, axis=1)
             usable = curvature > 1e-10 * squares
-            history.append((step, change, np.divide(1.0, curvature, where=usable,
-                                                    out=np.zeros_like(curvature))))  # fmt: skip
+            history.append(
+                (
+                    step,
+                    change,
+                    np.divide(1.0, curvature, where=usable, out=np.zeros_like(curvature)),
+                )
+            )
             np.divide(curvature, squares, where=usable, out=scale)
             is_running &= np.any(step != 0, axis=1)
             x, value, grad = new, new_value, new_grad

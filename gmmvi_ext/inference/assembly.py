@@ -49,10 +49,15 @@ def assemble_batch(
     grads = tf.where(tf.math.is_finite(grads), grads, tf.zeros_like(grads))
     forms = QuadraticForms.of(mixture) if by_forms else None
     new_log_prob = local_log_prob(
-        mixture, proposal.x, proposal.component_index, tile_size=selector.tile_size,
-        share_ratio=selector.share_ratio, is_sorted=True, is_padded=selector.is_ragged,
+        mixture,
+        proposal.x,
+        proposal.component_index,
+        tile_size=selector.tile_size,
+        share_ratio=selector.share_ratio,
+        is_sorted=True,
+        is_padded=selector.is_ragged,
         forms=forms,
-    )  # fmt: skip
+    )
     window = proposal.window
     drawn = tf.cast(proposal.counts, mixture.dtype)
     log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))

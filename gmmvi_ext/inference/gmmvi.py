@@ -144,8 +144,9 @@ class GMMVI(tf.Module):
         self._num_weight_updates = counter("num_weight_updates")
         self._weight_stepsize = tf.Variable(
             tf.cast(weight_stepsize.initial_stepsize, model.dtype),
-            trainable=False, name="weight_stepsize",
-        )  # fmt: skip
+            trainable=False,
+            name="weight_stepsize",
+        )
         self._elbo_history = tf.Variable(
             tf.fill([2], tf.cast(float("nan"), model.dtype)), trainable=False, name="elbo_history"
         )
@@ -315,9 +316,11 @@ class GMMVI(tf.Module):
         dtypes = METRICS | {name: self.model.dtype for name in FLOAT_METRICS}
         nothing = {name: tf.zeros([], dtype) for name, dtype in dtypes.items()}
         _, metrics = tf.while_loop(
-            is_due, lambda done, _: (done + 1, self._iteration()), (0, nothing),
+            is_due,
+            lambda done, _: (done + 1, self._iteration()),
+            (0, nothing),
             parallel_iterations=1,
-        )  # fmt: skip
+        )
         return metrics
 
     def _iteration(self) -> dict[str, tf.Tensor]:
@@ -371,10 +374,16 @@ class GMMVI(tf.Module):
         is_valid = tf.math.is_finite(values) & tf.reduce_all(tf.math.is_finite(grads), axis=1)
         with tf.name_scope("densities"):
             batch, window = assemble_batch(
-                mixture, learner.component_id, proposal, values[:num_new], grads[:num_new],
-                is_valid[:num_new], selector=self._selector, reuses=self._reuses,
+                mixture,
+                learner.component_id,
+                proposal,
+                values[:num_new],
+                grads[:num_new],
+                is_valid[:num_new],
+                selector=self._selector,
+                reuses=self._reuses,
                 by_forms=self._by_forms,
-            )  # fmt: skip
+            )
 
         stepsize = self._component_stepsize.adapt(
             learner.stepsize, learner.num_updates, *_improved(learner.reward_history)
@@ -387,14 +396,22 @@ class GMMVI(tf.Module):
         moved = Mixture(mixture.log_weights, update.components)
         with tf.name_scope("rewards"):
             component_log_prob = moved_log_prob(
-                mixture, update.components, batch.component_log_prob, batch.x,
-                step_norm=update.step_norm, max_ratio=update.max_ratio,
-                share_ratio=self._selector.share_ratio, by_forms=self._by_forms,
-            )  # fmt: skip
+                mixture,
+                update.components,
+                batch.component_log_prob,
+                batch.x,
+                step_norm=update.step_norm,
+                max_ratio=update.max_ratio,
+                share_ratio=self._selector.share_ratio,
+                by_forms=self._by_forms,
+            )
             rewards = expected_rewards(
-                moved, batch, component_log_prob, temperature,
+                moved,
+                batch,
+                component_log_prob,
+                temperature,
                 self_normalized=self._weight_updater.use_self_normalized_importance_weights,
-            )  # fmt: skip
+            )
         elbo = tf.reduce_sum(tf.math.multiply_no_nan(rewards, tf.exp(mixture.log_weights)))
         with tf.name_scope("weights"):
             log_weights = self._update_weights(
@@ -441,9 +458,15 @@ class GMMVI(tf.Module):
         """Which components have an estimate, [K], and the update of all."""
         if isinstance(mixture.components, LowRankGaussians):
             return low_rank_update(
-                self._estimator, self._updater, mixture, batch, stepsize=stepsize,
-                temperature=temperature, ridge=learner.ridge, num_updates=learner.num_updates,
-            )  # fmt: skip
+                self._estimator,
+                self._updater,
+                mixture,
+                batch,
+                stepsize=stepsize,
+                temperature=temperature,
+                ridge=learner.ridge,
+                num_updates=learner.num_updates,
+            )
         with tf.name_scope("estimate"):
             estimate = self._estimator.estimate(mixture, batch, temperature, learner.ridge)
         with tf.name_scope("update"):
@@ -488,9 +511,12 @@ class GMMVI(tf.Module):
 
         def joined(x, log_prob):
             new = self._adaptation.add(
-                mixture, Candidates(x, log_prob, batch), self._prior, self.num_iterations,
+                mixture,
+                Candidates(x, log_prob, batch),
+                self._prior,
+                self.num_iterations,
                 self._step_seed(3),
-            )  # fmt: skip
+            )
             fresh = self.model.fresh_learner_state(new.num_components, self.model.num_ids)
             return with_new(mixture, learner, new, fresh)
 

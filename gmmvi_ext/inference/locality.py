@@ -149,9 +149,12 @@ def moved_log_prob(
     after = mixture._replace(components=moved)
     forms = QuadraticForms.of(after) if by_forms else None
     near = _pairs_above(
-        upper, _own_log_prob(moved, x, pairs.tiles), after, pairs.tiles,
+        upper,
+        _own_log_prob(moved, x, pairs.tiles),
+        after,
+        pairs.tiles,
         _margin(share_ratio, mixture.num_components, x.dtype),
-    )  # fmt: skip
+    )
     return tf.cond(
         near.is_sparse,
         lambda: pair_log_prob(moved, x, near),

@@ -163,8 +163,11 @@ def _surrogate(components: LowRankGaussians, mixture, batch: Batch, weights, tem
     packed = tf.ensure_shape(packed, [None, sum(sizes)])
     gradient, diag, basis, core = tf.split(packed, sizes, axis=1)
     return (
-        gradient, diag, tf.reshape(basis, [-1, dim, size]), tf.reshape(core, [-1, size, size]),
-    )  # fmt: skip
+        gradient,
+        diag,
+        tf.reshape(basis, [-1, dim, size]),
+        tf.reshape(core, [-1, size, size]),
+    )
 
 
 def _moved(components, surrogate, has_any, stepsize, temperature, is_direct) -> ComponentUpdate:

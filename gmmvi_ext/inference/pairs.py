@@ -99,9 +99,12 @@ def all_pairs(tiles: Tiles, num_components: tf.Tensor, dtype) -> NearPairs:
     num_tiles = tf.shape(tiles.label)[0]
     pair = tf.range(num_tiles * num_components)
     return NearPairs(
-        tf.constant(False), tiles, pair // num_components, pair % num_components,
+        tf.constant(False),
+        tiles,
+        pair // num_components,
+        pair % num_components,
         tf.zeros([num_tiles, 0], dtype),
-    )  # fmt: skip
+    )
 
 
 def joined_log_prob(first: PairLogProb, second: PairLogProb) -> PairLogProb:

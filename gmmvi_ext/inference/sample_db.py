@@ -217,8 +217,16 @@ class SampleDB(tf.Module):
     INITIAL_CAPACITY = 1024
     GROWTH = 4  # a step copies everything three times: a few large ones
 
-    def __init__(self, num_dimensions: int, *, capacity: int, components: Components,
-                 with_gradient: bool, dtype=tf.float32, name: str | None = None):  # fmt: skip
+    def __init__(
+        self,
+        num_dimensions: int,
+        *,
+        capacity: int,
+        components: Components,
+        with_gradient: bool,
+        dtype=tf.float32,
+        name: str | None = None,
+    ):
         super().__init__(name=name)
         if capacity < 1:
             raise ValueError(f"`capacity` must be at least 1, got {capacity}.")
@@ -226,8 +234,10 @@ class SampleDB(tf.Module):
         first = min(self.INITIAL_CAPACITY, self.capacity)
         self._x = tf.Variable(
             tf.zeros([first, num_dimensions], dtype),
-            shape=[None, num_dimensions], trainable=False, name="store_x",
-        )  # fmt: skip
+            shape=[None, num_dimensions],
+            trainable=False,
+            name="store_x",
+        )
         self._log_prob = tf.Variable(
             tf.zeros([first], dtype), shape=[None], trainable=False, name="store_log_prob"
         )
@@ -238,14 +248,16 @@ class SampleDB(tf.Module):
             *(
                 tf.nest.map_structure(
                     lambda value, name=name: tf.Variable(
-                        value, shape=shapes.get(name, [None, *value.shape[1:]]),
-                        trainable=False, name=f"window_{name}",
+                        value,
+                        shape=shapes.get(name, [None, *value.shape[1:]]),
+                        trainable=False,
+                        name=f"window_{name}",
                     ),
                     field,
                 )
                 for name, field in window._asdict().items()
             )
-        )  # fmt: skip
+        )
 
     def window(self) -> Window:
         """The current window."""

@@ -88,17 +88,26 @@ def plot_comparison(
         ax.plot(position[-1:], height[-1:], marker, color=style["color"], ms=5 if gap else 4)
         if not gap and len(curves) <= 6:
             ax.fill_between(
-                position, value - 2 * error, value + 2 * error, color=style["color"], alpha=0.15,
+                position,
+                value - 2 * error,
+                value + 2 * error,
+                color=style["color"],
+                alpha=0.15,
                 lw=0,
-            )  # fmt: skip
+            )
     if gap:
         ax.set_yscale("log")
         ax.set_ylabel(f"best ELBO ({best:.3f}) minus ELBO")
         ax.axhline(noise, color=MUTED, lw=0.7, ls=":")
         ax.annotate(
-            "noise of the best", (1.0, noise), xycoords=("axes fraction", "data"), ha="right",
-            va="bottom", fontsize=7, color=MUTED,
-        )  # fmt: skip
+            "noise of the best",
+            (1.0, noise),
+            xycoords=("axes fraction", "data"),
+            ha="right",
+            va="bottom",
+            fontsize=7,
+            color=MUTED,
+        )
     else:
         ax.set_ylabel("ELBO (higher is better)")
         ax.set_ylim(*_focus(known))
@@ -132,9 +141,13 @@ def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
             labels[-1] += f" ... and {more} more"
         if handles:
             row.legend(
-                handles, labels, loc="outside lower left", fontsize=8, frameon=False,
+                handles,
+                labels,
+                loc="outside lower left",
+                fontsize=8,
+                frameon=False,
                 ncols=1 if max(map(len, labels)) > 60 else 2,
-            )  # fmt: skip
+            )
     return figure
 
 
@@ -174,9 +187,14 @@ def _name_outliers(ax: Axes, curves, lines) -> None:
     if below:
         more = f", {len(below) - 3} more" if len(below) > 3 else ""
         ax.text(
-            0.98, 0.03, f"ended below: {', '.join(below[:3])}{more}", transform=ax.transAxes,
-            ha="right", fontsize=8, color=INK,
-        )  # fmt: skip
+            0.98,
+            0.03,
+            f"ended below: {', '.join(below[:3])}{more}",
+            transform=ax.transAxes,
+            ha="right",
+            fontsize=8,
+            color=INK,
+        )
 
 
 def _num_labels(curves: Sequence[Curve]) -> int:

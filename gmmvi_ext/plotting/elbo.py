@@ -93,9 +93,15 @@ def _mark_components(ax: Axes, metrics, x: str) -> None:
     for sign, marker in ((1, "^"), (-1, "v")):
         at = position[1:][np.sign(change) == sign]
         ax.plot(
-            at, np.full(at.size, 0.02), marker, ms=3, color=MUTED, ls="", zorder=1,
+            at,
+            np.full(at.size, 0.02),
+            marker,
+            ms=3,
+            color=MUTED,
+            ls="",
+            zorder=1,
             transform=ax.get_xaxis_transform(),
-        )  # fmt: skip
+        )
 
 
 def _inset(ax: Axes, position, value, spread: float) -> None:
@@ -117,9 +123,14 @@ def _annotate(ax: Axes, value, error, report) -> None:
             if report.log_evidence <= ax.get_ylim()[1]:
                 ax.axhline(report.log_evidence, color=INK, lw=0.8, ls="--")
                 ax.annotate(
-                    "log evidence", (1.0, report.log_evidence), ha="right", va="bottom",
-                    xycoords=("axes fraction", "data"), fontsize=7, color=INK,
-                )  # fmt: skip
+                    "log evidence",
+                    (1.0, report.log_evidence),
+                    ha="right",
+                    va="bottom",
+                    xycoords=("axes fraction", "data"),
+                    fontsize=7,
+                    color=INK,
+                )
         badge(ax, report.level, at=(0.14, 0.07) if ax.child_axes else (0.98, 0.07))
     color = LEVEL_COLORS[report.level] if report is not None else INK
     ax.set_title(f"{final:.3f} +- {final_error:.3f}", loc="right", fontsize=10, color=color)

@@ -42,15 +42,22 @@ def plot_khat(report, ax: Axes | None = None) -> Axes:
     if tail:
         last = slice(0, tail)
         ax.loglog(
-            _relative(ratios[last], log_mean), share[last], "o", ms=2.5, color=PALETTE[0],
+            _relative(ratios[last], log_mean),
+            share[last],
+            "o",
+            ms=2.5,
+            color=PALETTE[0],
             label=f"largest {tail} of {report.num_samples}",
-        )  # fmt: skip
+        )
     if tail and math.isfinite(report.khat):
         line = _relative(smoothed[last], log_mean)
         ax.loglog(
-            line, share[last], color=LEVEL_COLORS[report.level], lw=2,
+            line,
+            share[last],
+            color=LEVEL_COLORS[report.level],
+            lw=2,
             label="generalised Pareto fit",
-        )  # fmt: skip
+        )
     ax.axvline(1.0, color=MUTED, lw=0.8, ls=":")
     floor = max(_relative(ratios[-ratios.size // 50 - 1 :], log_mean)[0], 1e-4)
     ax.set_xlim(min(floor, 0.08), max(_relative(ratios[:1], log_mean)[0] * 1.5, 12.0))
@@ -70,5 +77,7 @@ def _write_numbers(ax: Axes, report) -> None:
     share = report.ess / report.num_samples
     ax.set_title(
         f"k-hat {report.khat:.2f} {sign} {report.khat_limit:.2f}, ESS {share:.1%}",
-        loc="right", fontsize=10, color=LEVEL_COLORS[report.level],
-    )  # fmt: skip
+        loc="right",
+        fontsize=10,
+        color=LEVEL_COLORS[report.level],
+    )

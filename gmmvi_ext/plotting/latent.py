@@ -39,11 +39,20 @@ def plot_latent_space(codes, labels=None, ax: Axes | None = None, *, names=None)
         ax.scatter(*own.T, s=9, color=color, alpha=0.6, linewidths=0, label=name)
         if each >= 0:
             ax.text(
-                *np.median(own, axis=0), name, fontsize=11, fontweight="bold", color=INK,
-                ha="center", va="center",
-                bbox={"boxstyle": "round,pad=0.15", "facecolor": "white", "alpha": 0.75,
-                      "edgecolor": color},
-            )  # fmt: skip
+                *np.median(own, axis=0),
+                name,
+                fontsize=11,
+                fontweight="bold",
+                color=INK,
+                ha="center",
+                va="center",
+                bbox={
+                    "boxstyle": "round,pad=0.15",
+                    "facecolor": "white",
+                    "alpha": 0.75,
+                    "edgecolor": color,
+                },
+            )
     ax.set_xlabel(f"{plane} 1")
     ax.set_ylabel(f"{plane} 2")
     ax.set_title("Latent space", loc="left", fontsize=10, color=INK)

@@ -36,9 +36,15 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
     banner.set_facecolor(LEVEL_COLORS[report.level])
     head = f"{title}\n" if title else ""
     banner.text(
-        0.5, 0.5, head + textwrap.fill(report.verdict, 125), ha="center", va="center",
-        color="white", fontsize=10, fontweight="bold",
-    )  # fmt: skip
+        0.5,
+        0.5,
+        head + textwrap.fill(report.verdict, 125),
+        ha="center",
+        va="center",
+        color="white",
+        fontsize=10,
+        fontweight="bold",
+    )
     upper, lower = body.subfigures(2, 1, height_ratios=[1.8, 1])
     grid = upper.subplots(2, 2) if metrics else upper.subplots(1, 2, squeeze=False)
     if metrics:

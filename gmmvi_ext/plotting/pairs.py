@@ -78,9 +78,14 @@ def plot_pairs(
 def _scatter(posterior, ax: Axes, values, index, horizontal: int, vertical: int) -> None:
     colors = [component_color(i) for i in index]
     ax.scatter(
-        values[:, horizontal], values[:, vertical], s=3, c=colors, alpha=0.25, linewidths=0,
+        values[:, horizontal],
+        values[:, vertical],
+        s=3,
+        c=colors,
+        alpha=0.25,
+        linewidths=0,
         rasterized=True,
-    )  # fmt: skip
+    )
     if posterior.space.is_elementwise:
         _ellipses(posterior, ax, horizontal, vertical)
     tidy(ax)
@@ -109,10 +114,13 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
             points = tf.constant(points, posterior.mixture.dtype)
             image = posterior.space.forward_flat(points).numpy()
             ax.plot(
-                image[:, horizontal], image[:, vertical], color=component_color(k),
-                lw=0.5 + 1.5 * np.sqrt(weights[k]), ls="-" if scale == 1.0 else "--",
+                image[:, horizontal],
+                image[:, vertical],
+                color=component_color(k),
+                lw=0.5 + 1.5 * np.sqrt(weights[k]),
+                ls="-" if scale == 1.0 else "--",
                 alpha=max(MIN_ALPHA, strength),
-            )  # fmt: skip
+            )
 
 
 def _label(grid, row: int, column: int, horizontal: str, vertical: str) -> None:
@@ -144,9 +152,15 @@ def _write_key(grid, posterior, draws: ScoredDraws) -> None:
         lines.append("dark steps: reweighted draws")
     corner = grid[0, -1]
     corner.text(
-        1.0, 0.0, "\n".join(lines), transform=corner.transAxes, ha="right", va="bottom",
-        fontsize=7, color=MUTED,
-    )  # fmt: skip
+        1.0,
+        0.0,
+        "\n".join(lines),
+        transform=corner.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=7,
+        color=MUTED,
+    )
 
 
 def _write_verdict(grid, posterior) -> None:
@@ -160,6 +174,13 @@ def _write_verdict(grid, posterior) -> None:
         text += f"\n{len(grid)} of {posterior.space.num_constrained} parameters shown"
     corner = grid[0, -1]
     corner.text(
-        1.0, 1.0, text, transform=corner.transAxes, ha="right", va="top", fontsize=9,
-        color=LEVEL_COLORS[report.level], fontweight="bold",
-    )  # fmt: skip
+        1.0,
+        1.0,
+        text,
+        transform=corner.transAxes,
+        ha="right",
+        va="top",
+        fontsize=9,
+        color=LEVEL_COLORS[report.level],
+        fontweight="bold",
+    )

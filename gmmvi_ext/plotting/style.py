@@ -9,9 +9,19 @@ __all__ = ["LEVEL_COLORS", "badge", "component_color", "new_axes", "new_grid", "
 
 # Hues that stay apart for the common kinds of colour blindness, strongest first.
 PALETTE = (
-    "#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee8866", "#44bb99",
-    "#997700", "#6699cc", "#994455", "#77aa55",
-)  # fmt: skip
+    "#4477aa",
+    "#ee6677",
+    "#228833",
+    "#ccbb44",
+    "#66ccee",
+    "#aa3377",
+    "#ee8866",
+    "#44bb99",
+    "#997700",
+    "#6699cc",
+    "#994455",
+    "#77aa55",
+)
 INK = "#222222"
 MUTED = "#888888"
 LEVEL_COLORS = {
@@ -72,7 +82,14 @@ def badge(ax: Axes, level: str, text: str | None = None, *, at=(0.98, 0.96)) -> 
     vertical = "top" if at[1] > 0.5 else "bottom"
     horizontal = "right" if at[0] > 0.5 else "left"
     ax.text(
-        *at, text or LEVEL_WORDS[level], transform=ax.transAxes, ha=horizontal, va=vertical,
-        fontsize=9, fontweight="bold", color="white", zorder=10,
+        *at,
+        text or LEVEL_WORDS[level],
+        transform=ax.transAxes,
+        ha=horizontal,
+        va=vertical,
+        fontsize=9,
+        fontweight="bold",
+        color="white",
+        zorder=10,
         bbox={"boxstyle": "round,pad=0.35", "facecolor": LEVEL_COLORS[level], "edgecolor": "none"},
-    )  # fmt: skip
+    )

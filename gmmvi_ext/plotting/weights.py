@@ -45,9 +45,13 @@ def plot_weights(
     stack = np.array([by_id[i] for i in order])
     rest = np.clip(1.0 - stack.sum(0), 0.0, None)
     areas = ax.stackplot(
-        position, *stack, rest,
-        colors=[component_color(i) for i in order] + ["#dddddd"], linewidth=0.4, edgecolor="white",
-    )  # fmt: skip
+        position,
+        *stack,
+        rest,
+        colors=[component_color(i) for i in order] + ["#dddddd"],
+        linewidth=0.4,
+        edgecolor="white",
+    )
     _label_areas(ax, position, stack, order)
     if rest.max() > 0.01:
         areas[-1].set_label("all others")
@@ -66,7 +70,11 @@ def _label_areas(ax: Axes, position, stack, order) -> None:
     for number, (upper, weight) in enumerate(zip(top, stack[:, -1], strict=True)):
         if weight >= 0.04:
             ax.annotate(
-                f" {weight:.2f}", (1.0, upper - weight / 2), xycoords=("axes fraction", "data"),
-                fontsize=7, va="center", color=component_color(order[number]),
+                f" {weight:.2f}",
+                (1.0, upper - weight / 2),
+                xycoords=("axes fraction", "data"),
+                fontsize=7,
+                va="center",
+                color=component_color(order[number]),
                 annotation_clip=False,
-            )  # fmt: skip
+            )

@@ -124,9 +124,16 @@ def rebalance_mixture(mixture: Mixture, target: Target, *, num_samples: int, see
         and change >= -MAX_ELBO_FALL
     )
     return Rebalancing(
-        _with_weights(mixture, after) if is_kept else mixture, bool(is_kept),
-        khat, khat_after, ess, gain, gain_se, change, num_samples,
-    )  # fmt: skip
+        _with_weights(mixture, after) if is_kept else mixture,
+        bool(is_kept),
+        khat,
+        khat_after,
+        ess,
+        gain,
+        gain_se,
+        change,
+        num_samples,
+    )
 
 
 def _densities(mixture: Mixture, x: np.ndarray) -> np.ndarray:

@@ -73,9 +73,14 @@ class Refinement(NamedTuple):
 
 
 def refine_mixture(
-    mixture: Mixture, target: Target, *, num_samples: int = NUM_SAMPLES,
-    max_rounds: int = MAX_ROUNDS, seed=0, always: bool = False,
-) -> Refinement:  # fmt: skip
+    mixture: Mixture,
+    target: Target,
+    *,
+    num_samples: int = NUM_SAMPLES,
+    max_rounds: int = MAX_ROUNDS,
+    seed=0,
+    always: bool = False,
+) -> Refinement:
     """Refines `mixture` while fresh draws say that it helps.
 
     Args:

@@ -71,9 +71,13 @@ def run_job(job: Job) -> Outcome:
     with open(job.log, "wb") as log:
         # A session of its own: an interrupt from the keyboard goes to the sweep alone.
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment,
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=environment,
             start_new_session=True,
-        )  # fmt: skip
+        )
         try:
             problem = _watch(process, job, start)
         finally:

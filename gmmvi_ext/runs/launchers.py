@@ -129,7 +129,7 @@ def _dask(workers: int, address: str | None):
                         dashboard_address=None,
                         memory_limit=0,
                         silence_logs=50,
-                    )  # fmt: skip
+                    )
                 )
                 client = stack.enter_context(Client(cluster))
             else:

@@ -29,8 +29,10 @@ summary { cursor: pointer; } code { background: #f3f3f3; padding: 0 .2em; }
 .note { color: #666; }
 """
 _COLORS = {
-    "TRUST": "#1b7837", "TRUST AFTER REWEIGHTING": "#b8860b", "DO NOT TRUST": "#b2182b",
-}  # fmt: skip
+    "TRUST": "#1b7837",
+    "TRUST AFTER REWEIGHTING": "#b8860b",
+    "DO NOT TRUST": "#b2182b",
+}
 
 
 def comparison_figure(records: Sequence[RunRecord]):

@@ -21,9 +21,20 @@ __all__ = ["FIGURES", "collect_rows", "median_interval", "summarise", "write_tab
 
 # Columns of a run that are numbers; medians are taken of these.
 FIGURES = (
-    "elbo", "elbo_se", "neg_elbo", "log_evidence", "log_evidence_se", "khat", "ess", "num_modes",
-    "num_components", "num_target_evaluations", "num_nonfinite", "iterations", "train_seconds",
-)  # fmt: skip
+    "elbo",
+    "elbo_se",
+    "neg_elbo",
+    "log_evidence",
+    "log_evidence_se",
+    "khat",
+    "ess",
+    "num_modes",
+    "num_components",
+    "num_target_evaluations",
+    "num_nonfinite",
+    "iterations",
+    "train_seconds",
+)
 _ENDINGS = ("stop_reason", "trust", "verdict")
 _COVERAGE = 0.95
 

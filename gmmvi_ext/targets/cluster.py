@@ -63,10 +63,15 @@ class ClusterMap:
         edges = np.linspace(0, count, min(self.num_workers, max(count, 1)) + 1).astype(int)
         shipped = self._ship(fn)
         parts = [
-            (start, stop, self._client.submit(self._call, shipped, _rows(arrays, start, stop),
-                                              single, pure=False))
+            (
+                start,
+                stop,
+                self._client.submit(
+                    self._call, shipped, _rows(arrays, start, stop), single, pure=False
+                ),
+            )
             for start, stop in zip(edges, edges[1:], strict=False)
-        ]  # fmt: skip
+        ]
         return [self._finished(start, stop, future) for start, stop, future in parts]
 
     def _finished(self, start: int, stop: int, future) -> Part:

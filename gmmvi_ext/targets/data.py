@@ -159,8 +159,11 @@ def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> Split
         path = find_data_file("winequality-white.csv", data_dir=data_dir, url=WHITE_WINE_URL)
         return _split_wine(_load_table(path, 12, delimiter=";", skiprows=1), split)
     with np.load(path) as arrays:
-        parts = [arrays[f"{kind}_{part}"] for part in ("train", "test", "vali") for kind in
-                 ("features", "labels")]  # fmt: skip
+        parts = [
+            arrays[f"{kind}_{part}"]
+            for part in ("train", "test", "vali")
+            for kind in ("features", "labels")
+        ]
     return SplitData(*(part.astype(np.float64 if part.ndim == 2 else np.int64) for part in parts))
 
 

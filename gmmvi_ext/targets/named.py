@@ -242,9 +242,10 @@ class NamedHostTarget(Target):
         names = list(values)
         flow = [tf.constant(slopes[name], self.dtype) for name in names]
         grads = tape.gradient(
-            [*(values[name] for name in names), log_det], x,
+            [*(values[name] for name in names), log_det],
+            x,
             output_gradients=[*flow, tf.ones_like(log_det)],
-        )  # fmt: skip
+        )
         return tf.constant(result, self.dtype) + log_det, grads
 
     def _found_values(self, values: dict) -> np.ndarray:

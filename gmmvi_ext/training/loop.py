@@ -111,10 +111,21 @@ def fit(
       a `TrainingResult`; SIGINT and SIGTERM end in one as well.
     """
     session = _Session(
-        algorithm, limits or Limits(), log_interval, evaluate, writers, hooks, convergence,
-        checkpoints, checkpoint_interval, progress or ProgressDisplay(False), host_state or {},
-        agreed, watchdog, watch_interval,
-    )  # fmt: skip
+        algorithm,
+        limits or Limits(),
+        log_interval,
+        evaluate,
+        writers,
+        hooks,
+        convergence,
+        checkpoints,
+        checkpoint_interval,
+        progress or ProgressDisplay(False),
+        host_state or {},
+        agreed,
+        watchdog,
+        watch_interval,
+    )
     with InterruptFlag() as interrupted, session.progress:
         return session.run(interrupted)
 
@@ -123,9 +134,22 @@ class _Session:
     """State of one call of `fit`."""
 
     def __init__(
-        self, algorithm, limits, log_interval, evaluate, writers, hooks, convergence, checkpoints,
-        checkpoint_interval, progress, host_state, agreed, watchdog, watch_interval,
-    ):  # fmt: skip
+        self,
+        algorithm,
+        limits,
+        log_interval,
+        evaluate,
+        writers,
+        hooks,
+        convergence,
+        checkpoints,
+        checkpoint_interval,
+        progress,
+        host_state,
+        agreed,
+        watchdog,
+        watch_interval,
+    ):
         self.algorithm = algorithm
         self.limits = limits
         self.log_interval = log_interval
@@ -190,9 +214,14 @@ class _Session:
         if not reason.is_failure and self.saved_at != self.iteration and metrics:
             reason = self._save() or reason
         return TrainingResult(
-            reason, self.iteration, self.evaluations, int(self.algorithm.num_nonfinite),
-            self.clock, self.row, self.problem,
-        )  # fmt: skip
+            reason,
+            self.iteration,
+            self.evaluations,
+            int(self.algorithm.num_nonfinite),
+            self.clock,
+            self.row,
+            self.problem,
+        )
 
     def _num_due(self) -> int:
         """Iterations that can go into one call: nothing else is due before their end."""

@@ -51,9 +51,13 @@ def tfp_surrogate(problem, kind: str, evaluations: int, seed: int) -> tuple[floa
     surrogate = tfp.experimental.vi.build_affine_surrogate_posterior([dim], operator)
     schedule = tf_keras.optimizers.schedules.ExponentialDecay(0.05, steps, 0.01)
     tfp.vi.fit_surrogate_posterior(
-        target.log_prob, surrogate, tf_keras.optimizers.Adam(schedule), num_steps=steps,
-        sample_size=DRAWS_A_STEP, seed=seed,
-    )  # fmt: skip
+        target.log_prob,
+        surrogate,
+        tf_keras.optimizers.Adam(schedule),
+        num_steps=steps,
+        sample_size=DRAWS_A_STEP,
+        seed=seed,
+    )
     seconds = time.process_time() - begin
     # A Gaussian: its moments say everything.
     x = surrogate.sample(moments.NUM_DRAWS, seed=1).numpy()
@@ -63,9 +67,11 @@ def tfp_surrogate(problem, kind: str, evaluations: int, seed: int) -> tuple[floa
         tf.constant(np.linalg.cholesky(covariance)[None], tf.float32),
     )
     posterior = Posterior(
-        Mixture(tf.zeros([1]), gaussian), bijector=target.bijector,
-        parameter_names=target.shapes, target=target,
-    )  # fmt: skip
+        Mixture(tf.zeros([1]), gaussian),
+        bijector=target.bijector,
+        parameter_names=target.shapes,
+        target=target,
+    )
     return seconds, posterior.sample(moments.NUM_DRAWS, seed=1)
 
 
@@ -77,9 +83,10 @@ def numpyro_guide(case: str, python: str, evaluations: int, seed: int) -> tuple[
         environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
         script = str(HERE / "_numpyro_guide.py")
         subprocess.run(
-            [python, script, case, str(evaluations), str(seed), str(out)], check=True,
+            [python, script, case, str(evaluations), str(seed), str(out)],
+            check=True,
             env=environment,
-        )  # fmt: skip
+        )
         found = dict(np.load(out))
     return float(found.pop("seconds")), found
 
@@ -116,8 +123,13 @@ def main() -> int:
     for case in args.cases.split(","):
         problem = known[case]()
         ours = moments.measure(case, problem, args.seed)
-        show(case, "gmmvi_ext.fit", ours["evaluations"], ours["cpu_seconds"],
-             (ours["mean_error"], ours["log_sd"]))  # fmt: skip
+        show(
+            case,
+            "gmmvi_ext.fit",
+            ours["evaluations"],
+            ours["cpu_seconds"],
+            (ours["mean_error"], ours["log_sd"]),
+        )
         budget = max(args.peer_evaluations, ours["evaluations"])
         for kind in ("mean-field", "full-rank"):
             seconds, draws = tfp_surrogate(problem, kind, budget, args.seed)

@@ -196,14 +196,18 @@ def main():
             rows[-1] |= {"rate_alone": rates[0], "rate": rates[1], "speedup": rates[1] / rates[0]}
     if args.json:
         print(json.dumps(rows))
-    print(f"| strategy, {args.workers} workers | ELBO over {args.iterations} iterations | points/s "
-          "alone | points/s | factor |")  # fmt: skip
+    print(
+        f"| strategy, {args.workers} workers | ELBO over {args.iterations} iterations | points/s "
+        "alone | points/s | factor |"
+    )
     print("|---|---|---|---|---|")
     for row in rows:
         times = [f"{row[key]:.1f}" if key in row else "-" for key in ("rate_alone", "rate")]
         factor = f"{row['speedup']:.2f}" if "speedup" in row else "-"
-        print(f"| {row['strategy']} | {row['deviation']:.1e} relative | {times[0]} | {times[1]} "
-              f"| {factor} |")  # fmt: skip
+        print(
+            f"| {row['strategy']} | {row['deviation']:.1e} relative | {times[0]} | {times[1]} "
+            f"| {factor} |"
+        )
     for row in rows:
         if row["note"]:
             print(f"{row['strategy']}: {row['note']}")

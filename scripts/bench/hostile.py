@@ -139,56 +139,78 @@ def far_modes(x):
 
 
 CASES = {
-    "nan_everywhere": Case(lambda x: gaussian(x) * float("nan"), 2, "NaN at every point",
-                           ("refused",)),
-    "minus_inf_everywhere": Case(lambda x: gaussian(x) - float("inf"), 2, "-inf at every point",
-                                 ("refused",)),
-    "nan_half_space": Case(lambda x: where(x[:, 0] > 0, gaussian(x), np.nan), 2,
-                           "NaN in half of the space"),
-    "box": Case(lambda x: where(tf.reduce_all(tf.abs(x) < 1, axis=1), 0 * gaussian(x), -np.inf), 3,
-                "uniform in a box, -inf outside"),
-    "plus_inf": Case(lambda x: where(tf.norm(x, axis=1) > 1, gaussian(x), np.inf), 2,
-                     "+inf in a ball"),
+    "nan_everywhere": Case(
+        lambda x: gaussian(x) * float("nan"), 2, "NaN at every point", ("refused",)
+    ),
+    "minus_inf_everywhere": Case(
+        lambda x: gaussian(x) - float("inf"), 2, "-inf at every point", ("refused",)
+    ),
+    "nan_half_space": Case(
+        lambda x: where(x[:, 0] > 0, gaussian(x), np.nan), 2, "NaN in half of the space"
+    ),
+    "box": Case(
+        lambda x: where(tf.reduce_all(tf.abs(x) < 1, axis=1), 0 * gaussian(x), -np.inf),
+        3,
+        "uniform in a box, -inf outside",
+    ),
+    "plus_inf": Case(
+        lambda x: where(tf.norm(x, axis=1) > 1, gaussian(x), np.inf), 2, "+inf in a ball"
+    ),
     "constant": Case(lambda x: 0.0 * tf.reduce_sum(x, axis=1), 2, "the same value everywhere"),
-    "flat_direction": Case(lambda x: gaussian(x[:, :1]) + 0.0 * x[:, 1], 2,
-                           "improper: one parameter never used"),
+    "flat_direction": Case(
+        lambda x: gaussian(x[:, :1]) + 0.0 * x[:, 1], 2, "improper: one parameter never used"
+    ),
     "rising_slope": Case(lambda x: tf.reduce_sum(x, axis=1), 2, "improper: a plane that rises"),
     "bowl": Case(lambda x: -gaussian(x), 2, "improper: grows like x^2"),
-    "slow_tail": Case(lambda x: -tf.reduce_sum(tf.math.log1p(tf.abs(x)), axis=1), 2,
-                      "improper: tails like 1/x"),
+    "slow_tail": Case(
+        lambda x: -tf.reduce_sum(tf.math.log1p(tf.abs(x)), axis=1), 2, "improper: tails like 1/x"
+    ),
     "one_dimension": Case(gaussian, 1, "D = 1", ("trust",)),
-    "thousand_components": Case(gaussian, 2, "starts from K = 1000", (), {
-        "algorithm": {"num_component_adapter_type": "fixed"}, "thousand": True}),
+    "thousand_components": Case(
+        gaussian,
+        2,
+        "starts from K = 1000",
+        (),
+        {"algorithm": {"num_component_adapter_type": "fixed"}, "thousand": True},
+    ),
     "zero_variance": Case(zero_variance, 2, "data without variance, unbounded likelihood"),
     "scale_1e8": Case(lambda x: gaussian(x, 0.0, 1e8), 3, "standard deviation 1e8"),
     "scale_1e-8": Case(lambda x: gaussian(x, 0.0, 1e-8), 3, "standard deviation 1e-8"),
     "offset_1e30": Case(lambda x: gaussian(x) + 1e30, 2, "values around 1e30"),
     "offset_-1e30": Case(lambda x: gaussian(x) - 1e30, 2, "values around -1e30"),
     "location_1e7": Case(lambda x: gaussian(x, 1e7), 2, "mean 1e7, sd 1"),
-    "exploding_gradient": Case(lambda x: -tf.reduce_sum(tf.exp(x**2), axis=1), 2,
-                               "gradients like exp(x^2)"),
+    "exploding_gradient": Case(
+        lambda x: -tf.reduce_sum(tf.exp(x**2), axis=1), 2, "gradients like exp(x^2)"
+    ),
     "cliff": Case(lambda x: where(x[:, 0] < 1, gaussian(x), -1e6), 2, "falls by 1e6 at x = 1"),
-    "checkerboard": Case(lambda x: gaussian(x, 0.0, 3.0) + 5.0 * tf.cast(
-        tf.math.floormod(tf.reduce_sum(tf.floor(x), axis=1), 2) > 0, x.dtype), 2,
-                         "jumps by 5 nats at every integer"),
+    "checkerboard": Case(
+        lambda x: (
+            gaussian(x, 0.0, 3.0)
+            + 5.0 * tf.cast(tf.math.floormod(tf.reduce_sum(tf.floor(x), axis=1), 2) > 0, x.dtype)
+        ),
+        2,
+        "jumps by 5 nats at every integer",
+    ),
     "discrete_steps": Case(discrete_steps, 2, "steps; gradient zero"),
     "wrong_gradient": Case(wrong_gradient, 2, "gradient with the wrong sign"),
     "nan_gradient": Case(nan_gradient, 2, "finite values, NaN gradients"),
     "noise": Case(noisy, 2, "values with undeclared noise"),
     "cauchy": Case(lambda x: -tf.reduce_sum(tf.math.log1p(x**2), axis=1), 3, "Cauchy tails"),
     "needle": Case(lambda x: gaussian(x, 2.0, 1e-4), 2, "spike of width 1e-4"),
-    "ring": Case(lambda x: -0.5 * ((tf.norm(x, axis=1) - 10.0) / 0.05) ** 2, 2,
-                 "thin ring of radius 10"),
+    "ring": Case(
+        lambda x: -0.5 * ((tf.norm(x, axis=1) - 10.0) / 0.05) ** 2, 2, "thin ring of radius 10"
+    ),
     "ill_conditioned": Case(rotated, 4, "condition number 1e12"),
     "far_modes": Case(far_modes, 2, "modes a million apart"),
     "host_exceptions": Case(Counted("random"), 2, "raises in a third of the calls", is_host=True),
     "host_dies": Case(Counted("later"), 2, "raises from the 41st call on", is_host=True),
     "alternating_nan": Case(Counted("alternating"), 2, "every other call is NaN", is_host=True),
     "nan_points": Case(Counted("points"), 2, "NaN at a third of the points", is_host=True),
-    "host_wrong_shape": Case(Counted("shape"), 2, "wrong shape from the 21st call on",
-                             is_host=True),
+    "host_wrong_shape": Case(
+        Counted("shape"), 2, "wrong shape from the 21st call on", is_host=True
+    ),
     "host_text": Case(Counted("text"), 2, "text from the 21st call on", is_host=True),
-}  # fmt: skip
+}
 
 
 class Outcome(NamedTuple):
@@ -223,10 +245,14 @@ def by_fit(name: str, case: Case) -> Outcome:
                 posterior = thousand_components(case)
             else:
                 posterior = gmmvi_ext.fit(
-                    case.log_prob, num_dimensions=case.num_dimensions, seed=0,
-                    gradient=case.gradient, max_evaluations=MAX_EVALUATIONS,
-                    max_seconds=MAX_SECONDS, **settings,
-                )  # fmt: skip
+                    case.log_prob,
+                    num_dimensions=case.num_dimensions,
+                    seed=0,
+                    gradient=case.gradient,
+                    max_evaluations=MAX_EVALUATIONS,
+                    max_seconds=MAX_SECONDS,
+                    **settings,
+                )
             report = posterior.report(num_samples=2000)
             has_nan = not is_finite(posterior, report)
     except (FitError, TargetError) as error:
@@ -249,8 +275,10 @@ def thousand_components(case: Case):
     from gmmvi_ext.training import Limits, fit
 
     target = CallableTarget(case.log_prob, case.num_dimensions)
-    config = {"model_initialization": {"num_initial_components": 1000, "prior_scale": 3.0},
-              "sample_selector_config": {"desired_samples_per_component": 10}}  # fmt: skip
+    config = {
+        "model_initialization": {"num_initial_components": 1000, "prior_scale": 3.0},
+        "sample_selector_config": {"desired_samples_per_component": 10},
+    }
     algorithm = build_from_config(config, target)
     result = fit(algorithm, limits=Limits(num_iterations=3))
     info = {"stop_reason": str(result.stop_reason), "iterations": result.iterations}
@@ -265,8 +293,9 @@ def is_finite(posterior, report) -> bool:
         posterior.save(f"{folder}/saved")
         for path in Path(folder).rglob("*.npz"):
             with np.load(path, allow_pickle=False) as file:
-                arrays += [np.exp(a) if "log" in k else a for k, a in file.items()
-                           if a.dtype.kind == "f"]  # fmt: skip
+                arrays += [
+                    np.exp(a) if "log" in k else a for k, a in file.items() if a.dtype.kind == "f"
+                ]
     return all(np.isfinite(array).all() for array in arrays)
 
 
@@ -285,19 +314,30 @@ def by_command(name: str, case: Case) -> Outcome:
             "if isinstance(function, hostile.Counted):\n    function.reset()\n"
             "def log_prob(x):\n    return function(x)\n"
         )
-        first = {"num_initial_components": 1000 if case.settings.get("thousand") else 5,
-                 "prior_scale": 3.0}  # fmt: skip
+        first = {
+            "num_initial_components": 1000 if case.settings.get("thousand") else 5,
+            "prior_scale": 3.0,
+        }
         config = {
             "environment_name": f"python:{file}:log_prob",
-            "environment_config": {"num_dimensions": case.num_dimensions,
-                                   "is_graph_safe": not case.is_host},
+            "environment_config": {
+                "num_dimensions": case.num_dimensions,
+                "is_graph_safe": not case.is_host,
+            },
             "algorithm": "ZAMTRON" if case.is_host else "SAMTRON",
             "model_initialization": first,
-            "training": {"max_evaluations": MAX_EVALUATIONS, "max_seconds": MAX_SECONDS,
-                         "log_interval": 10},
-            "outputs": {"plots": False, "export": False, "num_report_samples": 2000,
-                        "tensorboard": False},
-        }  # fmt: skip
+            "training": {
+                "max_evaluations": MAX_EVALUATIONS,
+                "max_seconds": MAX_SECONDS,
+                "log_interval": 10,
+            },
+            "outputs": {
+                "plots": False,
+                "export": False,
+                "num_report_samples": 2000,
+                "tensorboard": False,
+            },
+        }
         Path(folder, "run.yml").write_text(json.dumps(config))
         workdir = Path(folder) / "run"
         try:
@@ -340,8 +380,11 @@ def main() -> int:
         outcomes.append(outcome)
         text = " ".join(outcome.diagnosis.split()).replace("|", "/")
         flag = " SILENT NAN" if outcome.has_nan else ""
-        print(f"| {name} | {case.what} | {outcome.ends}{flag} | {outcome.stop_reason} "
-              f"| {outcome.seconds:.0f} | {text} |", flush=True)  # fmt: skip
+        print(
+            f"| {name} | {case.what} | {outcome.ends}{flag} | {outcome.stop_reason} "
+            f"| {outcome.seconds:.0f} | {text} |",
+            flush=True,
+        )
     num_crashes = sum(outcome.is_crash for outcome in outcomes)
     num_nan = sum(outcome.has_nan for outcome in outcomes)
     print(f"\n{len(outcomes)} targets: {num_crashes} crashes, {num_nan} silent NaN exports")

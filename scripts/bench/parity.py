@@ -105,15 +105,21 @@ def run_reference(
     from gmmvi_ext.config.config import load_config
 
     request = {
-        "experiment": name, "algorithm": algorithm, "seed": seed, "budgets": list(budgets),
+        "experiment": name,
+        "algorithm": algorithm,
+        "seed": seed,
+        "budgets": list(budgets),
         "config": settings,
-    }  # fmt: skip
+    }
     script = os.path.join(os.path.dirname(os.path.abspath(__file__)), "_reference_run.py")
     target = build_target(load_config(experiment(name) | {"seed": seed}))
     process = subprocess.Popen(
-        [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL, text=True,
-    )  # fmt: skip
+        [python, script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     try:
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.close()
@@ -154,9 +160,11 @@ def main():
     parser.add_argument("--json", help="file for all figures")
     args = parser.parse_args()
     python = reference_python(args.reference_python)
-    print("| experiment | algorithm | evaluations | -ELBO ours | reference | difference "
-          "| seconds ours | reference | verdict |\n|---|---|---|---|---|---|---|---|---|",
-          flush=True)  # fmt: skip
+    print(
+        "| experiment | algorithm | evaluations | -ELBO ours | reference | difference "
+        "| seconds ours | reference | verdict |\n|---|---|---|---|---|---|---|---|---|",
+        flush=True,
+    )
     everything, worse = [], 0
     for name in args.experiments.split(","):
         budgets = BUDGETS[name]
@@ -180,8 +188,16 @@ def main():
                     f"| {mean:+.3f} +- {error:.3f} | {cells[2]:.1f} | {cells[3]:.1f} | {word} |",
                     flush=True,
                 )
-                everything.append({"experiment": name, "algorithm": algorithm, "budget": budget,
-                                   "ours": mine, "reference": other, "verdict": word})  # fmt: skip
+                everything.append(
+                    {
+                        "experiment": name,
+                        "algorithm": algorithm,
+                        "budget": budget,
+                        "ours": mine,
+                        "reference": other,
+                        "verdict": word,
+                    }
+                )
     if args.json:
         with open(args.json, "w", encoding="utf-8") as file:
             json.dump(everything, file, indent=1)

@@ -57,9 +57,12 @@ def coin() -> Problem:
     """Five flips, uniform prior: Beta(3, 4)."""
     mean, sd = 3 / 7, np.sqrt(12 / (49 * 8))
     return Problem(
-        example("coin").log_density, {"p": (mean, sd)},
-        {"shapes": {"p": ()}, "constraints": {"p": "interval(0, 1)"}}, None, -np.log(60.0),
-    )  # fmt: skip
+        example("coin").log_density,
+        {"p": (mean, sd)},
+        {"shapes": {"p": ()}, "constraints": {"p": "interval(0, 1)"}},
+        None,
+        -np.log(60.0),
+    )
 
 
 def gauss_mix_data() -> np.ndarray:

@@ -20,8 +20,17 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 from _table import add_csv_flag, write_csv  # noqa: E402  (same folder)
 from step_time import Ours  # noqa: E402
 
-STAGES = ("propose", "target", "densities", "estimate", "update", "rewards", "weights", "store",
-          "adapt")  # fmt: skip
+STAGES = (
+    "propose",
+    "target",
+    "densities",
+    "estimate",
+    "update",
+    "rewards",
+    "weights",
+    "store",
+    "adapt",
+)
 OTHER = "(other)"
 
 

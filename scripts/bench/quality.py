@@ -87,7 +87,7 @@ CASES = {
     "star": Case(40_000, (Goal(0.02),)),
     "toy_gmm": Case(20_000, (Goal(0.01),)),
     "goodwin": Case(100_000),
-}  # fmt: skip
+}
 HISTORY_INTERVAL = 30  # iterations
 
 
@@ -176,13 +176,14 @@ def run(name: str, case: Case, args, seed: int) -> dict:
         if iterations % HISTORY_INTERVAL == 0:
             row["history"].append(
                 {
-                    "iteration": iterations, "evaluations": evaluations_now,
+                    "iteration": iterations,
+                    "evaluations": evaluations_now,
                     "components": int(metrics["num_components"]),
                     "processor_seconds": processor_seconds,
                     "elbo_estimate": float(metrics["elbo_estimate"]),
                     "nonfinite": int(metrics["num_nonfinite"]),
                 }
-            )  # fmt: skip
+            )
             if args.verbose:
                 print(f"{name} seed {seed}: {row['history'][-1]}", file=sys.stderr, flush=True)
         expired = args.max_seconds and seconds > args.max_seconds
@@ -190,13 +191,16 @@ def run(name: str, case: Case, args, seed: int) -> dict:
             # The last mixture within the budget.
             value, error, evidence = neg_elbo(target, previous, seed, case.num_samples)
             row["at"][stops.pop(0)] = {
-                "neg_elbo": value, "se": error, "log_evidence": evidence,
+                "neg_elbo": value,
+                "se": error,
+                "log_evidence": evidence,
                 "eubo": eubo(target, previous, seed),
-                "evaluations": evaluations, "seconds": seconds,
+                "evaluations": evaluations,
+                "seconds": seconds,
                 "processor_seconds": processor_seconds,
                 "components": len(previous.log_weights),
                 "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
-            }  # fmt: skip
+            }
             if args.verbose:
                 print(f"{name} seed {seed}: {row['at']}", file=sys.stderr, flush=True)
         evaluations, previous = evaluations_now, algorithm.mixture()

@@ -92,14 +92,18 @@ def main():
     for dim in map(int, args.dimensions.split(",")):
         for num in map(int, args.components.split(",")):
             request = {
-                "K": num, "D": dim, "reuse": args.reuse, "seed": args.seed,
+                "K": num,
+                "D": dim,
+                "reuse": args.reuse,
+                "seed": args.seed,
                 "seconds": args.seconds,
                 "spread": args.spread if args.layout == "separated" else 1.0,
-            }  # fmt: skip
+            }
             done = subprocess.run(
                 [sys.executable, __file__, "--request", json.dumps(request)],
-                capture_output=True, text=True,
-            )  # fmt: skip
+                capture_output=True,
+                text=True,
+            )
             if done.returncode:
                 sys.exit(f"K = {num}, D = {dim} failed:\n{done.stderr[-2000:]}")
             row = {"K": num, "D": dim} | json.loads(done.stdout.splitlines()[-1])
@@ -111,8 +115,9 @@ def main():
             previous = row
             print(
                 f"{num:6d}{dim:6d}{row['first_s']:10.2f}{row['ms']:12.2f}{row['peak_gb']:10.2f}"
-                f"{row['exponent']:10.2f}", flush=True,
-            )  # fmt: skip
+                f"{row['exponent']:10.2f}",
+                flush=True,
+            )
     write_csv(args.csv, rows)
 
 

@@ -76,12 +76,17 @@ class Reference:
     def __init__(self, python: str, num_components: int, dim: int, reuse: float, seed: int):
         script = os.path.join(os.path.dirname(__file__), "_reference_step.py")
         self._process = subprocess.Popen(
-            [python, script], stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
+            [python, script],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
         config = settings(num_components, reuse) | {
-            "start_seed": seed, "seed": seed, "environment_config": {"num_dimensions": dim},
-        }  # fmt: skip
+            "start_seed": seed,
+            "seed": seed,
+            "environment_config": {"num_dimensions": dim},
+        }
         self._request = {"experiment": "gmm20", "config": config}
 
     def run(self, iterations: int) -> float:

@@ -53,9 +53,12 @@ def cells(row: dict | None) -> str:
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument(
-        "--thresholds", nargs="*", default=[], metavar="EXPERIMENT=NEG_ELBO[,...]",
+        "--thresholds",
+        nargs="*",
+        default=[],
+        metavar="EXPERIMENT=NEG_ELBO[,...]",
         help="default: " + ", ".join(THRESHOLDS),
-    )  # fmt: skip
+    )
     parser.add_argument("--algorithm", default="SAMTRON", help="code word")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--most", type=int, default=160_000, help="evaluations of a run at most")

@@ -35,12 +35,17 @@ def models() -> dict:
         "score": ({"estimator": score}, None),
         "score_centred": ({"estimator": score, "control_variates": ["centred"]}, -20.0),
         "score_baseline": (
-            {"estimator": score, "control_variates": ["centred", "baseline", "scaled"]}, -20.0,
+            {"estimator": score, "control_variates": ["centred", "baseline", "scaled"]},
+            -20.0,
         ),
         "rloo_4": ({"estimator": estimators.Rloo(4)}, None),
         "hybrid": (
-            {"estimator": estimators.Hybrid(), "posterior": mixture,
-             "control_variates": ["centred"]}, -19.0,
+            {
+                "estimator": estimators.Hybrid(),
+                "posterior": mixture,
+                "control_variates": ["centred"],
+            },
+            -19.0,
         ),
         "stratified": ({"estimator": estimators.Stratified(), "posterior": mixture}, None),
         "implicit": ({"estimator": estimators.Implicit(), "posterior": mixture}, None),
@@ -51,7 +56,7 @@ def models() -> dict:
         "iwae_5": ({"estimator": estimators.Iwae(5)}, None),
         "dreg_5": ({"estimator": estimators.DoublyReparameterised(5)}, None),
         "vimco_5": ({"estimator": estimators.Vimco(5)}, None),
-    }  # fmt: skip
+    }
 
 
 def trained(settings: dict, data, seed: int, steps: int = LEARNING_STEPS):
@@ -72,8 +77,10 @@ def table(names, data, seeds: int) -> None:
     from gmmvi_ext.amortized import BoundEvaluator
 
     known = models()
-    print(f"{'model':<16}{'ELBO':>9}{'worst':>9}{'IWAE-100':>10}{'rate':>7}{'goal':>8}"
-          f"{'cpu s':>7}{'wall s':>8}")  # fmt: skip
+    print(
+        f"{'model':<16}{'ELBO':>9}{'worst':>9}{'IWAE-100':>10}{'rate':>7}{'goal':>8}"
+        f"{'cpu s':>7}{'wall s':>8}"
+    )
     for name in names:
         settings, goal = known[name]
         runs, cpu, wall = [], [], []
@@ -88,8 +95,11 @@ def table(names, data, seeds: int) -> None:
         rate = statistics.mean(run.rate for run in runs)
         verdict = "" if goal is None else ("  reached" if min(elbos) >= goal else "  MISSED")
         shown = "" if goal is None else f"{goal:.1f}"
-        print(f"{name:<16}{mean:>9.2f}{min(elbos):>9.2f}{weighted:>10.2f}{rate:>7.2f}{shown:>8}"
-              f"{statistics.mean(cpu):>7.1f}{max(wall):>8.1f}{verdict}", flush=True)  # fmt: skip
+        print(
+            f"{name:<16}{mean:>9.2f}{min(elbos):>9.2f}{weighted:>10.2f}{rate:>7.2f}{shown:>8}"
+            f"{statistics.mean(cpu):>7.1f}{max(wall):>8.1f}{verdict}",
+            flush=True,
+        )
 
 
 def variances(data) -> None:
@@ -102,37 +112,53 @@ def variances(data) -> None:
 
     def build(posterior, estimator, controls, seed=0):
         return build_vae(
-            data.image_shape, NUM_LATENTS, posterior=posterior, estimator=estimator,
-            control_variates=controls, seed=seed,
-        )  # fmt: skip
+            data.image_shape,
+            NUM_LATENTS,
+            posterior=posterior,
+            estimator=estimator,
+            control_variates=controls,
+            seed=seed,
+        )
 
     score, nvil = estimators.ScoreFunction(), ["centred", "baseline", "scaled"]
     mixture = densities.GaussianMixture(num_components=4)
     cases = {
-        "gaussian": (densities.Gaussian(), estimators.Reparameterised(), [
-            ("reparameterised, closed KL", estimators.Reparameterised(), []),
-            ("reparameterised, sampled KL", estimators.Reparameterised(closed_form_kl=False), []),
-            ("sticking the landing", estimators.StickingTheLanding(), []),
-            ("score function", score, []),
-            ("score function, centred", score, ["centred"]),
-            ("score function, self-critic", score, ["self_critic"]),
-            ("score function, baseline", score, ["centred", "baseline"]),
-            ("score function, all scaled (*)", score, nvil),
-            ("leave-one-out, 4 draws", estimators.Rloo(4), []),
-            ("IWAE, 5 draws", estimators.Iwae(5), []),
-            ("doubly reparameterised, 5 draws", estimators.DoublyReparameterised(5), []),
-            ("VIMCO, 5 draws", estimators.Vimco(5), []),
-        ]),
-        "mixture of 4": (mixture, estimators.Stratified(), [
-            ("score function", score, []),
-            ("score function, centred", score, ["centred"]),
-            ("hybrid", estimators.Hybrid(), []),
-            ("hybrid, centred", estimators.Hybrid(), ["centred"]),
-            ("hybrid, density held fixed", estimators.Hybrid(stick=True), ["centred"]),
-            ("implicit", estimators.Implicit(), []),
-            ("stratified, 4 decodes", estimators.Stratified(), []),
-        ]),
-    }  # fmt: skip
+        "gaussian": (
+            densities.Gaussian(),
+            estimators.Reparameterised(),
+            [
+                ("reparameterised, closed KL", estimators.Reparameterised(), []),
+                (
+                    "reparameterised, sampled KL",
+                    estimators.Reparameterised(closed_form_kl=False),
+                    [],
+                ),
+                ("sticking the landing", estimators.StickingTheLanding(), []),
+                ("score function", score, []),
+                ("score function, centred", score, ["centred"]),
+                ("score function, self-critic", score, ["self_critic"]),
+                ("score function, baseline", score, ["centred", "baseline"]),
+                ("score function, all scaled (*)", score, nvil),
+                ("leave-one-out, 4 draws", estimators.Rloo(4), []),
+                ("IWAE, 5 draws", estimators.Iwae(5), []),
+                ("doubly reparameterised, 5 draws", estimators.DoublyReparameterised(5), []),
+                ("VIMCO, 5 draws", estimators.Vimco(5), []),
+            ],
+        ),
+        "mixture of 4": (
+            mixture,
+            estimators.Stratified(),
+            [
+                ("score function", score, []),
+                ("score function, centred", score, ["centred"]),
+                ("hybrid", estimators.Hybrid(), []),
+                ("hybrid, centred", estimators.Hybrid(), ["centred"]),
+                ("hybrid, density held fixed", estimators.Hybrid(stick=True), ["centred"]),
+                ("implicit", estimators.Implicit(), []),
+                ("stratified, 4 decodes", estimators.Stratified(), []),
+            ],
+        ),
+    }
     x = tf.constant(data.train[:BATCH])
     print("gradient of the inference network at one model, batch of 128: size of its mean and its")
     print("total variance (*: divided by the reward's deviation, so smaller in both)\n")
@@ -144,9 +170,11 @@ def variances(data) -> None:
         first = None
         for name, estimator, controls in rows:
             vae = build(posterior, estimator, controls)
-            for old, new in zip(vae.inference.variables + vae.joint.variables,
-                                reference.inference.variables + reference.joint.variables,
-                                strict=True):  # fmt: skip
+            for old, new in zip(
+                vae.inference.variables + vae.joint.variables,
+                reference.inference.variables + reference.joint.variables,
+                strict=True,
+            ):
                 old.assign(new)
             _train_controls(vae, data, keras, tf)
             variables = vae.inference.trainable_variables
@@ -162,8 +190,11 @@ def variances(data) -> None:
             variance = draws.var(axis=0, ddof=1).sum()
             first = first or variance
             size = np.linalg.norm(draws.mean(axis=0))
-            print(f"{posterior_name:<14}{name:<34}{size:>9.2f}{variance:>11.3f}"
-                  f"{variance / first:>10.3g}", flush=True)  # fmt: skip
+            print(
+                f"{posterior_name:<14}{name:<34}{size:>9.2f}{variance:>11.3f}"
+                f"{variance / first:>10.3g}",
+                flush=True,
+            )
 
 
 def _train_controls(vae, data, keras, tf) -> None:
@@ -220,12 +251,17 @@ def refinement(data) -> None:
         vae, _, _ = trained(models()[name][0], data, 0)
         cpu, wall = time.process_time(), time.perf_counter()
         found = Refiner(vae)(data.test[:50])
-        print(f"\n{name}: cpu {time.process_time() - cpu:.1f} s, "
-              f"wall {time.perf_counter() - wall:.1f} s")  # fmt: skip
+        print(
+            f"\n{name}: cpu {time.process_time() - cpu:.1f} s, "
+            f"wall {time.perf_counter() - wall:.1f} s"
+        )
         print(found)
         gain = found.amortisation_gap
-        print(f"{int((gain > 0).sum())} of {len(gain)} improved, least gain {gain.min():.3f}, "
-              f"standard error of a bound {found.elbo_se.mean():.3f}", flush=True)  # fmt: skip
+        print(
+            f"{int((gain > 0).sum())} of {len(gain)} improved, least gain {gain.min():.3f}, "
+            f"standard error of a bound {found.elbo_se.mean():.3f}",
+            flush=True,
+        )
 
 
 def main() -> None:

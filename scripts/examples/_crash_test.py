@@ -82,12 +82,27 @@ def begin(options, workdir: Path):
     workdir.parent.mkdir(parents=True, exist_ok=True)
     log = workdir.with_suffix(".log")
     command = [
-        sys.executable, "-m", "gmmvi_ext", "run", "--config", options.config, "--workdir",
-        str(workdir), "--num_iterations", str(options.iterations),
-        "--set", f"training.checkpoint_interval={INTERVAL}", "--set", "training.log_interval=1",
-        "--set", "training.num_evaluation_samples=50", "--set", "outputs.plots=false",
-        "--set", "outputs.tensorboard=false",
-    ]  # fmt: skip
+        sys.executable,
+        "-m",
+        "gmmvi_ext",
+        "run",
+        "--config",
+        options.config,
+        "--workdir",
+        str(workdir),
+        "--num_iterations",
+        str(options.iterations),
+        "--set",
+        f"training.checkpoint_interval={INTERVAL}",
+        "--set",
+        "training.log_interval=1",
+        "--set",
+        "training.num_evaluation_samples=50",
+        "--set",
+        "outputs.plots=false",
+        "--set",
+        "outputs.tensorboard=false",
+    ]
     with open(log, "wb") as out:
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         return subprocess.Popen(command, stdout=out, stderr=out, env=environment), log

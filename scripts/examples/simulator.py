@@ -72,10 +72,14 @@ def main() -> None:
     parser.add_argument("--max_evaluations", type=int, default=15_000)
     arguments = parser.parse_args()
     posterior = gmmvi_ext.fit(
-        log_density, shapes=SHAPES, constraints=CONSTRAINTS, batched=False, seed=arguments.seed,
+        log_density,
+        shapes=SHAPES,
+        constraints=CONSTRAINTS,
+        batched=False,
+        seed=arguments.seed,
         max_evaluations=arguments.max_evaluations,
         model_initialization={"prior_mean": [-0.7, -3.0, -0.7, -3.0], "prior_scale": 1.0},
-    )  # fmt: skip
+    )
     print(posterior.report(5000))
     print(f"\nerrors of the simulator survived: {posterior.run_info['num_exceptions']}")
     low, high = posterior.quantiles(0.05), posterior.quantiles(0.95)

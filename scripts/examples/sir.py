@@ -101,10 +101,14 @@ def main() -> None:
     parser.add_argument("--max_evaluations", type=int, default=8000)
     arguments = parser.parse_args()
     posterior = gmmvi_ext.fit(
-        log_density, shapes=SHAPES, constraints=CONSTRAINTS, seed=arguments.seed,
-        max_evaluations=arguments.max_evaluations, max_components=5,
+        log_density,
+        shapes=SHAPES,
+        constraints=CONSTRAINTS,
+        seed=arguments.seed,
+        max_evaluations=arguments.max_evaluations,
+        max_components=5,
         model_initialization={"prior_mean": [1.5, -0.5, -2.0], "prior_scale": 0.5},
-    )  # fmt: skip
+    )
     print(posterior.report(4000))
     draws = posterior.sample(4000)
     reproduction = draws["infection"] / draws["recovery"]

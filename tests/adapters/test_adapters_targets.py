@@ -49,9 +49,10 @@ def jax_schools():
         return prior + schools + stats.norm.logpdf(EFFECTS, p["theta"], ERRORS).sum()
 
     return gmmvi_ext.from_jax(
-        log_density, shapes={"mu": (), "tau": (), "theta": (8,)},
+        log_density,
+        shapes={"mu": (), "tau": (), "theta": (8,)},
         constraints={"tau": "positive(base='exp')"},
-    )  # fmt: skip
+    )
 
 
 def numpyro_schools():

@@ -35,9 +35,14 @@ def _raw_scale(scale, floor=1e-4):
 def linear_gaussian():
     """x = W z + noise as a VAE of linear networks; returns it with W, noise and the posterior."""
     vae = build_vae(
-        (3,), 2, likelihood=Gaussian(), encoder=FeedForwardEncoder(hidden=()),
-        decoder=FeedForwardDecoder(hidden=()), estimator=StickingTheLanding(), dtype=tf.float64,
-    )  # fmt: skip
+        (3,),
+        2,
+        likelihood=Gaussian(),
+        encoder=FeedForwardEncoder(hidden=()),
+        decoder=FeedForwardDecoder(hidden=()),
+        estimator=StickingTheLanding(),
+        dtype=tf.float64,
+    )
     kernel, bias = vae.observation.decoder.trainable_variables
     weights = np.zeros((2, 3, 2))
     weights[..., 0] = LOADINGS.T

@@ -149,9 +149,13 @@ def test_priors_sample_and_score_and_train(rule):
         posterior = densities.OneHotCategorical()
     examples = np.random.default_rng(0).uniform(size=(6, 5))
     vae = build_vae(
-        (5,), 3, prior=rule, posterior=posterior, examples=examples,
+        (5,),
+        3,
+        prior=rule,
+        posterior=posterior,
+        examples=examples,
         estimator=estimators.ScoreFunction(),
-    )  # fmt: skip
+    )
     prior = vae.prior.distribution()
     z = prior.sample(7, seed=SEED)
     assert z.shape == (7, 3) and prior.log_prob(z).shape == (7,)

@@ -71,9 +71,12 @@ def test_data_do_not_influence_each_other():
 
 def test_refusals():
     vae = build_vae(
-        (12,), 2, prior=priors.BernoulliPrior(), posterior=densities.Bernoulli(),
+        (12,),
+        2,
+        prior=priors.BernoulliPrior(),
+        posterior=densities.Bernoulli(),
         estimator=estimators.ScoreFunction(),
-    )  # fmt: skip
+    )
     with pytest.raises(ValueError, match="needs a continuous latent vector"):
         Refiner(vae)
     with pytest.raises(ValueError, match=r"`x` must have the shape \[N, 12\]"):

@@ -118,11 +118,12 @@ WRONG = {
     "model: vae\nenvironment_name: gmm20": ("environment_name", "unknown key of `model: vae`"),
     "model: vae\ntraining: {patience: 0}": ("training.patience", "at least 1"),
     "model: vae\noptimizer_config: {generator_rate: -1}": (
-        "optimizer_config.generator_rate", "must be positive",
+        "optimizer_config.generator_rate",
+        "must be positive",
     ),
     "model: vae\nnum_latents: many": ("num_latents", "expected an integer"),
     "model: vae\ndtype: float16": ("dtype", "float32"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("text", WRONG, ids=lambda text: text.split("\n")[-1])

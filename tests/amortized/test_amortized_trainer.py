@@ -36,14 +36,13 @@ SETTINGS = {
     "flow": {"posterior": densities.Flow(2, 8, 4), "prior": priors.FlowPrior(2, 8)},
     "vimco": {"estimator": estimators.Vimco(3)},
     "dreg": {"estimator": estimators.DoublyReparameterised(3), "prior": priors.MixturePrior(3)},
-    "stratified": {
-        "estimator": estimators.Stratified(), "posterior": densities.GaussianMixture(3)
-    },
+    "stratified": {"estimator": estimators.Stratified(), "posterior": densities.GaussianMixture(3)},
     "bits": {
-        "estimator": estimators.Rloo(2), "posterior": densities.Bernoulli(),
+        "estimator": estimators.Rloo(2),
+        "posterior": densities.Bernoulli(),
         "prior": priors.BernoulliPrior(),
     },
-}  # fmt: skip
+}
 
 
 def make(name="gaussian", *, vae_seed=1, dtype=tf.float32, **kwargs):
@@ -186,9 +185,12 @@ def test_early_stopping_keeps_the_best_parameters():
         return {"elbo": next(elbos)}
 
     result = fit(
-        trainer, limits=Limits(num_iterations=50), log_interval=1, evaluate=evaluate,
+        trainer,
+        limits=Limits(num_iterations=50),
+        log_interval=1,
+        evaluate=evaluate,
         convergence=Patience(2, trainer.keep_best),
-    )  # fmt: skip
+    )
     assert result.stop_reason is StopReason.NO_IMPROVEMENT
     assert result.iterations == 4
     trainer.restore_best()

@@ -99,8 +99,13 @@ def z_scores(draws, exact, factor=1.0):
         error = sample.std(axis=0) / np.sqrt(len(sample))
         difference = sample.mean(axis=0) - factor * np.ravel(gradient)
         # An entry that never varies (closed form) has to agree as it is.
-        scores.append(np.where(error > 1e-12, difference / np.maximum(error, 1e-12),
-                               np.where(np.abs(difference) < 1e-6, 0.0, np.inf)))  # fmt: skip
+        scores.append(
+            np.where(
+                error > 1e-12,
+                difference / np.maximum(error, 1e-12),
+                np.where(np.abs(difference) < 1e-6, 0.0, np.inf),
+            )
+        )
     return np.concatenate(scores)
 
 
@@ -295,9 +300,13 @@ def test_scaling_divides_the_mean_of_the_scored_part_by_the_deviation():
     scale = float(control.scale())
     assert scale == pytest.approx(np.sqrt(9.0 - 2.5**2))
     draws = gradient_draws(
-        estimators.ScoreFunction(), discrete_terms, DISCRETE, num_draws=NUM_DRAWS, seed=[7, 8],
+        estimators.ScoreFunction(),
+        discrete_terms,
+        DISCRETE,
+        num_draws=NUM_DRAWS,
+        seed=[7, 8],
         control_variate=control,
-    )  # fmt: skip
+    )
     exact = enumerated_gradient(1)
     assert np.abs(z_scores(draws, {"logits": exact["logits"]}, 1 / scale)).max() < LIMIT
     assert np.abs(z_scores(draws, {"generator": exact["generator"]})).max() < LIMIT
@@ -313,9 +322,13 @@ def test_control_variates_lower_the_variance_where_the_reward_has_an_offset(name
     variances = []
     for each in (None, CONTROLS[name]()):
         draws = gradient_draws(
-            estimators.ScoreFunction(num_samples), terms_fn, GAUSSIAN,
-            num_draws=NUM_DRAWS, seed=[9, 10], control_variate=each,
-        )  # fmt: skip
+            estimators.ScoreFunction(num_samples),
+            terms_fn,
+            GAUSSIAN,
+            num_draws=NUM_DRAWS,
+            seed=[9, 10],
+            control_variate=each,
+        )
         variances.append(np.asarray(draws["loc"]).var() + np.asarray(draws["log_scale"]).var())
     assert variances[1] < 0.8 * variances[0]
 
@@ -325,9 +338,12 @@ def test_the_reward_of_a_draw_holds_that_draw_alone():
     variances = []
     for num_samples in (1, 4, 16):
         draws = gradient_draws(
-            estimators.ScoreFunction(num_samples), gaussian_terms, GAUSSIAN,
-            num_draws=NUM_DRAWS, seed=[11, num_samples],
-        )  # fmt: skip
+            estimators.ScoreFunction(num_samples),
+            gaussian_terms,
+            GAUSSIAN,
+            num_draws=NUM_DRAWS,
+            seed=[11, num_samples],
+        )
         variances.append(num_samples * np.asarray(draws["loc"]).var())
     # Relative error of a variance of heavy-tailed draws: about three per cent each.
     np.testing.assert_allclose(variances, variances[0], rtol=0.2)

@@ -29,13 +29,52 @@ SOURCES = sorted(
 )
 MODULES = sorted(path for role in ROLE_LETTERS for path in FOLDER.glob(f"modules/{role}/*.yml"))
 VALUES = [
-    None, True, False, 0, -1, 1, 2, 10**30, -(10**30), 0.5, -0.5, 1e-300, 1e308, float("nan"),
-    float("inf"), float("-inf"), "", " ", "TODO", "1e-3", "yes", "text", "trust_region", "Stein",
-    "../../etc/passwd", "x" * 5000, "\u00e4\u4e2d\U0001f600", "a: b", "${HOME}", "{{", "\x07", [],
-    [1], [1.0, "a"], [None], [[1, 2], [3]], list(range(300)), {}, {"a": 1}, {"a": {"b": {}}},
-    {"min_stepsize": {}}, "python:f.py:g", "python:" + "x" * 5000 + ".py:g", "python:\0.py:g",
+    None,
+    True,
+    False,
+    0,
+    -1,
+    1,
+    2,
+    10**30,
+    -(10**30),
+    0.5,
+    -0.5,
+    1e-300,
+    1e308,
+    float("nan"),
+    float("inf"),
+    float("-inf"),
+    "",
+    " ",
+    "TODO",
+    "1e-3",
+    "yes",
+    "text",
+    "trust_region",
+    "Stein",
+    "../../etc/passwd",
+    "x" * 5000,
+    "\u00e4\u4e2d\U0001f600",
+    "a: b",
+    "${HOME}",
+    "{{",
+    "\x07",
+    [],
+    [1],
+    [1.0, "a"],
+    [None],
+    [[1, 2], [3]],
+    list(range(300)),
+    {},
+    {"a": 1},
+    {"a": {"b": {}}},
+    {"min_stepsize": {}},
+    "python:f.py:g",
+    "python:" + "x" * 5000 + ".py:g",
+    "python:\0.py:g",
     "python:",
-]  # fmt: skip
+]
 NAMES = [
     "",
     " ",
@@ -51,9 +90,29 @@ NAMES = [
     "x" * 300,
 ]
 TEXTS = [
-    "\t", ": ", "- ", "{", "]", "&a ", "*a", "!!python/object:os.system ", "%", "'", '"', "#",
-    "\x00", "\ufeff", "|\n", "? ", "---\n", "\n\n  x", "!!set {", "1:2:3", "=", "@",
-]  # fmt: skip
+    "\t",
+    ": ",
+    "- ",
+    "{",
+    "]",
+    "&a ",
+    "*a",
+    "!!python/object:os.system ",
+    "%",
+    "'",
+    '"',
+    "#",
+    "\x00",
+    "\ufeff",
+    "|\n",
+    "? ",
+    "---\n",
+    "\n\n  x",
+    "!!set {",
+    "1:2:3",
+    "=",
+    "@",
+]
 
 
 def whole_configuration(rng):
@@ -175,10 +234,18 @@ def test_damaged_overrides_are_refused_by_name(capsys):
     """The same values through --set."""
     rng = random.Random(5)
     keys = [
-        "seed", "temperature", "training.max_seconds", "model_initialization.prior_scale",
-        "component_stepsize_adapter_config.initial_stepsize", "environment_config",
-        "outputs.tensorboard", "weight_updater_type", "dtype", "tempature", "a.b.c",
-    ]  # fmt: skip
+        "seed",
+        "temperature",
+        "training.max_seconds",
+        "model_initialization.prior_scale",
+        "component_stepsize_adapter_config.initial_stepsize",
+        "environment_config",
+        "outputs.tensorboard",
+        "weight_updater_type",
+        "dtype",
+        "tempature",
+        "a.b.c",
+    ]
     for _ in range(150):
         key, value = rng.choice(keys), json.dumps(rng.choice(VALUES))
         code = main(["config", "resolve", "gmm20", "--set", f"{key}={value}"])

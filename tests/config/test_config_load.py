@@ -213,8 +213,12 @@ def test_all_problems_of_a_file_come_at_once_in_reading_order(tmp_path):
     )
     lines = problems(path)
     assert [line.split(": ")[0].removeprefix(f"{path}:") for line in lines] == [
-        "3", "4", "8", "9", "10",
-    ]  # fmt: skip
+        "3",
+        "4",
+        "8",
+        "9",
+        "10",
+    ]
     assert "Did you mean 'desired_samples_per_component'?" in lines[0]
     assert "must be in (0, 1], got 2.0" in lines[1]
     assert "expected a number or a list of numbers" in lines[2]
@@ -345,10 +349,14 @@ VALID = {
     "seed": 3,
 }
 JUNK = st.one_of(
-    st.none(), st.booleans(), st.integers(-(2**70), 2**70), st.floats(), st.text(max_size=5),
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**70), 2**70),
+    st.floats(),
+    st.text(max_size=5),
     st.lists(st.integers(), max_size=3),
     st.dictionaries(st.text(max_size=4), st.integers(), max_size=2),
-)  # fmt: skip
+)
 
 
 @settings(max_examples=300, deadline=None)

@@ -71,9 +71,10 @@ def test_same_density_as_fit_makes_of_it(write, function):
     namespace = {}
     exec(MODEL, namespace)  # noqa: S102 - the test's own text
     other, _ = as_target(
-        namespace["log_density"], shapes={"mu": (), "tau": (), "w": (3,)},
+        namespace["log_density"],
+        shapes={"mu": (), "tau": (), "w": (3,)},
         constraints={"tau": "positive", "w": "simplex"},
-    )  # fmt: skip
+    )
     assert target.num_dimensions == 4 and list(target.shapes) == ["mu", "tau", "w"]
     x = tf.random.stateless_normal([20, 4], [0, 1])
     np.testing.assert_array_equal(target.log_prob(x), other.log_prob(x))
@@ -107,15 +108,17 @@ def problems(call):
 @pytest.mark.parametrize(
     ("lines", "part"),
     [
-        ([SHAPES, "constraints:\n  sigma: positive\n"],
-         "c.yml:4: constraints.sigma: no such parameter; `shapes` has mu, tau, w."),
+        (
+            [SHAPES, "constraints:\n  sigma: positive\n"],
+            "c.yml:4: constraints.sigma: no such parameter; `shapes` has mu, tau, w.",
+        ),
         ([SHAPES, "constraints:\n  tua: positive\n"], "constraints.tua: no such parameter"),
         ([SHAPES, "constraints:\n  tau: 3\n"], "constraints.tau: expected a constraint such as"),
         ([SHAPES, "constraints: [positive]\n"], "c.yml:3: constraints: expected `name:"),
         (["shapes:\n  mu: [-1]\n"], "c.yml:3: shapes.mu: expected [] for a number or [8]"),
         (["shapes:\n  mu: many\n"], "c.yml:3: shapes.mu: expected []"),
     ],
-)  # fmt: skip
+)
 def test_what_plain_values_show_is_refused_when_loaded(write, lines, part):
     (line,) = problems(lambda: load_config(write("log_density", *lines)))
     assert part in line
@@ -124,26 +127,44 @@ def test_what_plain_values_show_is_refused_when_loaded(write, lines, part):
 @pytest.mark.parametrize(
     ("function", "lines", "part"),
     [
-        ("log_density", [SHAPES, "constraints:\n  tau: positve\n"],
-         "c.yml:4: constraints.tau: unknown constraint 'positve'"),
-        ("log_density", [SHAPES, "constraints:\n  mu: simplex\n"],
-         "c.yml:4: constraints.mu: constraint 'simplex' of parameter 'mu' needs at least 1"),
+        (
+            "log_density",
+            [SHAPES, "constraints:\n  tau: positve\n"],
+            "c.yml:4: constraints.tau: unknown constraint 'positve'",
+        ),
+        (
+            "log_density",
+            [SHAPES, "constraints:\n  mu: simplex\n"],
+            "c.yml:4: constraints.mu: constraint 'simplex' of parameter 'mu' needs at least 1",
+        ),
         ("log_density", [SHAPES, "constraints:\n  tau: interval(1)\n"], "c.yml:4: constraints.tau"),
-        ("make_joint", ["constraints:\n  sigma: positive\n"],
-         "c.yml:3: constraints.sigma: `constraints` names 'sigma', but the parameters"),
+        (
+            "make_joint",
+            ["constraints:\n  sigma: positive\n"],
+            "c.yml:3: constraints.sigma: `constraints` names 'sigma', but the parameters",
+        ),
         ("make_joint", ["shapes:\n  mu: []\n"], "c.yml:2: shapes: `shapes` cannot be given"),
-        ("log_density", ["environment_config: {num_dimensions: 2}\n", CONSTRAINTS],
-         "`constraints` by name needs named parts"),
+        (
+            "log_density",
+            ["environment_config: {num_dimensions: 2}\n", CONSTRAINTS],
+            "`constraints` by name needs named parts",
+        ),
         ("log_density", [], "or name the parameters in `shapes`"),
         ("make_number", [], "make_number() returned int, expected a log density"),
         ("make_trouble", [], "make_trouble() fails with KeyError: 'no data'"),
         ("both", [SHAPES, "environment_config: {batched: false}\n"], "environment_name"),
-        ("single", [SHAPES, "environment_config: {batched: false, gradient: both}\n"],
-         "environment_config.gradient: `gradient` must return"),
-        ("single", [SHAPES, "environment_config: {batched: false, gradient: slop}\n"],
-         "has no function 'slop'; it has log_density, single, slope"),
+        (
+            "single",
+            [SHAPES, "environment_config: {batched: false, gradient: both}\n"],
+            "environment_config.gradient: `gradient` must return",
+        ),
+        (
+            "single",
+            [SHAPES, "environment_config: {batched: false, gradient: slop}\n"],
+            "has no function 'slop'; it has log_density, single, slope",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_shows_when_built_is_one_line_with_file_and_key(write, function, lines, part):
     (line,) = problems(lambda: build_target(write(function, *lines)))
     assert part in line
@@ -158,8 +179,9 @@ def test_all_constraints_that_are_wrong_are_named_at_once(write):
 def test_parts_belong_to_targets_of_ones_own(write):
     lines = problems(lambda: load_config({"environment_name": "GMM", "shapes": {"mu": []}}))
     assert "shapes: belongs to a target of your own" in lines[0]
-    config = load_config(write("log_density", SHAPES, CONSTRAINTS),
-                         overrides=["environment_name=GMM"])  # fmt: skip
+    config = load_config(
+        write("log_density", SHAPES, CONSTRAINTS), overrides=["environment_name=GMM"]
+    )
     assert "shapes" not in config.to_dict()
     assert "(mu, tau, w) are dropped" in config.notes[0]
 

@@ -78,7 +78,7 @@ REFUSED = [
     ("algorithm: QAMTRON", "algorithm", "two letters for sample_selector (P/M/Q)"),
     ("temperature: 0", "temperature", "must be positive"),
     ("environment_config: {context: [0.1]}", "environment_config.context", "there are: num_dim"),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize(("text", "key", "part"), REFUSED, ids=[r[0][:45] for r in REFUSED])

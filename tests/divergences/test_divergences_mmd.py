@@ -42,8 +42,9 @@ def test_bandwidth_counts_pairs_of_a_point_with_itself():
     np.testing.assert_allclose(
         median_squared_differences(y), np.quantile(pairs, 0.5, axis=0, method="nearest")
     )
-    np.testing.assert_allclose(median_squared_differences(np.tile(y, (3, 1)), 60),
-                               median_squared_differences(y))  # fmt: skip
+    np.testing.assert_allclose(
+        median_squared_differences(np.tile(y, (3, 1)), 60), median_squared_differences(y)
+    )
 
 
 def test_same_sample_gives_zero_and_distant_ones_give_their_own_kernel_means():

@@ -40,10 +40,14 @@ class Foreign(tf.Module):
 @pytest.mark.parametrize(
     "kind, operation",
     [
-        ("read", "ReadFile"), ("write", "WriteFile"), ("host", "PyFunc"), ("save", "SaveV2"),
-        ("restore", "RestoreV2"), ("print", "PrintV2"),
+        ("read", "ReadFile"),
+        ("write", "WriteFile"),
+        ("host", "PyFunc"),
+        ("save", "SaveV2"),
+        ("restore", "RestoreV2"),
+        ("print", "PrintV2"),
     ],
-)  # fmt: skip
+)
 def test_operations_outside_mathematics_are_refused(tmp_path, kind, operation):
     tf.saved_model.save(Foreign(kind), str(tmp_path))
     (tmp_path / "export.json").write_text('{"gmmvi_ext_export": 1}')
@@ -75,9 +79,15 @@ def test_the_lists_hold_nothing_that_leaves_the_process():
 
 
 CONSTRAINTS = {
-    "positive": (4,), "interval(-1, 2)": (4,), "greater_than(3)": (4,), "less_than(3)": (4,),
-    "ordered": (4,), "positive_ordered": (4,), "simplex": (5,), "unit_vector": (5,),
-}  # fmt: skip
+    "positive": (4,),
+    "interval(-1, 2)": (4,),
+    "greater_than(3)": (4,),
+    "less_than(3)": (4,),
+    "ordered": (4,),
+    "positive_ordered": (4,),
+    "simplex": (5,),
+    "unit_vector": (5,),
+}
 
 
 @pytest.mark.slow

@@ -17,9 +17,15 @@ from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.posterior import Posterior, load
 
 SIGNATURES = {
-    "sample", "log_prob", "log_prob_unconstrained", "component_log_prob", "summary",
-    "sample_from_noise", "log_prob_portable", "log_prob_named",
-}  # fmt: skip
+    "sample",
+    "log_prob",
+    "log_prob_unconstrained",
+    "component_log_prob",
+    "summary",
+    "sample_from_noise",
+    "log_prob_portable",
+    "log_prob_named",
+}
 
 
 def int64(value):
@@ -131,8 +137,10 @@ def test_a_part_called_x_moves_the_flat_draws(tmp_path, make_posterior):
     folder = posterior.export(tmp_path / "m", verify=False)
     draws = load_saved_model(folder).signatures["sample"](num_samples=int64(3), seed=int64(0))
     assert {name: tuple(v.shape) for name, v in draws.items()} == {
-        "x": (3, 2), "y": (3, 2), "x_flat": (3, 4),
-    }  # fmt: skip
+        "x": (3, 2),
+        "y": (3, 2),
+        "x_flat": (3, 4),
+    }
     about = json.loads((tmp_path / "m" / "export.json").read_text())
     assert about["flat_output"] == "x_flat"
 

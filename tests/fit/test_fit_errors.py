@@ -35,10 +35,17 @@ def pinned(**parts):
 
 
 def test_constraint_for_an_unknown_name():
-    refused(r"'sigma'.*`shapes` has only 'mu', 'tau'", good, shapes=SHAPES,
-            constraints={"sigma": "positive"})  # fmt: skip
-    refused(r"'sigma'.*parameters of the model are 'mu'", pinned(y=1.0, count=2.0),
-            constraints={"sigma": "positive"})  # fmt: skip
+    refused(
+        r"'sigma'.*`shapes` has only 'mu', 'tau'",
+        good,
+        shapes=SHAPES,
+        constraints={"sigma": "positive"},
+    )
+    refused(
+        r"'sigma'.*parameters of the model are 'mu'",
+        pinned(y=1.0, count=2.0),
+        constraints={"sigma": "positive"},
+    )
 
 
 def test_unknown_constraint_suggests_the_nearest():
@@ -46,10 +53,15 @@ def test_unknown_constraint_suggests_the_nearest():
 
 
 def test_an_unknown_constraint_is_refused_with_its_parameter():
-    refused("parameter 'tau': unknown constraint 'postive'", good, shapes=SHAPES,
-            constraints={"tau": "postive"})  # fmt: skip
-    refused("parameter 'tau': a constraint must be a name", good, shapes=SHAPES,
-            constraints={"tau": 3})  # fmt: skip
+    refused(
+        "parameter 'tau': unknown constraint 'postive'",
+        good,
+        shapes=SHAPES,
+        constraints={"tau": "postive"},
+    )
+    refused(
+        "parameter 'tau': a constraint must be a name", good, shapes=SHAPES, constraints={"tau": 3}
+    )
 
 
 def test_constraint_that_does_not_fit_the_shape():
@@ -70,35 +82,51 @@ def test_neither_or_both_of_dimensions_and_shapes():
 
 
 def test_scalar_instead_of_batch():
-    refused(r"has shape \[\], expected \[7\].*axis=-1.*batched=False",
-            lambda x: -tf.reduce_sum(x**2), num_dimensions=3)  # fmt: skip
+    refused(
+        r"has shape \[\], expected \[7\].*axis=-1.*batched=False",
+        lambda x: -tf.reduce_sum(x**2),
+        num_dimensions=3,
+    )
 
 
 def test_log_density_of_the_wrong_shape():
-    refused(r"has shape \[7, 3\], expected \[7\].*one number for each point",
-            lambda x: -(x**2), num_dimensions=3)  # fmt: skip
+    refused(
+        r"has shape \[7, 3\], expected \[7\].*one number for each point",
+        lambda x: -(x**2),
+        num_dimensions=3,
+    )
     refused(r"has shape \[3\]", lambda x: -tf.reduce_sum(x**2, 0), num_dimensions=3)
 
 
 def test_log_density_of_the_wrong_shape_on_the_host():
-    refused(r"has shape \[3, 2\], expected \[3\]", lambda x: -np.square(np.array(x.tolist())),
-            num_dimensions=2)  # fmt: skip
+    refused(
+        r"has shape \[3, 2\], expected \[3\]",
+        lambda x: -np.square(np.array(x.tolist())),
+        num_dimensions=2,
+    )
 
 
 def test_gradient_is_none():
     def cut(parameters):
         return tf.stop_gradient(good(parameters))
 
-    refused("gradient of the log density is None.*ZAMTRON", cut, shapes=SHAPES,
-            constraints={"tau": "positive"})  # fmt: skip
+    refused(
+        "gradient of the log density is None.*ZAMTRON",
+        cut,
+        shapes=SHAPES,
+        constraints={"tau": "positive"},
+    )
 
 
 def test_function_that_fails_names_its_arguments():
     def wrong(parameters):
         return tf.linalg.matvec(tf.ones([4, 5]), parameters["theta"])[:, 0]
 
-    refused(r"fails at a batch of points \(theta \[3, 8\]\).*batched=False", wrong,
-            shapes={"theta": (8,)})  # fmt: skip
+    refused(
+        r"fails at a batch of points \(theta \[3, 8\]\).*batched=False",
+        wrong,
+        shapes={"theta": (8,)},
+    )
     refused("sigma", lambda parameters: parameters["sigma"], shapes=SHAPES)
 
 
@@ -112,8 +140,9 @@ def failing(x):
 
 
 def test_host_function_that_raises_is_quoted_not_the_trace():
-    refused("log density fails at a batch.*RuntimeError: database is down", failing,
-            num_dimensions=2)  # fmt: skip
+    refused(
+        "log density fails at a batch.*RuntimeError: database is down", failing, num_dimensions=2
+    )
 
 
 @pytest.mark.parametrize(
@@ -131,8 +160,13 @@ def test_gradient_on_the_host_that_cannot_be_used(gradient, error, match):
 
 
 def test_something_that_is_not_an_executor():
-    refused("`executor` must be a concurrent.futures.Executor", on_host, num_dimensions=2,
-            executor=4, error=TypeError)  # fmt: skip
+    refused(
+        "`executor` must be a concurrent.futures.Executor",
+        on_host,
+        num_dimensions=2,
+        executor=4,
+        error=TypeError,
+    )
 
 
 def test_what_keeps_a_function_of_tensorflow_out_of_the_graph_is_said():
@@ -163,8 +197,9 @@ def test_log_density_of_the_wrong_kind(function, match):
 
 def test_messages_of_tensorflow_come_without_its_node_names():
     with pytest.raises(ValueError, match="Check that `num_dimensions` says") as caught:
-        gmmvi_ext.fit(lambda x: -tf.reduce_sum((x - tf.zeros(4)) ** 2, 1), num_dimensions=3,
-                      verbose=False)  # fmt: skip
+        gmmvi_ext.fit(
+            lambda x: -tf.reduce_sum((x - tf.zeros(4)) ** 2, 1), num_dimensions=3, verbose=False
+        )
     assert "{{" not in str(caught.value) and "are 3 and 4" in str(caught.value)
 
 
@@ -176,8 +211,9 @@ def test_what_is_no_target():
 def test_arguments_that_the_target_already_has():
     target = CallableTarget(lambda x: -tf.reduce_sum(x**2, -1), 2)
     refused("`num_dimensions` cannot be given together with a `Target`", target, num_dimensions=2)
-    refused("`shapes` cannot be given together with a joint", pinned(y=1.0, count=2.0),
-            shapes=SHAPES)  # fmt: skip
+    refused(
+        "`shapes` cannot be given together with a joint", pinned(y=1.0, count=2.0), shapes=SHAPES
+    )
 
 
 def test_discrete_part_that_is_not_pinned():
@@ -211,18 +247,28 @@ def test_arguments_of_the_wrong_type():
 def test_unknown_algorithm_and_setting():
     refused("unknown letter", good, shapes=SHAPES, algorithm="SAMTRO!")
     refused("'auto', a code word", good, shapes=SHAPES, algorithm=3)
-    refused(r"fit\(temperatur=\.\.\.\).*temperature", good, shapes=SHAPES, error=ConfigError,
-            temperatur=2.0)  # fmt: skip
+    refused(
+        r"fit\(temperatur=\.\.\.\).*temperature",
+        good,
+        shapes=SHAPES,
+        error=ConfigError,
+        temperatur=2.0,
+    )
 
 
 def test_first_order_algorithm_without_a_gradient():
-    refused("needs a gradient.*`gradient=`", lambda x: -np.sum(np.array(x.tolist()) ** 2, -1),
-            num_dimensions=2, algorithm="SAMTRON")  # fmt: skip
+    refused(
+        "needs a gradient.*`gradient=`",
+        lambda x: -np.sum(np.array(x.tolist()) ** 2, -1),
+        num_dimensions=2,
+        algorithm="SAMTRON",
+    )
 
 
 def test_density_that_is_nowhere_finite():
-    refused("log density is NaN at all", lambda x: tf.reduce_sum(x, -1) * float("nan"),
-            num_dimensions=2)  # fmt: skip
+    refused(
+        "log density is NaN at all", lambda x: tf.reduce_sum(x, -1) * float("nan"), num_dimensions=2
+    )
 
 
 def _total(parameters):

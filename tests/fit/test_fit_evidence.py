@@ -79,9 +79,7 @@ def truncated():
         return 3.0 + tfd.Exponential(2.0).log_prob(p["rate"]) + simplex
 
     shapes = {"rate": (), "w": (3,)}
-    return log_density, {
-        "shapes": shapes, "constraints": {"rate": "positive", "w": "simplex"}
-    }, 3.0  # fmt: skip
+    return log_density, {"shapes": shapes, "constraints": {"rate": "positive", "w": "simplex"}}, 3.0
 
 
 @pytest.mark.slow

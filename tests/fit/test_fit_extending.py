@@ -62,9 +62,10 @@ def learner_of(mixture: Mixture, target=None, temperature: float = 1.0):
 def rows(count: int, cost: int = 1000):
     for iteration in range(1, count + 1):
         yield {
-            "iteration": iteration, "num_target_evaluations": iteration * cost,
+            "iteration": iteration,
+            "num_target_evaluations": iteration * cost,
             "train_seconds": 0.01 * iteration,
-        }  # fmt: skip
+        }
 
 
 def driven(rim: Extending, count: int, cost: int = 1000) -> int | None:
@@ -177,9 +178,12 @@ def test_where_it_makes_no_sense_there_are_no_looks():
 def test_a_fit_tells_of_its_looks_and_can_do_without(capsys):
     def fitted(**settings):
         return gmmvi_ext.fit(
-            lambda x: -0.5 * tf.reduce_sum(x**2, axis=1), num_dimensions=2, seed=1,
-            rebalance=False, **settings,
-        )  # fmt: skip
+            lambda x: -0.5 * tf.reduce_sum(x**2, axis=1),
+            num_dimensions=2,
+            seed=1,
+            rebalance=False,
+            **settings,
+        )
 
     on = fitted()
     told, info = on.run_info["extension"], on.run_info

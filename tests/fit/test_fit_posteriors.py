@@ -13,9 +13,11 @@ tfd = tfp.distributions
 @pytest.mark.slow
 def test_coin(example):
     posterior = gmmvi_ext.fit(
-        example("coin").log_density, shapes={"p": ()}, constraints={"p": "interval(0, 1)"},
+        example("coin").log_density,
+        shapes={"p": ()},
+        constraints={"p": "interval(0, 1)"},
         verbose=False,
-    )  # fmt: skip
+    )
     report = posterior.report()
     # Three standard errors, false alarm in 0.3 % of seeds; the floor is rounding.
     slack = max(3 * report.log_evidence_se, 1e-5)
@@ -54,9 +56,12 @@ def test_host_function_without_gradient():
         return -0.5 * (mu - 1.0) ** 2 - 2.0 * tau
 
     posterior = gmmvi_ext.fit(
-        log_density, shapes={"mu": (), "tau": ()}, constraints={"tau": "positive"},
-        max_evaluations=30_000, verbose=False,
-    )  # fmt: skip
+        log_density,
+        shapes={"mu": (), "tau": ()},
+        constraints={"tau": "positive"},
+        max_evaluations=30_000,
+        verbose=False,
+    )
     assert posterior.run_info["algorithm"] == "ZAMTRON"
     # N(1, 1) and an exponential of rate 2: log Z = log(sqrt(2 pi) / 2).
     report = posterior.report()
@@ -68,9 +73,13 @@ def test_host_function_without_gradient():
 def test_same_seed_same_posterior_and_limits_hold():
     def fitted(seed):
         return gmmvi_ext.fit(
-            lambda x: -0.5 * tf.reduce_sum((x - 1.0) ** 2, -1), num_dimensions=2, seed=seed,
-            max_evaluations=600, max_components=2, verbose=False,
-        )  # fmt: skip
+            lambda x: -0.5 * tf.reduce_sum((x - 1.0) ** 2, -1),
+            num_dimensions=2,
+            seed=seed,
+            max_evaluations=600,
+            max_components=2,
+            verbose=False,
+        )
 
     one, other = fitted(3), fitted(3)
     np.testing.assert_array_equal(one.mixture.components.loc, other.mixture.components.loc)
@@ -85,8 +94,11 @@ def test_points_of_no_use_count_against_the_limit():
     posterior = gmmvi_ext.fit(
         # Eight in nine points of a wide start have no density.
         lambda x: tf.where(tf.reduce_all(x > 0, 1), -tf.reduce_sum(x, 1), float("nan")),
-        num_dimensions=3, max_evaluations=1000, max_components=1, verbose=False,
-    )  # fmt: skip
+        num_dimensions=3,
+        max_evaluations=1000,
+        max_components=1,
+        verbose=False,
+    )
     assert posterior.run_info["num_nonfinite"] > 0
     assert posterior.run_info["num_target_evaluations"] <= 1000 + 60
     assert posterior.run_info["stop_reason"] == "max_evaluations"

@@ -58,9 +58,14 @@ def test_on_by_itself_and_off_when_asked(monkeypatch):
 
     def fitted(**settings):
         return gmmvi_ext.fit(
-            lambda x: mixtures.log_prob(truth, x), num_dimensions=2, max_components=3,
-            verbose=False, seed=1, training=start, **settings,
-        )  # fmt: skip
+            lambda x: mixtures.log_prob(truth, x),
+            num_dimensions=2,
+            max_components=3,
+            verbose=False,
+            seed=1,
+            training=start,
+            **settings,
+        )
 
     on, off = fitted(), fitted(rebalance=False)
     assert "rebalancing" not in off.run_info

@@ -16,9 +16,15 @@ def heavy(x):
 
 def fitted(max_evaluations, refine):
     return gmmvi_ext.fit(
-        heavy, num_dimensions=2, max_evaluations=max_evaluations, max_components=2, refine=refine,
-        verbose=False, seed=1, training={"num_iterations": 20},
-    )  # fmt: skip
+        heavy,
+        num_dimensions=2,
+        max_evaluations=max_evaluations,
+        max_components=2,
+        refine=refine,
+        verbose=False,
+        seed=1,
+        training={"num_iterations": 20},
+    )
 
 
 def test_refinement_lowers_khat_and_keeps_to_the_limit():

@@ -23,9 +23,11 @@ def test_too_hard_a_target_is_not_trusted_and_the_reason_is_right(name, settings
     target = build_target(name, settings)
     # As a bare density, so that neither the known log Z nor exact draws help.
     posterior = gmmvi_ext.fit(
-        target.log_prob, num_dimensions=target.num_dimensions, max_evaluations=max_evaluations,
+        target.log_prob,
+        num_dimensions=target.num_dimensions,
+        max_evaluations=max_evaluations,
         verbose=False,
-    )  # fmt: skip
+    )
     report = posterior.report(10_000)
     assert not report.trust and report.level == "reject"
     # The reason: the budget; and where the draws show it, the tails.
@@ -75,9 +77,12 @@ def test_modes_of_unequal_weight_and_width():
 def test_ordered_means_leave_one_mode(example):
     model = example("gaussian_mixture")
     posterior = gmmvi_ext.fit(
-        model.log_density, shapes=model.SHAPES, constraints=model.ORDERED, verbose=False,
+        model.log_density,
+        shapes=model.SHAPES,
+        constraints=model.ORDERED,
+        verbose=False,
         max_evaluations=12_000,
-    )  # fmt: skip
+    )
     report = posterior.report()
     assert report.num_modes == 1
     mu = posterior.sample(2000)["mu"]
@@ -106,10 +111,14 @@ def test_stationarity_interval_matches_the_grid(example):
 def test_simulator_with_errors_on_the_host(example):
     simulator = example("simulator")
     posterior = gmmvi_ext.fit(
-        simulator.log_density, shapes=simulator.SHAPES, constraints=simulator.CONSTRAINTS,
-        batched=False, max_evaluations=4000, verbose=False,
+        simulator.log_density,
+        shapes=simulator.SHAPES,
+        constraints=simulator.CONSTRAINTS,
+        batched=False,
+        max_evaluations=4000,
+        verbose=False,
         model_initialization={"prior_mean": [-0.7, -3.0, -0.7, -3.0], "prior_scale": 1.0},
-    )  # fmt: skip
+    )
     assert posterior.run_info["algorithm"] == "ZAMTRON"
     low, high = posterior.quantiles(0.001), posterior.quantiles(0.999)
     for name, truth in simulator.TRUTH.items():
@@ -137,9 +146,13 @@ def test_rates_of_the_epidemic(example):
         state = state + 0.001 * np.array([-caught, caught - rates[1].numpy() * state[1]])
     np.testing.assert_allclose(days[-1], state[1], rtol=0.02)
     posterior = gmmvi_ext.fit(
-        sir.log_density, shapes=sir.SHAPES, constraints=sir.CONSTRAINTS, verbose=False,
-        max_evaluations=1500, max_components=2,
+        sir.log_density,
+        shapes=sir.SHAPES,
+        constraints=sir.CONSTRAINTS,
+        verbose=False,
+        max_evaluations=1500,
+        max_components=2,
         model_initialization={"prior_mean": [1.5, -0.5, -2.0], "prior_scale": 0.5},
-    )  # fmt: skip
+    )
     mean = posterior.mean()
     assert 1.5 < mean["infection"] < 2.0 and 0.4 < mean["recovery"] < 0.65

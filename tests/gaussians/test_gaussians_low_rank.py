@@ -30,8 +30,9 @@ def test_densities_scores_and_entropies_equal_those_of_the_dense_covariance(rank
     np.testing.assert_allclose(components.entropy(), full.entropy(), rtol=1e-12)
     np.testing.assert_allclose(components.stddevs(), full.stddevs(), rtol=1e-12)
     np.testing.assert_allclose(g.covariance(mine), g.covariance(dense), rtol=1e-10)
-    np.testing.assert_allclose(components.kl_divergence(low_rank(seed=5)),
-                               full.kl_divergence(low_rank(seed=5).to_full()))  # fmt: skip
+    np.testing.assert_allclose(
+        components.kl_divergence(low_rank(seed=5)), full.kl_divergence(low_rank(seed=5).to_full())
+    )
 
 
 def test_a_zero_factor_is_a_diagonal_covariance():
@@ -56,12 +57,14 @@ def test_marginals_and_conditionals_are_those_of_the_dense_covariance():
     part = POINTS[:, 1:4]
     np.testing.assert_allclose(
         g.log_prob(g.marginal(mixture, [1, 2, 3]), part),
-        g.log_prob(g.marginal(dense, [1, 2, 3]), part), rtol=1e-10,
-    )  # fmt: skip
+        g.log_prob(g.marginal(dense, [1, 2, 3]), part),
+        rtol=1e-10,
+    )
     np.testing.assert_allclose(
         g.log_prob(g.condition(mixture, [0], [0.3]), POINTS[:, 1:]),
-        g.log_prob(g.condition(dense, [0], [0.3]), POINTS[:, 1:]), rtol=1e-10,
-    )  # fmt: skip
+        g.log_prob(g.condition(dense, [0], [0.3]), POINTS[:, 1:]),
+        rtol=1e-10,
+    )
 
 
 @pytest.mark.parametrize("rank", [1, 2, 5])

@@ -23,9 +23,11 @@ def gaussian_target(seed=0, dtype=tf.float64, log_normalizer=2.5):
         ),
     )
     target = CallableTarget(
-        lambda x: g.log_prob(exact, x) + log_normalizer, DIM, dtype=dtype,
+        lambda x: g.log_prob(exact, x) + log_normalizer,
+        DIM,
+        dtype=dtype,
         log_normalizer=log_normalizer,
-    )  # fmt: skip
+    )
     return target, exact
 
 
@@ -35,7 +37,8 @@ def config(**changes):
         "num_component_adapter_type": "fixed",
         "sample_selector_type": "component-based",
         "sample_selector_config": {
-            "desired_samples_per_component": 60, "ratio_reused_samples_to_desired": 0.0,
+            "desired_samples_per_component": 60,
+            "ratio_reused_samples_to_desired": 0.0,
         },
         "ng_based_updater_type": "direct",
         "component_stepsize_adapter_type": "fixed",
@@ -43,7 +46,7 @@ def config(**changes):
         "weight_updater_type": "direct",
         "weight_stepsize_adapter_type": "fixed",
         "model_initialization": {"num_initial_components": 1, "prior_scale": 3.0},
-    }  # fmt: skip
+    }
     return base | changes
 
 
@@ -81,8 +84,10 @@ def test_samtron_reaches_the_tempered_target(temperature):
             component_stepsize_adapter_config={},
             weight_updater_type="trust-region",
         ),
-        target, seed=1, dtype=tf.float64,
-    )  # fmt: skip
+        target,
+        seed=1,
+        dtype=tf.float64,
+    )
     for _ in range(60):
         algorithm.step()
     assert exact_kl(algorithm, exact, scale=temperature) < 1e-3
@@ -129,8 +134,10 @@ def test_mixture_weights_are_right(updater):
             weight_updater_type=updater,
             model_initialization={"num_initial_components": 2, "prior_scale": 6.0},
         ),
-        bimodal_target(), seed=2, dtype=tf.float64,
-    )  # fmt: skip
+        bimodal_target(),
+        seed=2,
+        dtype=tf.float64,
+    )
     for _ in range(80):
         algorithm.step()
     mixture = algorithm.mixture()
@@ -167,9 +174,14 @@ def test_permuted_components_give_the_permuted_result(no_shrinkage):
         nobody = tf.zeros([300], tf.int32)
         pairs = all_pairs(tile_samples(nobody, 3, 100), 3, tf.float64)
         batch = Batch(
-            x, values, grads, tf.fill([300], True), tf.zeros(300, tf.float64),
-            from_matrix(mixture.components.log_prob(x), pairs), nobody,
-        )  # fmt: skip
+            x,
+            values,
+            grads,
+            tf.fill([300], True),
+            tf.zeros(300, tf.float64),
+            from_matrix(mixture.components.log_prob(x), pairs),
+            nobody,
+        )
         one = tf.constant(1.0, tf.float64)
         estimate = SteinNgEstimator().estimate(mixture, batch, one, tf.zeros(3, tf.float64))
         update = KLConstrainedNgBasedComponentUpdater().update(

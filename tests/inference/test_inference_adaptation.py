@@ -95,9 +95,12 @@ def test_adds_on_schedule_up_to_the_maximum():
 def add(rule, q, x, log_prob, iteration):
     prior = Prior(tf.zeros(DIM, tf.float64), 4 * tf.ones(DIM, tf.float64))
     return rule.add(
-        q, Candidates(tf.constant(x, tf.float64), tf.constant(log_prob, tf.float64)), prior,
-        tf.constant(iteration, tf.int64), tf.constant([1, 2]),
-    )  # fmt: skip
+        q,
+        Candidates(tf.constant(x, tf.float64), tf.constant(log_prob, tf.float64)),
+        prior,
+        tf.constant(iteration, tf.int64),
+        tf.constant([1, 2]),
+    )
 
 
 def test_thresholds_cycle_from_the_first_and_choose_by_score():
@@ -250,13 +253,19 @@ def test_one_ratio_beyond_all_others_is_truncated():
 
 def test_newcomers_start_where_mass_is_missing():
     x, log_p, log_s, _ = missing_in_a_line(2000)
-    q = g.Mixture(tf.zeros([1], tf.float64), g.FullGaussians(*(
-        tf.constant(each, tf.float64) for each in ([[0.0]], [[[1.0]]])
-    )))  # fmt: skip
+    q = g.Mixture(
+        tf.zeros([1], tf.float64),
+        g.FullGaussians(*(tf.constant(each, tf.float64) for each in ([[0.0]], [[[1.0]]]))),
+    )
     batch = Batch(
-        tf.constant(x[:, None]), tf.constant(log_p), tf.zeros([2000, 0], tf.float64),
-        tf.fill([2000], True), tf.constant(log_s - 0.5 * np.log(2 * np.pi)), None, None,
-    )  # fmt: skip
+        tf.constant(x[:, None]),
+        tf.constant(log_p),
+        tf.zeros([2000, 0], tf.float64),
+        tf.fill([2000], True),
+        tf.constant(log_s - 0.5 * np.log(2 * np.pi)),
+        None,
+        None,
+    )
     # The densest candidate lies in the covered mode.
     candidates = Candidates(tf.zeros([1, 1], tf.float64), tf.constant([99.0], tf.float64), batch)
     prior = Prior(tf.zeros([1], tf.float64), tf.ones([1], tf.float64))

@@ -39,7 +39,7 @@ SETTINGS = {
     },
     "mixture-based": {"desired_samples_per_component": 60, "ratio_reused_samples_to_desired": 0.5},
     "fixed-count": {"desired_samples_per_component": 40},
-}  # fmt: skip
+}
 STEPSIZE_ROLES = ("component_stepsize_adapter", "weight_stepsize_adapter")
 
 

@@ -40,18 +40,23 @@ def run(updater, problem, stepsize, temperature=1.0):
     loc, tril, G, g = problem
     components = FullGaussians(tf.constant(loc), tf.constant(tril))
     return updater.update(
-        components, estimate_of(tril, G, g), tf.fill([K], tf.constant(stepsize, tf.float64)),
-        tf.constant(temperature, tf.float64), tf.zeros([K], tf.int64),
-    )  # fmt: skip
+        components,
+        estimate_of(tril, G, g),
+        tf.fill([K], tf.constant(stepsize, tf.float64)),
+        tf.constant(temperature, tf.float64),
+        tf.zeros([K], tf.int64),
+    )
 
 
 def dense_kl(new_loc, new_cov, loc, cov):
     solve = np.linalg.solve(cov, new_cov)
     delta = loc - new_loc
     return 0.5 * (
-        np.trace(solve) - len(loc) + delta @ np.linalg.solve(cov, delta)
+        np.trace(solve)
+        - len(loc)
+        + delta @ np.linalg.solve(cov, delta)
         - np.linalg.slogdet(solve)[1]
-    )  # fmt: skip
+    )
 
 
 def dense_step(problem, k, eta):
@@ -118,9 +123,11 @@ def test_an_active_bound_is_met_to_a_thousandth_and_never_exceeded(problem, boun
     update = run(KLConstrainedNgBasedComponentUpdater(), problem, bound)
     for k in range(K):
         kl = dense_kl(
-            update.components.loc[k].numpy(), update.components.covariances()[k].numpy(),
-            loc[k], tril[k] @ tril[k].T,
-        )  # fmt: skip
+            update.components.loc[k].numpy(),
+            update.components.covariances()[k].numpy(),
+            loc[k],
+            tril[k] @ tril[k].T,
+        )
         assert bound * (1 - 1e-3) <= kl <= bound * (1 + 1e-9)
         np.testing.assert_allclose(update.kl[k], kl, rtol=1e-6)
 
@@ -182,9 +189,12 @@ def test_a_failed_estimate_isolates_its_component(problem):
     estimate = estimate_of(tril, G, g)._replace(ok=tf.constant([True, False, True]))
     components = FullGaussians(tf.constant(loc), tf.constant(tril))
     update = KLConstrainedNgBasedComponentUpdater().update(
-        components, estimate, tf.fill([K], tf.constant(0.1, tf.float64)),
-        tf.constant(1.0, tf.float64), tf.zeros([K], tf.int64),
-    )  # fmt: skip
+        components,
+        estimate,
+        tf.fill([K], tf.constant(0.1, tf.float64)),
+        tf.constant(1.0, tf.float64),
+        tf.zeros([K], tf.int64),
+    )
     np.testing.assert_array_equal(update.ok, [True, False, True])
     np.testing.assert_array_equal(update.components.loc[1], loc[1])
     assert not np.allclose(update.components.loc[0], loc[0])
@@ -203,18 +213,21 @@ def test_diagonal_components_move_as_full_ones_with_diagonal_curvature(updater):
     loc, scale = rng.normal(size=(K, D)), 0.5 + rng.random((K, D))
     curvature, slope = rng.random((K, D)), rng.normal(size=(K, D))
     arguments = (
-        tf.fill([K], tf.constant(0.3, tf.float64)), tf.constant(1.0, tf.float64),
+        tf.fill([K], tf.constant(0.3, tf.float64)),
+        tf.constant(1.0, tf.float64),
         tf.zeros([K], tf.int64),
-    )  # fmt: skip
+    )
     ok = tf.fill([K], True)
     diagonal = updater.update(
         DiagonalGaussians(tf.constant(loc), tf.constant(scale)),
-        NgEstimate(tf.constant(curvature), tf.constant(slope), ok), *arguments,
-    )  # fmt: skip
+        NgEstimate(tf.constant(curvature), tf.constant(slope), ok),
+        *arguments,
+    )
     full = updater.update(
         FullGaussians(tf.constant(loc), tf.linalg.diag(tf.constant(scale))),
-        NgEstimate(tf.linalg.diag(tf.constant(curvature)), tf.constant(slope), ok), *arguments,
-    )  # fmt: skip
+        NgEstimate(tf.linalg.diag(tf.constant(curvature)), tf.constant(slope), ok),
+        *arguments,
+    )
     np.testing.assert_allclose(diagonal.components.loc, full.components.loc, rtol=1e-10)
     np.testing.assert_allclose(
         diagonal.components.covariances(), full.components.covariances(), rtol=1e-9, atol=1e-12

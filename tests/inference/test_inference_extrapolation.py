@@ -62,9 +62,13 @@ def target_of(mixture: Mixture, shift: float = 0.0):
 
 def found_by(mixture, log_prob, log_evidence=0.0, max_evaluations=2000, newcomers=6, seed=SEED):
     return extend(
-        mixture, log_prob, log_evidence=log_evidence, max_evaluations=max_evaluations,
-        max_newcomers=newcomers, seed=seed,
-    )  # fmt: skip
+        mixture,
+        log_prob,
+        log_evidence=log_evidence,
+        max_evaluations=max_evaluations,
+        max_newcomers=newcomers,
+        seed=seed,
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -25,14 +25,15 @@ def config(**changes):
         "num_component_adapter_config": {"add_iters": 4, "del_iters": 9, "max_components": 9},
         "sample_selector_type": "component-based",
         "sample_selector_config": {
-            "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": 2.0,
+            "desired_samples_per_component": 40,
+            "ratio_reused_samples_to_desired": 2.0,
         },
         "ng_based_updater_type": "trust-region",
         "component_stepsize_adapter_type": "improvement-based",
         "weight_updater_type": "trust-region",
         "weight_stepsize_adapter_type": "improvement_based",
         "model_initialization": {"num_initial_components": 2, "prior_scale": 5.0},
-    }  # fmt: skip
+    }
     return base | changes
 
 
@@ -54,16 +55,21 @@ def neg_elbo_gap(algorithm, num=20_000):
 def test_one_trace_while_components_come_and_go(reuse, diagonal):
     algorithm = build(
         num_component_adapter_config={
-            "add_iters": 4, "del_iters": 6, "max_components": 9,
+            "add_iters": 4,
+            "del_iters": 6,
+            "max_components": 9,
             "min_weight_for_del_heuristic": 0.2,
         },
         sample_selector_config={
-            "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": reuse,
+            "desired_samples_per_component": 40,
+            "ratio_reused_samples_to_desired": reuse,
         },
         model_initialization={
-            "num_initial_components": 2, "prior_scale": 5.0, "use_diagonal_covs": diagonal,
+            "num_initial_components": 2,
+            "prior_scale": 5.0,
+            "use_diagonal_covs": diagonal,
         },
-    )  # fmt: skip
+    )
     counts = [int(algorithm.step()["num_components"]) for _ in range(60)]
     steps = np.diff(counts)
     assert (steps > 0).any() and (steps < 0).any(), counts
@@ -89,13 +95,15 @@ def test_a_compiled_search_follows_the_number_of_components():
 def test_many_components_take_the_same_path_as_few(reuse):
     runs = [
         build(
-            dtype=tf.float64, many_components=many,
+            dtype=tf.float64,
+            many_components=many,
             sample_selector_config={
-                "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": reuse,
+                "desired_samples_per_component": 40,
+                "ratio_reused_samples_to_desired": reuse,
             },
         )
         for many in (False, True)
-    ]  # fmt: skip
+    ]
     for _ in range(12):
         few, many = (run.step() for run in runs)
         assert int(few["num_components"]) == int(many["num_components"])
@@ -121,9 +129,12 @@ def test_the_same_seed_gives_the_same_run():
 
 @pytest.mark.parametrize("reuse", [0.0, 2.0])
 def test_several_iterations_in_one_call_are_the_same_iterations(reuse):
-    changes = {"sample_selector_config": {
-        "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": reuse,
-    }}  # fmt: skip
+    changes = {
+        "sample_selector_config": {
+            "desired_samples_per_component": 40,
+            "ratio_reused_samples_to_desired": reuse,
+        }
+    }
     one_by_one, together = build(**changes), build(**changes)
     for _ in range(13):
         metrics = one_by_one.step()
@@ -142,15 +153,18 @@ def test_several_iterations_end_with_the_one_that_reaches_the_evaluations(on_hos
     target = None
     if on_host:
         target = HostTarget(
-            lambda x: -0.5 * np.sum(x**2, axis=1), DIM,
+            lambda x: -0.5 * np.sum(x**2, axis=1),
+            DIM,
             log_prob_and_grad_fn=lambda x: (-0.5 * np.sum(x**2, axis=1), -x),
-        )  # fmt: skip
+        )
     changes = {
-        "num_component_adapter_type": "fixed", "num_component_adapter_config": {},
+        "num_component_adapter_type": "fixed",
+        "num_component_adapter_config": {},
         "sample_selector_config": {
-            "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": 0.0,
+            "desired_samples_per_component": 40,
+            "ratio_reused_samples_to_desired": 0.0,
         },
-    }  # fmt: skip
+    }
     algorithm = build(target, **changes)  # two components: 80 evaluations an iteration
     metrics = algorithm.steps(50, max_evaluations=401)
     assert int(algorithm.num_iterations) == 6 and int(metrics["num_target_evaluations"]) == 480
@@ -249,15 +263,19 @@ def test_a_target_without_gradient_is_refused_by_stein():
 
 def test_prior_candidates_are_evaluated_and_counted():
     adapter = {
-        "add_iters": 5, "max_components": 4, "num_prior_samples": 30, "num_database_samples": 0,
+        "add_iters": 5,
+        "max_components": 4,
+        "num_prior_samples": 30,
+        "num_database_samples": 0,
         "split_share": 0.0,
-    }  # fmt: skip
+    }
     algorithm = build(
         num_component_adapter_config=adapter,
         sample_selector_config={
-            "desired_samples_per_component": 10, "ratio_reused_samples_to_desired": 0.0,
+            "desired_samples_per_component": 10,
+            "ratio_reused_samples_to_desired": 0.0,
         },
-    )  # fmt: skip
+    )
     evaluations = [int(algorithm.step()["num_target_evaluations"]) for _ in range(5)]
     assert evaluations == [20, 40, 60, 80, 130]
     assert int(algorithm.model.num_components) == 3

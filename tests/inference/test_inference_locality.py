@@ -62,9 +62,13 @@ def layout(name, num=24, dim=5, dtype=tf.float64):
 
 
 LAYOUTS = [
-    "separated", "overlapping", "one_huge_over_many_small", "ill_conditioned", "coinciding_means",
+    "separated",
+    "overlapping",
+    "one_huge_over_many_small",
+    "ill_conditioned",
+    "coinciding_means",
     "dying_components",
-]  # fmt: skip
+]
 
 
 def mixture_values(values, log_weights):
@@ -161,15 +165,21 @@ def test_moved_components_by_quadratic_forms(dtype):
     components = mixture.components
     shift = tf.constant(0.1, dtype)
     moved = components._replace(loc=components.loc + shift)
-    norm = tf.norm(tf.linalg.triangular_solve(components.scale_tril, tf.fill([24, 5, 1], shift)),
-                   axis=[1, 2])  # fmt: skip
+    norm = tf.norm(
+        tf.linalg.triangular_solve(components.scale_tril, tf.fill([24, 5, 1], shift)), axis=[1, 2]
+    )
     values = [
         moved_log_prob(
-            mixture, moved, before, x, step_norm=norm, max_ratio=tf.ones_like(norm),
+            mixture,
+            moved,
+            before,
+            x,
+            step_norm=norm,
+            max_ratio=tf.ones_like(norm),
             by_forms=by_forms,
         ).values
         for by_forms in (False, True)
-    ]  # fmt: skip
+    ]
     np.testing.assert_allclose(*values, atol={tf.float32: 1e-4, tf.float64: 1e-12}[dtype])
 
 
@@ -186,9 +196,13 @@ def test_moved_components_are_within_the_stated_error(always_sparse, name):
         tril * tf.sqrt(tf.constant(ratio))[:, tf.newaxis],
     )
     after = moved_log_prob(
-        mixture, moved, before, x,
-        step_norm=tf.constant(np.linalg.norm(step, axis=1)), max_ratio=tf.constant(ratio.max(1)),
-    )  # fmt: skip
+        mixture,
+        moved,
+        before,
+        x,
+        step_norm=tf.constant(np.linalg.norm(step, axis=1)),
+        max_ratio=tf.constant(ratio.max(1)),
+    )
     dense = chunked_log_prob(moved, x)
     error = np.abs(
         after.logsumexp(mixture.log_weights) - mixture_values(dense, mixture.log_weights)
@@ -206,9 +220,11 @@ def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless(monkeypat
     log_prob = local_log_prob(mixture, x, wrong, tile_size=16)
     dense = chunked_log_prob(mixture.components, x)
     np.testing.assert_allclose(
-        log_prob.logsumexp(mixture.log_weights), mixture_values(dense, mixture.log_weights),
-        atol=1e-6, rtol=1e-9,
-    )  # fmt: skip
+        log_prob.logsumexp(mixture.log_weights),
+        mixture_values(dense, mixture.log_weights),
+        atol=1e-6,
+        rtol=1e-9,
+    )
 
 
 def test_tiles_hold_every_sample_once_and_one_label_each():

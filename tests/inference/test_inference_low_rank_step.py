@@ -63,10 +63,15 @@ def setting(rank, num=2, per_component=80, dim=DIM, seed=0, target_rank=2):
 def updated(estimator, updater, mixture, batch, stepsize=0.1):
     num = int(mixture.num_components)
     return low_rank_update(
-        estimator, updater, mixture, batch, stepsize=tf.fill([num], tf.constant(stepsize,
-        tf.float64)), temperature=tf.constant(1.0, tf.float64), ridge=tf.zeros([num], tf.float64),
+        estimator,
+        updater,
+        mixture,
+        batch,
+        stepsize=tf.fill([num], tf.constant(stepsize, tf.float64)),
+        temperature=tf.constant(1.0, tf.float64),
+        ridge=tf.zeros([num], tf.float64),
         num_updates=tf.zeros([num], tf.int64),
-    )  # fmt: skip
+    )
 
 
 @pytest.mark.parametrize("updater", UPDATERS, ids=lambda rule: type(rule).__name__)
@@ -77,9 +82,12 @@ def test_rank_d_equals_full_covariance(estimator, updater):
     full = mixture._replace(components=mixture.components.to_full())
     one, ridge = tf.constant(1.0, tf.float64), tf.zeros([2], tf.float64)
     expected = updater.update(
-        full.components, estimator.estimate(full, batch, one, ridge),
-        tf.fill([2], 0.1 * one), one, tf.zeros([2], tf.int64),
-    )  # fmt: skip
+        full.components,
+        estimator.estimate(full, batch, one, ridge),
+        tf.fill([2], 0.1 * one),
+        one,
+        tf.zeros([2], tf.int64),
+    )
     np.testing.assert_array_equal(update.ok, expected.ok)
     np.testing.assert_allclose(update.components.loc, expected.components.loc, rtol=1e-9)
     np.testing.assert_allclose(
@@ -109,10 +117,14 @@ def test_repeated_steps_reach_a_target_of_the_family(updater):
         parts = mixture.components.log_prob(x)
         pairs = all_pairs(tile_samples(tf.zeros([400], tf.int32), 1, 100), 1, tf.float64)
         batch = Batch(
-            x, target.log_prob(x)[:, 0], target.mixture_score(x, one * tf.ones([400, 1],
-            tf.float64)), tf.fill([400], True), parts[:, 0], from_matrix(parts, pairs),
+            x,
+            target.log_prob(x)[:, 0],
+            target.mixture_score(x, one * tf.ones([400, 1], tf.float64)),
+            tf.fill([400], True),
+            parts[:, 0],
+            from_matrix(parts, pairs),
             tf.zeros([400], tf.int32),
-        )  # fmt: skip
+        )
         _, update = updated(SteinNgEstimator(), updater, mixture, batch, stepsize=1.0)
         mixture = mixture._replace(components=update.components)
     assert float(mixture.components.kl_divergence(target)[0]) < 1e-3

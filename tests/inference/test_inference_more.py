@@ -66,9 +66,11 @@ def test_exact_on_a_quadratic(self_normalized, diagonal):
     # With a temperature next to zero the mixture's own density drops out: y is the target alone.
     mixture, batch, precision, mode = setting(diagonal=diagonal)
     result = estimate(
-        mixture, batch, temperature=1e-12,
+        mixture,
+        batch,
+        temperature=1e-12,
         use_self_normalized_importance_weights=self_normalized,
-    )  # fmt: skip
+    )
     curvature, slope = surrogate_of_a_quadratic(mixture.components, precision, mode)
     if diagonal:
         curvature = np.diagonal(curvature, axis1=1, axis2=2)
@@ -98,9 +100,12 @@ def test_equals_a_slow_weighted_ridge_regression(self_normalized, diagonal):
     mixture, batch, *_ = setting(diagonal=diagonal, spread=0.5)
     ridge, temperature = 0.3, 0.7
     result = estimate(
-        mixture, batch, temperature, ridge,
+        mixture,
+        batch,
+        temperature,
+        ridge,
         use_self_normalized_importance_weights=self_normalized,
-    )  # fmt: skip
+    )
     log_q = g.log_prob(mixture, batch.x).numpy()
     y = batch.target_log_prob.numpy() - temperature * log_q
     tril = np.linalg.cholesky(mixture.components.covariances())
@@ -159,9 +164,9 @@ def test_invalid_samples_do_not_count(only):
     mixture, batch, *_ = setting()
     bad = tf.range(tf.shape(batch.x)[0]) % 5 == 0
     poisoned = batch._replace(
-        is_valid=~bad, target_log_prob=tf.where(bad, 1e9 * tf.ones_like(bad, tf.float64),
-                                                batch.target_log_prob),
-    )  # fmt: skip
+        is_valid=~bad,
+        target_log_prob=tf.where(bad, 1e9 * tf.ones_like(bad, tf.float64), batch.target_log_prob),
+    )
     clean = only(batch, ~bad, mixture.num_components)
     np.testing.assert_allclose(
         estimate(mixture, poisoned).curvature, estimate(mixture, clean).curvature, atol=1e-8

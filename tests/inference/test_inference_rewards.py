@@ -45,10 +45,13 @@ def test_a_hopeless_newcomer_costs_the_other_rewards_no_digits(self_normalized):
         mixture, batch = setting(dtype, value)
         rewards.append(
             expected_rewards(
-                mixture, batch, batch.component_log_prob, tf.constant(1.0, dtype),
+                mixture,
+                batch,
+                batch.component_log_prob,
+                tf.constant(1.0, dtype),
                 self_normalized=self_normalized,
             ).numpy()
-        )  # fmt: skip
+        )
     np.testing.assert_allclose(rewards[0][:2], rewards[1][:2], atol=1e-3)
     assert rewards[0][2] < -1e9
 

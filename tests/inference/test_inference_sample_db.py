@@ -106,8 +106,10 @@ def make_db(capacity):
 @pytest.mark.parametrize("batch", [1, 700, 3000])
 def test_ring_keeps_the_newest_samples(batch):
     db = make_db(capacity=2500)
-    add = tf.function(db.add, input_signature=[
-        tf.TensorSpec([None, 2], tf.float64), tf.TensorSpec([None], tf.float64)])  # fmt: skip
+    add = tf.function(
+        db.add,
+        input_signature=[tf.TensorSpec([None, 2], tf.float64), tf.TensorSpec([None], tf.float64)],
+    )
     values = np.arange(6 * batch, dtype=float)
     for part in np.split(values, 6):
         add(np.stack([part, -part], 1), 10 * part)

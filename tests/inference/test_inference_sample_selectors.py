@@ -193,7 +193,8 @@ def test_components_without_samples_do_not_poison_a_run_on_own_samples():
         "num_component_adapter_type": "fixed",
         "sample_selector_type": "mixture-based",
         "sample_selector_config": {
-            "desired_samples_per_component": 40, "ratio_reused_samples_to_desired": 0.0,
+            "desired_samples_per_component": 40,
+            "ratio_reused_samples_to_desired": 0.0,
         },
         "ng_based_updater_type": "trust-region",
         "component_stepsize_adapter_type": "fixed",
@@ -203,7 +204,7 @@ def test_components_without_samples_do_not_poison_a_run_on_own_samples():
         "weight_stepsize_adapter_type": "fixed",
         "weight_stepsize_adapter_config": {"initial_stepsize": 0.1},
         "model_initialization": {"num_initial_components": 12, "prior_scale": 4.0},
-    }  # fmt: skip
+    }
     algorithm = GMMVI.build_from_config(config, CallableTarget(log_prob, 2), seed=3)
     for _ in range(40):
         metrics = algorithm.step()

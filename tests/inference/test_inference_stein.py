@@ -102,9 +102,12 @@ def test_plain_estimate_equals_the_loops(summing, self_normalized, temperature):
     # The symmetrisation happens in whitened coordinates: the same matrix, congruence commutes with
     # it.
     result = estimate(
-        mixture, batch, temperature, variance_reduction=False,
+        mixture,
+        batch,
+        temperature,
+        variance_reduction=False,
         use_self_normalized_importance_weights=self_normalized,
-    )  # fmt: skip
+    )
     curvature, slope = twin(mixture, batch, temperature, self_normalized)
     np.testing.assert_allclose(result.slope, slope, rtol=1e-9, atol=1e-11)
     np.testing.assert_allclose(result.curvature, curvature, rtol=1e-9, atol=1e-11)
@@ -170,9 +173,7 @@ def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread,
 def test_all_ways_of_summing_agree(monkeypatch, max_terms, with_moments, spread, dtype):
     mixture, batch, *_ = setting(num=12, dim=4, spread=spread, dtype=dtype)
     # Tiles of eight: every component has one with empty slots; far pairs are left out.
-    log_prob = local_log_prob(
-        mixture, batch.x, batch.component_index, tile_size=8, is_padded=True
-    )  # fmt: skip
+    log_prob = local_log_prob(mixture, batch.x, batch.component_index, tile_size=8, is_padded=True)
     pairs = log_prob.pairs
     assert spread < 1 or len(pairs.tile) < 0.5 * 12 * len(pairs.tiles.label)
     rng = np.random.default_rng(3)

@@ -12,9 +12,11 @@ from gmmvi_ext.inference.stepsizes import (
 
 def adapt(rule, stepsize, count=(0,), improved=(True,), has_history=(True,)):
     return rule.adapt(
-        tf.constant(stepsize, tf.float64), tf.constant(count, tf.int64), tf.constant(improved),
+        tf.constant(stepsize, tf.float64),
+        tf.constant(count, tf.int64),
+        tf.constant(improved),
         tf.constant(has_history),
-    ).numpy()  # fmt: skip
+    ).numpy()
 
 
 def test_fixed_never_moves():

@@ -14,9 +14,11 @@ REWARDS = np.array([1.0, -2.0, 4.0])
 
 def run(updater, stepsize, temperature=1.0, rewards=REWARDS):
     return updater.update(
-        tf.constant(LOG_WEIGHTS), tf.constant(rewards), tf.constant(stepsize, tf.float64),
+        tf.constant(LOG_WEIGHTS),
+        tf.constant(rewards),
+        tf.constant(stepsize, tf.float64),
         tf.constant(temperature, tf.float64),
-    ).numpy()  # fmt: skip
+    ).numpy()
 
 
 def softmax(x):
@@ -145,9 +147,11 @@ def test_gradients_do_not_pass_through_the_search():
         rewards = tf.constant(REWARDS)
         tape.watch(rewards)
         updated = TrustRegionBasedWeightUpdater().update(
-            tf.constant(LOG_WEIGHTS), rewards, tf.constant(0.05, tf.float64),
+            tf.constant(LOG_WEIGHTS),
+            rewards,
+            tf.constant(0.05, tf.float64),
             tf.constant(1.0, tf.float64),
-        )  # fmt: skip
+        )
         # To first order the boundary holds: the KL does not move with the rewards.
         kl = weight_kl(updated, tf.constant(LOG_WEIGHTS))
     np.testing.assert_allclose(kl, 0.05, rtol=1e-10)

@@ -76,9 +76,15 @@ def test_every_hostile_target_is_fitted_or_diagnosed(name):
 
 # One of each kind; `scripts/bench/hostile.py --command` takes all of them.
 BY_COMMAND = (
-    "one_dimension", "thousand_components", "flat_direction", "nan_half_space", "offset_1e30",
-    "scale_1e8", "exploding_gradient", "host_exceptions",
-)  # fmt: skip
+    "one_dimension",
+    "thousand_components",
+    "flat_direction",
+    "nan_half_space",
+    "offset_1e30",
+    "scale_1e8",
+    "exploding_gradient",
+    "host_exceptions",
+)
 
 
 @pytest.mark.slow

@@ -16,10 +16,24 @@ from gmmvi_ext.cli import main
 from gmmvi_ext.training import read_metrics
 
 SUMMARY_KEYS = {
-    "elbo", "elbo_se", "neg_elbo", "log_evidence", "log_evidence_se", "khat", "ess", "num_modes",
-    "num_components", "num_target_evaluations", "num_nonfinite", "iterations", "train_seconds",
-    "trace_seconds", "stop_reason", "verdict", "trust",
-}  # fmt: skip
+    "elbo",
+    "elbo_se",
+    "neg_elbo",
+    "log_evidence",
+    "log_evidence_se",
+    "khat",
+    "ess",
+    "num_modes",
+    "num_components",
+    "num_target_evaluations",
+    "num_nonfinite",
+    "iterations",
+    "train_seconds",
+    "trace_seconds",
+    "stop_reason",
+    "verdict",
+    "trust",
+}
 QUICK = ["--set", "outputs.export=false", "--set", "outputs.plots=false"]
 LOAD = """
 import sys
@@ -65,8 +79,12 @@ def smoke(tmp_path_factory):
     environment["PYTHONPATH"] = str(Path(gmmvi_ext.__file__).parents[1])
     done = subprocess.run(
         [sys.executable, "-m", "gmmvi_ext", "run", "--config", "smoke/gmm", "--workdir", "run"],
-        cwd=folder, env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     return folder / "run", done
 
@@ -106,17 +124,31 @@ def test_the_export_needs_tensorflow_alone(smoke):
     folder, _ = smoke
     done = subprocess.run(
         [sys.executable, "-c", LOAD, str(folder / "posterior")],
-        cwd="/", capture_output=True, text=True, check=False,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
         env={k: v for k, v in os.environ.items() if k != "PYTHONPATH"},
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr
     assert "[5" in done.stdout
 
 
 def test_the_resolved_configuration_gives_the_same_run_again(smoke, tmp_path):
     folder, _ = smoke
-    assert main(["run", "--config", str(folder / "config.yml"), "--workdir", str(tmp_path / "b"),
-                 *QUICK]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "run",
+                "--config",
+                str(folder / "config.yml"),
+                "--workdir",
+                str(tmp_path / "b"),
+                *QUICK,
+            ]
+        )
+        == 0
+    )
     assert_same_state(folder, tmp_path / "b")
     assert without_time(folder) == without_time(tmp_path / "b")
 
@@ -200,8 +232,18 @@ weight_stepsize_adapter_config:
 
 def test_a_file_of_the_reference_runs_as_it_is(tmp_path):
     (tmp_path / "reference.yml").write_text(REFERENCE)
-    code = main(["run", "--config", str(tmp_path / "reference.yml"), "--workdir",
-                 str(tmp_path / "run"), "--num_iterations", "12", *QUICK])  # fmt: skip
+    code = main(
+        [
+            "run",
+            "--config",
+            str(tmp_path / "reference.yml"),
+            "--workdir",
+            str(tmp_path / "run"),
+            "--num_iterations",
+            "12",
+            *QUICK,
+        ]
+    )
     assert code == 0
     rows = read_metrics(tmp_path / "run" / "metrics.jsonl")
     assert [row["iteration"] for row in rows] == [1, 5, 10, 12]
@@ -234,10 +276,24 @@ def test_a_target_that_turns_nan_ends_with_a_diagnosis(tmp_path, monkeypatch, ca
 def start(folder, config="smoke/gmm", iterations=4000):
     """A long run in a process of its own."""
     return subprocess.Popen(
-        [sys.executable, "-m", "gmmvi_ext", "run", "--config", config, "--workdir", str(folder),
-         "--num_iterations", str(iterations), "--set", "training.checkpoint_interval=5"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "gmmvi_ext",
+            "run",
+            "--config",
+            config,
+            "--workdir",
+            str(folder),
+            "--num_iterations",
+            str(iterations),
+            "--set",
+            "training.checkpoint_interval=5",
+        ],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def wait_for(condition, process, seconds=120):
@@ -268,15 +324,24 @@ def test_a_signal_leaves_checkpoint_metrics_and_export(tmp_path, number):
 @pytest.mark.slow
 def test_killed_runs_end_where_the_uninterrupted_one_does(tmp_path):
     """kill -9 at arbitrary moments, then the same command again."""
-    arguments = ["run", "--config", "smoke/gmm", *QUICK, "--num_iterations", "60",
-                 "--set", "training.checkpoint_interval=7"]  # fmt: skip
+    arguments = [
+        "run",
+        "--config",
+        "smoke/gmm",
+        *QUICK,
+        "--num_iterations",
+        "60",
+        "--set",
+        "training.checkpoint_interval=7",
+    ]
     assert main([*arguments, "--workdir", str(tmp_path / "whole")]) == 0
     folder = tmp_path / "parts"
     for rows in (1, 3):
         process = subprocess.Popen(
             [sys.executable, "-m", "gmmvi_ext", *arguments, "--workdir", str(folder)],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-        )  # fmt: skip
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
         wait_for(lambda: len(read_metrics(folder / "metrics.jsonl")) >= rows, process)  # noqa: B023
         process.kill()
         process.wait()

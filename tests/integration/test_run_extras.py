@@ -68,8 +68,15 @@ def test_samples_that_cannot_be_used_name_their_key_and_leave_no_trace(
     monkeypatch.chdir(tmp_path)
     np.save("wide.npy", np.zeros((4, 3)))
     (tmp_path / "text.npy").write_text("1 2 3")
-    command = ["run", "--config", "smoke/gmm", "--workdir", "run", "--set",
-               f"mmd_evaluation_config={{alpha: 1.0, sample_dir: {value}}}"]  # fmt: skip
+    command = [
+        "run",
+        "--config",
+        "smoke/gmm",
+        "--workdir",
+        "run",
+        "--set",
+        f"mmd_evaluation_config={{alpha: 1.0, sample_dir: {value}}}",
+    ]
     assert main(command) == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and part in error
@@ -126,9 +133,19 @@ def test_tensorboard_and_mlflow_take_rows_figures_and_summary(tmp_path):
     pytest.importorskip("tensorboard")
     mlflow = pytest.importorskip("mlflow")
     uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
-    command = ["run", "--config", "smoke/gmm", "--workdir", str(tmp_path / "run"),
-               "--set", f"outputs.mlflow={uri}", "--set", "outputs.tensorboard=true",
-               "--set", "outputs.export=false"]  # fmt: skip
+    command = [
+        "run",
+        "--config",
+        "smoke/gmm",
+        "--workdir",
+        str(tmp_path / "run"),
+        "--set",
+        f"outputs.mlflow={uri}",
+        "--set",
+        "outputs.tensorboard=true",
+        "--set",
+        "outputs.export=false",
+    ]
     assert main([*command, "--num_iterations", "3"]) == 0
     assert main([*command, "--num_iterations", "6"]) == 0
     record = json.loads((tmp_path / "run" / "run.json").read_text())
@@ -139,8 +156,11 @@ def test_tensorboard_and_mlflow_take_rows_figures_and_summary(tmp_path):
     assert steps[0] == 1 and steps[-1] == 6
     assert run.data.params["model_initialization.prior_scale"] == "31.63"
     assert {file.path for file in client.list_artifacts(run.info.run_id)} == {
-        "config.yml", "plots", "summary.json", "summary.md",
-    }  # fmt: skip
+        "config.yml",
+        "plots",
+        "summary.json",
+        "summary.md",
+    }
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     tags = set()

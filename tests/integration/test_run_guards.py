@@ -16,9 +16,17 @@ from gmmvi_ext.training import writers
 
 ROOT = Path(gmmvi_ext.__file__).parents[1]
 QUICK = [
-    "--config", "smoke/gmm", "--set", "outputs.export=false", "--set", "outputs.plots=false",
-    "--set", "training.checkpoint_interval=4", "--set", "outputs.tensorboard=false",
-]  # fmt: skip
+    "--config",
+    "smoke/gmm",
+    "--set",
+    "outputs.export=false",
+    "--set",
+    "outputs.plots=false",
+    "--set",
+    "training.checkpoint_interval=4",
+    "--set",
+    "outputs.tensorboard=false",
+]
 
 
 def run(folder, iterations, *more):
@@ -147,10 +155,20 @@ def test_a_checkpoint_is_only_read_by_name(half, monkeypatch):
 def test_killed_at_random_moments(tmp_path):
     """The script of the documentation, with few kills."""
     done = subprocess.run(
-        ["bash", str(ROOT / "scripts" / "examples" / "crash_test.sh"), "--kills", "3",
-         "--iterations", "240", "--folder", str(tmp_path)],
+        [
+            "bash",
+            str(ROOT / "scripts" / "examples" / "crash_test.sh"),
+            "--kills",
+            "3",
+            "--iterations",
+            "240",
+            "--folder",
+            str(tmp_path),
+        ],
         env={**os.environ, "PYTHON": sys.executable, "PYTHONPATH": str(ROOT)},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "3 kills; state:" in done.stdout and "equal bit for bit" in done.stdout

@@ -64,9 +64,22 @@ def test_six_cells_one_of_which_crashes(here, capfd, launcher, words, stepsizes)
     if launcher == "dask":
         pytest.importorskip("distributed")
     command = [
-        "sweep", "--config", "sweep.yml", "--algorithms", words, "--grid", f"{STEP}={stepsizes}",
-        "--seeds", "3", "--workers", "2", "--launcher", launcher, "--workdir", "sw",
-    ]  # fmt: skip
+        "sweep",
+        "--config",
+        "sweep.yml",
+        "--algorithms",
+        words,
+        "--grid",
+        f"{STEP}={stepsizes}",
+        "--seeds",
+        "3",
+        "--workers",
+        "2",
+        "--launcher",
+        launcher,
+        "--workdir",
+        "sw",
+    ]
     assert main(command) == 1
     out = capfd.readouterr().out
     assert "6 cells, 0 of them finished before; 6 to run" in out
@@ -98,18 +111,65 @@ def test_six_cells_one_of_which_crashes(here, capfd, launcher, words, stepsizes)
 @pytest.mark.slow
 def test_a_cell_is_the_run_of_the_same_name(here, capfd):
     """A sweep adds nothing: the same configuration by hand ends in the same numbers."""
-    assert main(["sweep", "--config", "smoke/gmm", "--workdir", "sw", "--seeds", "5,",
-                 "--set", "training.num_iterations=12"]) == 2  # fmt: skip
+    assert (
+        main(
+            [
+                "sweep",
+                "--config",
+                "smoke/gmm",
+                "--workdir",
+                "sw",
+                "--seeds",
+                "5,",
+                "--set",
+                "training.num_iterations=12",
+            ]
+        )
+        == 2
+    )
     assert "--seeds 5,: seed: expected" in capfd.readouterr().err
-    assert main(["sweep", "--config", "smoke/gmm", "--workdir", "sw", "--grid", "seed=5",
-                 "--set", "training.num_iterations=12", "--threads", "2"]) == 0  # fmt: skip
+    assert (
+        main(
+            [
+                "sweep",
+                "--config",
+                "smoke/gmm",
+                "--workdir",
+                "sw",
+                "--grid",
+                "seed=5",
+                "--set",
+                "training.num_iterations=12",
+                "--threads",
+                "2",
+            ]
+        )
+        == 0
+    )
     [cell] = (here / "sw" / "cells").iterdir()
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "2"}
     done = subprocess.run(
-        [sys.executable, "-m", "gmmvi_ext", "run", "--config", "smoke/gmm", "--workdir", "run",
-         "--seed", "5", "--num_iterations", "12", "--set", "outputs.export=false"],
-        env=environment, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        [
+            sys.executable,
+            "-m",
+            "gmmvi_ext",
+            "run",
+            "--config",
+            "smoke/gmm",
+            "--workdir",
+            "run",
+            "--seed",
+            "5",
+            "--num_iterations",
+            "12",
+            "--set",
+            "outputs.export=false",
+        ],
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     mine, other = (json.loads((f / "summary.json").read_text()) for f in (cell, here / "run"))
     times = ("train_seconds", "trace_seconds")

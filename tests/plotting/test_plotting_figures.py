@@ -39,12 +39,16 @@ def rows(num=40, *, start=-1e5):
         ids = [0, 1, 2] if i < num // 2 else [0, 2, 3, 4]
         made.append(
             {
-                "iteration": 10 * i, "num_target_evaluations": 100 * i, "train_seconds": 0.1 * i,
-                "elbo": -5.0 + start * np.exp(-i) + 0.01 * (-1) ** i, "elbo_se": 0.01,
-                "num_components": len(ids), "component_ids": ids,
+                "iteration": 10 * i,
+                "num_target_evaluations": 100 * i,
+                "train_seconds": 0.1 * i,
+                "elbo": -5.0 + start * np.exp(-i) + 0.01 * (-1) ** i,
+                "elbo_se": 0.01,
+                "num_components": len(ids),
+                "component_ids": ids,
                 "weights": [1 / len(ids)] * len(ids),
             }
-        )  # fmt: skip
+        )
     return made
 
 
@@ -122,8 +126,9 @@ def test_khat_shows_number_limit_and_verdict(posterior):
     ax = plotting.plot_khat(report)
     assert f"k-hat {report.khat:.2f} <= {report.khat_limit:.2f}" in texts(ax)
     assert "TRUST" in texts(ax) and "ESS 100" in texts(ax)
-    bad = posterior.with_target(CallableTarget(lambda x: -0.01 * tf.reduce_sum(x**2, -1), 4,
-                                               dtype=tf.float64)).report(2000)  # fmt: skip
+    bad = posterior.with_target(
+        CallableTarget(lambda x: -0.01 * tf.reduce_sum(x**2, -1), 4, dtype=tf.float64)
+    ).report(2000)
     ax = plotting.plot_khat(bad)
     assert "DO NOT TRUST" in texts(ax) and ">" in texts(ax)
     unchecked = Posterior(posterior.mixture).report(200)

@@ -56,8 +56,10 @@ def test_tfp_distribution_agrees(make_mixture):
     )
     own = posterior.distribution.sample(3, seed=(1, 2))
     assert {name: tuple(value.shape) for name, value in own.items()} == {
-        "mu": (3,), "tau": (3,), "w": (3, 3),
-    }  # fmt: skip
+        "mu": (3,),
+        "tau": (3,),
+        "w": (3, 3),
+    }
     plain = Posterior(make_mixture(diagonal=True))
     points = plain.sample(5)
     np.testing.assert_allclose(plain.distribution.log_prob(points), plain.log_prob(points))

@@ -51,9 +51,10 @@ def test_light_tails_are_rejected(make_target):
 
 def test_half_of_the_space_without_density(make_target):
     half = CallableTarget(
-        lambda x: tf.where(x[:, 0] > 0, mixtures.log_prob(gaussian(1.0), x), -np.inf), 2,
+        lambda x: tf.where(x[:, 0] > 0, mixtures.log_prob(gaussian(1.0), x), -np.inf),
+        2,
         dtype=tf.float64,
-    )  # fmt: skip
+    )
     report = Posterior(gaussian(1.0), target=half).report()
     assert abs(report.num_nonfinite - 10000) < 6 * 71
     assert abs(report.log_evidence - math.log(0.5)) < 6 * report.log_evidence_se
@@ -111,9 +112,12 @@ def test_without_target_nothing_is_claimed(make_mixture):
 def test_tables_have_constrained_numbers(make_mixture, make_target):
     mixture = make_mixture()
     posterior = Posterior(
-        mixture, bijector={"tau": tfb.Exp()}, target=make_target(mixture),
-        parameter_names={"mu": (), "tau": (), "beta": (2,)}, run_info={"iterations": 12},
-    )  # fmt: skip
+        mixture,
+        bijector={"tau": tfb.Exp()},
+        target=make_target(mixture),
+        parameter_names={"mu": (), "tau": (), "beta": (2,)},
+        run_info={"iterations": 12},
+    )
     report = posterior.report(4000)
     rows = {row["name"]: row for row in report.parameters}
     assert list(rows) == ["mu", "tau", "beta[0]", "beta[1]"]

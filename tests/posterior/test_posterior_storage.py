@@ -41,9 +41,11 @@ def test_round_trip_with_names_bijectors_and_run_info(tmp_path, make_mixture, fa
     )
     if dtype == "float64":  # TFP's numbers have one dtype
         posterior = Posterior(
-            posterior.mixture, parameter_names=SHAPES, run_info=posterior.run_info,
+            posterior.mixture,
+            parameter_names=SHAPES,
+            run_info=posterior.run_info,
             bijector={"tau": tfb.Softplus(), "w": "simplex"},
-        )  # fmt: skip
+        )
     posterior.save(tmp_path / "p")
     again = load(tmp_path / "p")
     draws = posterior.sample(6, seed=2)
@@ -70,14 +72,20 @@ def test_low_rank_posteriors_agree_with_their_full_twins(make_mixture):
 @pytest.mark.parametrize(
     "bijector",
     [
-        tfb.Sigmoid(-1.0, 3.0), tfb.Exp(), tfb.Ascending(), tfb.IteratedSigmoidCentered(),
-        tfb.Chain([tfb.Scale(2.0), tfb.Shift([1.0, 2.0]), tfb.Tanh()]), tfb.Invert(tfb.Exp()),
-        tfb.Permute([1, 0]), tfb.ScaleMatvecTriL([[1.0, 0.0], [0.5, 2.0]]),
-        tfb.CorrelationCholesky(), tfb.FillScaleTriL(diag_shift=1e-3),
+        tfb.Sigmoid(-1.0, 3.0),
+        tfb.Exp(),
+        tfb.Ascending(),
+        tfb.IteratedSigmoidCentered(),
+        tfb.Chain([tfb.Scale(2.0), tfb.Shift([1.0, 2.0]), tfb.Tanh()]),
+        tfb.Invert(tfb.Exp()),
+        tfb.Permute([1, 0]),
+        tfb.ScaleMatvecTriL([[1.0, 0.0], [0.5, 2.0]]),
+        tfb.CorrelationCholesky(),
+        tfb.FillScaleTriL(diag_shift=1e-3),
         tfb.FillScaleTriL(diag_bijector=tfb.Exp()),
     ],
     ids=lambda b: b.name,
-)  # fmt: skip
+)
 def test_tfp_bijectors_survive_as_plain_data(bijector):
     data = json.loads(json.dumps(specs.to_spec(bijector)))
     again = specs.from_spec(data)
@@ -101,9 +109,11 @@ def test_constraints_survive_as_bijectors_and_as_names(name):
 
 def test_own_bijector_needs_to_be_given_again(tmp_path, make_mixture):
     own = tfb.Inline(
-        forward_fn=lambda x: 2 * x, inverse_fn=lambda y: y / 2,
-        forward_log_det_jacobian_fn=lambda x: np.log(2.0), forward_min_event_ndims=0,
-    )  # fmt: skip
+        forward_fn=lambda x: 2 * x,
+        inverse_fn=lambda y: y / 2,
+        forward_log_det_jacobian_fn=lambda x: np.log(2.0),
+        forward_min_event_ndims=0,
+    )
     posterior = Posterior(make_mixture(), bijector=own)
     posterior.save(tmp_path)
     with pytest.raises(ValueError, match="pass `bijector=` when loading"):

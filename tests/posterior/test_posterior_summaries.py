@@ -37,8 +37,9 @@ def test_quantiles_invert_the_distribution_function(make_mixture):
 
 def test_quantiles_of_decreasing_and_of_mixing_bijectors(make_mixture):
     mixture = make_mixture(dims=1)
-    falling = Posterior(mixture, bijector={"a": tfb.Scale(tf.constant(-2.0, tf.float64))},
-                        parameter_names={"a": ()})  # fmt: skip
+    falling = Posterior(
+        mixture, bijector={"a": tfb.Scale(tf.constant(-2.0, tf.float64))}, parameter_names={"a": ()}
+    )
     plain = Posterior(mixture).quantiles([0.2, 0.7])[:, 0]
     np.testing.assert_allclose(falling.quantiles([0.8, 0.3])["a"], -2 * plain, rtol=1e-6)
     simplex = Posterior(make_mixture(dims=2), bijector=tfb.IteratedSigmoidCentered())
@@ -50,9 +51,10 @@ def test_quantiles_of_decreasing_and_of_mixing_bijectors(make_mixture):
 
 def test_marginal_keeps_order_names_and_densities(make_mixture):
     posterior = Posterior(
-        make_mixture(), bijector={"tau": tfb.Exp()},
+        make_mixture(),
+        bijector={"tau": tfb.Exp()},
         parameter_names={"mu": (), "tau": (), "beta": (2,)},
-    )  # fmt: skip
+    )
     part = posterior.marginal(["beta", "tau"])
     assert part.parameter_names == ["beta", "tau"]
     for name in ("beta", "tau"):
@@ -63,9 +65,10 @@ def test_marginal_keeps_order_names_and_densities(make_mixture):
 
 def test_conditional_times_marginal_is_the_joint(make_mixture):
     posterior = Posterior(
-        make_mixture(), bijector={"tau": tfb.Exp()},
+        make_mixture(),
+        bijector={"tau": tfb.Exp()},
         parameter_names={"mu": (), "tau": (), "beta": (2,)},
-    )  # fmt: skip
+    )
     point = {name: value[:1] for name, value in posterior.sample(1, seed=4).items()}
     given = {"beta": point["beta"][0], "mu": point["mu"][0]}
     rest = posterior.condition(given)

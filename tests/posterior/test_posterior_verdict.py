@@ -8,10 +8,19 @@ from gmmvi_ext.posterior.probing import Doubts
 from gmmvi_ext.posterior.verdict import Facts, judge
 
 GOOD = Facts(
-    num_samples=20000, num_dimensions=5, num_components=3, num_nonfinite=0, elbo=-3.0,
-    log_evidence=-2.98, log_evidence_se=0.002, khat=0.2, ess=19000.0, log_normalizer=None,
-    coverage=math.nan, run_info={},
-)  # fmt: skip
+    num_samples=20000,
+    num_dimensions=5,
+    num_components=3,
+    num_nonfinite=0,
+    elbo=-3.0,
+    log_evidence=-2.98,
+    log_evidence_se=0.002,
+    khat=0.2,
+    ess=19000.0,
+    log_normalizer=None,
+    coverage=math.nan,
+    run_info={},
+)
 
 
 def test_a_good_fit_is_trusted_as_it_is():

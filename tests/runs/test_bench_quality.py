@@ -39,9 +39,14 @@ def test_every_case_has_a_configuration(quality):
 @pytest.mark.slow
 def test_a_short_run_has_all_figures(quality):
     args = argparse.Namespace(
-        shipped=False, set=[], algorithm=None, max_seconds=None, metrics=True,
-        pictures=None, verbose=False,
-    )  # fmt: skip
+        shipped=False,
+        set=[],
+        algorithm=None,
+        max_seconds=None,
+        metrics=True,
+        pictures=None,
+        verbose=False,
+    )
     case = quality.Case(300, (quality.Goal(100.0, 200), quality.Goal(-100.0)), num_samples=500)
     row = quality.run("toy_gmm", case, args, seed=1)
     assert set(row["at"]) == {200, 300}

@@ -75,8 +75,11 @@ def test_seeds_start_at_the_configurations_own():
 def test_a_swept_seed_and_a_swept_algorithm_count():
     cells = expand_grid("gmm20", grid={"seed": [3, 9], "algorithm": ["SAMTRON", "SAMTRUX"]})
     assert [(cell.algorithm, cell.seed) for cell in cells] == [
-        ("SAMTRON", 3), ("SAMTRON", 9), ("SAMTRUX", 3), ("SAMTRUX", 9),
-    ]  # fmt: skip
+        ("SAMTRON", 3),
+        ("SAMTRON", 9),
+        ("SAMTRUX", 3),
+        ("SAMTRUX", 9),
+    ]
 
 
 def test_keys_that_end_alike_keep_their_section_in_the_name():

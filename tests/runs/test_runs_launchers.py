@@ -63,7 +63,7 @@ def test_submitit(tmp_path):
             workers=2,
             folder=tmp_path / "submitit",
             options={"cluster": "local", "timeout_min": 5},
-        )  # fmt: skip
+        )
     )
 
 

@@ -24,10 +24,16 @@ def make_run(folder, *, end=-1.0, algorithm="SAMTRON", config="gmm20", status="f
     record = {"status": status, "stop_reason": "max_evaluations", "algorithm": algorithm}
     (folder / "run.json").write_text(json.dumps(record | {"seed": config.seed}))
     rows = [
-        {"iteration": n, "num_target_evaluations": 100 * n, "train_seconds": 0.1 * n,
-         "elbo": end - 50.0 / n**2, "elbo_se": 0.01, "num_components": 3}
+        {
+            "iteration": n,
+            "num_target_evaluations": 100 * n,
+            "train_seconds": 0.1 * n,
+            "elbo": end - 50.0 / n**2,
+            "elbo_se": 0.01,
+            "num_components": 3,
+        }
         for n in range(1, 30)
-    ]  # fmt: skip
+    ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     if status == "finished":
         summary = {"elbo": end, "elbo_se": 0.01, "khat": 0.3, "verdict": "TRUST: <fine> & so on"}

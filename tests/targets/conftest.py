@@ -26,8 +26,11 @@ def data_dir(tmp_path_factory):
     labels = random.randint(0, 10, size=200)
     np.savez(
         folder / "mnist.npz",
-        x_train=images[:160], y_train=labels[:160], x_test=images[160:], y_test=labels[160:],
-    )  # fmt: skip
+        x_train=images[:160],
+        y_train=labels[:160],
+        x_test=images[160:],
+        y_test=labels[160:],
+    )
     return folder
 
 

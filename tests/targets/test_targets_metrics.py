@@ -89,9 +89,10 @@ def test_marginal_figure_shows_the_mixture_it_is_given():
     target = build_target("GMM", {"num_dimensions": 3})
     mixture = gaussians.Mixture(
         target.log_weights,
-        gaussians.FullGaussians(target.loc, tf.linalg.cholesky(
-            tf.matmul(target.scale, target.scale, transpose_b=True))),
-    )  # fmt: skip
+        gaussians.FullGaussians(
+            target.loc, tf.linalg.cholesky(tf.matmul(target.scale, target.scale, transpose_b=True))
+        ),
+    )
     figure = target.figures(mixture, None)["marginals"]
     assert len(figure.axes) == 3
     for axis in figure.axes:

@@ -88,9 +88,13 @@ def test_steps_in_one_call_change_nothing_but_their_number(
                 saved.append(iteration)
 
         result = fit(
-            algorithm, limits=limits, log_interval=10, writers=[rows[-1]], checkpoints=Saver(),
+            algorithm,
+            limits=limits,
+            log_interval=10,
+            writers=[rows[-1]],
+            checkpoints=Saver(),
             checkpoint_interval=25,
-        )  # fmt: skip
+        )
         results.append((result.stop_reason, result.iterations, saved))
     assert results[0] == results[1]
     keys = ("iteration", "num_target_evaluations", "elbo")
@@ -171,9 +175,13 @@ def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(counting_algor
         return {"problem": "loc of component 0"} if bad else {}
 
     result = fit(
-        algorithm, limits=Limits(num_iterations=50), log_interval=5, evaluate=evaluate,
-        checkpoints=checkpoints, checkpoint_interval=5,
-    )  # fmt: skip
+        algorithm,
+        limits=Limits(num_iterations=50),
+        log_interval=5,
+        evaluate=evaluate,
+        checkpoints=checkpoints,
+        checkpoint_interval=5,
+    )
     assert result.stop_reason is StopReason.DIVERGED and result.stop_reason.is_failure
     assert result.iterations == 10 and "loc of component 0 is not finite" in result.problem
     assert [path.rsplit("-")[-1] for path in checkpoints.paths()] == ["5"]
@@ -213,10 +221,15 @@ def run(counting_algorithm, folder, num_iterations, algorithm=None):
     truncate_metrics(path, lambda row: row["iteration"] <= at and is_on_grid(row["iteration"], 5))
     rule = Convergence(window=3)
     result = fit(
-        algorithm, limits=Limits(num_iterations=num_iterations), log_interval=5,
-        writers=[JsonlWriter(path)], convergence=rule, checkpoints=checkpoints,
-        checkpoint_interval=4, host_state=host_state,
-    )  # fmt: skip
+        algorithm,
+        limits=Limits(num_iterations=num_iterations),
+        log_interval=5,
+        writers=[JsonlWriter(path)],
+        convergence=rule,
+        checkpoints=checkpoints,
+        checkpoint_interval=4,
+        host_state=host_state,
+    )
     return algorithm, result, rule, read_metrics(path)
 
 

@@ -123,9 +123,13 @@ def test_the_run_ends_as_diverged_and_the_last_good_checkpoint_stays(
     monkeypatch.setattr("gmmvi_ext.training.loop.MAX_CALL_SECONDS", 0.0)  # step by step
     checkpoints = Checkpoints(tmp_path, learner)
     result = fit(
-        learner, limits=Limits(num_iterations=50), log_interval=10, checkpoints=checkpoints,
-        checkpoint_interval=7, watchdog=Watchdog(learner.model),
-    )  # fmt: skip
+        learner,
+        limits=Limits(num_iterations=50),
+        log_interval=10,
+        checkpoints=checkpoints,
+        checkpoint_interval=7,
+        watchdog=Watchdog(learner.model),
+    )
     assert result.stop_reason is StopReason.DIVERGED and result.iterations in (12, 13, 14)
     assert result.problem.startswith("loc of component 1 is not finite after iteration 14")
     assert "(the mixture was after iteration 10)" in result.problem
@@ -147,9 +151,11 @@ def test_a_target_that_stops_giving_values_ends_the_run():
     target = HostTarget(log_prob, 2)
     learner = build_from_config(CONFIG | {"algorithm": "ZAMTRUX"}, target, seed=0)
     result = fit(
-        learner, limits=Limits(num_iterations=200), log_interval=2,
+        learner,
+        limits=Limits(num_iterations=200),
+        log_interval=2,
         watchdog=Watchdog(learner.model),
-    )  # fmt: skip
+    )
     assert result.stop_reason is StopReason.DIVERGED
     assert result.problem.startswith("every target value is not finite")
     assert result.iterations < 30

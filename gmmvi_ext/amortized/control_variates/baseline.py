@@ -24,9 +24,13 @@ class Baseline(ControlVariate):
     """
 
     def __init__(
-        self, event_shape: tuple[int, ...], hidden: tuple[int, ...] = (100,), *, seed: int = 0,
+        self,
+        event_shape: tuple[int, ...],
+        hidden: tuple[int, ...] = (100,),
+        *,
+        seed: int = 0,
         dtype=tf.float32,
-    ):  # fmt: skip
+    ):
         super().__init__(name="baseline")
         body = FeedForwardEncoder(hidden=hidden).build(event_shape, seed=seed, dtype=dtype)
         output = dense(1, seed=seed + len(hidden), dtype=dtype, name="output")

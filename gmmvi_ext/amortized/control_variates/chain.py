@@ -35,9 +35,14 @@ class Chain(ControlVariate):
 
 
 def build_chain(
-    names: Sequence[str], event_shape: tuple[int, ...], *, decay: float = 0.9,
-    hidden: Sequence[int] = (100,), seed: int = 0, dtype=tf.float32,
-) -> Chain:  # fmt: skip
+    names: Sequence[str],
+    event_shape: tuple[int, ...],
+    *,
+    decay: float = 0.9,
+    hidden: Sequence[int] = (100,),
+    seed: int = 0,
+    dtype=tf.float32,
+) -> Chain:
     """Chain of the control variates called `names`.
 
     Args:

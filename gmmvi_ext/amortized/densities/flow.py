@@ -45,9 +45,16 @@ class CouplingFlow(tf.Module):
     """
 
     def __init__(
-        self, num_dimensions: int, *, num_couplings: int, hidden_units: int,
-        context_size: int = 0, seed: int = 0, dtype=tf.float32, name: str = "flow",
-    ):  # fmt: skip
+        self,
+        num_dimensions: int,
+        *,
+        num_couplings: int,
+        hidden_units: int,
+        context_size: int = 0,
+        seed: int = 0,
+        dtype=tf.float32,
+        name: str = "flow",
+    ):
         super().__init__(name=name)
         require(num_dimensions >= 2, "num_latents", "at least 2 for a flow", num_dimensions)
         self.context_size = context_size
@@ -60,10 +67,13 @@ class CouplingFlow(tf.Module):
             ) + dense(2 * moved, seed=seed + 2 * number + 1, dtype=dtype, name="output")
             self.couplings.append(
                 Network(
-                    layers, (kept + context_size,), (2, moved), dtype=dtype,
+                    layers,
+                    (kept + context_size,),
+                    (2, moved),
+                    dtype=dtype,
                     name=f"coupling_{number}",
                 )
-            )  # fmt: skip
+            )
 
     def bijector(self, context: tf.Tensor | None = None) -> tfb.Bijector:
         """Map from noise to values for a context [..., context_size]."""
@@ -127,9 +137,13 @@ class _FlowDensity(ConditionalDensity):
     def __init__(self, rule: Flow, event_shape, *, seed: int, dtype):
         super().__init__(rule, event_shape, dtype=dtype)
         self.flow = CouplingFlow(
-            event_shape[0], num_couplings=rule.num_couplings, hidden_units=rule.hidden_units,
-            context_size=rule.context_size, seed=seed, dtype=dtype,
-        )  # fmt: skip
+            event_shape[0],
+            num_couplings=rule.num_couplings,
+            hidden_units=rule.hidden_units,
+            context_size=rule.context_size,
+            seed=seed,
+            dtype=dtype,
+        )
 
     def __call__(self, outputs):
         size = self.event_shape[0]

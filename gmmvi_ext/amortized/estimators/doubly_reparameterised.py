@@ -37,6 +37,11 @@ class DoublyReparameterised(Estimator):
         model = log_likelihood + terms.beta(path.dtype) * log_prior
         surrogate = tf.reduce_sum(tf.square(weights) * path + weights * model, axis=0)
         return finish(
-            terms, surrogate, log_likelihood, log_prior, log_posterior, bound=log_mean_exp(value),
+            terms,
+            surrogate,
+            log_likelihood,
+            log_prior,
+            log_posterior,
+            bound=log_mean_exp(value),
             num_decodes=self.num_samples,
-        )  # fmt: skip
+        )

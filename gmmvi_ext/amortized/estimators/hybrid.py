@@ -50,9 +50,14 @@ class Hybrid(Estimator):
         scored = tf.stop_gradient(signal) * weights.log_prob(chosen)
         surrogate = tf.reduce_mean(moved + scored, axis=0)
         return finish(
-            terms, surrogate, log_likelihood, log_prior, log_posterior, control_loss=control_loss,
+            terms,
+            surrogate,
+            log_likelihood,
+            log_prior,
+            log_posterior,
+            control_loss=control_loss,
             num_decodes=self.num_samples,
-        )  # fmt: skip
+        )
 
 
 def component_draws(mixture, num_samples: int, seed) -> tf.Tensor:

@@ -28,9 +28,10 @@ class Implicit(Estimator):
 
     def __call__(self, terms, seed, control=None):
         posterior = tfd.MixtureSameFamily(
-            terms.posterior.mixture_distribution, terms.posterior.components_distribution,
+            terms.posterior.mixture_distribution,
+            terms.posterior.components_distribution,
             reparameterize=True,
-        )  # fmt: skip
+        )
         z = draw(posterior, self.num_samples, seed)
         parts = (*terms.model_part(z), posterior.log_prob(z))
         surrogate = tf.reduce_mean(terms.value(*parts), axis=0)

@@ -38,6 +38,11 @@ class Reparameterised(Estimator):
             rate = tf.reduce_mean(log_posterior - log_prior, axis=0)
         surrogate = tf.reduce_mean(log_likelihood, axis=0) - terms.beta(rate.dtype) * rate
         return finish(
-            terms, surrogate, log_likelihood, log_prior, log_posterior, rate=rate,
+            terms,
+            surrogate,
+            log_likelihood,
+            log_prior,
+            log_posterior,
+            rate=rate,
             num_decodes=self.num_samples,
-        )  # fmt: skip
+        )

@@ -39,6 +39,11 @@ def scored(terms, z, control, num_samples: int):
     model = log_likelihood + terms.beta(reward.dtype) * log_prior
     surrogate = tf.reduce_mean(tf.stop_gradient(signal) * log_posterior + model, axis=0)
     return finish(
-        terms, surrogate, log_likelihood, log_prior, log_posterior, control_loss=control_loss,
+        terms,
+        surrogate,
+        log_likelihood,
+        log_prior,
+        log_posterior,
+        control_loss=control_loss,
         num_decodes=num_samples,
-    )  # fmt: skip
+    )

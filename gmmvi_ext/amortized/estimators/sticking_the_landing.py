@@ -27,6 +27,10 @@ class StickingTheLanding(Estimator):
         model = log_likelihood + terms.beta(path.dtype) * log_prior
         surrogate = tf.reduce_mean(path + model, axis=0)
         return finish(
-            terms, surrogate, log_likelihood, log_prior, log_posterior,
+            terms,
+            surrogate,
+            log_likelihood,
+            log_prior,
+            log_posterior,
             num_decodes=self.num_samples,
-        )  # fmt: skip
+        )

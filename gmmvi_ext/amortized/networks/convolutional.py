@@ -33,10 +33,14 @@ class _Convolutional:
 
     def _convolution(self, kind, filters: int, seed: int, dtype, name: str) -> keras.Layer:
         return kind(
-            filters, self.kernel_size, strides=2, padding="same", name=name,
+            filters,
+            self.kernel_size,
+            strides=2,
+            padding="same",
+            name=name,
             kernel_initializer=keras.initializers.GlorotUniform(seed=seed),
             dtype=tf.as_dtype(dtype).name,
-        )  # fmt: skip
+        )
 
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -72,9 +76,12 @@ class ConvEncoder(_Convolutional):
         layers.append(keras.layers.Reshape((flat,), dtype=tf.as_dtype(dtype).name))
         for number, units in enumerate(self.hidden):
             layers += dense(
-                units, seed=seed + len(self.filters) + number, dtype=dtype,
-                activation=self.activation, name=f"hidden_{number}",
-            )  # fmt: skip
+                units,
+                seed=seed + len(self.filters) + number,
+                dtype=dtype,
+                activation=self.activation,
+                name=f"hidden_{number}",
+            )
         return Network(layers, event_shape, dtype=dtype, name="encoder")
 
 
@@ -97,19 +104,23 @@ class ConvDecoder(_Convolutional):
     ) -> Network:
         """Network [..., L] -> [..., *output_shape], an image with parameters as last axis."""
         require(
-            len(output_shape) == 4, "decoder",
+            len(output_shape) == 4,
+            "decoder",
             "`feed_forward` for observations that are not images [height, width, channels]",
             "convolutional",
-        )  # fmt: skip
+        )
         height, width, channels, num_parameters = output_shape
         depth = len(self.filters)
         start = (-(-height // 2**depth), -(-width // 2**depth), self.filters[0])
         layers: list[keras.Layer] = []
         for number, units in enumerate((*self.hidden, num_elements(start))):
             layers += dense(
-                units, seed=seed + number, dtype=dtype, activation=self.activation,
+                units,
+                seed=seed + number,
+                dtype=dtype,
+                activation=self.activation,
                 name=f"hidden_{number}",
-            )  # fmt: skip
+            )
         name = tf.as_dtype(dtype).name
         layers.append(keras.layers.Reshape(start, dtype=name))
         seed += len(self.hidden) + 1
@@ -117,10 +128,13 @@ class ConvDecoder(_Convolutional):
         for number, filters in enumerate(widths):
             layers.append(
                 self._convolution(
-                    keras.layers.Conv2DTranspose, filters, seed + number, dtype,
+                    keras.layers.Conv2DTranspose,
+                    filters,
+                    seed + number,
+                    dtype,
                     f"convolution_{number}",
                 )
-            )  # fmt: skip
+            )
             if number < depth - 1:
                 layers.append(activation_layer(self.activation, dtype))
         surplus = (start[0] * 2**depth - height, start[1] * 2**depth - width)

@@ -29,9 +29,12 @@ class _FeedForward:
         layers: list[keras.Layer] = []
         for number, units in enumerate(self.hidden):
             layers += dense(
-                units, seed=seed + number, dtype=dtype, activation=self.activation,
+                units,
+                seed=seed + number,
+                dtype=dtype,
+                activation=self.activation,
                 name=f"hidden_{number}",
-            )  # fmt: skip
+            )
         return layers
 
 

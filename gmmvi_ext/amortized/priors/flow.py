@@ -35,9 +35,12 @@ class FlowPrior(PriorRule):
 
     def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
         flow = CouplingFlow(
-            num_latents, num_couplings=self.num_couplings, hidden_units=self.hidden_units,
-            seed=seed, dtype=dtype,
-        )  # fmt: skip
+            num_latents,
+            num_couplings=self.num_couplings,
+            hidden_units=self.hidden_units,
+            seed=seed,
+            dtype=dtype,
+        )
 
         def distribution():
             base = standard_normal(num_latents, dtype)

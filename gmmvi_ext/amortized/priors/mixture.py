@@ -41,9 +41,11 @@ class MixturePrior(PriorRule):
         require(self.initial_spread >= 0, "initial_spread", "at least 0", self.initial_spread)
         require(self.min_scale > 0, "min_scale", "positive", self.min_scale)
         require(
-            self.initial_scale > self.min_scale, "initial_scale", "above `min_scale`",
+            self.initial_scale > self.min_scale,
+            "initial_scale",
+            "above `min_scale`",
             self.initial_scale,
-        )  # fmt: skip
+        )
 
     def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
         shape = (self.num_components, num_latents)

@@ -91,13 +91,25 @@ class VipsComponentAdaptation(ComponentAdaptation):
         for name in ("num_database_samples", "num_prior_samples", "residual_add_iters"):
             require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
         given = self.thresholds_for_add_heuristic
-        require(given is None or len(given) > 0, "thresholds_for_add_heuristic",
-                "null or a list of at least one number", given)  # fmt: skip
-        require(0 <= self.min_weight_for_del_heuristic < 1, "min_weight_for_del_heuristic",
-                "in [0, 1)", self.min_weight_for_del_heuristic)  # fmt: skip
+        require(
+            given is None or len(given) > 0,
+            "thresholds_for_add_heuristic",
+            "null or a list of at least one number",
+            given,
+        )
+        require(
+            0 <= self.min_weight_for_del_heuristic < 1,
+            "min_weight_for_del_heuristic",
+            "in [0, 1)",
+            self.min_weight_for_del_heuristic,
+        )
         require(0 <= self.split_share <= 1, "split_share", "in [0, 1]", self.split_share)
-        require(self.num_database_samples + self.num_prior_samples > 0, "num_database_samples",
-                "positive unless `num_prior_samples` is", self.num_database_samples)  # fmt: skip
+        require(
+            self.num_database_samples + self.num_prior_samples > 0,
+            "num_database_samples",
+            "positive unless `num_prior_samples` is",
+            self.num_database_samples,
+        )
 
     @property
     def half_kernel(self) -> int:

@@ -61,7 +61,8 @@ class ComponentAdaptation(Rule):
         """Mask of the components to keep, [K]; None where the rule never deletes."""
         return None
 
-    def add(self, mixture: Mixture, candidates: Candidates, prior: Prior, iteration,
-            seed) -> Mixture:  # fmt: skip
+    def add(
+        self, mixture: Mixture, candidates: Candidates, prior: Prior, iteration, seed
+    ) -> Mixture:
         """A mixture of the new components alone; their log weights are those they join with."""
         raise NotImplementedError

@@ -43,8 +43,14 @@ class NgBasedComponentUpdater(Rule):
     role = "ng_based_updater"
     registry = Registry("component updater")
 
-    def update(self, components: Components, estimate: NgEstimate, stepsize: tf.Tensor,
-               temperature: tf.Tensor, num_updates: tf.Tensor) -> ComponentUpdate:  # fmt: skip
+    def update(
+        self,
+        components: Components,
+        estimate: NgEstimate,
+        stepsize: tf.Tensor,
+        temperature: tf.Tensor,
+        num_updates: tf.Tensor,
+    ) -> ComponentUpdate:
         """Moves every component whose update is well defined; the others stay and are flagged.
 
         Args:
@@ -74,8 +80,13 @@ class NgBasedComponentUpdater(Rule):
             kept, ok, step_kl(ratio, step), tf.norm(step, axis=-1), tf.reduce_max(ratio, axis=-1)
         )
 
-    def move(self, spectrum: Spectrum, stepsize: tf.Tensor, temperature: tf.Tensor,
-             num_updates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:  # fmt: skip
+    def move(
+        self,
+        spectrum: Spectrum,
+        stepsize: tf.Tensor,
+        temperature: tf.Tensor,
+        num_updates: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Variance ratios v [K, D], steps s [K, D] and validity [K]."""
         raise NotImplementedError
 

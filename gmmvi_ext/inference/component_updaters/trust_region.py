@@ -83,8 +83,10 @@ def trust_region_kl(eigenvalues: tf.Tensor, slope: tf.Tensor, eta: tf.Tensor) ->
       eta: multipliers, [K, G].
     """
     eigenvalues, slope, eta = (
-        tf.expand_dims(eigenvalues, 1), tf.expand_dims(slope, 1), tf.expand_dims(eta, -1),
-    )  # fmt: skip
+        tf.expand_dims(eigenvalues, 1),
+        tf.expand_dims(slope, 1),
+        tf.expand_dims(eta, -1),
+    )
     shifted = eta + eigenvalues  # [K, G, D]
     valid = tf.reduce_all(shifted > 0, axis=-1)
     excess = eigenvalues / shifted  # 1 - 1/(1 + lambda/eta), without cancellation

@@ -31,8 +31,9 @@ class NgEstimator(Rule):
 
     requires_gradient = True
 
-    def estimate(self, mixture: Mixture, batch: Batch, temperature: tf.Tensor,
-                 ridge: tf.Tensor) -> NgEstimate:  # fmt: skip
+    def estimate(
+        self, mixture: Mixture, batch: Batch, temperature: tf.Tensor, ridge: tf.Tensor
+    ) -> NgEstimate:
         """Natural gradients of all components.
 
         Args:

@@ -59,8 +59,12 @@ class MoreNgEstimator(NgEstimator):
     requires_gradient = False
 
     def __post_init__(self):
-        require(0 <= self.initial_l2_regularizer < float("inf"), "initial_l2_regularizer",
-                "non-negative and finite", self.initial_l2_regularizer)  # fmt: skip
+        require(
+            0 <= self.initial_l2_regularizer < float("inf"),
+            "initial_l2_regularizer",
+            "non-negative and finite",
+            self.initial_l2_regularizer,
+        )
 
     def estimate(self, mixture: Mixture, batch: Batch, temperature, ridge) -> NgEstimate:
         num, pairs = mixture.num_components, batch.component_log_prob.pairs

@@ -146,9 +146,11 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
         return first + size, tf.nest.map_structure(tf.add, state, parts)
 
     _, (sums, form_sums) = tf.while_loop(
-        lambda first, _: first < num_tiles, add, (0, (zeros, form_zeros)),
+        lambda first, _: first < num_tiles,
+        add,
+        (0, (zeros, form_zeros)),
         parallel_iterations=PARALLEL_CHUNKS,
-    )  # fmt: skip
+    )
     if forms is None:
         return sums
     return tf.nest.map_structure(tf.add, sums, _from_frame(forms, form_sums))

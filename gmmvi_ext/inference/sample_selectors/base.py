@@ -59,8 +59,12 @@ class SampleSelector(Rule):
     registry = Registry("sample selector")
 
     def __post_init__(self):
-        require(self.desired_samples_per_component >= 1, "desired_samples_per_component",
-                "at least 1", self.desired_samples_per_component)  # fmt: skip
+        require(
+            self.desired_samples_per_component >= 1,
+            "desired_samples_per_component",
+            "at least 1",
+            self.desired_samples_per_component,
+        )
 
     @property
     def reuses(self) -> bool:
@@ -97,8 +101,9 @@ class SampleSelector(Rule):
         """This rule with the settings that it leaves to the target filled in."""
         return self
 
-    def propose(self, mixture: Mixture, window: Window, component_id: tf.Tensor,
-                seed: tf.Tensor) -> Proposal:  # fmt: skip
+    def propose(
+        self, mixture: Mixture, window: Window, component_id: tf.Tensor, seed: tf.Tensor
+    ) -> Proposal:
         """Draws new samples.
 
         Args:
@@ -149,9 +154,13 @@ class ReusingSampleSelector(SampleSelector):
         # A component that is gone hands its samples to the next one: a label, not a claim.
         label = tf.minimum(tf.searchsorted(component_id, window.nearest_id), num - 1)
         log_prob = local_log_prob(
-            mixture, window.x, label, tile_size=self.tile_size, share_ratio=self.share_ratio,
+            mixture,
+            window.x,
+            label,
+            tile_size=self.tile_size,
+            share_ratio=self.share_ratio,
             is_padded=True,
-        )  # fmt: skip
+        )
         return window, log_prob
 
 

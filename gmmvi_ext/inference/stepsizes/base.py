@@ -13,8 +13,13 @@ class StepsizeAdapter(Rule):
 
     initial_stepsize: float
 
-    def adapt(self, stepsize: tf.Tensor, num_updates: tf.Tensor, improved: tf.Tensor,
-              has_history: tf.Tensor) -> tf.Tensor:  # fmt: skip
+    def adapt(
+        self,
+        stepsize: tf.Tensor,
+        num_updates: tf.Tensor,
+        improved: tf.Tensor,
+        has_history: tf.Tensor,
+    ) -> tf.Tensor:
         """New stepsizes; all arguments share one shape ([K] or []).
 
         Args:

@@ -40,8 +40,12 @@ class _Fixed(StepsizeAdapter):
 class _Decaying(StepsizeAdapter):
     def __post_init__(self):
         _require_stepsize("initial_stepsize", self.initial_stepsize)
-        require(self.annealing_exponent >= 0, "annealing_exponent", "at least 0",
-                self.annealing_exponent)  # fmt: skip
+        require(
+            self.annealing_exponent >= 0,
+            "annealing_exponent",
+            "at least 0",
+            self.annealing_exponent,
+        )
 
     def adapt(self, stepsize, num_updates, improved, has_history):
         count = tf.cast(num_updates, stepsize.dtype)
@@ -54,12 +58,24 @@ class _ImprovementBased(StepsizeAdapter):
     def __post_init__(self):
         _require_stepsize("initial_stepsize", self.initial_stepsize)
         _require_stepsize("min_stepsize", self.min_stepsize)
-        require(self.max_stepsize >= self.min_stepsize, "max_stepsize",
-                f"at least `min_stepsize` = {self.min_stepsize}", self.max_stepsize)  # fmt: skip
-        require(self.stepsize_inc_factor >= 1, "stepsize_inc_factor", "at least 1",
-                self.stepsize_inc_factor)  # fmt: skip
-        require(0 < self.stepsize_dec_factor <= 1, "stepsize_dec_factor", "in (0, 1]",
-                self.stepsize_dec_factor)  # fmt: skip
+        require(
+            self.max_stepsize >= self.min_stepsize,
+            "max_stepsize",
+            f"at least `min_stepsize` = {self.min_stepsize}",
+            self.max_stepsize,
+        )
+        require(
+            self.stepsize_inc_factor >= 1,
+            "stepsize_inc_factor",
+            "at least 1",
+            self.stepsize_inc_factor,
+        )
+        require(
+            0 < self.stepsize_dec_factor <= 1,
+            "stepsize_dec_factor",
+            "in (0, 1]",
+            self.stepsize_dec_factor,
+        )
 
     def adapt(self, stepsize, num_updates, improved, has_history):
         low, high = (tf.cast(v, stepsize.dtype) for v in (self.min_stepsize, self.max_stepsize))

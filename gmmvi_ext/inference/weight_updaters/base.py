@@ -23,8 +23,13 @@ class WeightUpdater(Rule):
     role = "weight_updater"
     registry = Registry("weight updater")
 
-    def update(self, log_weights: tf.Tensor, rewards: tf.Tensor, stepsize: tf.Tensor,
-               temperature: tf.Tensor) -> tf.Tensor:  # fmt: skip
+    def update(
+        self,
+        log_weights: tf.Tensor,
+        rewards: tf.Tensor,
+        stepsize: tf.Tensor,
+        temperature: tf.Tensor,
+    ) -> tf.Tensor:
         """New normalised log weights [K].
 
         Args:

@@ -44,8 +44,9 @@ class TrustRegionBasedWeightUpdater(WeightUpdater):
 
 
 @tf.custom_gradient
-def trust_region_step(log_weights: tf.Tensor, rewards: tf.Tensor, bound: tf.Tensor,
-                      temperature: tf.Tensor):  # fmt: skip
+def trust_region_step(
+    log_weights: tf.Tensor, rewards: tf.Tensor, bound: tf.Tensor, temperature: tf.Tensor
+):
     """The step s of the update, a scalar; differentiable in all arguments, any number of times.
 
     Args:

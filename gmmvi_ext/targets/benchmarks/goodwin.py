@@ -146,9 +146,12 @@ def _integrate(log_rates, num_species: int, num_steps: int) -> tf.Tensor:
     loop = (tf.constant(0), start, kept.write(0, start))
     shapes = (tf.TensorShape([]), tf.TensorShape([num_species, None]), tf.TensorShape(None))
     _, _, kept = tf.while_loop(
-        lambda i, *_: i < num_steps, body, loop, maximum_iterations=num_steps,
+        lambda i, *_: i < num_steps,
+        body,
+        loop,
+        maximum_iterations=num_steps,
         shape_invariants=shapes,
-    )  # fmt: skip
+    )
     return kept.stack()
 
 

@@ -42,8 +42,10 @@ def mog40(
     dtype=tf.float32,
 ) -> MixtureOfManyModes:
     """Equal weights, standard deviation `scale`, means uniform in a cube; log Z = 0."""
-    shape = (check_count("num_components", num_components),
-             check_count("num_dimensions", num_dimensions))  # fmt: skip
+    shape = (
+        check_count("num_components", num_components),
+        check_count("num_dimensions", num_dimensions),
+    )
     half_width = check_positive("half_width", half_width)
     means = half_width * (2.0 * np.random.RandomState(seed).uniform(size=shape) - 1.0)
     variance = check_positive("scale", scale) ** 2

@@ -84,8 +84,11 @@ class Talos(Target):
             raise ValueError(f"`context` must be a position (x, y, z), got shape {context.shape}.")
         super().__init__(34, dtype=dtype, name="talos")
         self.context = tuple(float(value) for value in context)
-        self.parameter_names = (*JOINT_NAMES, *("base_x", "base_y", "base_z"),
-                                *("roll", "pitch", "yaw"))  # fmt: skip
+        self.parameter_names = (
+            *JOINT_NAMES,
+            *("base_x", "base_y", "base_z"),
+            *("roll", "pitch", "yaw"),
+        )
 
     def log_prob(self, x, seed=None):
         posture = forward_kinematics(x)
