@@ -1,8 +1,5 @@
 """Gaussian-mixture variational inference by natural gradients, also over constrained parameters."""
 
-import sys
-import types
-
 from gmmvi_ext.lazy import lazy_names
 
 __version__ = "0.1.0"
@@ -27,7 +24,7 @@ _LAZY = {
     "Posterior": "gmmvi_ext.posterior",
     "Target": "gmmvi_ext.targets",
     "build_from_config": "gmmvi_ext.config.build",
-    "fit": "gmmvi_ext.fit",
+    "fit": "gmmvi_ext.fitting",
     "from_inference_gym": "gmmvi_ext.adapters",
     "from_jax": "gmmvi_ext.adapters",
     "from_numpyro": "gmmvi_ext.adapters",
@@ -44,15 +41,3 @@ def load(path, *, bijector=None, target=None):
 
 
 __getattr__, __dir__ = lazy_names(__name__, _LAZY)
-
-
-class _Package(types.ModuleType):
-    """Keeps `gmmvi_ext.fit` the function: importing the room of that name would replace it."""
-
-    def __setattr__(self, name: str, value) -> None:
-        if name == "fit" and isinstance(value, types.ModuleType):
-            value = value.fit
-        super().__setattr__(name, value)
-
-
-sys.modules[__name__].__class__ = _Package

@@ -9,8 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gmmvi_ext.cli.errors import CommandError
 from gmmvi_ext.config.errors import ConfigError, did_you_mean
+from gmmvi_ext.runs.errors import CommandError
 
 __all__ = ["main", "run"]
 

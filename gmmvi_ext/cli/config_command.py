@@ -3,12 +3,12 @@
 import sys
 from collections.abc import Sequence
 
-from gmmvi_ext.cli.errors import UsageError
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.config.catalog import catalog
 from gmmvi_ext.config.config import load_config
 from gmmvi_ext.config.describe import describe
 from gmmvi_ext.config.errors import ConfigError, did_you_mean
+from gmmvi_ext.runs.errors import UsageError
 
 __all__ = ["main"]
 

@@ -6,9 +6,9 @@ import os
 
 import tensorflow as tf
 
-from gmmvi_ext.cli.errors import CommandError
 from gmmvi_ext.config.config import Config
-from gmmvi_ext.targets.distribution import Distribution, DistributionError, open_distribution
+from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.targets.parallel.strategies import Distribution, DistributionError, open_distribution
 
 __all__ = ["choose_threads", "open_workers", "select_device"]
 

@@ -120,10 +120,10 @@ def _fit():
     start = time.perf_counter()
     try:
         from gmmvi_ext.config import build_from_config
-        from gmmvi_ext.training import Limits, fit
+        from gmmvi_ext.training import Limits, train
 
         algorithm = build_from_config("smoke/gmm")
-        result = fit(algorithm, limits=Limits(num_iterations=20))
+        result = train(algorithm, limits=Limits(num_iterations=20))
     except Exception as error:  # noqa: BLE001 - as above
         yield False, f"a tiny fit fails: {type(error).__name__}: {error}"
         return

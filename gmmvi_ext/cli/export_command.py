@@ -10,12 +10,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmvi_ext.cli.errors import CommandError, UsageError
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
-from gmmvi_ext.cli.workdir import WorkDir
 from gmmvi_ext.config.config import Config, load_config
 from gmmvi_ext.config.errors import Origin
+from gmmvi_ext.runs.errors import CommandError, UsageError
+from gmmvi_ext.runs.workdir import WorkDir
 
 __all__ = ["main"]
 
@@ -80,8 +80,8 @@ def _flags() -> CommandFlags:
 def _export(
     config: Config, folder: Path, workdir: WorkDir | None, out: Path | None, number: int | None
 ) -> int:
-    from gmmvi_ext.cli.outputs import posterior_of, write_outputs
     from gmmvi_ext.config.build import build_algorithm, build_target
+    from gmmvi_ext.runs.outputs import posterior_of, write_outputs
     from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
 
     target = build_target(config)
@@ -135,8 +135,9 @@ def _result(folder: Path, algorithm, state: dict):
 
 def _export_mixture(folder: Path, out: Path, number: int | None) -> int:
     """The mixture by the names of its arrays; nothing of the configuration is built."""
+    from gmmvi_ext.fitting.saved_mixture import read_mixture
     from gmmvi_ext.posterior import Posterior
-    from gmmvi_ext.training.checkpoints import CheckpointError, read_mixture
+    from gmmvi_ext.training.checkpoints import CheckpointError
 
     try:
         mixture, iteration = read_mixture(folder / "checkpoints", number)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from gmmvi_ext.cli.errors import UsageError
+from gmmvi_ext.runs.errors import UsageError
 
 __all__ = ["CommandFlags"]
 

@@ -4,8 +4,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmvi_ext.cli.errors import CommandError, UsageError
 from gmmvi_ext.cli.flags import CommandFlags
+from gmmvi_ext.runs.errors import CommandError, UsageError
 
 __all__ = ["main"]
 

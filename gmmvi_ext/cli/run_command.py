@@ -8,12 +8,12 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmvi_ext.cli.errors import CommandError, MissingConfig, UsageError
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
-from gmmvi_ext.cli.workdir import WorkDir, fresh_folder
 from gmmvi_ext.config.config import Config, load_config
 from gmmvi_ext.config.errors import Origin
+from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError
+from gmmvi_ext.runs.workdir import WorkDir, fresh_folder
 
 __all__ = ["main"]
 
@@ -36,13 +36,13 @@ def main(arguments: Sequence[str]) -> int:
             print(f"note: {note}")
         with quiet_start():
             from gmmvi_ext.cli.devices import choose_threads, open_workers
-            from gmmvi_ext.cli.experiment import run_experiment
+            from gmmvi_ext.fitting.experiment import run_experiment
 
             if not config.is_vae:
                 choose_threads()
             device, distribution = open_workers(config, values["device"])
         if config.is_vae:
-            from gmmvi_ext.cli.vae_experiment import run_vae
+            from gmmvi_ext.runs.vae import run_vae
 
             return run_vae(config, workdir, device=device)
         with distribution:

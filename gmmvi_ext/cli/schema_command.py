@@ -3,13 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from gmmvi_ext.cli.errors import UsageError
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.config.catalog import catalog
 from gmmvi_ext.config.errors import did_you_mean
 from gmmvi_ext.config.json_schema import json_schema, vae_json_schema
 from gmmvi_ext.config.vae import MODELS
 from gmmvi_ext.config.vae_catalog import vae_catalog
+from gmmvi_ext.runs.errors import UsageError
 
 __all__ = ["main"]
 

@@ -5,16 +5,16 @@ import shlex
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmvi_ext.cli.errors import CommandError, MissingConfig, UsageError
 from gmmvi_ext.cli.flags import CommandFlags
-from gmmvi_ext.cli.workdir import claim_folder, fresh_folder
 from gmmvi_ext.config.compose import parse_override
 from gmmvi_ext.config.errors import Origin
-from gmmvi_ext.runs import results
-from gmmvi_ext.runs.grid import Cell, expand_grid, parse_grid
-from gmmvi_ext.runs.job import Job, Outcome
-from gmmvi_ext.runs.launchers import LAUNCHERS, LauncherError, launch
-from gmmvi_ext.runs.record import read_run
+from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError
+from gmmvi_ext.runs.reading import read_run
+from gmmvi_ext.runs.sweep import results
+from gmmvi_ext.runs.sweep.grid import Cell, expand_grid, parse_grid
+from gmmvi_ext.runs.sweep.job import Job, Outcome
+from gmmvi_ext.runs.sweep.launchers import LAUNCHERS, LauncherError, launch
+from gmmvi_ext.runs.workdir import claim_folder, fresh_folder
 from gmmvi_ext.training.interrupt import InterruptFlag
 from gmmvi_ext.training.writers import write_atomically, write_json
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.posterior.draws import sample_mixture
+from gmmvi_ext.posterior.importance.draws import sample_mixture
 
 __all__ = ["TOLERANCE", "ExportVerificationError", "run_elsewhere", "verify_export"]
 

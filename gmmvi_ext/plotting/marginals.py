@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.style import INK, PALETTE, new_grid, tidy
-from gmmvi_ext.posterior.draws import ScoredDraws
+from gmmvi_ext.posterior.importance.draws import ScoredDraws
 
 __all__ = ["choose_elements", "draw_marginal", "plot_marginals"]
 

@@ -14,7 +14,7 @@ from gmmvi_ext.plotting.style import (
     new_grid,
     tidy,
 )
-from gmmvi_ext.posterior.draws import ScoredDraws
+from gmmvi_ext.posterior.importance.draws import ScoredDraws
 
 __all__ = ["plot_pairs"]
 

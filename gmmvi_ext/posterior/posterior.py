@@ -11,13 +11,14 @@ import tensorflow_probability as tfp
 
 from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.posterior import merging, storage, summary, weighted
+from gmmvi_ext.posterior import merging, storage, summary
 from gmmvi_ext.posterior.build_space import make_space
-from gmmvi_ext.posterior.defensive import DefensiveDraws, defensive_draws
-from gmmvi_ext.posterior.draws import ScoredDraws, as_seed, sample_mixture, score_draws
-from gmmvi_ext.posterior.rebalancing import rebalance_mixture
-from gmmvi_ext.posterior.refinement import Refinement, refine_mixture
-from gmmvi_ext.posterior.report import Report, make_report
+from gmmvi_ext.posterior.importance import expectations as weighted
+from gmmvi_ext.posterior.importance.component_weights import rebalance_mixture
+from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed, sample_mixture, score_draws
+from gmmvi_ext.posterior.importance.population_monte_carlo import Refinement, refine_mixture
+from gmmvi_ext.posterior.report.report import Report, make_report
 from gmmvi_ext.posterior.space import Space
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
 from gmmvi_ext.targets.base import Target

@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.posterior.draws import sample_mixture
+from gmmvi_ext.posterior.importance.draws import sample_mixture
 from gmmvi_ext.posterior.space import Space
 
 __all__ = ["constrained_draws", "flat_moments", "flat_quantiles", "mixture_stddev", "normal_cdf"]

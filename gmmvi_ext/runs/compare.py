@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from gmmvi_ext.runs.record import RunRecord, read_run
+from gmmvi_ext.runs.reading import RunRecord, read_run
 
 __all__ = ["differing_keys", "find_runs", "group_labels", "run_names", "table_rows"]
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, table_rows, target_of
-from gmmvi_ext.runs.record import RunRecord
+from gmmvi_ext.runs.reading import RunRecord
 
 __all__ = ["comparison_figure", "comparison_page", "write_page"]
 

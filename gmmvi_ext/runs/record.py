@@ -1,71 +1,119 @@
-"""What a run left in its folder, read without TensorFlow."""
+"""What a run writes down about itself: `config.yml`, `run.json` and the table of `summary.md`."""
 
 import dataclasses
+import datetime
+import importlib.metadata
 import json
+import math
+import os
+import platform
+import subprocess
+import sys
 from pathlib import Path
 
-from gmmvi_ext.config.config import Config, load_config
-from gmmvi_ext.config.errors import ConfigError
-from gmmvi_ext.training.writers import read_metrics
+import tensorflow as tf
 
-__all__ = ["RunRecord", "read_run"]
+from gmmvi_ext import __version__
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.runs.workdir import WorkDir
+from gmmvi_ext.training.loop import TrainingResult
 
-
-@dataclasses.dataclass(frozen=True)
-class RunRecord:
-    """A run as its files tell it.
-
-    Attributes:
-      path: its folder.
-      config: its configuration; None if it cannot be read.
-      run: `run.json`, empty if there is none.
-      summary: `summary.json`, empty before the end.
-    """
-
-    path: Path
-    config: Config | None
-    run: dict
-    summary: dict
-
-    @property
-    def metrics(self) -> list[dict]:
-        """Rows of `metrics.jsonl`."""
-        return read_metrics(self.path / "metrics.jsonl")
-
-    @property
-    def status(self) -> str:
-        """finished, interrupted, running, failed, or missing."""
-        if self.config is None and not self.run:
-            return "missing"
-        status = self.run.get("status", "missing")
-        if status == "finished" and self.run.get("stop_reason") == "interrupted":
-            return "interrupted"
-        return status
-
-    def is_done(self, wanted: Config | None = None) -> bool:
-        """Whether it ended by itself, with the configuration `wanted` as far as training goes."""
-        if self.status != "finished" or not self.summary:
-            return False
-        if wanted is None:
-            return True
-        return self.config is not None and not self.config.differences(wanted, ignore=("outputs",))
+__all__ = ["config_text", "result_record", "result_summary", "run_record", "summary_page"]
 
 
-def read_run(folder: str | Path) -> RunRecord:
-    """Reads the files of a run; what is absent or unreadable stays empty."""
-    path = Path(folder)
-    config = None
-    if (path / "config.yml").is_file():
-        try:
-            config = load_config(path / "config.yml")
-        except ConfigError:
-            config = None
-    return RunRecord(path, config, _json(path / "run.json"), _json(path / "summary.json"))
+def config_text(config: Config) -> str:
+    """The resolved configuration as the text of `config.yml`."""
+    word = config.code_word
+    head = f"# Complete configuration of this run{f' ({word})' if word else ''}.\n"
+    return head + config.to_yaml()
 
 
-def _json(path: Path) -> dict:
+def run_record(config: Config, workdir: WorkDir, device: str) -> dict:
+    """What somebody needs to know to get the same run again."""
+    packages = ("tensorflow", "tensorflow-probability", "tf-keras", "numpy")
+    versions = {name: _version(name) for name in packages}
+    previous = {}
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+        previous = json.loads((workdir / "run.json").read_text(encoding="utf-8"))
+    except (OSError, json.JSONDecodeError):
+        pass
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    return {
+        "status": "running",
+        "command": sys.argv,
+        "started": previous.get("started", now),
+        "sittings": [*previous.get("sittings", []), now],
+        "algorithm": config.code_word,
+        "target": config.target_name,
+        "seed": config.seed,
+        "mlflow_run": previous.get("mlflow_run"),
+        "device": device,
+        "versions": {"gmmvi_ext": __version__, "python": platform.python_version(), **versions},
+        "revision": _revision(),
+        # Bit equality is promised for equal machine, versions and these two.
+        "num_threads": {
+            "cores": os.cpu_count(),
+            "intra_op": tf.config.threading.get_intra_op_parallelism_threads(),
+            "inter_op": tf.config.threading.get_inter_op_parallelism_threads(),
+        },
+        "onednn": os.environ.get("TF_ENABLE_ONEDNN_OPTS", "default"),
+    }
+
+
+def result_record(result: TrainingResult) -> dict:
+    """What training adds to `run.json`."""
+    clock = {name: round(value, 3) for name, value in dataclasses.asdict(result.clock).items()}
+    return {
+        "stop_reason": str(result.stop_reason),
+        "iterations": result.iterations,
+        "num_target_evaluations": result.num_target_evaluations,
+        "num_nonfinite": result.num_nonfinite,
+        "seconds": {
+            "tracing": clock["trace"],
+            "stepping": round(clock["train"] - clock["trace"], 3),
+            "evaluating": clock["evaluate"],
+            "saving": clock["save"],
+        },
+    }
+
+
+def result_summary(result: TrainingResult) -> dict:
+    """What training adds to `summary.json`."""
+    return {
+        "num_target_evaluations": result.num_target_evaluations,
+        "num_nonfinite": result.num_nonfinite,
+        "iterations": result.iterations,
+        "train_seconds": round(result.clock.train, 3),
+        "trace_seconds": round(result.clock.trace, 3),
+        "stop_reason": str(result.stop_reason),
+    }
+
+
+def summary_page(title: str, summary: dict, text: str = "") -> str:
+    """`summary.md`: a table of `summary` under a title, and `text` below it."""
+    lines = [f"# {title}", "", "| | |", "|---|---|"]
+    for key, value in summary.items():
+        if isinstance(value, float):
+            value = f"{value:.6g}" if math.isfinite(value) else "-"
+        lines.append(f"| {key} | {value} |")
+    return "\n".join([*lines, "", *([text, ""] if text else [])])
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
+
+
+def _revision() -> str | None:
+    """Commit of the source tree, where the package runs from one."""
+    root = Path(__file__).resolve().parents[2]
+    if not (root / ".git").exists():
+        return None
+    try:
+        command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12"]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() or None

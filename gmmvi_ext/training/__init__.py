@@ -14,8 +14,8 @@ __all__ = [
     "StopReason",
     "TensorBoardWriter",
     "TrainingResult",
-    "fit",
     "read_metrics",
+    "train",
     "truncate_metrics",
 ]
 
@@ -32,7 +32,7 @@ _MODULE = {
     "StopReason": "stopping",
     "TensorBoardWriter": "writers",
     "TrainingResult": "loop",
-    "fit": "loop",
+    "train": "loop",
     "read_metrics": "writers",
     "truncate_metrics": "writers",
 }

@@ -12,17 +12,19 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
-
-__all__ = ["CheckpointError", "Checkpoints", "SCHEMA_VERSION", "read_mixture"]
+__all__ = [
+    "DAMAGE",
+    "SCHEMA_VERSION",
+    "CheckpointError",
+    "Checkpoints",
+    "checkpoint_path",
+    "checkpoint_paths",
+]
 
 SCHEMA_VERSION = 1
 _PREFIX = "ckpt"
 # What TensorFlow raises on files that are cut, altered, or hold other variables.
-_DAMAGE = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
-_MODEL_KEY = "algorithm/model/{}/.ATTRIBUTES/VARIABLE_VALUE"
-_ITERATION_KEY = "algorithm/num_iterations/.ATTRIBUTES/VARIABLE_VALUE"
-_FAMILIES = (FullGaussians, DiagonalGaussians, LowRankGaussians)
+DAMAGE = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
 _HOST_KEY = "host_state/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -75,13 +77,13 @@ class Checkpoints:
           CheckpointError: there are some and none can be used, or not the one asked for.
         """
         self.passed_over = []
-        paths = self.paths() if iteration is None else [_path_of(self.folder, iteration)]
+        paths = self.paths() if iteration is None else [checkpoint_path(self.folder, iteration)]
         for path in reversed(paths):
             try:
                 return self._restore_one(path)
             except CheckpointError:
                 raise
-            except _DAMAGE as error:
+            except DAMAGE as error:
                 reason = " ".join(str(getattr(error, "message", error)).split())[:200]
                 self.passed_over.append(f"{Path(path).name}: {reason}")
         if paths:
@@ -93,7 +95,7 @@ class Checkpoints:
 
     def paths(self) -> list[str]:
         """Prefixes of the complete checkpoints, oldest first."""
-        return _paths(self.folder)
+        return checkpoint_paths(self.folder)
 
     def _restore_one(self, path: str) -> dict:
         text = tf.train.load_checkpoint(path).get_tensor(_HOST_KEY)
@@ -108,40 +110,7 @@ class Checkpoints:
         return host_state
 
 
-def read_mixture(folder: str | Path, iteration: int | None = None) -> tuple[Mixture, int]:
-    """The mixture of a checkpoint, read by the names of its arrays: no algorithm, no target.
-
-    Args:
-      folder: where checkpoints lie.
-      iteration: which one; None for the newest that can be read.
-
-    Returns:
-      mixture in the unconstrained space, and the iteration.
-
-    Raises:
-      CheckpointError: there is none, or none can be read.
-    """
-    paths = _paths(Path(folder)) if iteration is None else [_path_of(Path(folder), iteration)]
-    problems = []
-    for path in reversed(paths):
-        try:
-            reader = tf.train.load_checkpoint(path)
-            shapes = reader.get_variable_to_shape_map()
-            for family in _FAMILIES:
-                keys = [_MODEL_KEY.format(name) for name in family._fields]
-                if all(key in shapes for key in keys):
-                    components = family(*(tf.constant(reader.get_tensor(key)) for key in keys))
-                    log_weights = tf.constant(reader.get_tensor(_MODEL_KEY.format("log_weights")))
-                    return Mixture(log_weights, components), int(reader.get_tensor(_ITERATION_KEY))
-            problems.append(f"{Path(path).name}: holds no Gaussian mixture")
-        except _DAMAGE as error:
-            reason = " ".join(str(getattr(error, "message", error)).split())[:200]
-            problems.append(f"{Path(path).name}: {reason}")
-    reason = "; ".join(problems) or "there is none"
-    raise CheckpointError(f"{folder}: no checkpoint can be read; {reason}.")
-
-
-def _paths(folder: Path) -> list[str]:
+def checkpoint_paths(folder: Path) -> list[str]:
     found = {}
     for index in folder.glob(f"{_PREFIX}-*.index"):
         match = re.fullmatch(rf"{_PREFIX}-(\d+)", index.stem)
@@ -150,8 +119,8 @@ def _paths(folder: Path) -> list[str]:
     return [found[number] for number in sorted(found)]
 
 
-def _path_of(folder: Path, iteration: int) -> str:
-    paths = _paths(folder)
+def checkpoint_path(folder: Path, iteration: int) -> str:
+    paths = checkpoint_paths(folder)
     for path in paths:
         if path.endswith(f"{_PREFIX}-{iteration}"):
             return path

@@ -12,14 +12,14 @@ import math
 import time
 from collections.abc import Callable, Sequence
 
+from gmmvi_ext.training.alarms import SCALE_ADVICE, Alarm
 from gmmvi_ext.training.algorithm import Algorithm
 from gmmvi_ext.training.interrupt import InterruptFlag
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
-from gmmvi_ext.training.watchdog import SCALE_ADVICE, Alarm, Watchdog
 from gmmvi_ext.training.writers import MetricWriter
 
-__all__ = ["Clock", "TrainingResult", "fit", "is_on_grid"]
+__all__ = ["Clock", "TrainingResult", "is_on_grid", "train"]
 
 MAX_CALL_SECONDS = 0.1  # of iterations in one call: the delay of signals and of the progress bar
 MAX_RAISED = 6  # first iterations in which a target that raises gets another chance
@@ -70,7 +70,7 @@ def is_on_grid(iteration: int, log_interval: int) -> bool:
     return iteration == 1 or iteration % log_interval == 0
 
 
-def fit(
+def train(
     algorithm: Algorithm,
     *,
     limits: Limits | None = None,
@@ -84,7 +84,7 @@ def fit(
     progress: ProgressDisplay | None = None,
     host_state: dict | None = None,
     agreed: Callable[[list[int]], Sequence[int]] | None = None,
-    watchdog: Watchdog | None = None,
+    watchdog: Callable | None = None,
     watch_interval: int = 1,
 ) -> TrainingResult:
     """Steps until a limit, a stop rule or a signal says stop.
@@ -131,7 +131,7 @@ def fit(
 
 
 class _Session:
-    """State of one call of `fit`."""
+    """State of one call of `train`."""
 
     def __init__(
         self,

@@ -64,7 +64,7 @@ def work(mode: str, args) -> dict:
     """Trajectory and throughput in this process."""
     from functools import partial
 
-    from gmmvi_ext.targets.distribution import open_distribution
+    from gmmvi_ext.targets.parallel.strategies import open_distribution
 
     strategy = "none" if mode.startswith("none") else mode
     count = args.workers if strategy in ("mirrored", "dask") else None

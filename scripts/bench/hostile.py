@@ -228,8 +228,8 @@ class Outcome(NamedTuple):
 def by_fit(name: str, case: Case) -> Outcome:
     """The outcome of `gmmvi_ext.fit`, saved and exported."""
     import gmmvi_ext
-    from gmmvi_ext.fit.call import FitError
-    from gmmvi_ext.training.target_check import TargetError
+    from gmmvi_ext.fitting.call import FitError
+    from gmmvi_ext.targets.target_check import TargetError
 
     settings = dict(case.settings)
     is_thousand = settings.pop("thousand", False)
@@ -272,7 +272,7 @@ def thousand_components(case: Case):
     from gmmvi_ext.config import build_from_config
     from gmmvi_ext.posterior import Posterior
     from gmmvi_ext.targets import CallableTarget
-    from gmmvi_ext.training import Limits, fit
+    from gmmvi_ext.training import Limits, train
 
     target = CallableTarget(case.log_prob, case.num_dimensions)
     config = {
@@ -280,7 +280,7 @@ def thousand_components(case: Case):
         "sample_selector_config": {"desired_samples_per_component": 10},
     }
     algorithm = build_from_config(config, target)
-    result = fit(algorithm, limits=Limits(num_iterations=3))
+    result = train(algorithm, limits=Limits(num_iterations=3))
     info = {"stop_reason": str(result.stop_reason), "iterations": result.iterations}
     return Posterior(algorithm.mixture(), target=target, run_info=info)
 

@@ -36,7 +36,7 @@ HEADER = (
 def measure(name: str, problem, seed: int, **settings) -> dict:
     """One fit with its errors."""
     import gmmvi_ext
-    from gmmvi_ext.posterior.verdict import FLAT_WEIGHT
+    from gmmvi_ext.posterior.report.verdict import FLAT_WEIGHT
 
     begin = time.process_time()
     posterior = gmmvi_ext.fit(

@@ -245,7 +245,7 @@ def iwae(data) -> None:
 
 def refinement(data) -> None:
     """What refining the posteriors of 50 test digits gains."""
-    from gmmvi_ext.amortized.refine import Refiner
+    from gmmvi_ext.amortized.semi_amortized import Refiner
 
     for name in ("gaussian", "stratified"):
         vae, _, _ = trained(models()[name][0], data, 0)

@@ -5,7 +5,7 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext.amortized import build_vae, densities, estimators, priors
-from gmmvi_ext.amortized.refine import Refiner, amortised_mixture, refine
+from gmmvi_ext.amortized.semi_amortized import Refiner, amortised_mixture, refine
 from gmmvi_ext.gaussians import mixture as mixtures
 
 SEED = tf.constant([2, 5])

@@ -16,7 +16,7 @@ from gmmvi_ext.amortized import (
     estimators,
     priors,
 )
-from gmmvi_ext.training import Limits, Patience, StopReason, fit
+from gmmvi_ext.training import Limits, Patience, StopReason, train
 from gmmvi_ext.training.checkpoints import Checkpoints
 
 X = (np.random.default_rng(0).uniform(size=(50, 6)) < 0.4).astype(np.float32)
@@ -102,13 +102,13 @@ def test_xla_gives_the_same_steps(name, same_noise_under_xla):
 def test_a_resumed_run_is_the_same_run_bit_for_bit(name, tmp_path):
     whole = make(name)
     limits = Limits(num_iterations=9)
-    fit(whole, limits=limits, log_interval=100)
+    train(whole, limits=limits, log_interval=100)
     first = make(name)
     saved = Checkpoints(tmp_path, first)
-    fit(first, limits=Limits(num_iterations=4), log_interval=100, checkpoints=saved)
+    train(first, limits=Limits(num_iterations=4), log_interval=100, checkpoints=saved)
     second = make(name, vae_seed=8)  # other initial values: everything must come from the file
     restored = Checkpoints(tmp_path, second)
-    fit(second, limits=limits, log_interval=100, host_state=restored.restore())
+    train(second, limits=limits, log_interval=100, host_state=restored.restore())
     assert int(second.num_iterations) == 9
     for a, b in zip(values(second), values(whole), strict=True):
         np.testing.assert_array_equal(a, b)
@@ -184,7 +184,7 @@ def test_early_stopping_keeps_the_best_parameters():
         marks[iteration] = [v.numpy() for v in trainer.vae.trainable_variables]
         return {"elbo": next(elbos)}
 
-    result = fit(
+    result = train(
         trainer,
         limits=Limits(num_iterations=50),
         log_interval=1,

@@ -14,7 +14,8 @@ LAYERS = [
     {"posterior", "inference", "factors", "amortized", "adapters"},
     {"training"},
     {"config", "export", "plotting"},
-    {"fit", "runs"},
+    {"runs"},
+    {"fitting"},
     {"cli", "__main__"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}

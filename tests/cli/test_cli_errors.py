@@ -194,7 +194,7 @@ def test_a_work_directory_cannot_name_code_to_run(here, capsys):
 
 
 def test_a_second_process_is_refused(here, capsys):
-    from gmmvi_ext.cli.workdir import WorkDir
+    from gmmvi_ext.runs.workdir import WorkDir
 
     with WorkDir("run"):
         _, line = refused(capsys, ["run", "--config", "gmm20", "--workdir", "run"])

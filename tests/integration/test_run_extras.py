@@ -7,8 +7,8 @@ import pytest
 
 from gmmvi_ext import load
 from gmmvi_ext.cli import main
+from gmmvi_ext.fitting.saved_mixture import read_mixture
 from gmmvi_ext.training import read_metrics
-from gmmvi_ext.training.checkpoints import read_mixture
 
 LEAN = ["--set", "outputs.export=false", "--set", "outputs.plots=false"]
 SHORT = ["--num_iterations", "12", "--set", "training.checkpoint_interval=5"]
@@ -173,7 +173,7 @@ def test_tensorboard_and_mlflow_take_rows_figures_and_summary(tmp_path):
 
 @pytest.mark.parametrize("extra", ["tensorboard", "mlflow"])
 def test_an_extra_that_is_not_installed_is_named(tmp_path, monkeypatch, capsys, extra):
-    from gmmvi_ext.cli import extras
+    from gmmvi_ext.runs import writers as extras
 
     monkeypatch.setattr(extras.importlib.util, "find_spec", lambda name: None)
     value = "true" if extra == "tensorboard" else "sqlite:///x.db"

@@ -180,7 +180,7 @@ def test_a_cell_is_the_run_of_the_same_name(here, capfd):
 
 
 def test_another_sweep_in_the_folder_is_refused(here, capfd):
-    from gmmvi_ext.runs import expand_grid
+    from gmmvi_ext.runs.sweep import expand_grid
 
     [cell] = expand_grid("sweep.yml")
     (here / "sw" / "cells" / cell.name).mkdir(parents=True)
@@ -193,7 +193,7 @@ def test_another_sweep_in_the_folder_is_refused(here, capfd):
 
 
 def test_two_sweeps_in_one_folder_are_refused(here, capfd):
-    from gmmvi_ext.cli.workdir import claim_folder
+    from gmmvi_ext.runs.workdir import claim_folder
 
     with claim_folder(here / "sw", by="sweep"):
         assert main(["sweep", "--config", "sweep.yml", "--workdir", "sw"]) == 1

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.draws import score_draws
-from gmmvi_ext.posterior.probing import Doubts, find_doubts, rounding_of
+from gmmvi_ext.posterior.importance.draws import score_draws
+from gmmvi_ext.posterior.report.causes import Doubts, find_doubts, rounding_of
 from gmmvi_ext.targets import CallableTarget
 
 NAMES = ["a", "b"]

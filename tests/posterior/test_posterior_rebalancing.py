@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.rebalancing import (
+from gmmvi_ext.posterior.importance.component_weights import (
     _balanced,
     _densities,
     _elbo_change,

@@ -9,8 +9,8 @@ from gmmvi_ext import diagnostics
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.defensive import DEFENSIVE_SHARE, defensive_draws, log_proposal
-from gmmvi_ext.posterior.refinement import refine_mixture
+from gmmvi_ext.posterior.importance.defensive import DEFENSIVE_SHARE, defensive_draws, log_proposal
+from gmmvi_ext.posterior.importance.population_monte_carlo import refine_mixture
 from gmmvi_ext.targets import CallableTarget
 
 tfd = tfp.distributions

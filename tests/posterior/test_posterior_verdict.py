@@ -4,8 +4,8 @@ import math
 
 import pytest
 
-from gmmvi_ext.posterior.probing import Doubts
-from gmmvi_ext.posterior.verdict import Facts, judge
+from gmmvi_ext.posterior.report.causes import Doubts
+from gmmvi_ext.posterior.report.verdict import Facts, judge
 
 GOOD = Facts(
     num_samples=20000,

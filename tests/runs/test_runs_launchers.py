@@ -8,8 +8,8 @@ import time
 
 import pytest
 
-from gmmvi_ext.runs import Job, LauncherError, launch, run_job
-from gmmvi_ext.runs import job as room
+from gmmvi_ext.runs.sweep import Job, LauncherError, launch, run_job
+from gmmvi_ext.runs.sweep import job as room
 
 
 def job(tmp_path, name, *arguments, **more):
@@ -149,7 +149,7 @@ def test_options_of_another_launcher_are_refused(tmp_path, options, part):
     [("dask", "distributed", "dask"), ("submitit",) * 2 + ("slurm",)],
 )
 def test_a_missing_package_names_its_extra(tmp_path, monkeypatch, launcher, module, extra):
-    from gmmvi_ext.runs import launchers
+    from gmmvi_ext.runs.sweep import launchers
 
     monkeypatch.setattr(launchers.importlib.util, "find_spec", lambda name: None)
     with pytest.raises(LauncherError, match=rf"{module} is not installed.*\[{extra}\]"):

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gmmvi_ext.config.config import load_config
-from gmmvi_ext.runs import collect_rows, median_interval, read_run, summarise, write_table
+from gmmvi_ext.runs.sweep import collect_rows, median_interval, read_run, summarise, write_table
 
 
 def make_run(folder, *, status="finished", stop_reason="num_iterations", elbo=-1.0, seed=0):

@@ -12,10 +12,10 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext.targets import CallableTarget, HostTarget
-from gmmvi_ext.targets.cluster import ClusterMap, Part
-from gmmvi_ext.targets.distribution import DistributionError, open_distribution
 from gmmvi_ext.targets.named import NamedHostTarget, PartsLayout
-from gmmvi_ext.targets.sharded import ShardedTarget
+from gmmvi_ext.targets.parallel.cluster import ClusterMap, Part
+from gmmvi_ext.targets.parallel.sharded import ShardedTarget
+from gmmvi_ext.targets.parallel.strategies import DistributionError, open_distribution
 
 ROOT = Path(__file__).resolve().parents[2]
 BENCH = ROOT / "scripts" / "bench" / "distribution.py"
@@ -188,7 +188,7 @@ def test_two_logical_devices_agree_with_one():
     out = in_process(
         """
         import numpy as np
-        from gmmvi_ext.targets.distribution import open_distribution
+        from gmmvi_ext.targets.parallel.strategies import open_distribution
         distribution = open_distribution("mirrored", num_workers=2)
         import tensorflow as tf
         import gmmvi_ext
@@ -266,7 +266,7 @@ def test_a_dask_worker_tells_what_was_raised_and_survives_a_function_of_main():
             return -0.5 * (point ** 2).sum()
 
         if __name__ == "__main__":
-            from gmmvi_ext.targets.distribution import open_distribution
+            from gmmvi_ext.targets.parallel.strategies import open_distribution
             from gmmvi_ext.targets.named import NamedHostTarget, PartsLayout
             from gmmvi_ext.targets import CallableTarget, HostTarget
             import tensorflow as tf
@@ -325,7 +325,7 @@ def test_functions_of_a_users_file_travel_with_their_code(tmp_path, monkeypatch)
     pytest.importorskip("cloudpickle", reason="comes with the extra dask")
     import importlib.util
 
-    from gmmvi_ext.targets.cluster import _ByValue
+    from gmmvi_ext.targets.parallel.cluster import _ByValue
 
     file = tmp_path / "sim_of_a_user.py"
     file.write_text(
@@ -343,7 +343,7 @@ def test_functions_of_a_users_file_travel_with_their_code(tmp_path, monkeypatch)
 
 def test_a_function_that_cannot_travel_is_named():
     pytest.importorskip("cloudpickle", reason="comes with the extra dask")
-    from gmmvi_ext.targets.cluster import _ByValue
+    from gmmvi_ext.targets.parallel.cluster import _ByValue
 
     lock = __import__("threading").Lock()
 

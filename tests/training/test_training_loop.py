@@ -13,8 +13,8 @@ from gmmvi_ext.training import (
     JsonlWriter,
     Limits,
     StopReason,
-    fit,
     read_metrics,
+    train,
     truncate_metrics,
 )
 from gmmvi_ext.training.checkpoints import Checkpoints
@@ -49,7 +49,7 @@ def test_the_double_and_gmmvi_follow_the_protocol(counting_algorithm):
     ],
 )
 def test_each_limit_stops_and_is_named(counting_algorithm, limits, reason, iterations):
-    result = fit(counting_algorithm(), limits=limits)
+    result = train(counting_algorithm(), limits=limits)
     assert (result.stop_reason, result.iterations) == (reason, iterations)
     assert result.num_target_evaluations == 10 * iterations
 
@@ -87,7 +87,7 @@ def test_steps_in_one_call_change_nothing_but_their_number(
             def save(self, iteration, state, saved=saved):
                 saved.append(iteration)
 
-        result = fit(
+        result = train(
             algorithm,
             limits=limits,
             log_interval=10,
@@ -106,7 +106,7 @@ def test_steps_in_one_call_change_nothing_but_their_number(
 
 def test_processes_that_must_agree_step_one_by_one(counting_algorithm):
     algorithm = Striding(counting_algorithm())
-    fit(algorithm, limits=Limits(num_iterations=9), agreed=lambda counts: counts)
+    train(algorithm, limits=Limits(num_iterations=9), agreed=lambda counts: counts)
     assert algorithm.calls == []
 
 
@@ -119,7 +119,7 @@ def test_without_any_limit_there_is_one():
 
 def test_rows_come_first_on_the_grid_and_at_the_end(counting_algorithm):
     rows = Rows()
-    fit(counting_algorithm(), limits=Limits(num_iterations=12), log_interval=5, writers=[rows])
+    train(counting_algorithm(), limits=Limits(num_iterations=12), log_interval=5, writers=[rows])
     assert [row["iteration"] for row in rows] == [1, 5, 10, 12]
     assert [row["num_target_evaluations"] for row in rows] == [10, 50, 100, 120]
     assert rows[-1]["num_components"] == 2 and isinstance(rows[-1]["num_components"], int)
@@ -127,7 +127,7 @@ def test_rows_come_first_on_the_grid_and_at_the_end(counting_algorithm):
 
 def test_evaluation_overrides_the_estimate_of_the_step(counting_algorithm):
     rows = Rows()
-    fit(
+    train(
         counting_algorithm(),
         limits=Limits(num_iterations=1),
         evaluate=lambda iteration: {"elbo": -100.0 - iteration},
@@ -138,14 +138,14 @@ def test_evaluation_overrides_the_estimate_of_the_step(counting_algorithm):
 
 def test_a_hook_can_stop_the_run(counting_algorithm):
     hook = lambda row: StopReason.CONVERGED if row["iteration"] >= 4 else None  # noqa: E731
-    result = fit(
+    result = train(
         counting_algorithm(), limits=Limits(num_iterations=50), log_interval=2, hooks=[hook]
     )
     assert (result.stop_reason, result.iterations) == (StopReason.CONVERGED, 4)
 
 
 def test_time_is_split_into_tracing_and_stepping(counting_algorithm):
-    result = fit(counting_algorithm(), limits=Limits(num_iterations=20))
+    result = train(counting_algorithm(), limits=Limits(num_iterations=20))
     assert 0.0 <= result.clock.trace <= result.clock.train
 
 
@@ -174,7 +174,7 @@ def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(counting_algor
         bad = not np.isfinite(algorithm.value.numpy()).all()
         return {"problem": "loc of component 0"} if bad else {}
 
-    result = fit(
+    result = train(
         algorithm,
         limits=Limits(num_iterations=50),
         log_interval=5,
@@ -188,7 +188,7 @@ def test_a_state_that_is_not_finite_ends_the_run_and_is_not_saved(counting_algor
 
 
 def test_a_target_without_a_finite_value_ends_the_run_at_once(counting_algorithm):
-    result = fit(counting_algorithm(nonfinite=True), limits=Limits(num_iterations=50))
+    result = train(counting_algorithm(nonfinite=True), limits=Limits(num_iterations=50))
     assert (result.stop_reason, result.iterations) == (StopReason.NO_FINITE_VALUE, 1)
     assert "no finite value at the first 10 points" in result.problem
 
@@ -203,7 +203,7 @@ def test_a_signal_ends_the_run_cleanly_with_a_checkpoint(counting_algorithm, tmp
     algorithm = counting_algorithm(on_step=send)
     checkpoints = Checkpoints(tmp_path, algorithm)
     rows = Rows()
-    result = fit(
+    result = train(
         algorithm, limits=Limits(num_iterations=50), checkpoints=checkpoints, writers=[rows]
     )
     assert (result.stop_reason, result.iterations) == (StopReason.INTERRUPTED, 7)
@@ -220,7 +220,7 @@ def run(counting_algorithm, folder, num_iterations, algorithm=None):
     path = folder / "metrics.jsonl"
     truncate_metrics(path, lambda row: row["iteration"] <= at and is_on_grid(row["iteration"], 5))
     rule = Convergence(window=3)
-    result = fit(
+    result = train(
         algorithm,
         limits=Limits(num_iterations=num_iterations),
         log_interval=5,

@@ -5,10 +5,10 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext.divergences.mmd import Mmd, mmd_squared
+from gmmvi_ext.fitting.dumps import MixtureDumps
+from gmmvi_ext.fitting.sample_distance import SampleDistance
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.models.gmm import Gmm
-from gmmvi_ext.training.dumps import MixtureDumps
-from gmmvi_ext.training.sample_distance import SampleDistance
 from gmmvi_ext.training.writers import TensorBoardWriter
 
 

@@ -1,5 +1,0 @@
-"""Fitting in one call: from a model to a posterior, with settings found automatically."""
-
-from gmmvi_ext.fit.call import fit
-
-__all__ = ["fit"]

@@ -1,0 +1,56 @@
+"""The mixture of a checkpoint, read by the names of its arrays."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.training.checkpoints import (
+    DAMAGE,
+    CheckpointError,
+    checkpoint_path,
+    checkpoint_paths,
+)
+
+__all__ = ["read_mixture"]
+
+_MODEL_KEY = "algorithm/model/{}/.ATTRIBUTES/VARIABLE_VALUE"
+_ITERATION_KEY = "algorithm/num_iterations/.ATTRIBUTES/VARIABLE_VALUE"
+_FAMILIES = (FullGaussians, DiagonalGaussians, LowRankGaussians)
+
+
+def read_mixture(folder: str | Path, iteration: int | None = None) -> tuple[Mixture, int]:
+    """The mixture of a checkpoint, read by the names of its arrays: no algorithm, no target.
+
+    Args:
+      folder: where checkpoints lie.
+      iteration: which one; None for the newest that can be read.
+
+    Returns:
+      mixture in the unconstrained space, and the iteration.
+
+    Raises:
+      CheckpointError: there is none, or none can be read.
+    """
+    paths = (
+        checkpoint_paths(Path(folder))
+        if iteration is None
+        else [checkpoint_path(Path(folder), iteration)]
+    )
+    problems = []
+    for path in reversed(paths):
+        try:
+            reader = tf.train.load_checkpoint(path)
+            shapes = reader.get_variable_to_shape_map()
+            for family in _FAMILIES:
+                keys = [_MODEL_KEY.format(name) for name in family._fields]
+                if all(key in shapes for key in keys):
+                    components = family(*(tf.constant(reader.get_tensor(key)) for key in keys))
+                    log_weights = tf.constant(reader.get_tensor(_MODEL_KEY.format("log_weights")))
+                    return Mixture(log_weights, components), int(reader.get_tensor(_ITERATION_KEY))
+            problems.append(f"{Path(path).name}: holds no Gaussian mixture")
+        except DAMAGE as error:
+            reason = " ".join(str(getattr(error, "message", error)).split())[:200]
+            problems.append(f"{Path(path).name}: {reason}")
+    reason = "; ".join(problems) or "there is none"
+    raise CheckpointError(f"{folder}: no checkpoint can be read; {reason}.")

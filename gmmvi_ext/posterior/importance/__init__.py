@@ -1,0 +1,1 @@
+"""Importance-weighted draws, and what is made of them."""

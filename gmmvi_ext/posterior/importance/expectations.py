@@ -1,0 +1,70 @@
+"""Estimates and draws corrected by importance weights."""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext import diagnostics
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed
+
+__all__ = ["Expectation", "expectation", "resample"]
+
+GUMBEL_SALT = 13
+
+
+class Expectation(NamedTuple):
+    """An expectation under the posterior.
+
+    Attributes:
+      value: estimate, an array of the function's shape.
+      standard_error: its Monte Carlo error, same shape.
+      khat: Pareto index of the weights used, NaN if draws of the mixture were averaged plainly;
+        above `diagnostics.khat_threshold` the error is not to be believed.
+    """
+
+    value: np.ndarray
+    standard_error: np.ndarray
+    khat: float
+
+
+def expectation(f, draws: ScoredDraws, space, dtype, *, reweighted: bool) -> Expectation:
+    """Average of `f` over draws, see `Posterior.expectation`."""
+    values = f(space.unpack(space.forward_flat(tf.constant(draws.x, dtype))))
+    values = np.asarray(values, np.float64)
+    num = len(draws.x)
+    if values.shape[:1] != (num,):
+        raise ValueError(
+            f"the function of an expectation must return one value per draw, shape [{num}, ...], "
+            f"got {values.shape}."
+        )
+    if not reweighted:
+        error = values.std(0, ddof=1) / np.sqrt(num)
+        return Expectation(values.mean(0), error, float("nan"))
+    smoothed = draws.smoothed()
+    used = np.isfinite(smoothed.log_weights)  # a value that is NaN where the weight is zero is fine
+    mean, error = diagnostics.weighted_mean(values[used], smoothed.log_weights[used])
+    return Expectation(mean, error, float(smoothed.khat))
+
+
+def resample(draws: ScoredDraws, num_samples: int, seed, *, replace: bool) -> np.ndarray:
+    """Row numbers of `num_samples` draws, chosen in proportion to the smoothed weights.
+
+    Without replacement by the Gumbel-top-k trick, so no draw appears twice; with replacement by
+    systematic resampling. The order is random either way.
+    """
+    log_weights = draws.smoothed().log_weights
+    generator = np.random.default_rng([GUMBEL_SALT, *np.asarray(as_seed(seed)).tolist()])
+    if replace:
+        points = (np.arange(num_samples) + generator.uniform()) / num_samples
+        edges = np.cumsum(np.exp(log_weights))
+        chosen = np.searchsorted(edges / edges[-1], points)
+        return generator.permutation(np.minimum(chosen, len(log_weights) - 1))
+    alive = int(np.isfinite(log_weights).sum())
+    if num_samples > alive:
+        raise ValueError(
+            f"{num_samples} draws without duplicates need at least as many proposals with positive "
+            f"weight, there are {alive}: raise `num_proposals` or pass `replace=True`."
+        )
+    keys = log_weights + generator.gumbel(size=log_weights.size)
+    return np.argpartition(-keys, num_samples - 1)[:num_samples]

@@ -1,0 +1,323 @@
+"""The report on a posterior: estimates, tables and the verdict, from one batch of fresh draws."""
+
+import dataclasses
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext import diagnostics
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed, evaluate_target
+from gmmvi_ext.posterior.report import render
+from gmmvi_ext.posterior.report.causes import find_doubts, rounding_of
+from gmmvi_ext.posterior.report.verdict import Facts, Verdict, judge
+from gmmvi_ext.posterior.space import element_names
+
+__all__ = ["Report", "make_report"]
+
+NUM_EXACT_DRAWS = 5000  # exact draws of the target for EUBO and coverage
+EXACT_SALT = 11
+MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """What is known about a fitted posterior.
+
+    Attributes:
+      elbo, elbo_se: evidence lower bound (higher is better) over finite draws, standard error.
+      neg_elbo: `-elbo`.
+      log_evidence, log_evidence_se: log normaliser by Pareto-smoothed importance sampling.
+      khat, khat_limit: Pareto index of the importance ratios and its threshold.
+      ess: effective sample size of `num_samples` draws.
+      largest_weight: largest importance weight, in multiples of the mean.
+      num_modes: modes with at least a thousandth of the weight.
+      num_components: mixture components with positive weight.
+      num_nonfinite: draws with a NaN or infinite target value.
+      num_samples, num_dimensions: sizes.
+      eubo, eubo_se, coverage: from exact draws of the target, NaN where it has no sampler.
+      max_shift: largest change of a parameter's mean by reweighting, in its standard deviations.
+      components, parameters, modes: tables, one dict per row.
+      log_ratios: log p~ - log q at the draws [num_samples], for `plotting.plot_khat`.
+      verdict: one sentence with a remedy.
+      trust: whether the result may be used.
+      level: "trust", "reweight", "reject" or "unchecked".
+      run_info: what the run told about itself.
+      constraints: constrained parameter -> its constraint in words.
+      defensive: `khat`, `ess`, `log_evidence`, `log_evidence_se` of draws with a share of heavy
+        tails; empty where they were not asked for.
+    """
+
+    elbo: float
+    elbo_se: float
+    neg_elbo: float
+    log_evidence: float
+    log_evidence_se: float
+    khat: float
+    khat_limit: float
+    ess: float
+    num_modes: int
+    num_components: int
+    num_nonfinite: int
+    num_samples: int
+    num_dimensions: int
+    eubo: float
+    eubo_se: float
+    coverage: float
+    max_shift: float
+    verdict: str
+    trust: bool
+    level: str
+    components: list[dict]
+    parameters: list[dict]
+    modes: list[dict]
+    log_ratios: np.ndarray = dataclasses.field(repr=False)
+    run_info: dict = dataclasses.field(default_factory=dict)
+    constraints: dict[str, str] = dataclasses.field(default_factory=dict)
+    defensive: dict[str, float] = dataclasses.field(default_factory=dict)
+    largest_weight: float = math.nan
+
+    def as_dict(self) -> dict:
+        """Plain data for JSON; numbers that are not finite become None."""
+        fields = dataclasses.asdict(self)
+        del fields["log_ratios"]
+        return _plain(fields)
+
+    def to_markdown(self) -> str:
+        """The report as a Markdown page."""
+        return render.markdown(self)
+
+    def __str__(self) -> str:
+        return render.text(self)
+
+
+def make_report(
+    posterior, num_samples: int, seed, *, defensive: bool = False
+) -> tuple[Report, ScoredDraws]:
+    """Draws, evaluates and judges; returns the report and the draws for later use."""
+    if num_samples < 100:
+        raise ValueError(f"`num_samples` must be at least 100, got {num_samples}.")
+    draws = posterior.scored_draws(num_samples, seed)
+    mixture, space, target = posterior.mixture, posterior.space, posterior.target
+    numbers = _estimates(draws, target is not None)
+    forward = _forward_checks(posterior, draws, seed)
+    weights = np.exp(np.asarray(mixture.log_weights, np.float64))
+    modes = diagnostics.find_modes(mixture)
+    num_components = int((weights > 0).sum())
+    run_info = dict(posterior.run_info)
+    if target is None:
+        verdict = Verdict(
+            "unchecked",
+            False,
+            "NOT CHECKED: no target is attached. Pass `target=` (or `with_target(target)`) and ask "
+            "for the report again.",
+        )
+    else:
+        facts = Facts(
+            num_samples=num_samples,
+            num_dimensions=space.num_dimensions,
+            num_components=num_components,
+            log_normalizer=target.log_normalizer,
+            coverage=forward["coverage"],
+            run_info=run_info,
+            rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
+            **{k: v for k, v in numbers.items() if k in Facts._fields},
+        )
+        verdict = judge(facts)
+        if verdict.level == "reject":
+            names = element_names("x", (space.num_dimensions,))
+            if space.num_constrained == space.num_dimensions:
+                names = space.constrained_names
+            verdict = judge(facts._replace(doubts=find_doubts(mixture, target, draws, names)))
+    heavy = {}
+    if defensive and target is not None:
+        heavy = _defensive_numbers(posterior, num_samples, seed)
+        verdict = _with_heavy_tails(verdict, facts, heavy)
+    parameters = _parameter_rows(posterior, draws)
+    report = Report(
+        neg_elbo=-numbers["elbo"],
+        khat_limit=diagnostics.khat_threshold(num_samples),
+        num_modes=modes.count(),
+        num_components=num_components,
+        num_samples=num_samples,
+        num_dimensions=space.num_dimensions,
+        components=_component_rows(mixture, space, modes, weights),
+        parameters=parameters,
+        max_shift=_max_shift(parameters),
+        modes=_mode_rows(space, modes, mixture.dtype),
+        log_ratios=draws.log_ratios,
+        run_info=run_info,
+        constraints=space.constraints,
+        defensive=heavy,
+        verdict=verdict.sentence,
+        trust=verdict.trust,
+        level=verdict.level,
+        **numbers,
+        **forward,
+    )
+    return report, draws
+
+
+def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
+    names = ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "khat", "ess", "largest_weight")
+    numbers = dict.fromkeys(names, math.nan)
+    finite = draws.is_finite
+    numbers["num_nonfinite"] = int((~finite).sum()) if has_target else 0
+    if not has_target:
+        return numbers
+    ratios = draws.log_ratios
+    if not np.isfinite(ratios).any():
+        return numbers | {
+            "elbo": -math.inf,
+            "log_evidence": -math.inf,
+            "khat": math.inf,
+            "ess": 0.0,
+        }
+    bound = diagnostics.elbo(ratios[finite])
+    evidence = diagnostics.log_evidence(ratios)
+    return numbers | {
+        "elbo": bound.value,
+        "elbo_se": bound.standard_error,
+        "log_evidence": evidence.value,
+        "log_evidence_se": evidence.standard_error,
+        "khat": float(draws.smoothed().khat),
+        "ess": diagnostics.effective_sample_size(ratios),
+        "largest_weight": float(np.exp(np.max(ratios) - evidence.value)),
+    }
+
+
+def _defensive_numbers(posterior, num_samples: int, seed) -> dict:
+    """Estimates from draws with a share of heavy tails."""
+    draws = posterior.defensive_draws(num_samples, seed).pooled
+    ratios = draws.log_ratios
+    if not np.isfinite(ratios).any():
+        return {
+            "khat": math.inf,
+            "ess": 0.0,
+            "log_evidence": -math.inf,
+            "log_evidence_se": math.nan,
+        }
+    evidence = diagnostics.log_evidence(ratios)
+    return {
+        "khat": float(draws.smoothed().khat),
+        "ess": diagnostics.effective_sample_size(ratios),
+        "log_evidence": evidence.value,
+        "log_evidence_se": evidence.standard_error,
+    }
+
+
+def _with_heavy_tails(own: Verdict, facts: Facts, heavy: dict) -> Verdict:
+    """The verdict on the mixture's own draws, unless heavy-tailed ones find what those miss."""
+    if not own.trust:
+        return own
+    gain = heavy["log_evidence"] - facts.log_evidence
+    noise = math.hypot(heavy["log_evidence_se"], facts.log_evidence_se)
+    missed = -math.expm1(-gain)
+    if missed > MAX_MISSED and gain > 3.0 * noise:
+        return Verdict(
+            "reject",
+            False,
+            f"DO NOT TRUST: heavy-tailed draws find {missed:.0%} of the mass where the mixture "
+            "does not reach. Remedy: start from more, or wider spread, components.",
+        )
+    # The ELBO is none of a proposal that is not the mixture.
+    other = judge(facts._replace(**heavy, elbo=heavy["log_evidence"]))
+    if other.trust:
+        return own
+    sentence = other.sentence.replace("DO NOT TRUST:", "DO NOT TRUST: with heavy-tailed draws", 1)
+    return other._replace(sentence=sentence)
+
+
+def _forward_checks(posterior, draws: ScoredDraws, seed) -> dict:
+    """EUBO and coverage from exact draws, NaN where the target has no sampler."""
+    result = {"eubo": math.nan, "eubo_se": math.nan, "coverage": math.nan}
+    target = posterior.target
+    if target is None or not target.can_sample:
+        return result
+    salted = tf.random.experimental.stateless_fold_in(as_seed(seed), EXACT_SALT)
+    exact = np.asarray(target.sample(NUM_EXACT_DRAWS, salted))
+    points = tf.cast(tf.constant(exact), posterior.mixture.dtype)
+    log_q = mixtures.log_prob(posterior.mixture, points).numpy()
+    upper = diagnostics.eubo(evaluate_target(target, exact, salted), log_q)
+    coverage = diagnostics.mass_coverage(log_q, draws.log_q)
+    return {
+        "eubo": upper.value,
+        "eubo_se": upper.standard_error,
+        "coverage": coverage.value,
+    }
+
+
+def _component_rows(mixture, space, modes, weights) -> list[dict]:
+    scale = np.asarray(mixture.components.stddevs(), np.float64)
+    entropy = np.asarray(mixtures.component_entropy(mixture.components), np.float64)
+    centre = space.forward_flat(mixture.components.loc).numpy().astype(np.float64)
+    rows = [
+        {
+            "component": int(k),
+            "weight": float(weights[k]),
+            "mode": int(modes.mode_of_component[k]),
+            "entropy": float(entropy[k]),
+            "typical_sd": float(np.exp(np.log(scale[k]).mean())),
+            "location": centre[k].tolist(),
+        }
+        for k in np.argsort(-weights, kind="stable")
+        if weights[k] > 0
+    ]
+    return rows
+
+
+def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
+    space = posterior.space
+    x = tf.constant(draws.x, posterior.mixture.dtype)
+    values = space.forward_flat(x).numpy().astype(np.float64)
+    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
+    mean, spread = values.mean(0), values.std(0, ddof=1)
+    corrected = np.full_like(mean, np.nan)
+    if np.isfinite(draws.log_ratios).any():
+        corrected = diagnostics.weighted_mean(values, draws.smoothed().log_weights)[0]
+    return [
+        {
+            "name": name,
+            "mean": float(mean[i]),
+            "sd": float(spread[i]),
+            "q5": float(low[i]),
+            "median": float(middle[i]),
+            "q95": float(high[i]),
+            "reweighted_mean": float(corrected[i]),
+        }
+        for i, name in enumerate(space.constrained_names)
+    ]
+
+
+def _max_shift(rows: list[dict]) -> float:
+    shifts = [abs(r["reweighted_mean"] - r["mean"]) / r["sd"] for r in rows if r["sd"] > 0]
+    return float(np.max(shifts)) if shifts else math.nan
+
+
+def _mode_rows(space, modes, dtype) -> list[dict]:
+    location = space.forward_flat(tf.constant(modes.location, dtype)).numpy().astype(np.float64)
+    return [
+        {
+            "mode": i,
+            "weight": float(modes.weight[i]),
+            "num_components": int(modes.num_components[i]),
+            "log_prob": float(modes.log_prob[i]),
+            "location": location[i].tolist(),
+        }
+        for i in range(len(modes.weight))
+    ]
+
+
+def _plain(value):
+    if isinstance(value, dict):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(each) for each in value]
+    if isinstance(value, (bool, np.bool_)):
+        return bool(value)
+    if isinstance(value, (int, np.integer)):
+        return int(value)
+    if isinstance(value, (float, np.floating)):
+        return float(value) if math.isfinite(value) else None
+    return value if value is None or isinstance(value, str) else str(value)

@@ -1,0 +1,277 @@
+"""From numbers to one sentence: trust the posterior, trust it after reweighting, or do not.
+
+Every test below is a small function of `Facts` that returns a problem with its remedy, or None. The
+verdict names the most serious problem first; the order of `FATAL_TESTS` is that order.
+
+What no test can see: a mode that no component ever reached, unless the target has an exact sampler
+or a known normaliser.
+"""
+
+import math
+from typing import NamedTuple
+
+from gmmvi_ext.diagnostics import khat_threshold
+from gmmvi_ext.posterior.report.causes import Doubts
+
+__all__ = ["Facts", "Verdict", "judge"]
+
+GOOD_KHAT = 0.5  # below it plain importance averages have finite variance
+GOOD_ESS_FRACTION = 0.5
+MIN_ESS = 200.0
+MAX_NONFINITE_RATE = 0.01
+GOOD_GAP = 0.25  # nats between log evidence and ELBO: an estimate of KL(q || p)
+MIN_COVERAGE = 0.95
+# Weights that are this close to their mean are flat. The k-hat of a fit that is exact up to
+# rounding describes the shape of the noise that is left, whatever its size: it says nothing there.
+# Larger weights can only be where the mixture has less than 3 / N of its mass (95 % confidence),
+# and would have to be hundreds of times larger to matter.
+FLAT_WEIGHT = 1.25
+MANY_DIMENSIONS = 50
+MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
+NO_DOUBTS = Doubts()
+
+
+class Facts(NamedTuple):
+    """What the verdict is based on; NaN or None where unknown.
+
+    Attributes:
+      num_samples, num_dimensions, num_components: sizes.
+      num_nonfinite: draws whose target value is NaN or infinite.
+      elbo, log_evidence, log_evidence_se, khat, ess: estimates from the draws.
+      log_normalizer: known log evidence, or None.
+      coverage: share of the target's mass that q covers, or NaN.
+      run_info: what is known of the run (`converged`, `stop_reason`, `temperature`).
+      rounding: nats to which the float format of the target rounds its values at the draws.
+      doubts: reasons for a bad fit, where somebody has looked for them.
+      largest_weight: largest importance weight of a draw, in multiples of the mean.
+    """
+
+    num_samples: int
+    num_dimensions: int
+    num_components: int
+    num_nonfinite: int
+    elbo: float
+    log_evidence: float
+    log_evidence_se: float
+    khat: float
+    ess: float
+    log_normalizer: float | None
+    coverage: float
+    run_info: dict
+    rounding: float = 0.0
+    doubts: Doubts = NO_DOUBTS
+    largest_weight: float = math.inf
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether target and mixture agree at every draw."""
+        return self.largest_weight <= FLAT_WEIGHT and self.num_nonfinite == 0
+
+    @property
+    def is_good(self) -> bool:
+        """Whether draws can be used as they are."""
+        has_light_tail = self.khat <= GOOD_KHAT or self.is_flat
+        is_even = self.ess >= GOOD_ESS_FRACTION * self.num_samples
+        return has_light_tail and is_even and self.gap <= GOOD_GAP
+
+    @property
+    def gap(self) -> float:
+        """log evidence - ELBO."""
+        return self.log_evidence - self.elbo
+
+
+class Verdict(NamedTuple):
+    """A judgement.
+
+    Attributes:
+      level: "trust", "reweight", "reject" or "unchecked".
+      trust: whether results may be used (as they are, or reweighted).
+      sentence: the judgement with its reason and what to do.
+    """
+
+    level: str
+    trust: bool
+    sentence: str
+
+
+def judge(facts: Facts) -> Verdict:
+    """The verdict on `facts`."""
+    problems = [found for test in FATAL_TESTS if (found := test(facts)) is not None]
+    if problems:
+        # Causes before what they lead to.
+        problems = [found for test in CAUSES if (found := test(facts)) is not None] + problems
+        reasons = "; ".join(problem for problem, _ in problems)
+        remedies = list(dict.fromkeys(remedy for _, remedy in problems))
+        text = f"DO NOT TRUST: {reasons}. Remedy: {'; or '.join(remedies[:2])}."
+        return Verdict("reject", False, text)
+    limit = khat_threshold(facts.num_samples)
+    tail = f"k-hat {facts.khat:.2f} <= {limit:.2f}"
+    if not facts.khat <= limit:
+        tail = f"no weight is more than {facts.largest_weight - 1:.1%} above the mean"
+    numbers = (
+        f"{tail}, ESS {facts.ess / facts.num_samples:.0%}, "
+        f"log evidence - ELBO = {max(facts.gap, 0.0):.2g} nats"
+    )
+    note = _run_note(facts)
+    if facts.is_good:
+        return Verdict("trust", True, f"TRUST: draws can be used as they are ({numbers}).{note}")
+    text = (
+        f"TRUST AFTER REWEIGHTING: the mixture covers the target but is not exact ({numbers}); "
+        f"use `reweight(n)` or `expectation(f)`, or train longer.{note}"
+    )
+    return Verdict("reweight", True, text)
+
+
+def _nothing_finite(facts):
+    if facts.num_nonfinite >= facts.num_samples:
+        return (
+            "the target is not finite at any draw",
+            "check the log density (constraints, data, dtype) at `posterior.sample(10)`; bounded "
+            "parameters need a constraint",
+        )
+    return None
+
+
+def _rounded(facts):
+    if not facts.rounding > MAX_ROUNDING:
+        return None
+    return (
+        f"the log density at the draws is so large a number that it is rounded to about "
+        f"{facts.rounding:.1g} nats, and nothing can be told from it",
+        "subtract a constant if it carries one, use float64, or start closer to the posterior "
+        "(model_initialization.prior_mean, prior_scale)",
+    )
+
+
+def _endless(facts):
+    if facts.doubts.endless is None:
+        return None
+    return (
+        f"the log density does not fall off along {facts.doubts.endless}, the posterior looks "
+        "improper",
+        "give that parameter a prior or a constraint",
+    )
+
+
+def _odd_spread(facts):
+    if facts.doubts.spread is None:
+        return None
+    name, spread = facts.doubts.spread
+    return (
+        f"the draws spread over {spread:.1g} in {name}, far from one",
+        "rescale the parameters to a spread of about one, or say where to start "
+        "(model_initialization.prior_mean, prior_scale)",
+    )
+
+
+def _far_away(facts):
+    if facts.doubts.far is None:
+        return None
+    name, location, spread = facts.doubts.far
+    return (
+        f"{name} lies at {location:.2g} with a spread of {spread:.1g}, which the float format "
+        "cannot resolve",
+        "shift the parameter towards zero, or use float64",
+    )
+
+
+def _undefined(facts):
+    if not (math.isnan(facts.elbo) or math.isnan(facts.log_evidence)):
+        return None
+    return (
+        "the ELBO or the log evidence is not a number",
+        "look at the log density at `posterior.sample(10)`, or use float64",
+    )
+
+
+def _nonfinite(facts):
+    rate = facts.num_nonfinite / facts.num_samples
+    if MAX_NONFINITE_RATE < rate < 1.0:
+        return (
+            f"{rate:.1%} of the draws have a non-finite target value",
+            "give bounded parameters a constraint, or use float64",
+        )
+    return None
+
+
+def _khat(facts):
+    limit = khat_threshold(facts.num_samples)
+    if facts.num_nonfinite >= facts.num_samples or facts.khat <= limit or facts.is_flat:
+        return None
+    return f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass", _remedy(facts)
+
+
+def _remedy(facts) -> str:
+    """What mends a mixture that is too far from the target."""
+    remedy = "train longer or allow more components"
+    if facts.num_components == 1:
+        remedy = "allow more than one component, and train longer"
+    if facts.num_dimensions >= MANY_DIMENSIONS:
+        remedy += f" (in {facts.num_dimensions} dimensions tails are hard: compare several seeds)"
+    return remedy
+
+
+def _small_ess(facts):
+    if facts.num_nonfinite >= facts.num_samples or facts.ess >= MIN_ESS:
+        return None
+    return (
+        f"only {facts.ess:.0f} of {facts.num_samples} draws are effective",
+        _remedy(facts),
+    )
+
+
+def _known_evidence(facts):
+    if facts.log_normalizer is None or not math.isfinite(facts.log_evidence):
+        return None
+    error = facts.log_evidence - facts.log_normalizer
+    share = math.exp(min(error, 50.0))
+    if abs(share - 1.0) < 0.05 or abs(error) < 3.0 * facts.log_evidence_se:
+        return None
+    return (
+        f"the draws account for {share:.0%} of the known normaliser, a mode is missing",
+        "start from more, or wider spread, components",
+    )
+
+
+def _coverage(facts):
+    if math.isnan(facts.coverage) or facts.coverage >= MIN_COVERAGE:
+        return None
+    return (
+        f"exact draws show that {1 - facts.coverage:.0%} of the target's mass is missed",
+        "start from more, or wider spread, components",
+    )
+
+
+def _unconverged(facts):
+    if facts.run_info.get("converged", True) is not False:
+        return None
+    if facts.is_good:
+        return None  # the draws prove the fit good enough; said in the note instead
+    reason = facts.run_info.get("stop_reason")
+    reason = f" ({reason})" if reason else ""
+    return f"the run stopped before the ELBO converged{reason}", _remedy(facts)
+
+
+def _run_note(facts) -> str:
+    notes = []
+    if facts.num_nonfinite:
+        notes.append(f"{facts.num_nonfinite} draws had zero or undefined target density")
+    if facts.run_info.get("converged") is False:
+        notes.append("the run stopped while the ELBO was still rising")
+    if facts.run_info.get("temperature", 1.0) != 1.0:
+        notes.append(f"fitted at temperature {facts.run_info['temperature']:g}, judged at 1")
+    return f" Note: {'; '.join(notes)}." if notes else ""
+
+
+CAUSES = (_endless, _far_away, _odd_spread)
+FATAL_TESTS = (
+    _nothing_finite,
+    _rounded,
+    _undefined,
+    _known_evidence,
+    _coverage,
+    _khat,
+    _small_ess,
+    _nonfinite,
+    _unconverged,
+)

@@ -1,0 +1,118 @@
+"""What a run leaves behind at its end: summary, SavedModel, plots; and what it prints."""
+
+from pathlib import Path
+
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.runs.pictures import write_pictures
+from gmmvi_ext.runs.record import result_summary, summary_page
+from gmmvi_ext.runs.workdir import WorkDir
+from gmmvi_ext.training.loop import TrainingResult
+from gmmvi_ext.training.stopping import StopReason
+from gmmvi_ext.training.writers import read_metrics, write_atomically, write_json
+
+__all__ = ["posterior_of", "write_outputs"]
+
+# Keys of `summary.json` that come from the report; the others come from the run.
+_REPORT_KEYS = (
+    "elbo",
+    "elbo_se",
+    "neg_elbo",
+    "log_evidence",
+    "log_evidence_se",
+    "khat",
+    "ess",
+    "num_modes",
+    "num_components",
+    "verdict",
+    "trust",
+)
+_PLOTTED_DIMENSIONS = 4
+
+
+def write_outputs(
+    config: Config, workdir: WorkDir, target, algorithm, result: TrainingResult
+) -> list[Path]:
+    """Writes summary, export and plots of the trained mixture and prints the summary.
+
+    Returns:
+      the plots.
+    """
+    outputs = config.outputs
+    posterior = posterior_of(config, target, algorithm, result)
+    report = posterior.report(num_samples=outputs.num_report_samples, seed=config.seed)
+    summary = {key: getattr(report, key) for key in _REPORT_KEYS} | result_summary(result)
+    write_json(workdir / "summary.json", summary)
+    title = f"{config.code_word or 'own rules'} on {config.target_name}"
+    page = summary_page(title, summary, report.to_markdown().strip())
+    write_atomically(workdir / "summary.md", page)
+    if outputs.export:
+        posterior.export(workdir / "posterior")
+    plots = []
+    if outputs.plots:
+        metrics = read_metrics(workdir / "metrics.jsonl")
+        pictures = _pictures(title, config.seed, target, posterior, report, metrics)
+        plots = write_pictures(workdir / "plots", pictures)
+    print(report)
+    if outputs.export:
+        print(f"model: {workdir / 'posterior'}")
+    if plots:
+        print(f"plots: {', '.join(map(str, plots))}")
+    return plots
+
+
+def posterior_of(config: Config, target, algorithm, result: TrainingResult):
+    """The `Posterior` of a trained algorithm, with names, bijector and what the run knows."""
+    from gmmvi_ext.posterior import Posterior
+    from gmmvi_ext.posterior.build_space import naming_of
+
+    run_info = {
+        "stop_reason": str(result.stop_reason),
+        "temperature": algorithm.temperature,
+        "iterations": result.iterations,
+        "num_target_evaluations": result.num_target_evaluations,
+        "train_seconds": round(result.clock.train, 3),
+        "seed": config.seed,
+    }
+    if config.training.stop_when_converged:
+        run_info["converged"] = result.stop_reason is StopReason.CONVERGED
+    names, bijector = naming_of(target)
+    return Posterior(
+        algorithm.model.mixture(),
+        bijector=algorithm.model.bijector if bijector is None else bijector,
+        parameter_names=names,
+        target=target,
+        run_info=run_info,
+    )
+
+
+def _pictures(title: str, seed: int, target, posterior, report, metrics: list[dict]) -> dict:
+    """Name -> function that draws the figure."""
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from gmmvi_ext import plotting
+
+    def on_one_axis(draw):
+        def figure():
+            canvas = Figure(figsize=(7.0, 4.2), layout="constrained")
+            draw(canvas.subplots())
+            return canvas
+
+        return figure
+
+    def pairs():
+        return np.ravel(posterior.plot_pairs())[0].figure
+
+    pictures = {
+        "overview": lambda: plotting.plot_overview(
+            posterior, metrics, title=f"{title}, seed {seed}"
+        ),
+        "elbo": on_one_axis(lambda ax: plotting.plot_elbo(metrics, ax, report=report)),
+        "weights": on_one_axis(lambda ax: plotting.plot_weights(metrics, ax)),
+        "khat": on_one_axis(lambda ax: plotting.plot_khat(report, ax)),
+        "pairs": pairs,
+    }
+    mixture = posterior.mixture
+    samples = posterior.unconstrained.sample(2000, seed)
+    own = target.figures(mixture, samples)
+    return pictures | {name: (lambda figure=figure: figure) for name, figure in own.items()}

@@ -1,0 +1,71 @@
+"""What a run left in its folder, read without TensorFlow."""
+
+import dataclasses
+import json
+from pathlib import Path
+
+from gmmvi_ext.config.config import Config, load_config
+from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.training.writers import read_metrics
+
+__all__ = ["RunRecord", "read_run"]
+
+
+@dataclasses.dataclass(frozen=True)
+class RunRecord:
+    """A run as its files tell it.
+
+    Attributes:
+      path: its folder.
+      config: its configuration; None if it cannot be read.
+      run: `run.json`, empty if there is none.
+      summary: `summary.json`, empty before the end.
+    """
+
+    path: Path
+    config: Config | None
+    run: dict
+    summary: dict
+
+    @property
+    def metrics(self) -> list[dict]:
+        """Rows of `metrics.jsonl`."""
+        return read_metrics(self.path / "metrics.jsonl")
+
+    @property
+    def status(self) -> str:
+        """finished, interrupted, running, failed, or missing."""
+        if self.config is None and not self.run:
+            return "missing"
+        status = self.run.get("status", "missing")
+        if status == "finished" and self.run.get("stop_reason") == "interrupted":
+            return "interrupted"
+        return status
+
+    def is_done(self, wanted: Config | None = None) -> bool:
+        """Whether it ended by itself, with the configuration `wanted` as far as training goes."""
+        if self.status != "finished" or not self.summary:
+            return False
+        if wanted is None:
+            return True
+        return self.config is not None and not self.config.differences(wanted, ignore=("outputs",))
+
+
+def read_run(folder: str | Path) -> RunRecord:
+    """Reads the files of a run; what is absent or unreadable stays empty."""
+    path = Path(folder)
+    config = None
+    if (path / "config.yml").is_file():
+        try:
+            config = load_config(path / "config.yml")
+        except ConfigError:
+            config = None
+    return RunRecord(path, config, _json(path / "run.json"), _json(path / "summary.json"))
+
+
+def _json(path: Path) -> dict:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return value if isinstance(value, dict) else {}

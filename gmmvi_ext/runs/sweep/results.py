@@ -1,0 +1,156 @@
+"""Tables of many runs: one row a run, and medians with intervals over the seeds.
+
+The interval of a median is distribution free. Of n sorted values the pair (x_(r), x_(n+1-r)) holds
+the median of the population with probability 1 - 2 P(Binomial(n, 1/2) < r); the largest r that
+keeps 95 % is taken, or r = 1 where even the extremes do not reach it (n < 6), and the probability
+is written beside the interval.
+"""
+
+import csv
+import importlib.util
+import json
+import math
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gmmvi_ext.runs.reading import RunRecord
+
+__all__ = ["FIGURES", "collect_rows", "median_interval", "summarise", "write_table"]
+
+# Columns of a run that are numbers; medians are taken of these.
+FIGURES = (
+    "elbo",
+    "elbo_se",
+    "neg_elbo",
+    "log_evidence",
+    "log_evidence_se",
+    "khat",
+    "ess",
+    "num_modes",
+    "num_components",
+    "num_target_evaluations",
+    "num_nonfinite",
+    "iterations",
+    "train_seconds",
+)
+_ENDINGS = ("stop_reason", "trust", "verdict")
+_COVERAGE = 0.95
+
+
+def collect_rows(
+    records: Mapping[str, RunRecord],
+    about: Mapping[str, Mapping[str, object]],
+    problems: Mapping[str, str],
+) -> list[dict]:
+    """One row for each run.
+
+    Args:
+      records: what each run left, by name.
+      about: leading columns of each row (algorithm, swept keys, seed).
+      problems: what went wrong, by name.
+    """
+    rows = []
+    for name, record in records.items():
+        status = record.status
+        problem = problems.get(name)
+        if problem is not None and status != "interrupted":
+            status = "failed"
+        if status == "running":  # nobody is: its process ended without a word
+            status = "unfinished"
+        is_done = status == "finished"
+        row = {"cell": name, **about[name], "status": status}
+        for key in (*FIGURES, *_ENDINGS):
+            row[key] = record.summary.get(key) if is_done else None
+        rows.append(
+            row | {"problem": problem or record.run.get("problem"), "path": str(record.path)}
+        )
+    return rows
+
+
+def summarise(rows: Sequence[Mapping], keys: Sequence[str]) -> list[dict]:
+    """Rows with equal `keys` become one: number, medians, intervals of the medians."""
+    groups: dict[str, list[Mapping]] = {}
+    for row in rows:
+        groups.setdefault(json.dumps([row.get(key) for key in keys]), []).append(row)
+    table = []
+    for members in groups.values():
+        done = [row for row in members if row["status"] == "finished"]
+        line = {key: members[0].get(key) for key in keys}
+        line |= {"runs": len(members), "finished": len(done)}
+        line["trusted"] = sum(row.get("trust") is True for row in done)
+        for name in FIGURES:
+            values = [row[name] for row in done if _is_number(row[name])]
+            median, low, high, coverage = median_interval(values)
+            line |= {f"{name}_median": median, f"{name}_low": low, f"{name}_high": high}
+            if name == "elbo":
+                line["coverage"] = coverage
+        table.append(line)
+    return table
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float, float] | tuple:
+    """Median, ends of its interval, and the probability that the interval holds it.
+
+    Returns:
+      four numbers; four times None without values.
+    """
+    ordered = sorted(values)
+    n = len(ordered)
+    if n == 0:
+        return None, None, None, None
+
+    def coverage(rank: int) -> float:
+        return 1.0 - 2.0 * sum(math.comb(n, k) for k in range(rank)) / 2.0**n
+
+    rank = 1
+    while 2 * (rank + 1) <= n and coverage(rank + 1) >= _COVERAGE:
+        rank += 1
+    return statistics.median(ordered), ordered[rank - 1], ordered[n - rank], coverage(rank)
+
+
+def write_table(stem: str | Path, rows: Sequence[Mapping]) -> list[Path]:
+    """Writes `stem.csv`, and `stem.parquet` where pyarrow is installed; each in one atomic step."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    path = Path(f"{stem}.csv")
+    temporary = Path(f"{stem}.csv.tmp")
+    with open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: _cell(row.get(key)) for key in columns})
+    os.replace(temporary, path)
+    if importlib.util.find_spec("pyarrow") is None:
+        return [path]
+    import pyarrow
+    import pyarrow.parquet
+
+    temporary = Path(f"{stem}.parquet.tmp")
+    table = pyarrow.table({key: _column([row.get(key) for row in rows]) for key in columns})
+    pyarrow.parquet.write_table(table, temporary)
+    os.replace(temporary, f"{stem}.parquet")
+    return [path, Path(f"{stem}.parquet")]
+
+
+def _is_number(value) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _cell(value):
+    if isinstance(value, list | dict):
+        return json.dumps(value)
+    return {True: "true", False: "false"}[value] if isinstance(value, bool) else value
+
+
+def _column(values: list) -> list:
+    """Values of one type: numbers, truth values, or texts."""
+    known = [value for value in values if value is not None]
+    if known and all(isinstance(value, bool) for value in known):
+        return values
+    if all(isinstance(value, int | float) and not isinstance(value, bool) for value in known):
+        is_whole = all(isinstance(value, int) for value in known)
+        return [value if value is None or is_whole else float(value) for value in values]
+    return [
+        value if value is None or isinstance(value, str) else json.dumps(value) for value in values
+    ]

@@ -1,0 +1,99 @@
+"""One run of a VAE from its checked configuration to its summary; imports TensorFlow."""
+
+import dataclasses
+import math
+
+import numpy as np
+
+from gmmvi_ext.amortized.data import ImageData
+from gmmvi_ext.amortized.evaluation import BoundEvaluator
+from gmmvi_ext.amortized.trainer import VAETrainer
+from gmmvi_ext.config.vae import VaeConfig, build_vae_parts
+from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.record import result_record
+from gmmvi_ext.runs.session import Sitting, announce_end, disk_trouble_told
+from gmmvi_ext.runs.vae_outputs import write_vae_outputs
+from gmmvi_ext.runs.workdir import WorkDir
+from gmmvi_ext.runs.writers import require_extras, tensorboard_writers
+from gmmvi_ext.training.loop import train
+from gmmvi_ext.training.patience import Patience
+from gmmvi_ext.training.progress import ProgressDisplay
+from gmmvi_ext.training.writers import JsonlWriter, write_json
+
+__all__ = ["run_vae"]
+
+MAX_ROW_DATA = 500  # training images behind a row of metrics where there are no dev data
+
+
+class _RowEvaluator:
+    """Figures of a row of metrics, from dev data or, where there are none, training data."""
+
+    def __init__(self, config: VaeConfig, images, vae):
+        self.has_dev = len(images.dev) > 0
+        data = images.dev if self.has_dev else images.train[:MAX_ROW_DATA]
+        if images.is_stochastic and not self.has_dev:
+            data = np.round(data)
+        self._evaluate = BoundEvaluator(
+            vae, data, num_samples=config.training.num_evaluation_samples, seed=config.seed
+        )
+
+    def __call__(self, iteration: int) -> dict:
+        found = dataclasses.asdict(self._evaluate())
+        del found["num_samples"]
+        if not math.isfinite(found["elbo"]):
+            found["problem"] = "the ELBO"
+        return found
+
+
+def run_vae(config: VaeConfig, workdir: WorkDir, *, device: str) -> int:
+    """Builds, trains, and writes everything a run leaves behind.
+
+    Returns:
+      exit code, 0.
+
+    Raises:
+      ConfigError, CommandError: one line each.
+    """
+    images, trainer = build_vae_parts(config)
+    sitting = Sitting.take_up(config, workdir, trainer)
+    with disk_trouble_told(workdir):
+        _train_and_write(sitting, images, trainer, device)
+    return 0
+
+
+def _train_and_write(sitting: Sitting, images: ImageData, trainer: VAETrainer, device: str) -> None:
+    config, workdir = sitting.config, sitting.workdir
+    training = config.training
+    require_extras(config)
+    record = sitting.open_folder(device)
+    write_json(workdir / "run.json", record)
+    sitting.announce_start(device)
+    evaluate = _RowEvaluator(config, images, trainer.vae)
+    keeps_best = training.keep_best and evaluate.has_dev
+    writers = [JsonlWriter(workdir / "metrics.jsonl"), *tensorboard_writers(config, workdir)]
+    try:
+        result = train(
+            trainer,
+            limits=sitting.limits,
+            log_interval=config.log_interval,
+            evaluate=evaluate,
+            writers=writers,
+            convergence=Patience(training.patience, trainer.keep_best if keeps_best else None),
+            checkpoints=sitting.checkpoints,
+            checkpoint_interval=training.checkpoint_interval,
+            progress=ProgressDisplay(),
+            host_state=sitting.host_state,
+        )
+    finally:
+        for writer in writers:
+            writer.close()
+    record |= result_record(result)
+    if result.stop_reason.is_failure:
+        problem = f"the ELBO is not finite after {result.iterations} steps. {trainer.remedy}"
+        sitting.fail(record, problem)
+        raise CommandError(f"{config.origin('optimizer_config')}: optimizer_config: {problem}")
+    announce_end(result)
+    if keeps_best:
+        trainer.restore_best()
+    write_vae_outputs(config, workdir, images, trainer, result)
+    sitting.finish(record, result)

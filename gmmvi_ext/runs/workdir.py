@@ -1,0 +1,133 @@
+"""The folder of a run: claimed by one process at a time, never written over by another run."""
+
+import datetime
+import fcntl
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from gmmvi_ext.runs.errors import CommandError
+
+__all__ = ["WorkDir", "claim_folder", "fresh_folder"]
+
+_LOCK = ".lock"
+_OWN_NAMES = (
+    "config.yml",
+    "run.json",
+    "metrics.jsonl",
+    "checkpoints",
+    "posterior",
+    "mixture.npz",
+    "summary.md",
+    "summary.json",
+    "plots",
+    "tensorboard",
+)
+
+
+def fresh_folder(parent: str, source: str) -> Path:
+    """A folder that does not exist yet, named after a configuration and the time."""
+    stamp = datetime.datetime.now().strftime("%Y%m%d-%H%M%S")
+    base = Path(parent) / f"{Path(source).stem}-{stamp}"
+    candidates = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 100))]
+    return next(path for path in candidates if not path.exists())
+
+
+def claim_folder(folder: Path, inside: Sequence[str] = (), *, by: str = "process") -> TextIO:
+    """Makes a folder and locks it for this process until the file returned is closed.
+
+    Args:
+      folder: the value of --workdir.
+      inside: names of folders to make in it.
+      by: what another holder of the lock is called.
+
+    Raises:
+      CommandError: it cannot be written, or somebody else works in it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in inside:
+            (folder / name).mkdir(exist_ok=True)
+        lock = open(folder / _LOCK, "a")  # noqa: SIM115 - held open as a lock
+    except OSError as error:
+        raise CommandError(
+            f"--workdir {folder}: cannot be written ({error.strerror or error}); choose another "
+            "folder."
+        ) from None
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise CommandError(
+            f"--workdir {folder}: another {by} is working in it; wait for it or choose another "
+            "folder."
+        ) from None
+    return lock
+
+
+class WorkDir:
+    """A claimed work directory; use as a context.
+
+    Attributes:
+      path: the folder.
+      holds_run: whether a run is in it already.
+    """
+
+    def __init__(self, path: str | Path):
+        self.path = Path(path)
+        self._lock = None
+        self._created: list[Path] = []
+
+    def __truediv__(self, name: str) -> Path:
+        return self.path / name
+
+    @property
+    def holds_run(self) -> bool:
+        return (self.path / "config.yml").is_file()
+
+    def __enter__(self) -> "WorkDir":
+        """Creates the folder and locks it.
+
+        Raises:
+          CommandError: it cannot be written, another process works in it, or it holds files of the
+            names a run writes that are not from a run.
+        """
+        self._created = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        try:
+            self._lock = claim_folder(self.path)
+        except CommandError:
+            self._undo()
+            raise
+        foreign = [] if self.holds_run else [n for n in _OWN_NAMES if (self.path / n).exists()]
+        if foreign:
+            (self.path / _LOCK).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+            raise CommandError(
+                f"--workdir {self.path}: holds {', '.join(foreign)} but no config.yml of a run; "
+                "choose an empty or new folder."
+            )
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._release()
+
+    def _release(self) -> None:
+        if self._lock is not None:
+            is_unused = not any(entry.name != _LOCK for entry in os.scandir(self.path))
+            if is_unused:
+                (self.path / _LOCK).unlink(missing_ok=True)
+            self._lock.close()
+            self._lock = None
+            if is_unused:
+                self._undo()
+
+    def _undo(self) -> None:
+        """Removes the folders that were created and stayed empty."""
+        for folder in self._created:
+            try:
+                folder.rmdir()
+            except OSError:
+                break
+        self._created = []

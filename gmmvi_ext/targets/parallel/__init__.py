@@ -1,0 +1,1 @@
+"""Who evaluates a target: this process, devices, other processes, a cluster."""

@@ -1,0 +1,77 @@
+"""`fit(rebalance=...)`: on by itself, within the limits, told in `run_info`."""
+
+import sys
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gmmvi_ext
+from gmmvi_ext.fitting.call import _rebalanced
+from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.targets import CallableTarget
+
+
+def mixture_of(weights, distance: float = 3.0) -> Mixture:
+    loc = tf.constant([[0.0, 0.0], [distance, 0.0]])
+    return Mixture(tf.math.log(weights), FullGaussians(loc, tf.eye(2, batch_shape=[2])))
+
+
+def posterior_after(spent: int, seconds: float = 1.0) -> Posterior:
+    """A mixture with wrong weights, as a fit would hand it over."""
+    truth = mixture_of([0.6, 0.4])
+    target = CallableTarget(lambda x: mixtures.log_prob(truth, x), 2)
+    info = {"num_target_evaluations": spent, "train_seconds": seconds, "seed": 0}
+    return Posterior(mixture_of([0.4, 0.6]), target=target, run_info=info)
+
+
+@pytest.mark.parametrize(
+    ("spent", "most", "left", "wanted"),
+    [
+        (30_000, None, None, 3000),  # a tenth
+        (900_000, None, None, 20_000),  # but no more than that
+        (9000, None, None, 0),  # less than 1000: not worth it
+        (30_000, 32_000, None, 2000),  # what is left of the evaluations
+        (30_000, 30_500, None, 0),
+        (30_000, None, 0.05, 1500),  # what is left of the seconds, at 30 000 in one
+        (30_000, None, -1.0, 0),
+    ],
+)
+def test_number_of_evaluations(spent, most, left, wanted):
+    said = []
+    found = _rebalanced(posterior_after(spent), most, left, said.append)
+    assert found.run_info["num_target_evaluations"] == spent + wanted
+    assert ("rebalancing" in found.run_info) == (wanted > 0) == (len(said) == 1)
+    if wanted:
+        assert found.run_info["rebalancing"]["is_kept"] and said[0].startswith("new weights kept")
+        weight = np.exp(found.mixture.log_weights)[0]
+        # Standard error below 0.02 at 1500 draws: false alarm below 1e-6.
+        assert weight == pytest.approx(0.6, abs=0.1)
+
+
+def test_on_by_itself_and_off_when_asked(monkeypatch):
+    monkeypatch.setattr(sys.modules["gmmvi_ext.fitting.call"], "MIN_REBALANCED", 20)
+    truth = mixture_of([0.6, 0.4], distance=10.0)
+    start = {"num_iterations": 3}
+
+    def fitted(**settings):
+        return gmmvi_ext.fit(
+            lambda x: mixtures.log_prob(truth, x),
+            num_dimensions=2,
+            max_components=3,
+            verbose=False,
+            seed=1,
+            training=start,
+            **settings,
+        )
+
+    on, off = fitted(), fitted(rebalance=False)
+    assert "rebalancing" not in off.run_info
+    assert int(off.mixture.num_components) > 1
+    told = on.run_info["rebalancing"]
+    spent = off.run_info["num_target_evaluations"]
+    assert told["num_evaluations"] == spent // 10
+    assert on.run_info["num_target_evaluations"] == spent + spent // 10
+    assert (told["gain"] > told["gain_se"]) or not told["is_kept"]
