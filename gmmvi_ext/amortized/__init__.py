@@ -16,30 +16,30 @@ from gmmvi_ext.amortized.roles import (
     ESTIMATORS,
     PRIORS,
 )
-from gmmvi_ext.amortized.terms import BoundTerms, Estimate
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms
 from gmmvi_ext.amortized.trainer import Objective, VAETrainer
 from gmmvi_ext.amortized.vae import VAE, BoundReport
 
 __all__ = [
-    "BoundEvaluator",
-    "BoundReport",
-    "BoundTerms",
     "CONTROL_VARIATES",
     "DATA_SETS",
     "DECODERS",
     "DENSITIES",
     "ENCODERS",
     "ESTIMATORS",
-    "Estimate",
+    "NVIL",
+    "PRIORS",
+    "VAE",
+    "BoundEstimate",
+    "BoundEvaluator",
+    "BoundReport",
+    "BoundTerms",
     "EvaluatedBound",
     "InferenceModel",
     "JointDistribution",
-    "NVIL",
     "Objective",
     "Observation",
     "Optimizers",
-    "PRIORS",
-    "VAE",
     "VAETrainer",
     "build_vae",
     "control_variates",

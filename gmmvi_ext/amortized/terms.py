@@ -13,7 +13,7 @@ import tensorflow_probability as tfp
 
 tfd = tfp.distributions
 
-__all__ = ["BoundTerms", "Estimate", "RewardControl", "closed_form_rate", "draw"]
+__all__ = ["BoundEstimate", "BoundTerms", "RewardControl", "closed_form_rate", "draw"]
 
 # reward [S, *B], log q(z | x)-free: returns the reward to be scored and a loss of its own, scalar.
 RewardControl = Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]
@@ -54,7 +54,7 @@ class BoundTerms:
 
 
 @dataclasses.dataclass(frozen=True)
-class Estimate:
+class BoundEstimate:
     """What an estimator returns.
 
     Attributes:
@@ -98,8 +98,8 @@ def finish(
     rate=None,
     control_loss=None,
     num_decodes: int,
-) -> Estimate:
-    """`Estimate` with the figures that follow from samples [S, *B]; stops their gradients."""
+) -> BoundEstimate:
+    """`BoundEstimate` with the figures that follow from samples [S, *B]; stops their gradients."""
     if rate is None:
         rate = tf.reduce_mean(log_posterior - log_prior, axis=0)
     distortion = -tf.reduce_mean(log_likelihood, axis=0)
@@ -107,7 +107,7 @@ def finish(
         bound = -distortion - terms.beta(rate.dtype) * rate
     if control_loss is None:
         control_loss = tf.zeros([], surrogate.dtype)
-    return Estimate(
+    return BoundEstimate(
         surrogate,
         tf.stop_gradient(bound),
         tf.stop_gradient(distortion),

@@ -84,7 +84,7 @@ class VAETrainer(tf.Module):
             batch_size <= len(x), "batch_size", f"at most the number of data, {len(x)}", batch_size
         )
         if resample:
-            require(0 <= x.min() and x.max() <= 1, "x", "probabilities in [0, 1]", "other values")
+            require(x.min() >= 0 and x.max() <= 1, "x", "probabilities in [0, 1]", "other values")
         vae.observation.density.rule.check_observations(x)
         self.vae = vae
         self.batch_size, self.num_data = batch_size, len(x)

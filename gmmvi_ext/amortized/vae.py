@@ -20,7 +20,7 @@ from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
 from gmmvi_ext.amortized.inference_model import InferenceModel
 from gmmvi_ext.amortized.joint import JointDistribution, Observation, draw_observations
 from gmmvi_ext.amortized.priors.base import Prior
-from gmmvi_ext.amortized.terms import BoundTerms, Estimate, closed_form_rate, draw
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, closed_form_rate, draw
 
 tfd = tfp.distributions
 
@@ -192,7 +192,7 @@ class VAE(tf.Module):
         """Importance-weighted lower bound of log p(x), [*B]."""
         return self.report(x, num_samples, seed).log_prob_estimate
 
-    def estimate(self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True) -> Estimate:
+    def estimate(self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True) -> BoundEstimate:
         """Surrogate and figures of a batch by the chosen estimator.
 
         Args:

@@ -1,9 +1,7 @@
-"""Diagnostics of a fitted mixture: sample sizes, Pareto k-hat, modes, coverage, convergence."""
+"""Diagnostics of a fitted mixture: sample sizes, Pareto k-hat, modes, coverage."""
 
-from gmmvi_ext.diagnostics.convergence import Convergence, check_convergence
 from gmmvi_ext.diagnostics.coverage import entropic_mode_coverage, eubo, mass_coverage
 from gmmvi_ext.diagnostics.importance import (
-    Estimate,
     effective_sample_size,
     elbo,
     log_evidence,
@@ -18,8 +16,6 @@ from gmmvi_ext.diagnostics.psis import (
 )
 
 __all__ = [
-    "Convergence",
-    "Estimate",
     "Modes",
     "ParetoSmoothed",
     "effective_sample_size",
@@ -32,6 +28,5 @@ __all__ = [
     "log_evidence",
     "mass_coverage",
     "pareto_smooth",
-    "check_convergence",
     "weighted_mean",
 ]

@@ -13,12 +13,13 @@ References:
 
 import numpy as np
 
-from gmmvi_ext.diagnostics.importance import Estimate, elbo
+from gmmvi_ext.diagnostics.importance import elbo
+from gmmvi_ext.types import Estimate
 
 __all__ = ["entropic_mode_coverage", "eubo", "mass_coverage"]
 
 
-def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate:
+def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate[float]:
     """Evidence upper bound from exact draws of the target.
 
     Args:
@@ -31,7 +32,9 @@ def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate:
     return elbo(np.asarray(target_log_prob, np.float64) - np.asarray(log_q, np.float64))
 
 
-def mass_coverage(log_q_at_target: np.ndarray, log_q_at_q: np.ndarray, mass=0.999) -> Estimate:
+def mass_coverage(
+    log_q_at_target: np.ndarray, log_q_at_q: np.ndarray, mass=0.999
+) -> Estimate[float]:
     """Share of the target's mass inside the region that holds `mass` of q.
 
     Args:

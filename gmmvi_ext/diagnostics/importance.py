@@ -8,26 +8,17 @@ With draws `x_s ~ q` and log ratios `l_s = log p~(x_s) - log q(x_s)`:
   log Z - ELBO estimates KL(q || p).
 """
 
-from typing import NamedTuple
-
 import numpy as np
 
 from gmmvi_ext.diagnostics.psis import smooth_log_ratios
+from gmmvi_ext.types import Estimate
 
 __all__ = [
-    "Estimate",
     "effective_sample_size",
     "elbo",
     "log_evidence",
     "weighted_mean",
 ]
-
-
-class Estimate(NamedTuple):
-    """A Monte Carlo estimate and its standard error."""
-
-    value: float
-    standard_error: float
 
 
 def effective_sample_size(log_weights: np.ndarray) -> float:
@@ -37,7 +28,7 @@ def effective_sample_size(log_weights: np.ndarray) -> float:
     return float(total**2 / (weights**2).sum()) if total > 0 else 0.0
 
 
-def elbo(log_ratios: np.ndarray) -> Estimate:
+def elbo(log_ratios: np.ndarray) -> Estimate[float]:
     """Evidence lower bound (higher is better) from finite log ratios [S] of draws from q."""
     ratios = np.asarray(log_ratios, np.float64)
     if ratios.size < 2:
@@ -45,7 +36,7 @@ def elbo(log_ratios: np.ndarray) -> Estimate:
     return Estimate(float(ratios.mean()), float(ratios.std(ddof=1) / np.sqrt(ratios.size)))
 
 
-def log_evidence(log_ratios: np.ndarray, *, smooth: bool = True) -> Estimate:
+def log_evidence(log_ratios: np.ndarray, *, smooth: bool = True) -> Estimate[float]:
     """log of the normaliser of `p~` by importance sampling.
 
     Args:

@@ -3,7 +3,6 @@
 from gmmvi_ext.divergences.fits import GaussianFit, fit_forward_kl, fit_reverse_kl
 from gmmvi_ext.divergences.kl import density_derivative, kl
 from gmmvi_ext.divergences.monte_carlo import (
-    Estimate,
     elbo_mc,
     kl_mc,
     log_evidence_bridge,
@@ -17,7 +16,6 @@ from gmmvi_ext.divergences.quadrature import (
 )
 
 __all__ = [
-    "Estimate",
     "GaussianFit",
     "Quadrature",
     "density_derivative",

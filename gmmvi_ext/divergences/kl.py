@@ -3,8 +3,9 @@
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.divergences.monte_carlo import Estimate, kl_mc
+from gmmvi_ext.divergences.monte_carlo import kl_mc
 from gmmvi_ext.divergences.quadrature import Quadrature, kl_quadrature
+from gmmvi_ext.types import Estimate
 
 tfd = tfp.distributions
 
@@ -50,7 +51,7 @@ def _by_quadrature(p, q) -> Quadrature:
     return kl_quadrature(p, q, mean - width, mean + width, 20_001)
 
 
-def _by_sampling(p, q, num_samples, seed) -> Estimate:
+def _by_sampling(p, q, num_samples, seed) -> Estimate[tf.Tensor]:
     return kl_mc(p, q, num_samples, seed=seed)
 
 

@@ -1,28 +1,17 @@
 """Monte Carlo estimates with standard errors: KL, ELBO, log evidence."""
 
 from collections.abc import Callable
-from typing import NamedTuple
 
 import tensorflow as tf
 
-__all__ = ["Estimate", "elbo_mc", "kl_mc", "log_evidence_bridge", "log_evidence_iwae"]
+from gmmvi_ext.types import Estimate
+
+__all__ = ["elbo_mc", "kl_mc", "log_evidence_bridge", "log_evidence_iwae"]
 
 BRIDGE_ITERATIONS = 100
 
 
-class Estimate(NamedTuple):
-    """A Monte Carlo estimate.
-
-    Attributes:
-      value: scalar.
-      standard_error: scalar.
-    """
-
-    value: tf.Tensor
-    standard_error: tf.Tensor
-
-
-def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate:
+def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate[tf.Tensor]:
     """KL(p || q) from samples.
 
     Args:
@@ -45,13 +34,15 @@ def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate:
     return Estimate(value, error)
 
 
-def elbo_mc(joint_log_prob, q, num_samples: int, *, seed) -> Estimate:
+def elbo_mc(joint_log_prob, q, num_samples: int, *, seed) -> Estimate[tf.Tensor]:
     """ELBO of q: minus KL(q || joint)."""
     negative = kl_mc(q, joint_log_prob, num_samples, seed=seed)
     return Estimate(-negative.value, negative.standard_error)
 
 
-def log_evidence_iwae(joint_log_prob: Callable, q, num_samples: int, *, seed) -> Estimate:
+def log_evidence_iwae(
+    joint_log_prob: Callable, q, num_samples: int, *, seed
+) -> Estimate[tf.Tensor]:
     """log of the mean importance weight under q; its standard error by the delta method."""
     x = q.sample(num_samples, seed=seed)
     log_weights = joint_log_prob(x) - q.log_prob(x)
@@ -101,7 +92,7 @@ def _log_add(a, b):
     return b + tf.math.softplus(a - b)
 
 
-def _mean(values: tf.Tensor) -> Estimate:
+def _mean(values: tf.Tensor) -> Estimate[tf.Tensor]:
     count = tf.cast(tf.size(values), values.dtype)
     spread = tf.math.reduce_std(values) * tf.sqrt(count / (count - 1))
     return Estimate(tf.reduce_mean(values), spread / tf.sqrt(count))

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["Quadrature", "RULES", "elbo_quadrature", "kl_quadrature", "log_evidence_quadrature"]
+__all__ = ["RULES", "Quadrature", "elbo_quadrature", "kl_quadrature", "log_evidence_quadrature"]
 
 RULES = ("trapezoid", "gauss_legendre", "gauss_hermite")
 

@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from gmmvi_ext.plotting.elbo import X_LABELS, _column
+from gmmvi_ext.plotting.elbo import X_LABELS, metric_column
 from gmmvi_ext.plotting.style import INK, MUTED, component_color, new_axes, tidy
 
 __all__ = ["Curve", "plot_comparison", "plot_comparison_page"]
@@ -152,7 +152,7 @@ def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
 
 
 def _line(curve: Curve, x: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    position, value, error = (_column(curve.metrics, key) for key in (x, "elbo", "elbo_se"))
+    position, value, error = (metric_column(curve.metrics, key) for key in (x, "elbo", "elbo_se"))
     known = np.isfinite(position) & np.isfinite(value)
     return position[known], value[known], np.nan_to_num(error[known])
 

@@ -8,7 +8,7 @@ from matplotlib.ticker import EngFormatter
 
 from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, new_axes, tidy
 
-__all__ = ["plot_elbo"]
+__all__ = ["X_LABELS", "metric_column", "plot_elbo"]
 
 X_LABELS = {
     "num_target_evaluations": "target evaluations",
@@ -40,7 +40,7 @@ def plot_elbo(
     ax = new_axes(ax)
     if x not in X_LABELS:
         raise ValueError(f"`x` must be one of {sorted(X_LABELS)}, got {x!r}.")
-    position, value, error = (_column(metrics, key) for key in (x, "elbo", "elbo_se"))
+    position, value, error = (metric_column(metrics, key) for key in (x, "elbo", "elbo_se"))
     known = np.isfinite(position) & np.isfinite(value)
     tidy(ax)
     ax.set_xlabel(X_LABELS[x])
@@ -69,7 +69,8 @@ def plot_elbo(
     return ax
 
 
-def _column(metrics: Sequence[Mapping], key: str) -> np.ndarray:
+def metric_column(metrics: Sequence[Mapping], key: str) -> np.ndarray:
+    """Values [T] of `key` over the rows of `metrics.jsonl`; nan where a row lacks it."""
     values = [row.get(key) for row in metrics]
     return np.array([np.nan if v is None else float(v) for v in values], np.float64)
 
@@ -88,7 +89,7 @@ def _focus(value: np.ndarray, error: np.ndarray, report) -> tuple[float, float]:
 
 
 def _mark_components(ax: Axes, metrics, x: str) -> None:
-    position, count = _column(metrics, x), _column(metrics, "num_components")
+    position, count = metric_column(metrics, x), metric_column(metrics, "num_components")
     change = np.diff(count)
     for sign, marker in ((1, "^"), (-1, "v")):
         at = position[1:][np.sign(change) == sign]
@@ -119,18 +120,18 @@ def _annotate(ax: Axes, value, error, report) -> None:
     final, final_error = float(value[-1]), float(error[-1])
     if report is not None:
         final, final_error = report.elbo, report.elbo_se
-        if np.isfinite(report.log_evidence) and ax.get_ylim()[0] < report.log_evidence:
-            if report.log_evidence <= ax.get_ylim()[1]:
-                ax.axhline(report.log_evidence, color=INK, lw=0.8, ls="--")
-                ax.annotate(
-                    "log evidence",
-                    (1.0, report.log_evidence),
-                    ha="right",
-                    va="bottom",
-                    xycoords=("axes fraction", "data"),
-                    fontsize=7,
-                    color=INK,
-                )
+        low, high = ax.get_ylim()
+        if low < report.log_evidence <= high:  # not where it is nan
+            ax.axhline(report.log_evidence, color=INK, lw=0.8, ls="--")
+            ax.annotate(
+                "log evidence",
+                (1.0, report.log_evidence),
+                ha="right",
+                va="bottom",
+                xycoords=("axes fraction", "data"),
+                fontsize=7,
+                color=INK,
+            )
         badge(ax, report.level, at=(0.14, 0.07) if ax.child_axes else (0.98, 0.07))
     color = LEVEL_COLORS[report.level] if report is not None else INK
     ax.set_title(f"{final:.3f} +- {final_error:.3f}", loc="right", fontsize=10, color=color)

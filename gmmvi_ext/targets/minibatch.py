@@ -6,7 +6,7 @@ that share a block are put side by side, so that one batched product handles all
 
 import tensorflow as tf
 
-__all__ = ["group_by_block", "map_chunks", "shuffled_blocks", "ungroup"]
+__all__ = ["group_by_block", "map_padded_chunks", "shuffled_blocks", "ungroup"]
 
 
 def shuffled_blocks(seed, num_data: int, batch_size: int, num_blocks) -> tf.Tensor:
@@ -40,7 +40,7 @@ def ungroup(grouped: tf.Tensor, num_points) -> tf.Tensor:
     return flat[:num_points]
 
 
-def map_chunks(fn, x: tf.Tensor, chunk_size: int, signature):
+def map_padded_chunks(fn, x: tf.Tensor, chunk_size: int, signature):
     """`fn` applied to chunks of the rows of x [N, D], results put together again; bounded memory.
 
     Args:

@@ -21,7 +21,7 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from _table import add_csv_flag, print_row, write_csv  # noqa: E402  (same folder)
+from _table import add_csv_flag, print_row, write_csv
 
 CALL = 50  # iterations in one call, as between two rows of a run
 

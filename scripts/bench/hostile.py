@@ -21,7 +21,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -51,7 +52,7 @@ class Case(NamedTuple):
     num_dimensions: int
     what: str
     ends: tuple[str, ...] = ()
-    settings: dict = {}
+    settings: Mapping = types.MappingProxyType({})
     gradient: Callable | None = None
     is_host: bool = False
 

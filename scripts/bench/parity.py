@@ -21,8 +21,8 @@ from collections.abc import Iterator
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from _reference import reference_python  # noqa: E402  (same folder)
-from quality import neg_elbo  # noqa: E402
+from _reference import reference_python
+from quality import neg_elbo
 
 # One set of overrides for both, where their defaults differ or say nothing useful.
 COMMON = {

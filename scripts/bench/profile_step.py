@@ -11,14 +11,15 @@ side by side on two cores count twice, so the sum exceeds the wall time. The tim
 import argparse
 import glob
 import os
+import pathlib
 import tempfile
 import time
 from collections import defaultdict
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from _table import add_csv_flag, write_csv  # noqa: E402  (same folder)
-from step_time import Ours  # noqa: E402
+from _table import add_csv_flag, write_csv
+from step_time import Ours
 
 STAGES = (
     "propose",
@@ -44,7 +45,7 @@ def recorded(iterations: int, run) -> list[tuple[str, str, float]]:
         run(iterations)
         tf.profiler.experimental.stop()
         (path,) = glob.glob(f"{folder}/**/*.xplane.pb", recursive=True)
-        space = xplane_pb2.XSpace.FromString(open(path, "rb").read())
+        space = xplane_pb2.XSpace.FromString(pathlib.Path(path).read_bytes())
     rows = []
     for plane in space.planes:
         for line in plane.lines:

@@ -18,7 +18,7 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from _table import add_csv_flag, print_row, write_csv  # noqa: E402  (same folder)
+from _table import add_csv_flag, print_row, write_csv
 
 
 def seconds_of(functions: dict, repetitions: int) -> dict[str, float]:

@@ -22,8 +22,8 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from _table import add_csv_flag, write_csv  # noqa: E402  (same folder)
-from step_time import settings  # noqa: E402
+from _table import add_csv_flag, write_csv
+from step_time import settings
 
 MAX_TARGET_MODES = 10
 

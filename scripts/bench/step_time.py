@@ -19,8 +19,8 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from _reference import reference_python  # noqa: E402  (same folder)
-from _table import add_csv_flag, print_row, write_csv  # noqa: E402
+from _reference import reference_python
+from _table import add_csv_flag, print_row, write_csv
 
 ITERATIONS_PER_CALL = 10  # the training loop goes on for 0.1 s a call
 NEVER = 1_000_000  # add_iters: no component is added while timing

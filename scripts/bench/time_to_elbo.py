@@ -16,9 +16,9 @@ import sys
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-from _reference import reference_python  # noqa: E402  (same folder)
-from _table import add_csv_flag, write_csv  # noqa: E402
-from parity import run_ours, run_reference  # noqa: E402
+from _reference import reference_python
+from _table import add_csv_flag, write_csv
+from parity import run_ours, run_reference
 
 # The thresholds of the quality table that the reference reaches in minutes.
 THRESHOLDS = {
@@ -31,7 +31,7 @@ LADDER_START, LADDER_FACTOR = 1000, 1.2
 
 def ladder(most: int) -> list[int]:
     steps = (int(LADDER_START * LADDER_FACTOR**i) for i in itertools.count())
-    return list(itertools.takewhile(lambda budget: budget < most, steps)) + [most]
+    return [*itertools.takewhile(lambda budget: budget < most, steps), most]
 
 
 def reached(rows, thresholds) -> dict[float, dict | None]:

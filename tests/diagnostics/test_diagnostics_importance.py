@@ -63,7 +63,7 @@ def test_weighted_mean_equals_numpy_average_and_has_a_calibrated_error():
     mean, error = diagnostics.weighted_mean(values, np.log(weights))
     np.testing.assert_allclose(mean, np.average(values, axis=0, weights=weights))
     assert error.shape == (2,)
-    same, plain = diagnostics.weighted_mean(values, np.zeros(100))
+    _, plain = diagnostics.weighted_mean(values, np.zeros(100))
     np.testing.assert_allclose(plain, values.std(0) / 10)
 
 

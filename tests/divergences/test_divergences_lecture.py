@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext import divergences as dv
+from gmmvi_ext.types import Estimate
 
 tfd = tfp.distributions
 
@@ -53,7 +54,7 @@ def test_kl_picks_closed_form_quadrature_or_sampling():
         tfd.Categorical(probs=np.array([0.5, 0.5])),
         tfd.Independent(tfd.Normal(np.array([[0.0, 0], [1, 1]]), 1), 1),
     )
-    assert isinstance(dv.kl(mixed, pair, num_samples=100), dv.Estimate)
+    assert isinstance(dv.kl(mixed, pair, num_samples=100), Estimate)
     with pytest.raises(ValueError, match="closed_form"):
         dv.kl(mixture(), one, method="closed_form")
 

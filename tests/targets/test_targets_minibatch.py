@@ -7,7 +7,7 @@ from scipy import stats
 
 from gmmvi_ext import gaussians
 from gmmvi_ext.targets import build_target
-from gmmvi_ext.targets.minibatch import group_by_block, map_chunks, shuffled_blocks, ungroup
+from gmmvi_ext.targets.minibatch import group_by_block, map_padded_chunks, shuffled_blocks, ungroup
 
 NAMES = ["breastCancer_mb", "GermanCredit_mb", "WINE", "MNIST"]
 ROWS = {"breastCancer_mb": 569, "GermanCredit_mb": 1000, "WINE": 300, "MNIST": 160}
@@ -45,7 +45,9 @@ def test_grouping_sends_point_i_to_block_i_modulo_blocks_and_back(num_points, nu
 def test_chunks_put_results_together(chunk_size):
     x = tf.reshape(tf.range(14.0), [7, 2])
     signature = (tf.TensorSpec([None]), tf.TensorSpec([None, 2]))
-    sums, twice = map_chunks(lambda p: (tf.reduce_sum(p, 1), 2 * p), x, chunk_size, signature)
+    sums, twice = map_padded_chunks(
+        lambda p: (tf.reduce_sum(p, 1), 2 * p), x, chunk_size, signature
+    )
     np.testing.assert_array_equal(sums, tf.reduce_sum(x, 1))
     np.testing.assert_array_equal(twice, 2 * x)
 

@@ -11,7 +11,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext.amortized.checks import require
-from gmmvi_ext.amortized.terms import BoundTerms, Estimate, RewardControl
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl
 
 tfd = tfp.distributions
 
@@ -43,7 +43,7 @@ class Estimator:
 
     def __call__(
         self, terms: BoundTerms, seed: tf.Tensor, control: RewardControl | None = None
-    ) -> Estimate:
+    ) -> BoundEstimate:
         """Surrogate and figures of a batch.
 
         Args:

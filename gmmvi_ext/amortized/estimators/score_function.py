@@ -31,7 +31,7 @@ class ScoreFunction(Estimator):
 
 
 def scored(terms, z, control, num_samples: int):
-    """`Estimate` of the score function at draws without gradient [S, *B, L]."""
+    """`BoundEstimate` of the score function at draws without gradient [S, *B, L]."""
     log_likelihood, log_prior = terms.model_part(z)
     log_posterior = terms.posterior.log_prob(z)
     reward = tf.stop_gradient(terms.value(log_likelihood, log_prior, log_posterior))

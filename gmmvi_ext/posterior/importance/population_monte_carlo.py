@@ -47,7 +47,7 @@ MARGIN = 0.1  # by which k-hat has to fall: its standard error at 4500 draws
 MIN_ESS_RATIO = 0.8  # of the effective draws before
 MIN_WEIGHT = 1e-6
 WIDE_SHARE, WIDE_FACTOR = 0.1, 2.0  # weight and width of the copies added for the tails
-MAX_CHUNK_ELEMENTS = 10_000_000
+MAX_ELEMENTS = 10_000_000  # of an array of one chunk of draws
 TINY = 1e-300
 _SALT = 0x7266
 
@@ -232,7 +232,7 @@ def _moments(mixture: Mixture, x: tf.Tensor, weights: np.ndarray) -> _Moments:
     mass, squares = np.zeros(count), np.zeros(count)
     first = np.zeros([count, dim])
     second = np.zeros([count, dim if is_diagonal else dim * dim])
-    chunk = max(100, MAX_CHUNK_ELEMENTS // (count * dim + dim * dim))
+    chunk = max(100, MAX_ELEMENTS // (count * dim + dim * dim))
     for start in range(0, len(weights), chunk):
         part = x[start : start + chunk]
         share = mixtures.responsibilities(mixture, part).numpy()  # [N, K]

@@ -19,7 +19,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.data import SplitData
-from gmmvi_ext.targets.minibatch import group_by_block, map_chunks, shuffled_blocks, ungroup
+from gmmvi_ext.targets.minibatch import group_by_block, map_padded_chunks, shuffled_blocks, ungroup
 
 __all__ = ["BayesianNetwork", "ClassificationNetwork", "RegressionNetwork"]
 
@@ -94,7 +94,7 @@ class BayesianNetwork(Target):
     def log_prob(self, x, seed=None):
         if seed is None:
             signature = tf.TensorSpec([None], self.dtype)
-            losses = map_chunks(self._full_loss, x, self._chunk_size(), signature)
+            losses = map_padded_chunks(self._full_loss, x, self._chunk_size(), signature)
         else:
             losses = self._minibatch_loss(x, seed)
         penalty = 0.5 * tf.reduce_sum(tf.square(x / self.prior_std), axis=-1)
@@ -108,7 +108,7 @@ class BayesianNetwork(Target):
             tf.TensorSpec([None], self.dtype),
             tf.TensorSpec([None, self.num_dimensions], self.dtype),
         )
-        return map_chunks(super().log_prob_and_grad, x, self._chunk_size(), signature)
+        return map_padded_chunks(super().log_prob_and_grad, x, self._chunk_size(), signature)
 
     def _chunk_size(self) -> int:
         widest = max(outputs for _, outputs in self.layer_shapes)
