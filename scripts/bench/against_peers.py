@@ -21,9 +21,9 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import _posteriors as posteriors
 import moments
 import numpy as np
-import posteriors
 
 CASES = ("coin", "eight_schools", "gauss_mix", "gauss_mix_twin")
 DRAWS_A_STEP = 10

@@ -21,8 +21,8 @@ import time
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
+import _posteriors as posteriors
 import numpy as np
-import posteriors
 
 NUM_DRAWS = 200_000
 LIMIT = 0.05

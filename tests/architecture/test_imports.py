@@ -280,3 +280,34 @@ def test_a_private_name_taken_from_another_module_is_found(tmp_path):
     assert private_imports(root) == ["p.math.a: _x of p.math.b"]
     write(root, math__a="from p.math import b\nprint(b._x)")
     assert private_imports(root) == ["p.math.a: _x of b"]
+
+
+def names_in(path: pathlib.Path) -> set[str]:
+    """Names that a module defines, imports, or lists for loading when asked for."""
+    tree = ast.parse(path.read_text())
+    names = {getattr(node, "name", None) for node in tree.body}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            names |= {alias.asname or alias.name for alias in node.names}
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Dict):
+            names |= {key.value for key in node.keys if isinstance(key, ast.Constant)}
+    return names
+
+
+def test_scripts_and_examples_import_what_exists():
+    modules = module_names(PACKAGE)
+    missing = []
+    for path in sorted((PACKAGE.parent / "scripts").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            module = getattr(node, "module", None) or ""
+            if not isinstance(node, ast.ImportFrom) or module.split(".")[0] != PACKAGE.name:
+                continue
+            known = names_in(modules[module]) if module in modules else set()
+            missing += [
+                f"{path.name}:{node.lineno}: {module}.{alias.name}"
+                for alias in node.names
+                if f"{module}.{alias.name}" not in modules and alias.name not in known
+            ]
+    assert missing == []
