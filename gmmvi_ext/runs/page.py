@@ -3,7 +3,7 @@
 import base64
 import html
 import io
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from pathlib import Path
 
 from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, table_rows, target_of
@@ -93,13 +93,14 @@ def _best(records: Sequence[RunRecord]) -> set[int]:
     for number, record in enumerate(records):
         elbo = record.summary.get("elbo")
         target = target_of(record)
-        if isinstance(elbo, int | float):
-            if target not in best or elbo > records[best[target]].summary["elbo"]:
-                best[target] = number
+        if not isinstance(elbo, int | float):
+            continue
+        if target not in best or elbo > records[best[target]].summary["elbo"]:
+            best[target] = number
     return set(best.values()) if len(records) > 1 else set()
 
 
-def _table(rows: list[dict[str, str]], best: set[int] = frozenset()) -> str:
+def _table(rows: list[dict[str, str]], best: Set[int] = frozenset()) -> str:
     head = "".join(f"<th>{html.escape(key)}</th>" for key in rows[0])
     lines = []
     for number, row in enumerate(rows):

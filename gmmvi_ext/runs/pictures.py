@@ -3,11 +3,12 @@
 import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 __all__ = ["write_pictures"]
 
 
-def write_pictures(folder: Path, pictures: Mapping[str, Callable[[], object]]) -> list[Path]:
+def write_pictures(folder: Path, pictures: Mapping[str, Callable[[], Any]]) -> list[Path]:
     """Draws what there is to draw; a picture that fails is named and left out.
 
     Args:

@@ -13,6 +13,7 @@ signature. A user's own target becomes available by name through `@TARGETS.regis
 import difflib
 import inspect
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import tensorflow as tf
 
@@ -58,7 +59,7 @@ def build_target(
       ValueError: for an unknown or missing setting, with those allowed.
     """
     builder: Callable[..., Target] = TARGETS.get(name)
-    settings = dict(environment_config or {})
+    settings: dict[str, Any] = dict(environment_config or {})
     seed = settings.pop("seed", seed)
     data_dir = settings.pop("data_dir", data_dir)
     allowed = target_settings(name)

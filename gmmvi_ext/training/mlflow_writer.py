@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TypeGuard
 
 __all__ = ["MlflowWriter"]
 
@@ -91,6 +92,6 @@ def _artifact_folder(uri: str) -> str | None:
     return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
 
 
-def _is_number(value) -> bool:
+def _is_number(value) -> TypeGuard[float]:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and math.isfinite(value)

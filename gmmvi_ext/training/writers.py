@@ -74,7 +74,7 @@ class TensorBoardWriter:
 
 def read_metrics(path: str | Path) -> list[dict]:
     """Rows of a `metrics.jsonl`; a half-written last line is left out."""
-    rows = []
+    rows: list[dict] = []
     try:
         lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:

@@ -92,7 +92,7 @@ def expand_grid(
     source: str,
     *,
     algorithms: Sequence[str] = (),
-    grid: Mapping[str, Sequence] = {},  # noqa: B006 - never changed
+    grid: Mapping[str, Sequence] = {},
     seeds: str | None = None,
     overrides: Sequence[str | tuple[str, object, Origin]] = (),
 ) -> list[Cell]:
@@ -109,7 +109,7 @@ def expand_grid(
       ConfigError: the problems of all cells, each once.
     """
     grid = dict(grid)
-    words = list(algorithms or grid.pop("algorithm", None) or [None])
+    words = list(algorithms or grid.pop("algorithm", ()) or [None])
     base = load_config(source, overrides=overrides)
     numbers = [None] if "seed" in grid and seeds is None else parse_seeds(seeds, base.seed)
     cells, problems = [], []

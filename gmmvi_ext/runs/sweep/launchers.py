@@ -12,6 +12,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from gmmvi_ext.runs.sweep.job import Job, Outcome, run_job
 
@@ -65,19 +66,21 @@ def launch(
         raise LauncherError("--address belongs to --launcher dask.")
     if options and launcher != "submitit":
         raise LauncherError("--slurm belongs to --launcher submitit.")
+    limit = None if address else workers  # a cluster has its own
     if launcher == "local":
-        start, limit = _local(workers), workers
+        start = _local(workers)
     elif launcher == "dask":
-        start, limit = _dask(workers, address), None if address else workers
+        start = _dask(workers, address)
     else:
-        start, limit = _submitit(workers, folder, dict(options or {})), workers
+        start = _submitit(workers, folder, dict(options or {}))
     with start as submit:
         yield from _drain(jobs, submit, limit, is_stopped)
 
 
 def _drain(jobs, submit, limit: int | None, is_stopped) -> Iterator[Outcome]:
     """Keeps at most `limit` jobs in flight and yields what is done."""
-    queue, running = list(jobs), {}
+    queue = list(jobs)
+    running: dict[str, Any] = {}
     while queue or running:
         if queue and is_stopped():
             queue = []

@@ -10,6 +10,7 @@ With a seed every sample of a call gets a batch of its own (see `targets.minibat
 the loss is the mean over all training rows.
 """
 
+import itertools
 import math
 from collections.abc import Callable
 
@@ -38,6 +39,7 @@ class BayesianNetwork(Target):
       prior_std: standard deviation of the prior of every weight.
     """
 
+    data_size: int
     is_stochastic = True
     label_dtype = None  # None: the dtype of the target
 
@@ -53,7 +55,7 @@ class BayesianNetwork(Target):
         dtype=tf.float32,
         name: str | None = None,
     ):
-        self.layer_shapes = tuple(zip(layer_sizes[:-1], layer_sizes[1:], strict=True))
+        self.layer_shapes = tuple(itertools.pairwise(layer_sizes))
         super().__init__(sum((i + 1) * o for i, o in self.layer_shapes), dtype=dtype, name=name)
         self.data_size = len(data.features_train)
         self.batch_size = check_count("batch_size", batch_size)

@@ -36,6 +36,8 @@ class LogisticRegression(Target):
       size_test_set: number of rows at the end that are held out for the metrics.
     """
 
+    data_size: int
+
     def __init__(
         self,
         data: RegressionData,
