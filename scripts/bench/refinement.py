@@ -81,6 +81,8 @@ def main() -> None:
     parser.add_argument("--fits", type=pathlib.Path)
     parser.add_argument("--out", type=pathlib.Path)
     arguments = parser.parse_args()
+    if unknown := set(arguments.targets) - set(TARGETS):
+        parser.error(f"unknown {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     header = (
         "| target | mixture | k-hat | ESS | log Z error | k-hat, heavy | ESS, heavy "
         "| log Z error, heavy | ELBO |"

@@ -175,7 +175,7 @@ def _moved(mixture: Mixture, x: np.ndarray, log_weights: np.ndarray) -> Mixture:
 def _with_wide_copies(mixture: Mixture) -> Mixture:
     """Every component once more, wider and with a tenth of the weight: what tails are made of."""
     components = mixture.components
-    wide = type(components)(components.loc, WIDE_FACTOR * components[1])
+    wide = components._replace(**{components._fields[1]: WIDE_FACTOR * components[1]})
     fields = (tf.concat(pair, axis=0) for pair in zip(components, wide, strict=True))
     log_weights = tf.concat(
         [
@@ -208,21 +208,22 @@ def _step(mixture: Mixture, prior: Mixture, x: tf.Tensor, weights: np.ndarray) -
     old = prior.components.loc.numpy()
     shift = found.mean - old
     loc = tf.constant(old + trust * shift)
-    if isinstance(mixture.components, DiagonalGaussians):
+    components = prior.components
+    if isinstance(components, DiagonalGaussians):
         between = shift**2
-        before = prior.components.scale_diag.numpy() ** 2
+        before = components.scale_diag.numpy() ** 2
     else:
         between = shift[:, :, np.newaxis] * shift[:, np.newaxis, :]
-        before = prior.components.covariances().numpy()
+        before = components.covariances().numpy()
         trust = trust[:, :, np.newaxis]
     after = trust * found.spread + (1 - trust) * before + trust * (1 - trust) * between
     log_weights = tf.nn.log_softmax(tf.constant(np.log(np.maximum(found.mass, TINY))))
-    if isinstance(mixture.components, DiagonalGaussians):
-        scale = np.sqrt(np.maximum(after, TINY))
-        return Mixture(log_weights, DiagonalGaussians(loc, tf.constant(scale)))
-    factor, is_ok = safe_cholesky(tf.constant(after))
-    factor = tf.where(is_ok[:, tf.newaxis, tf.newaxis], factor, prior.components.scale_tril)
-    return Mixture(log_weights, FullGaussians(loc, factor))
+    if isinstance(components, FullGaussians):
+        factor, is_ok = safe_cholesky(tf.constant(after))
+        factor = tf.where(is_ok[:, tf.newaxis, tf.newaxis], factor, components.scale_tril)
+        return Mixture(log_weights, FullGaussians(loc, factor))
+    scale = np.sqrt(np.maximum(after, TINY))
+    return Mixture(log_weights, DiagonalGaussians(loc, tf.constant(scale)))
 
 
 def _moments(mixture: Mixture, x: tf.Tensor, weights: np.ndarray) -> _Moments:
