@@ -33,11 +33,11 @@ _LAZY = {
 }
 
 
-def load(path, *, bijector=None, target=None):
+def load(path, *, bijector=None, target=None, **options):
     """Reads a posterior that `Posterior.save` or `Posterior.export` wrote; see `Posterior.load`."""
     from gmmvi_ext.posterior import Posterior
 
-    return Posterior.load(path, bijector=bijector, target=target)
+    return Posterior.load(path, bijector=bijector, target=target, **options)
 
 
 __getattr__, __dir__ = lazy_names(__name__, _LAZY)

@@ -6,12 +6,13 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.adapters.extras import require
-from gmmvi_ext.targets.named import NamedTarget, PartsLayout
+from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.targets.callables import CallableTarget
 
 __all__ = ["GymTarget", "from_inference_gym"]
 
 
-class GymTarget(NamedTarget):
+class GymTarget(CallableTarget):
     """A model of the gym; made by `from_inference_gym`.
 
     Attributes:
@@ -22,7 +23,7 @@ class GymTarget(NamedTarget):
 
     def __init__(self, model, pack: Callable, layout: PartsLayout, **settings):
         super().__init__(
-            lambda values: model.unnormalized_log_prob(pack(values)), layout, **settings
+            lambda values: model.unnormalized_log_prob(pack(values)), layout=layout, **settings
         )
         self.model = model
         self._pack = pack
@@ -36,7 +37,7 @@ class GymTarget(NamedTarget):
 
     def transformed(self, draws) -> dict[str, np.ndarray]:
         """Draws of a posterior in the form of the gym's reference, by name."""
-        if self.shapes is not None:
+        if self.layout.shapes is not None:
             draws = {name: tf.constant(value, self.dtype) for name, value in draws.items()}
         parts = _named(self._transform_fn(self._pack(draws)))
         if self.ground_truth is not None and list(self.ground_truth) == ["x"] != list(parts):
@@ -103,7 +104,7 @@ def from_inference_gym(model, **settings) -> GymTarget:
     return GymTarget(
         model,
         pack,
-        layout,
+        layout=layout,
         prior_fn=None if prior is None else prior_parts,
         dtype=dtype,
         name=type(model).__name__,

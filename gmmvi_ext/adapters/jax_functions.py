@@ -15,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.adapters.extras import require
-from gmmvi_ext.targets.named import NamedTarget, PartsLayout
+from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.targets.callables import CallableTarget
 
 __all__ = ["batch_function", "from_jax", "padded_size"]
 
@@ -30,7 +31,7 @@ def from_jax(
     *,
     batched: bool = False,
     dtype=tf.float32,
-) -> NamedTarget:
+) -> CallableTarget:
     """A target of a JAX log density.
 
     Args:
@@ -50,8 +51,8 @@ def from_jax(
     jax = require("jax", extra="jax", caller="from_jax")
     layout = PartsLayout(shapes, constraints, num_dimensions)
     function = log_prob_fn if batched else jax.vmap(log_prob_fn)
-    return NamedTarget(
-        batch_function(function, layout, dtype, caller="from_jax"), layout, dtype=dtype
+    return CallableTarget(
+        batch_function(function, layout, dtype, caller="from_jax"), layout=layout, dtype=dtype
     )
 
 
@@ -94,7 +95,7 @@ def _padded(function: Callable) -> Callable:
 
 def _is_readable(function: Callable, layout: PartsLayout, dtype) -> bool:
     """Whether TensorFlow can run value and gradient."""
-    values, _ = layout.parts(tf.zeros([2, layout.num_dimensions], dtype))
+    values = layout.split(tf.zeros([2, layout.num_dimensions], dtype))
     try:
         with tf.GradientTape() as tape:
             tape.watch(values)

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.adapters.jax_functions import batch_function
-from gmmvi_ext.targets.named import NamedTarget, PartsLayout
+from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.targets.callables import CallableTarget
 
 __all__ = ["from_numpyro"]
 
@@ -32,7 +33,7 @@ _BY_CLASS = {
 
 def from_numpyro(
     model: Callable, *args, constraints=None, dtype=tf.float32, **kwargs
-) -> NamedTarget:
+) -> CallableTarget:
     """A target of the latent sites of a NumPyro model.
 
     Args:
@@ -98,9 +99,9 @@ def from_numpyro(
 
     is_improper = any(type(s["fn"]).__name__ == "ImproperUniform" for s in first.values())
     density = batch_function(jax.vmap(log_joint), layout, dtype, caller="from_numpyro")
-    return NamedTarget(
+    return CallableTarget(
         density,
-        layout,
+        layout=layout,
         prior_fn=None if is_improper else prior,
         dtype=dtype,
         name="numpyro_model",

@@ -9,7 +9,8 @@ import tensorflow as tf
 
 from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.adapters.jax_functions import batch_function
-from gmmvi_ext.targets.named import NamedTarget, PartsLayout
+from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.targets.callables import CallableTarget
 
 __all__ = ["from_pymc"]
 
@@ -24,7 +25,7 @@ _BY_TRANSFORM = {
 }
 
 
-def from_pymc(model, *, constraints=None, dtype=None) -> NamedTarget:
+def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
     """A target of the free variables of a PyMC model.
 
     Args:
@@ -80,7 +81,7 @@ def from_pymc(model, *, constraints=None, dtype=None) -> NamedTarget:
         return {name: found[name] for name in names}
 
     density = batch_function(jax.vmap(of_parts), layout, dtype, caller="from_pymc")
-    return NamedTarget(density, layout, prior_fn=prior, dtype=dtype, name="pymc_model")
+    return CallableTarget(density, layout=layout, prior_fn=prior, dtype=dtype, name="pymc_model")
 
 
 def _constraint(model, variable):

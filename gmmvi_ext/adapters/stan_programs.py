@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.adapters.stan_transforms import recognise
+from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.targets.callables import HostTarget
 
 __all__ = ["StanTarget", "from_stan"]
@@ -43,7 +44,6 @@ class StanTarget(HostTarget):
     """The density of a compiled Stan program; made by `from_stan`.
 
     Attributes:
-      shapes, bijector: of the parameters, as for `NamedTarget`.
       num_exceptions: points at which the program raised; they count as not finite.
     """
 
@@ -52,7 +52,7 @@ class StanTarget(HostTarget):
             return _split(program, program.constrain(point))
 
         found = recognise(constrain, program.num_dimensions)
-        layout, self._order = found.layout, found.order
+        self._parameters, self._order = found.layout, found.order
         self._offset, self._multiplier = found.offset, found.multiplier
         self._log_scale = float(np.sum(np.log(np.abs(found.multiplier))))
         super().__init__(
@@ -62,9 +62,13 @@ class StanTarget(HostTarget):
             dtype=dtype,
             name="stan_program",
         )
-        self.shapes, self.bijector = layout.shapes, layout.bijector
         self._program = program
         self._back = np.argsort(self._order)
+
+    @property
+    def layout(self) -> Layout:
+        # The functions of the program take unconstrained points, hence none for the base class.
+        return self._parameters
 
     def _values(self, x: np.ndarray) -> np.ndarray:
         values = [self._point(self._program.value, u, np.nan) for u in self._stan(x)]

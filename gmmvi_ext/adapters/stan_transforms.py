@@ -15,7 +15,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext import constraints
-from gmmvi_ext.targets.named import PartsLayout
+from gmmvi_ext.constraints.layout import PartsLayout
 
 __all__ = ["StanLayout", "recognise"]
 

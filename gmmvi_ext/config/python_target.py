@@ -25,7 +25,7 @@ def python_target(config: Config) -> tuple:
       config: checked configuration.
 
     Returns:
-      a `gmmvi_ext.targets.base.Target` on the unconstrained space, and findings of a line each.
+      a `gmmvi_ext.targets.base.Target` on the unconstrained space, and warnings of a line each.
 
     Raises:
       ConfigError: the constraints do not fit, all of them named.
@@ -33,12 +33,12 @@ def python_target(config: Config) -> tuple:
     """
     import tensorflow as tf
 
+    from gmmvi_ext.constraints.layout import LayoutError
     from gmmvi_ext.targets.user_model import as_target
 
     values = config.to_dict()
     settings = {k: v for k, v in values["environment_config"].items() if v is not None}
     shapes, constraints = values.get("shapes"), values.get("constraints")
-    _check_constraints(config, shapes, constraints)
     module, name = _module_and_name(values["environment_name"])
     given = _function(module, name)
     if callable(given) and (isinstance(given, type) or not _needs_argument(given)):
@@ -46,41 +46,23 @@ def python_target(config: Config) -> tuple:
     # Of a function alone the dimensions cannot be seen.
     _require_layout(given, settings, shapes)
     gradient = settings.get("gradient")
-    return as_target(
-        given,
-        num_dimensions=settings.get("num_dimensions"),
-        shapes=shapes,
-        constraints=constraints,
-        dtype=tf.as_dtype(values["dtype"]),
-        batched=settings.get("batched", True),
-        gradient=None if gradient is None else _function(module, gradient),
-        needs_gradient=values["ng_estimator_type"] != "MORE",
-        on_host=not settings.get("is_graph_safe", True),
-    )
-
-
-def _check_constraints(config: Config, shapes, constraints) -> None:
-    """One problem for each constraint that does not exist or does not fit the parameter's shape."""
-    from gmmvi_ext.constraints import by_name, structured
-
-    if not isinstance(constraints, Mapping):
-        constraints = {} if constraints is None else {"": constraints}
-    problems = []
-    for name, constraint in constraints.items():
-        key = f"constraints.{name}" if name else "constraints"
-        try:
-            by_name(constraint)
-            if shapes is not None and name in shapes:
-                structured({name: _as_shape(shapes[name])}, {name: constraint})
-        except ValueError as error:
-            text = " ".join(str(error).split())
-            problems.append(Problem(config.origin(key), key, text))
-    if problems:
-        raise ConfigError(problems)
-
-
-def _as_shape(value) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, list) else (value,)
+    try:
+        return as_target(
+            given,
+            num_dimensions=settings.get("num_dimensions"),
+            shapes=shapes,
+            constraints=constraints,
+            dtype=tf.as_dtype(values["dtype"]),
+            batched=settings.get("batched", True),
+            gradient=None if gradient is None else _function(module, gradient),
+            needs_gradient=values["ng_estimator_type"] != "MORE",
+            on_host=not settings.get("is_graph_safe", True),
+        )
+    except LayoutError as error:
+        keys = {f"constraints.{n}" if n else "constraints": t for n, t in error.problems.items()}
+        raise ConfigError(
+            [Problem(config.origin(key), key, " ".join(t.split())) for key, t in keys.items()]
+        ) from error
 
 
 def _module_and_name(environment_name: str) -> tuple:

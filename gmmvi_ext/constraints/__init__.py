@@ -9,6 +9,7 @@ from gmmvi_ext.constraints.distributions import (
     unconstrained_log_prob,
 )
 from gmmvi_ext.constraints.keras_mixin import ConstrainedWeights
+from gmmvi_ext.constraints.layout.build import structured
 from gmmvi_ext.constraints.names import (
     CONSTRAINTS,
     box,
@@ -38,7 +39,7 @@ from gmmvi_ext.constraints.parameters import (
     PositiveParameter,
     SimplexParameter,
 )
-from gmmvi_ext.constraints.structured import FlatToStructure, structured
+from gmmvi_ext.constraints.structured import FlatToStructure
 from gmmvi_ext.constraints.validation import InvalidValueError
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""One flat vector for many named, shaped, constrained parameters.
+"""A TFP bijector from one flat vector to a structure of shaped, constrained parameters.
 
     structured({"mu": (), "tau": (), "w": (3,)}, {"tau": "positive", "w": "simplex"})
 
@@ -6,18 +6,15 @@ maps [..., 4] (1 + 1 + 2 free numbers) to {"mu": [...], "tau": [...], "w": [...,
 lives in the flat space; the density in the constrained space carries the summed log-determinant.
 """
 
-from collections.abc import Mapping
-
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.constraints.base import ConstraintBijector, UncachedBijector
-from gmmvi_ext.constraints.names import by_name
+from gmmvi_ext.constraints.base import UncachedBijector
 
 tfb = tfp.bijectors
 
-__all__ = ["FlatToStructure", "structured"]
+__all__ = ["FlatToStructure"]
 
 
 class FlatToStructure(UncachedBijector):
@@ -128,35 +125,3 @@ class FlatToStructure(UncachedBijector):
 
     def _inverse_event_shape_tensor(self, shape):
         return tf.constant([self.num_dimensions], tf.int32)
-
-
-def structured(shapes: Mapping[str, tuple], constraints: Mapping | None = None) -> FlatToStructure:
-    """Flat vector to dict of named parameters.
-
-    Args:
-      shapes: constrained shape by name.
-      constraints: constraint by name, in any form that `by_name` takes; others are unconstrained.
-
-    Raises:
-      ValueError: if a constraint names an unknown parameter or does not fit its shape.
-    """
-    constraints = dict(constraints or {})
-    unknown = sorted(set(constraints) - set(shapes))
-    if unknown:
-        raise ValueError(
-            f"`constraints` names {', '.join(map(repr, unknown))}, but `shapes` has only "
-            f"{', '.join(map(repr, sorted(shapes)))}; leave it out, or give its shape."
-        )
-    parts, event_shape = {}, {}
-    for name, shape in shapes.items():
-        event_shape[name] = tuple(np.atleast_1d(np.asarray(shape, int))) if shape != () else ()
-        parts[name] = by_name(constraints.get(name))
-        rank = parts[name].inverse_min_event_ndims
-        if rank > len(event_shape[name]):
-            support = parts[name].support if isinstance(parts[name], ConstraintBijector) else ""
-            raise ValueError(
-                f"constraint {parts[name].name!r} of parameter {name!r} needs at least {rank} "
-                f"dimensions ({support}), got shape {event_shape[name]}."
-            )
-    shapes_by_name = {name: tf.TensorShape(shape) for name, shape in event_shape.items()}
-    return FlatToStructure(tfb.JointMap(parts), shapes_by_name)

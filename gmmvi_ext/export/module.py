@@ -14,11 +14,11 @@ import re
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.export.factors import portable_factors
 from gmmvi_ext.export.portable import with_common_operations
 from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.posterior.space import Space
 from gmmvi_ext.posterior.summary import mixture_stddev
 
 __all__ = ["ExportedPosterior", "flat_output_name", "signature_name"]
@@ -33,9 +33,9 @@ def signature_name(name: str) -> str:
     return clean if clean[:1].isalpha() else f"p_{clean}"
 
 
-def flat_output_name(space: Space) -> str:
+def flat_output_name(layout: Layout) -> str:
     """Key of the flat draws in the result of `sample`: `x`, unless a part has that name."""
-    taken = {signature_name(name) for name in space.shapes or {}}
+    taken = {signature_name(name) for name in layout.shapes or {}}
     return "x_flat" if "x" in taken else "x"
 
 
@@ -47,13 +47,13 @@ class ExportedPosterior(tf.Module):
 
     Args:
       mixture: the mixture.
-      space: the way to the constrained space.
+      layout: the way to the constrained space.
       statistics: `mean`, `stddev` (flat, [D']) and scalars for `summary`.
     """
 
-    def __init__(self, mixture: Mixture, space: Space, statistics: dict):
+    def __init__(self, mixture: Mixture, layout: Layout, statistics: dict):
         super().__init__(name="posterior")
-        self._space = space
+        self._layout = layout
         self._family = type(mixture.components)
 
         def keep(value, name):
@@ -76,8 +76,8 @@ class ExportedPosterior(tf.Module):
 
     def signatures(self) -> dict:
         """Concrete functions by name."""
-        dtype, dims = self.log_weights.dtype, self._space.num_dimensions
-        points = tf.TensorSpec([None, self._space.num_constrained], dtype, name="x")
+        dtype, dims = self.log_weights.dtype, self._layout.num_dimensions
+        points = tf.TensorSpec([None, self._layout.num_constrained], dtype, name="x")
         free = tf.TensorSpec([None, dims], dtype, name="x")
         uniform = tf.TensorSpec([None], dtype, name="u")
         integer = tf.int64
@@ -97,10 +97,10 @@ class ExportedPosterior(tf.Module):
         }
         for name in PORTABLE:
             made[name] = with_common_operations(made[name])
-        if self._space.shapes is not None:
+        if self._layout.shapes is not None:
             parts = [
                 tf.TensorSpec([None, *shape], dtype, name=signature_name(name))
-                for name, shape in self._space.shapes.items()
+                for name, shape in self._layout.shapes.items()
             ]
             made["log_prob_named"] = self.log_prob_named.get_concrete_function(*parts)
         return made
@@ -110,11 +110,11 @@ class ExportedPosterior(tf.Module):
         return Mixture(self.log_weights.read_value(), self._family(*values))
 
     def _named(self, flat):
-        values = self._space.unpack(flat)
+        values = self._layout.unpack(flat)
         if not isinstance(values, dict):
             return {"x": values}
         parts = {signature_name(name): value for name, value in values.items()}
-        return {flat_output_name(self._space): flat} | parts
+        return {flat_output_name(self._layout): flat} | parts
 
     @tf.function
     def sample(self, num_samples, seed):
@@ -123,14 +123,14 @@ class ExportedPosterior(tf.Module):
         high = tf.math.floormod(tf.math.floordiv(seed, 2**31), 2**31)
         pair = tf.cast(tf.stack([low, high]), tf.int32)
         x, _ = mixtures.sample(self._mixture(), tf.cast(num_samples, tf.int32), pair)
-        x = tf.ensure_shape(x, [None, self._space.num_dimensions])
-        return self._named(self._space.forward_flat(x))
+        x = tf.ensure_shape(x, [None, self._layout.num_dimensions])
+        return self._named(self._layout.forward_flat(x))
 
     @tf.function
     def log_prob(self, x):
         """Log density at constrained points [N, D'], Jacobian included."""
-        free = self._space.inverse_flat(x)
-        value = mixtures.log_prob(self._mixture(), free) - self._space.log_det(free)
+        free = self._layout.inverse_flat(x)
+        value = mixtures.log_prob(self._mixture(), free) - self._layout.log_det(free)
         return {"log_prob": value}
 
     @tf.function
@@ -138,7 +138,7 @@ class ExportedPosterior(tf.Module):
         """Log density at named parts, each [N, *shape], in the order of the names."""
         flat = [tf.reshape(part, [tf.shape(part)[0], -1]) for part in parts]
         flat = tf.concat(flat, axis=-1)
-        flat = tf.ensure_shape(flat, [None, self._space.num_constrained])
+        flat = tf.ensure_shape(flat, [None, self._layout.num_constrained])
         return self.log_prob(flat)
 
     @tf.function
@@ -174,16 +174,16 @@ class ExportedPosterior(tf.Module):
         above = tf.cast(u[:, tf.newaxis] > self.cumulative_weights, tf.int32)
         index = tf.reduce_sum(above, axis=-1)  # [N]
         moved = self.factors.spread(index, eps)
-        return {"x": self._space.forward_flat(tf.gather(self.loc, index) + moved)}
+        return {"x": self._layout.forward_flat(tf.gather(self.loc, index) + moved)}
 
     @tf.function
     def log_prob_portable(self, x):
         """As `log_prob`, without triangular solves."""
-        free = self._space.inverse_flat(x)
+        free = self._layout.inverse_flat(x)
         z = self.factors.whiten(free[:, tf.newaxis, :] - self.loc)  # [N, K, D]
         distance = tf.reduce_sum(z * z, axis=-1)
-        constant = self._space.num_dimensions * LOG_2_PI
+        constant = self._layout.num_dimensions * LOG_2_PI
         joint = self.log_weights - self.factors.log_det - 0.5 * (distance + constant)
         top = tf.reduce_max(joint, axis=-1, keepdims=True)
         total = tf.math.log(tf.reduce_sum(tf.exp(joint - top), axis=-1)) + top[:, 0]
-        return {"log_prob": total - self._space.log_det(free)}
+        return {"log_prob": total - self._layout.log_det(free)}

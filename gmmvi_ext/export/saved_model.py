@@ -7,12 +7,12 @@ import numpy as np
 import tensorflow as tf
 
 import gmmvi_ext
+from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.export.folder import refuse_foreign, written_whole
 from gmmvi_ext.export.module import ExportedPosterior, flat_output_name, signature_name
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import verify_export
 from gmmvi_ext.posterior import storage
-from gmmvi_ext.posterior.space import element_names
 
 __all__ = ["export_saved_model", "load_saved_model"]
 
@@ -48,9 +48,9 @@ def export_saved_model(
     folder = Path(path)
     storage.require_finite(posterior.mixture)
     refuse_foreign(folder)
-    _refuse_ambiguous_names(posterior.space)
+    _refuse_ambiguous_names(posterior.layout)
     module = ExportedPosterior(
-        posterior.mixture, posterior.space, _statistics(posterior, num_summary_samples, seed)
+        posterior.mixture, posterior.layout, _statistics(posterior, num_summary_samples, seed)
     )
     with written_whole(folder) as temporary:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
@@ -92,10 +92,10 @@ def load_saved_model(path):
     return tf.saved_model.load(str(folder))
 
 
-def _refuse_ambiguous_names(space) -> None:
-    if space.shapes is None:
+def _refuse_ambiguous_names(layout) -> None:
+    if layout.shapes is None:
         return
-    clean = [signature_name(name) for name in space.shapes]
+    clean = [signature_name(name) for name in layout.shapes]
     twice = sorted({name for name in clean if clean.count(name) > 1})
     if twice:
         raise ValueError(
@@ -125,9 +125,9 @@ def _statistics(posterior, num_samples: int, seed) -> dict:
 
 def _metadata(posterior) -> dict:
     """What `export.json` holds."""
-    space = posterior.space
+    layout = posterior.layout
     parameters, start = [], 0
-    for name, shape in (space.shapes or {"x": (space.num_constrained,)}).items():
+    for name, shape in (layout.shapes or {"x": (layout.num_constrained,)}).items():
         size = int(np.prod(shape))
         parameters.append(
             {
@@ -141,7 +141,7 @@ def _metadata(posterior) -> dict:
         )
         start += size
     about = storage.describe(posterior)
-    report = about.pop("report") or {}
+    report = posterior.last_report.as_dict() if posterior.last_report is not None else {}
     quality = ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "khat", "ess", "num_modes")
     return {
         "gmmvi_ext_export": FORMAT,
@@ -149,11 +149,11 @@ def _metadata(posterior) -> dict:
         "tensorflow_version": tf.__version__,
         "dtype": about["dtype"],
         "family": about["family"],
-        "num_dimensions": space.num_dimensions,
-        "num_constrained": space.num_constrained,
+        "num_dimensions": layout.num_dimensions,
+        "num_constrained": layout.num_constrained,
         "num_components": int(posterior.mixture.num_components),
         "parameters": parameters,
-        "flat_output": flat_output_name(space),
+        "flat_output": flat_output_name(layout),
         "bijector": about["space"],
         "run_info": about["run_info"],
         **{key: report.get(key) for key in (*quality, "verdict", "trust")},

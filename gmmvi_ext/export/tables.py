@@ -15,8 +15,8 @@ def to_dataframe(posterior, num_samples: int = 1000, seed=0):
     except ImportError as error:
         raise ImportError("`to_dataframe` needs pandas: pip install pandas") from error
     draws = posterior.unconstrained.sample(num_samples, seed)
-    values = posterior.space.forward_flat(tf.constant(draws)).numpy()
-    return pandas.DataFrame(values, columns=posterior.space.constrained_names)
+    values = posterior.layout.forward_flat(tf.constant(draws)).numpy()
+    return pandas.DataFrame(values, columns=posterior.layout.constrained_names)
 
 
 def to_arviz(posterior, num_samples: int = 1000, seed=0):
@@ -31,8 +31,8 @@ def to_arviz(posterior, num_samples: int = 1000, seed=0):
     except ImportError as error:
         raise ImportError("`to_arviz` needs ArviZ: pip install 'gmmvi_ext[arviz]'") from error
     draws = posterior.scored_draws(num_samples, seed)
-    flat = posterior.space.forward_flat(tf.constant(draws.x, posterior.mixture.dtype)).numpy()
-    values = posterior.space.unpack(flat)
+    flat = posterior.layout.forward_flat(tf.constant(draws.x, posterior.mixture.dtype)).numpy()
+    values = posterior.layout.unpack(flat)
     values = values if isinstance(values, dict) else {"x": values}
     stats = {"log_q": draws.log_q, "component": draws.component_index}
     if posterior.target is not None:

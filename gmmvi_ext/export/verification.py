@@ -108,7 +108,7 @@ def _inputs(posterior) -> dict[str, np.ndarray]:
     generator = np.random.default_rng(0)
     return {
         "free": free,
-        "x": posterior.space.forward_flat(tf.constant(free)).numpy(),
+        "x": posterior.layout.forward_flat(tf.constant(free)).numpy(),
         "eps": generator.normal(size=free.shape).astype(dtype.as_numpy_dtype),
         "u": generator.uniform(size=NUM_POINTS).astype(dtype.as_numpy_dtype),
     }

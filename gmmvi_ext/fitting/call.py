@@ -16,16 +16,15 @@ from gmmvi_ext.fitting.block_convergence import BLOCK, Watch
 from gmmvi_ext.fitting.exploration import Extending, can_extend, room_for
 from gmmvi_ext.fitting.health import Watchdog
 from gmmvi_ext.fitting.learner import build_learner
-from gmmvi_ext.fitting.self_check import check_before_fit
 from gmmvi_ext.fitting.settings import asked_start, make_config, wants_gradient
 from gmmvi_ext.fitting.start import find_start, start_from
 from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.build_space import naming_of
 from gmmvi_ext.posterior.importance.draws import score_draws
 from gmmvi_ext.posterior.importance.population_monte_carlo import MAX_LOOKS
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.checks import check_target_at
 from gmmvi_ext.targets.parallel.strategies import Distribution, open_distribution
 from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.training.loop import TrainingResult, train
@@ -159,8 +158,13 @@ def fit(
             )
         start = start_from(target, **asked_start(algorithm, overrides), seed=config.seed)
         say(f"{config.code_word or 'own rules'}, {target.num_dimensions} unconstrained dimensions")
-        findings += check_before_fit(
-            target, start, needs_gradient=needs_gradient, dtype=dtype, seed=config.seed
+        findings += check_target_at(
+            target,
+            start.mean,
+            start.scale,
+            dtype=dtype,
+            needs_gradient=needs_gradient,
+            seed=config.seed,
         )
         for finding in findings:
             say(f"target: {finding}")
@@ -215,7 +219,7 @@ def fit(
             f"{evaluations:,} evaluations, {seconds:.1f} s; {int(mixture.num_components)} "
             f"components, ELBO about {elbo:.3f}"
         )
-        if getattr(shared, "num_exceptions", 0):
+        if shared.num_exceptions:
             say(f"the target raised {shared.num_exceptions} times{_exception_text(shared)}")
         run_info = {
             "converged": result.stop_reason is StopReason.CONVERGED,
@@ -224,7 +228,7 @@ def fit(
             "num_target_evaluations": evaluations,
             "num_start_evaluations": spent,
             "num_nonfinite": result.num_nonfinite,
-            "num_exceptions": getattr(shared, "num_exceptions", 0),
+            "num_exceptions": shared.num_exceptions,
             "train_seconds": round(seconds, 3),
             "seed": config.seed,
             "temperature": learner.temperature,
@@ -232,13 +236,8 @@ def fit(
         }
         if rim is not None:
             run_info["extension"] = rim.told()
-        names, bijector = naming_of(target)
         posterior = Posterior(
-            mixture,
-            bijector=bijector,
-            parameter_names=names,
-            run_info=run_info,
-            target=shared if distribution.lasts else target,
+            mixture, run_info=run_info, target=shared if distribution.lasts else target
         )
         if rebalance:
             left = None if max_seconds is None else max_seconds - seconds
@@ -402,5 +401,5 @@ def _sooner(configured, given, spent):
 
 
 def _exception_text(target: Target) -> str:
-    error = getattr(target, "last_exception", None)
+    error = target.last_exception
     return "" if error is None else f" (last: {type(error).__name__}: {error})"

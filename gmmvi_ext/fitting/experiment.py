@@ -6,16 +6,16 @@ from gmmvi_ext.config.build import build_algorithm, build_target
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.fitting.health import Watchdog
-from gmmvi_ext.fitting.self_check import check_at
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.outputs import write_outputs
 from gmmvi_ext.runs.record import result_record
 from gmmvi_ext.runs.session import Sitting, announce_end, disk_trouble_told
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.runs.writers import open_writers, publish, require_extras, with_distance, with_dumps
+from gmmvi_ext.targets.base import TargetError
+from gmmvi_ext.targets.checks import check_target
 from gmmvi_ext.targets.parallel.sharded import DISAGREEMENT
 from gmmvi_ext.targets.parallel.strategies import Distribution, DistributionError
-from gmmvi_ext.targets.target_check import TargetError
 from gmmvi_ext.training.loop import train
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence
@@ -64,7 +64,7 @@ def _shared(config: Config, target, distribution: Distribution):
 
 def _check(config: Config, target, algorithm) -> None:
     try:
-        findings = check_at(
+        findings = check_target(
             target,
             algorithm.model.mixture(),
             needs_gradient=config.to_dict()["ng_estimator_type"] != "MORE",
@@ -123,7 +123,7 @@ def _train_and_write(
     if result.stop_reason.is_failure:
         sitting.fail(record, result.problem)
         origin = config.origin("environment_name")
-        raised = getattr(algorithm.target, "last_exception", None)
+        raised = algorithm.target.last_exception
         told = "" if raised is None else f" (last: {type(raised).__name__}: {raised})"
         raise CommandError(
             f"{origin}: environment_name: {config.target_name}: {result.problem}{told}"

@@ -59,7 +59,7 @@ def start_from(target: Target, *, mean=None, scale=None, seed: int = 0) -> Start
     """Starting points: of a given Gaussian, of the target's prior, or around zero.
 
     Args:
-      target: may have `can_start` and `start`.
+      target: its `start` is used where it has one.
       mean, scale: of a Gaussian the user asked for, numbers or [D]; None for neither.
       seed: integer.
     """
@@ -70,7 +70,7 @@ def start_from(target: Target, *, mean=None, scale=None, seed: int = 0) -> Start
         mean = np.broadcast_to(np.asarray(0.0 if mean is None else mean, float), (dim,))
         scale = np.broadcast_to(np.asarray(1.0 if scale is None else scale, float), (dim,))
         return Start(mean + scale * noise, mean, scale)
-    if getattr(target, "can_start", False):
+    if target.can_start:
         draws = np.asarray(target.start(NUM_PRIOR_DRAWS, [seed % 2**31, 1]), float)
         draws = draws[np.isfinite(draws).all(axis=1)]
         if len(draws) >= MAX_STARTS:

@@ -25,7 +25,7 @@ def choose_elements(posterior, names, limit: int) -> list[int]:
       names: names of parts or of single elements, positions, or None for the leading ones.
       limit: how many at most.
     """
-    elements = posterior.space.constrained_names
+    elements = posterior.layout.constrained_names
     if names is None:
         return list(range(min(limit, len(elements))))
     chosen = []
@@ -78,7 +78,7 @@ def plot_marginals(
     draws = posterior.kept_draws or posterior.scored_draws(num_samples, seed)
     for number, element in enumerate(chosen):
         draw_marginal(posterior, grid[number], element, draws)
-        grid[number].set_xlabel(posterior.space.constrained_names[element], fontsize=9)
+        grid[number].set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
     for unused in grid[len(chosen) :]:
         unused.set_axis_off()
     if posterior.target is not None:
@@ -88,7 +88,7 @@ def plot_marginals(
 
 def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None:
     """One marginal on one axes; see `plot_marginals`."""
-    space = posterior.space
+    space = posterior.layout
     x = tf.constant(draws.x, posterior.mixture.dtype)
     values = space.forward_flat(x).numpy()[:, element].astype(np.float64)
     low, high = np.quantile(values, [0.001, 0.999])
@@ -122,7 +122,7 @@ def _exact_density(posterior, element: int, draws: np.ndarray, low: float, high:
 
     The grid covers the unconstrained draws [N]: components without weight may reach much further.
     """
-    space, mixture = posterior.space, posterior.mixture
+    space, mixture = posterior.layout, posterior.mixture
     one = mixtures.marginal(mixture, [element])
     first, last = draws.min(), draws.max()
     margin = 0.1 * (last - first) or 1.0

@@ -60,6 +60,6 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
     draws = posterior.kept_draws
     for cell, element in zip(cells, chosen, strict=True):
         draw_marginal(posterior, cell, element, draws)
-        cell.set_xlabel(posterior.space.constrained_names[element], fontsize=9)
+        cell.set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
     cells[0].legend(fontsize=7, frameon=False)
     return figure

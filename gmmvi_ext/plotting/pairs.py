@@ -54,11 +54,11 @@ def plot_pairs(
     """
     chosen = choose_elements(posterior, names, max_parameters)
     grid = new_grid(ax, len(chosen), len(chosen))
-    labels = posterior.space.constrained_names
+    labels = posterior.layout.constrained_names
     draws = posterior.kept_draws or posterior.scored_draws(num_samples, seed)
     few = ScoredDraws(*(field[:num_points] for field in draws))
     x = tf.constant(few.x, posterior.mixture.dtype)
-    values = posterior.space.forward_flat(x).numpy()
+    values = posterior.layout.forward_flat(x).numpy()
     for row, vertical in enumerate(chosen):
         for column, horizontal in enumerate(chosen):
             cell = grid[row, column]
@@ -86,7 +86,7 @@ def _scatter(posterior, ax: Axes, values, index, horizontal: int, vertical: int)
         linewidths=0,
         rasterized=True,
     )
-    if posterior.space.is_elementwise:
+    if posterior.layout.is_elementwise:
         _ellipses(posterior, ax, horizontal, vertical)
     tidy(ax)
     for side, element in (("x", horizontal), ("y", vertical)):
@@ -109,10 +109,10 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
         factor = np.linalg.cholesky(covariance[k])
         for scale in ELLIPSE_SCALES:
             edge = (loc[k][:, None] + scale * factor @ circle).T
-            points = np.zeros((CIRCLE_POINTS, posterior.space.num_dimensions))
+            points = np.zeros((CIRCLE_POINTS, posterior.layout.num_dimensions))
             points[:, [horizontal, vertical]] = edge
             points = tf.constant(points, posterior.mixture.dtype)
-            image = posterior.space.forward_flat(points).numpy()
+            image = posterior.layout.forward_flat(points).numpy()
             ax.plot(
                 image[:, horizontal],
                 image[:, vertical],
@@ -147,7 +147,7 @@ def _write_key(grid, posterior, draws: ScoredDraws) -> None:
     """What the lines are, in the empty corner."""
     if len(grid) < 2:
         return
-    lines = ["ellipses: 1 and 2 sd of components"] if posterior.space.is_elementwise else []
+    lines = ["ellipses: 1 and 2 sd of components"] if posterior.layout.is_elementwise else []
     if np.isfinite(draws.log_ratios).any():
         lines.append("dark steps: reweighted draws")
     corner = grid[0, -1]
@@ -170,8 +170,8 @@ def _write_verdict(grid, posterior) -> None:
     text = LEVEL_WORDS[report.level]
     text += f"\ncomponents: {report.num_components}, modes: {report.num_modes}"
     text += f"\nELBO {report.elbo:.3f}, k-hat {report.khat:.2f}"
-    if posterior.space.num_constrained > len(grid):
-        text += f"\n{len(grid)} of {posterior.space.num_constrained} parameters shown"
+    if posterior.layout.num_constrained > len(grid):
+        text += f"\n{len(grid)} of {posterior.layout.num_constrained} parameters shown"
     corner = grid[0, -1]
     corner.text(
         1.0,

@@ -30,8 +30,8 @@ def merge_mixtures(posteriors, num_samples: int, seed) -> tuple[Mixture, dict]:
     first = posteriors[0]
     for other in posteriors[1:]:
         if (
-            other.space.shapes != first.space.shapes
-            or other.space.num_dimensions != first.space.num_dimensions
+            other.layout.shapes != first.layout.shapes
+            or other.layout.num_dimensions != first.layout.num_dimensions
             or type(other.mixture.components) is not type(first.mixture.components)
         ):
             raise ValueError("`merge` needs posteriors with the same parameters and family.")

@@ -3,25 +3,26 @@
 q(y) = q_mixture(x) / |det d y / d x|,    y = bijector(x)
 """
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from gmmvi_ext.constraints.layout import Layout, make_layout, require_agreement
 from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import merging, storage, summary
-from gmmvi_ext.posterior.build_space import make_space
 from gmmvi_ext.posterior.importance import expectations as weighted
 from gmmvi_ext.posterior.importance.component_weights import rebalance_mixture
 from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed, sample_mixture, score_draws
 from gmmvi_ext.posterior.importance.population_monte_carlo import Refinement, refine_mixture
 from gmmvi_ext.posterior.report.report import Report, make_report
-from gmmvi_ext.posterior.space import Space
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.user_model import as_target
 
 __all__ = ["Posterior"]
 
@@ -38,18 +39,19 @@ class Posterior:
     Args:
       mixture: in the unconstrained space R^D.
       bijector: from unconstrained to constrained: a `tfb.Bijector` on the whole vector, a
-        constraint name, a dict with one of these per named part, or None.
+        constraint, a dict with one of these per named parameter, or None.
       parameter_names: names of the constrained numbers (a sequence), or a dict name -> shape of
-        the parts, or None.
+        the parameters, or None.
+      layout: names, shapes and bijectors in one object, in place of `bijector` and
+        `parameter_names`; without any of the three it is the target's.
       target: the log density that was fitted, on the unconstrained space (Jacobian included);
         needed for the report's checks, `reweight` and corrected expectations.
       run_info: what the run knows: `converged`, `stop_reason`, `iterations`,
         `num_target_evaluations`, `train_seconds`, `seed`, `temperature` ... (plain data).
 
     Attributes:
-      mixture, target, run_info: as given.
-      space: layout, names and bijectors (`gmmvi_ext.posterior.space.Space`).
-      last_report: the newest report, or None.
+      mixture, layout, target, run_info: as given, or found.
+      last_report: the newest report, or the one that was saved, or None.
     """
 
     def __init__(
@@ -58,38 +60,42 @@ class Posterior:
         *,
         bijector=None,
         parameter_names: Sequence[str] | Mapping[str, Sequence[int]] | None = None,
+        layout: Layout | None = None,
         target: Target | None = None,
         run_info: Mapping | None = None,
     ):
         self.mixture = mixture
-        if isinstance(bijector, Space):
-            self.space = bijector
-        else:
-            self.space = make_space(
-                mixture.num_dimensions, bijector, parameter_names, mixture.dtype
-            )
-        if self.space.num_dimensions != mixture.num_dimensions:
-            raise ValueError(
-                f"the mixture has {mixture.num_dimensions} dimensions, the parameters need "
-                f"{self.space.num_dimensions} unconstrained ones."
-            )
-        if target is not None and target.num_dimensions != mixture.num_dimensions:
-            raise ValueError(
-                f"the target has {target.num_dimensions} dimensions, the mixture "
-                f"{mixture.num_dimensions}."
-            )
+        if layout is None and target is not None and bijector is None and parameter_names is None:
+            layout = target.layout
+        if layout is None:
+            layout = make_layout(mixture.num_dimensions, bijector, parameter_names, mixture.dtype)
+        elif bijector is not None or parameter_names is not None:
+            raise ValueError("give either `layout`, or `bijector` and `parameter_names`.")
+        self.layout = layout
+        for what, found in (("parameters", layout), ("target", target)):
+            if found is not None and found.num_dimensions != mixture.num_dimensions:
+                raise ValueError(
+                    f"the mixture has {mixture.num_dimensions} dimensions, the {what} "
+                    f"{found.num_dimensions} unconstrained ones."
+                )
         self.target = target
         self.run_info = dict(run_info or {})
         self.last_report: Report | None = None
         self._scored: dict[tuple, ScoredDraws] = {}
         self._defensive: dict[tuple, DefensiveDraws] = {}
 
+    @property
+    def space(self) -> Layout:
+        """The old name of `layout`."""
+        warnings.warn("`Posterior.space` is now `layout`.", DeprecationWarning, stacklevel=2)
+        return self.layout
+
     # Draws and densities ------------------------------------------------------------------------
 
     @property
     def parameter_names(self) -> list[str] | None:
         """Names of the parts, or None."""
-        return None if self.space.shapes is None else list(self.space.shapes)
+        return None if self.layout.shapes is None else list(self.layout.shapes)
 
     @property
     def unconstrained(self) -> UnconstrainedMixture:
@@ -103,8 +109,8 @@ class Posterior:
 
     def log_prob(self, values) -> np.ndarray:
         """Log density at constrained points (dict of [N, *shape], or [N, D]), [N]."""
-        x = self.space.inverse_flat(self.space.pack(values))
-        return (mixtures.log_prob(self.mixture, x) - self.space.log_det(x)).numpy()
+        x = self.layout.inverse_flat(self.layout.pack(values, self.mixture.dtype))
+        return (mixtures.log_prob(self.mixture, x) - self.layout.log_det(x)).numpy()
 
     @property
     def distribution(self) -> tfd.Distribution:
@@ -118,27 +124,27 @@ class Posterior:
         else:
             family = tfd.MultivariateNormalTriL(components.loc, self.unconstrained.scale_tril)
         base = tfd.MixtureSameFamily(tfd.Categorical(logits=mixture.log_weights), family)
-        if self.space.is_identity and self.space.shapes is None:
+        if self.layout.is_identity and self.layout.shapes is None:
             return base
-        return tfd.TransformedDistribution(base, self.space.as_bijector())
+        return tfd.TransformedDistribution(base, self.layout.as_bijector())
 
     # Summaries ----------------------------------------------------------------------------------
 
     def mean(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
         """Mean by name; exact without a bijector, else from `num_samples` draws."""
-        return self._single(summary.flat_moments(self.mixture, self.space, num_samples, seed)[0])
+        return self._single(summary.flat_moments(self.mixture, self.layout, num_samples, seed)[0])
 
     def stddev(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
         """Standard deviation by name; exact without a bijector, else from draws."""
-        return self._single(summary.flat_moments(self.mixture, self.space, num_samples, seed)[1])
+        return self._single(summary.flat_moments(self.mixture, self.layout, num_samples, seed)[1])
 
     def quantiles(self, q, num_samples: int = DEFAULT_SAMPLES, seed=0):
         """Quantiles by name, leading axis the levels `q` (absent for a single number).
 
         Exact where every number is a monotone function of one unconstrained coordinate.
         """
-        flat = summary.flat_quantiles(self.mixture, self.space, q, num_samples, seed)
-        return self._single(flat[0]) if np.ndim(q) == 0 else self.space.unpack(flat)
+        flat = summary.flat_quantiles(self.mixture, self.layout, q, num_samples, seed)
+        return self._single(flat[0]) if np.ndim(q) == 0 else self.layout.unpack(flat)
 
     def report(
         self, num_samples: int = DEFAULT_SAMPLES, seed=0, *, defensive: bool = False
@@ -179,7 +185,9 @@ class Posterior:
         if defensive and not reweighted:
             raise ValueError("`defensive` draws have to be reweighted: leave `reweighted` out.")
         draws = self._proposals(num_samples, seed, defensive)
-        return weighted.expectation(f, draws, self.space, self.mixture.dtype, reweighted=reweighted)
+        return weighted.expectation(
+            f, draws, self.layout, self.mixture.dtype, reweighted=reweighted
+        )
 
     def reweight(
         self,
@@ -212,8 +220,8 @@ class Posterior:
 
     def marginal(self, names) -> "Posterior":
         """Posterior of some parameters alone, in the order of `names`; closed form."""
-        dims, space = self.space.select(self.space.check_names(names))
-        return Posterior(mixtures.marginal(self.mixture, dims), bijector=space)
+        dims, layout = self.layout.select(names)
+        return Posterior(mixtures.marginal(self.mixture, dims), layout=layout)
 
     def condition(self, values: Mapping) -> "Posterior":
         """Posterior of the remaining parameters given some; closed form.
@@ -221,15 +229,15 @@ class Posterior:
         Args:
           values: name -> value in the constrained space.
         """
-        given = self.space.check_names(list(values))
+        given = self.layout.check_names(list(values))
         rest = [name for name in self.parameter_names if name not in given]
         if not rest:
             raise ValueError("every parameter is given: nothing is left to condition.")
-        dims, space = self.space.select(given)
-        point = space.inverse_flat(space.pack(dict(values)))[0]
-        _, rest_space = self.space.select(rest)
+        dims, layout = self.layout.select(given)
+        point = layout.inverse_flat(layout.pack(dict(values), self.mixture.dtype))[0]
+        _, left = self.layout.select(rest)
         mixture = mixtures.condition(self.mixture, dims, point)
-        return Posterior(_in_order(mixture, self.space, dims, rest), bijector=rest_space)
+        return Posterior(_in_order(mixture, self.layout, dims, rest), layout=left)
 
     @classmethod
     def merge(
@@ -242,7 +250,7 @@ class Posterior:
         """
         mixture, run_info = merging.merge_mixtures(posteriors, num_samples, seed)
         first = posteriors[0]
-        return cls(mixture, bijector=first.space, target=first.target, run_info=run_info)
+        return cls(mixture, layout=first.layout, target=first.target, run_info=run_info)
 
     def refined(self, num_samples: int = 5000, seed=0, *, always: bool = False) -> "Posterior":
         """This posterior, moved towards its importance-weighted draws where that lowers k-hat.
@@ -283,11 +291,33 @@ class Posterior:
         mixture = told.pop("mixture")
         spent = self.run_info.get("num_target_evaluations", 0) + found.num_evaluations
         run_info = self.run_info | {"rebalancing": told, "num_target_evaluations": spent}
-        return Posterior(mixture, bijector=self.space, target=self.target, run_info=run_info)
+        return Posterior(mixture, layout=self.layout, target=self.target, run_info=run_info)
 
-    def with_target(self, target: Target) -> "Posterior":
-        """The same posterior with a target attached."""
-        return Posterior(self.mixture, bijector=self.space, target=target, run_info=self.run_info)
+    def with_target(
+        self, target, *, batched: bool = True, gradient: Callable | None = None, executor=None
+    ) -> "Posterior":
+        """The same posterior with a target attached.
+
+        Args:
+          target: what `gmmvi_ext.fit` takes: a TFP joint distribution with the data pinned, a
+            function of the constrained parameters, or a `Target`. Names, shapes and constraints
+            are those of this posterior.
+          batched, gradient, executor: of a function, as for `fit`.
+
+        Raises:
+          ValueError: its parameters are not those of the posterior.
+        """
+        made, _ = as_target(
+            target,
+            layout=self.layout,
+            dtype=self.mixture.dtype,
+            batched=batched,
+            gradient=gradient,
+            executor=executor,
+            needs_gradient=False,
+        )
+        require_agreement(made.layout, self.layout, (made.dtype, self.mixture.dtype))
+        return Posterior(self.mixture, layout=self.layout, target=made, run_info=self.run_info)
 
     # Files and other packages -------------------------------------------------------------------
 
@@ -296,16 +326,22 @@ class Posterior:
         return storage.save(self, path)
 
     @classmethod
-    def load(cls, path, *, bijector=None, target: Target | None = None) -> "Posterior":
+    def load(cls, path, *, bijector=None, target=None, **options) -> "Posterior":
         """Reads what `save` (or `export`) wrote; never runs code from the files.
 
         Args:
           path: the folder.
-          bijector: for posteriors whose bijector has no plain-data form.
-          target: to attach.
+          bijector: for parameters whose bijector has no plain-data form: one of the whole vector,
+            or a dict name -> bijector.
+          target: to attach, in any form that `with_target` takes.
+          **options: `batched`, `gradient`, `executor` of a target that is a function.
         """
-        mixture, space, run_info = storage.load(path, bijector)
-        return cls(mixture, bijector=space, target=target, run_info=run_info)
+        saved = storage.load(path, bijector, target)
+        posterior = cls(saved.mixture, layout=saved.layout, run_info=saved.run_info)
+        if target is not None:
+            posterior = posterior.with_target(target, **options)
+        posterior.last_report = saved.report
+        return posterior
 
     def to_dataframe(self, num_samples: int = 1000, seed=0):
         """Draws as a pandas DataFrame, one column per constrained number."""
@@ -347,7 +383,10 @@ class Posterior:
         """See `plotting.plot_khat`."""
         from gmmvi_ext import plotting
 
-        return plotting.plot_khat(self.last_report or self.report(), ax, **options)
+        report = self.last_report
+        if report is None or not report.log_ratios.size:  # files keep no ratios
+            report = self.report()
+        return plotting.plot_khat(report, ax, **options)
 
     def scored_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> ScoredDraws:
         """Draws with both log densities, evaluated once per `(num_samples, seed)` and kept."""
@@ -373,7 +412,7 @@ class Posterior:
         names = "" if self.parameter_names is None else f", parameters {self.parameter_names}"
         return (
             f"Posterior({int(self.mixture.num_components)} components in "
-            f"{self.space.num_dimensions} dimensions{names})"
+            f"{self.layout.num_dimensions} dimensions{names})"
         )
 
     def _proposals(self, num_samples: int, seed, defensive: bool) -> ScoredDraws:
@@ -385,15 +424,15 @@ class Posterior:
         told = {"rounds": found.rounds, "num_evaluations": found.num_evaluations}
         spent = self.run_info.get("num_target_evaluations", 0) + found.num_evaluations
         run_info = self.run_info | {"refinement": told, "num_target_evaluations": spent}
-        return Posterior(found.mixture, bijector=self.space, target=self.target, run_info=run_info)
+        return Posterior(found.mixture, layout=self.layout, target=self.target, run_info=run_info)
 
     def _values(self, x: np.ndarray):
-        return self.space.unpack(
-            self.space.forward_flat(tf.constant(x, self.mixture.dtype)).numpy()
+        return self.layout.unpack(
+            self.layout.forward_flat(tf.constant(x, self.mixture.dtype)).numpy()
         )
 
     def _single(self, flat: np.ndarray):
-        values = self.space.unpack(flat[None])
+        values = self.layout.unpack(flat[None])
         if isinstance(values, dict):
             return {name: value[0] for name, value in values.items()}
         return values[0]
@@ -403,8 +442,8 @@ class Posterior:
             raise ValueError(f"{what} needs the target: attach it with `with_target(target)`.")
 
 
-def _in_order(mixture: Mixture, space: Space, dims, rest: list[str]) -> Mixture:
+def _in_order(mixture: Mixture, layout: Layout, dims, rest: list[str]) -> Mixture:
     """The conditional mixture with its coordinates in the order of the remaining parts."""
-    kept = [i for i in range(space.num_dimensions) if i not in set(dims)]
-    wanted, _ = space.select(rest)
+    kept = [i for i in range(layout.num_dimensions) if i not in set(dims)]
+    wanted, _ = layout.select(rest)
     return mixtures.marginal(mixture, [kept.index(i) for i in wanted])

@@ -3,32 +3,32 @@
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.importance.draws import sample_mixture
-from gmmvi_ext.posterior.space import Space
 
 __all__ = ["constrained_draws", "flat_moments", "flat_quantiles", "mixture_stddev", "normal_cdf"]
 
 BISECTIONS = 60  # halvings of the bracket: beyond float64 resolution of any quantile
 
 
-def constrained_draws(mixture: Mixture, space: Space, num_samples: int, seed) -> np.ndarray:
+def constrained_draws(mixture: Mixture, layout: Layout, num_samples: int, seed) -> np.ndarray:
     """Flat constrained draws, [S, D']."""
     x, _ = sample_mixture(mixture, num_samples, seed)
-    return space.forward_flat(tf.constant(x)).numpy()
+    return layout.forward_flat(tf.constant(x)).numpy()
 
 
 def flat_moments(
-    mixture: Mixture, space: Space, num_samples: int, seed
+    mixture: Mixture, layout: Layout, num_samples: int, seed
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of every constrained number, [D'] each.
 
     Exact in the unconstrained case; otherwise from `num_samples` draws.
     """
-    if space.is_identity:
+    if layout.is_identity:
         return mixtures.mean(mixture).numpy(), mixture_stddev(mixture).numpy()
-    draws = constrained_draws(mixture, space, num_samples, seed).astype(np.float64)
+    draws = constrained_draws(mixture, layout, num_samples, seed).astype(np.float64)
     return draws.mean(0), draws.std(0, ddof=1)
 
 
@@ -39,7 +39,7 @@ def mixture_stddev(mixture: Mixture) -> tf.Tensor:
     return tf.sqrt(tf.linalg.matvec(second, tf.exp(mixture.log_weights), transpose_a=True))
 
 
-def flat_quantiles(mixture: Mixture, space: Space, q, num_samples: int, seed) -> np.ndarray:
+def flat_quantiles(mixture: Mixture, layout: Layout, q, num_samples: int, seed) -> np.ndarray:
     """Quantiles [Q, D'] of every constrained number.
 
     Exact where each number is a monotone function of one coordinate; otherwise from draws.
@@ -47,14 +47,14 @@ def flat_quantiles(mixture: Mixture, space: Space, q, num_samples: int, seed) ->
     levels = np.atleast_1d(np.asarray(q, np.float64))
     if ((levels <= 0) | (levels >= 1)).any():
         raise ValueError(f"`q` must lie strictly between 0 and 1, got {q}.")
-    if not space.is_elementwise:
-        draws = constrained_draws(mixture, space, num_samples, seed)
+    if not layout.is_elementwise:
+        draws = constrained_draws(mixture, layout, num_samples, seed)
         return np.quantile(draws, levels, axis=0)
     low = _coordinate_quantiles(mixture, levels)
     both = np.concatenate([low, _coordinate_quantiles(mixture, 1.0 - levels)])
-    mapped = space.forward_flat(tf.constant(both, mixture.dtype)).numpy()
+    mapped = layout.forward_flat(tf.constant(both, mixture.dtype)).numpy()
     probe = tf.constant(np.stack([np.full(low.shape[1], -0.1), np.full(low.shape[1], 0.1)]))
-    ends = space.forward_flat(tf.cast(probe, mixture.dtype)).numpy()
+    ends = layout.forward_flat(tf.cast(probe, mixture.dtype)).numpy()
     return np.where(ends[1] >= ends[0], mapped[: levels.size], mapped[levels.size :])
 
 

@@ -63,7 +63,6 @@ def write_outputs(
 def posterior_of(config: Config, target, algorithm, result: TrainingResult):
     """The `Posterior` of a trained algorithm, with names, bijector and what the run knows."""
     from gmmvi_ext.posterior import Posterior
-    from gmmvi_ext.posterior.build_space import naming_of
 
     run_info = {
         "stop_reason": str(result.stop_reason),
@@ -75,14 +74,7 @@ def posterior_of(config: Config, target, algorithm, result: TrainingResult):
     }
     if config.training.stop_when_converged:
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
-    names, bijector = naming_of(target)
-    return Posterior(
-        algorithm.model.mixture(),
-        bijector=algorithm.model.bijector if bijector is None else bijector,
-        parameter_names=names,
-        target=target,
-        run_info=run_info,
-    )
+    return Posterior(algorithm.model.mixture(), target=target, run_info=run_info)
 
 
 def _pictures(title: str, seed: int, target, posterior, report, metrics: list[dict]) -> dict:

@@ -1,11 +1,13 @@
 """What a target density promises.
 
 A target is an unnormalised log density on R^D, evaluated on batches: `[N, D] -> [N]`. Everything
-else is optional: an own gradient, a sampler, the log normaliser, metrics, names for the
-coordinates.
+else is optional: a layout of named, constrained parameters, an own gradient, a sampler, draws to
+start from, the log normaliser, metrics.
 """
 
 import tensorflow as tf
+
+from gmmvi_ext.constraints.layout import Layout, PartsLayout
 
 __all__ = ["Target", "TargetError"]
 
@@ -27,6 +29,8 @@ class Target(tf.Module):
       log_normalizer: log Z where it is known, else None.
       parameter_names: D names, or None.
       data_size: number of data points behind a likelihood, or None.
+      num_exceptions: calls or points at which host code raised; they count as not finite.
+      last_exception: what the last of them raised, or None.
     """
 
     is_graph_safe = True
@@ -35,13 +39,41 @@ class Target(tf.Module):
     log_normalizer: float | None = None
     parameter_names: tuple[str, ...] | None = None
     data_size: int | None = None
+    num_exceptions = 0
+    last_exception: Exception | None = None
 
-    def __init__(self, num_dimensions: int, *, dtype=tf.float32, name: str | None = None):
+    def __init__(
+        self,
+        num_dimensions: int,
+        *,
+        layout: Layout | None = None,
+        dtype=tf.float32,
+        name: str | None = None,
+    ):
         super().__init__(name=name)
         if num_dimensions < 1:
             raise ValueError(f"`num_dimensions` must be at least 1, got {num_dimensions}.")
+        if layout is not None and layout.num_dimensions != num_dimensions:
+            raise ValueError(
+                f"`num_dimensions` is {num_dimensions}, but the layout has "
+                f"{layout.num_dimensions} unconstrained dimensions."
+            )
         self.num_dimensions = int(num_dimensions)
         self.dtype = tf.as_dtype(dtype)
+        self._layout = layout
+
+    @property
+    def layout(self) -> Layout:
+        """Names, shapes and bijectors of the parameters behind the D coordinates.
+
+        `log_prob` takes unconstrained points and includes the Jacobian; the layout says which
+        constrained values they stand for. Without one they are the values themselves.
+        """
+        if self._layout is not None:
+            return self._layout
+        if self.parameter_names is not None:
+            return PartsLayout(dict.fromkeys(self.parameter_names, ()))
+        return PartsLayout(num_dimensions=self.num_dimensions)
 
     def log_prob(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Unnormalised log density.
@@ -69,7 +101,7 @@ class Target(tf.Module):
                 "None (the value does not depend on it through TensorFlow operations). Provide "
                 "`log_prob_and_grad`, or set `has_gradient = False` and use the MORE estimator."
             )
-        return values, grads
+        return values, tf.convert_to_tensor(grads)  # that of `tf.gather` comes as slices
 
     def sample(self, num_samples: int, seed) -> tf.Tensor:
         """Exact draws [num_samples, D]; only where `can_sample`."""
@@ -79,6 +111,15 @@ class Target(tf.Module):
     def can_sample(self) -> bool:
         """Whether `sample` is implemented."""
         return type(self).sample is not Target.sample
+
+    def start(self, num_samples: int, seed) -> tf.Tensor:
+        """Unconstrained points to start from, [num_samples, D]; only where `can_start`."""
+        raise NotImplementedError(f"target {self.name!r} has no draws to start from.")
+
+    @property
+    def can_start(self) -> bool:
+        """Whether `start` is implemented."""
+        return type(self).start is not Target.start
 
     def metrics(self, mixture, samples: tf.Tensor) -> dict[str, float]:
         """Target-specific measures of a fitted mixture; keys are stable, values plain floats.

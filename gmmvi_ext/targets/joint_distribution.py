@@ -15,34 +15,13 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext import constraints as constraint_names
-from gmmvi_ext.targets.named import NamedTarget, PartsLayout
+from gmmvi_ext.constraints.layout import JointLayout, Layout, LayoutError, PartsLayout
+from gmmvi_ext.constraints.layout.build import is_separable
+from gmmvi_ext.targets.callables import CallableTarget
 
 __all__ = ["is_joint", "joint_target"]
 
 tfb, tfd = tfp.bijectors, tfp.distributions
-
-
-class _DependentLayout:
-    """Layout of parts whose supports depend on each other; the interface of `PartsLayout`."""
-
-    def __init__(self, joint, names: list[str]):
-        self._flat = constraint_names.flat_bijector(joint)
-        self._joint = joint
-        shapes = joint._model_flatten(joint.event_shape)
-        self.shapes = {n: tuple(s.as_list()) for n, s in zip(names, shapes, strict=True)}
-        self.bijector = self._flat
-        self.num_dimensions = self._flat.num_dimensions
-
-    def parts(self, x):
-        values = self._joint._model_flatten(self._flat.forward(x))
-        log_det = self._flat.forward_log_det_jacobian(tf.identity(x), event_ndims=1)
-        return dict(zip(self.shapes, values, strict=True)), log_det
-
-    def flatten(self, values):
-        return self._flat.inverse(self._joint._model_unflatten(list(values.values())))
-
-    def argument(self, values):
-        return values
 
 
 def is_joint(obj) -> bool:
@@ -52,40 +31,34 @@ def is_joint(obj) -> bool:
 
 
 def joint_target(
-    joint, constraints: Mapping | None = None, *, name: str | None = None
-) -> NamedTarget:
+    joint,
+    constraints: Mapping | None = None,
+    *,
+    layout: Layout | None = None,
+    name: str | None = None,
+) -> CallableTarget:
     """The unpinned parts of `joint` as a target.
 
     Args:
       joint: `model.experimental_pin(...)`, or a joint distribution as it is.
       constraints: name -> constraint, in place of the one that belongs to the part's support.
+      layout: of an earlier fit of the same parameters, in place of that of the supports.
 
     Raises:
-      ValueError: discrete parts, a batch of models, unknown names.
+      ValueError: discrete parts, a batch of models, unknown names, another layout.
     """
     names = [str(each) for each in joint._flat_resolve_names()]
-    shapes = joint._model_flatten(joint.event_shape)
+    flat_shapes = joint._model_flatten(joint.event_shape)
     dtypes = [tf.as_dtype(each) for each in joint._model_flatten(joint.dtype)]
-    _refuse_unusable(joint, names, shapes, dtypes, constraints)
+    _refuse_unusable(joint, names, flat_shapes, dtypes, constraints)
     dtype = dtypes[0]
-
-    bijector = None
-    if constraints is None or set(constraints) != set(names):
-        bijector = _default_bijector(joint)
-    if bijector is not None and type(bijector).__name__.lstrip("_") != "JointMap":
-        if constraints:
-            raise ValueError(
-                "the support of some part depends on another part, so `constraints` cannot "
-                f"replace single bijectors: leave it out, or give all of {names}."
-            )
-        layout = _DependentLayout(joint, names)
-    else:
-        own = {}
-        if bijector is not None:
-            own = dict(zip(names, joint._model_flatten(bijector.bijectors), strict=True))
-        own |= dict(constraints or {})
-        layout = PartsLayout(
-            {n: tuple(shape.as_list()) for n, shape in zip(names, shapes, strict=True)}, own
+    shapes = {n: tuple(s.as_list()) for n, s in zip(names, flat_shapes, strict=True)}
+    if layout is None:
+        layout = _layout(joint, shapes, constraints, dtype)
+    elif layout.shapes != shapes:
+        raise ValueError(
+            f"the model has the parameters {shapes}, expected those of the posterior, "
+            f"{layout.shapes}."
         )
 
     def log_prob(parts):
@@ -100,9 +73,27 @@ def joint_target(
             values = joint._model_flatten(draw(num_samples, seed=seed))
         return {n: tf.cast(v, dtype) for n, v in zip(names, values, strict=True)}
 
-    return NamedTarget(
-        log_prob, layout, prior_fn=prior, dtype=dtype, name=name or _identifier(joint.name)
+    return CallableTarget(
+        log_prob, layout=layout, prior_fn=prior, dtype=dtype, name=name or _identifier(joint.name)
     )
+
+
+def _layout(joint, shapes: dict, constraints: Mapping | None, dtype: tf.DType) -> Layout:
+    """One bijector for each part, or one of all where a support depends on another part."""
+    constraints = dict(constraints or {})
+    if set(constraints) == set(shapes):
+        return PartsLayout(shapes, constraints)
+    bijector = _default_bijector(joint)
+    if is_separable(bijector):
+        own = dict(zip(shapes, joint._model_flatten(bijector.bijectors), strict=True))
+        return PartsLayout(shapes, own | constraints)
+    if constraints:
+        raise ValueError(
+            "the support of some part depends on another part, so `constraints` cannot replace "
+            f"single bijectors: leave it out, or give all of {list(shapes)}."
+        )
+    flat = constraint_names.FlatToStructure(bijector, joint.event_shape)
+    return JointLayout(flat, flat.num_dimensions, list(shapes), dtype)
 
 
 def _default_bijector(joint) -> tfb.Bijector:
@@ -117,12 +108,12 @@ def _default_bijector(joint) -> tfb.Bijector:
 
 
 def _refuse_unusable(joint, names, shapes, dtypes, constraints) -> None:
+    if not names:
+        raise ValueError("every part of the model is pinned: leave the parameters open.")
     unknown = sorted(set(constraints or {}) - set(names))
     if unknown:
-        raise ValueError(
-            f"`constraints` names {', '.join(map(repr, unknown))}, but the parameters of the "
-            f"model are {', '.join(map(repr, names))}."
-        )
+        told = f"no such parameter; the parameters of the model are {', '.join(map(repr, names))}."
+        raise LayoutError(dict.fromkeys(unknown, told))
     discrete = [n for n, d in zip(names, dtypes, strict=True) if not d.is_floating]
     if discrete:
         raise ValueError(

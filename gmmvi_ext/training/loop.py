@@ -338,8 +338,8 @@ class _Session:
         if nonfinite == 0:
             return None
         # A function that raises may only have failed for the moment.
-        raised = getattr(getattr(self.algorithm, "target", None), "num_exceptions", 0)
-        if raised and self.iteration < MAX_RAISED:
+        target = getattr(self.algorithm, "target", None)
+        if target is not None and target.num_exceptions and self.iteration < MAX_RAISED:
             return None
         self.problem = (
             f"the target gave no finite value at the first {nonfinite} points; check its domain, "

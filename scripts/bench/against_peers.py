@@ -68,8 +68,6 @@ def tfp_surrogate(problem, kind: str, evaluations: int, seed: int) -> tuple[floa
     )
     posterior = Posterior(
         Mixture(tf.zeros([1]), gaussian),
-        bijector=target.bijector,
-        parameter_names=target.shapes,
         target=target,
     )
     return seconds, posterior.sample(moments.NUM_DRAWS, seed=1)

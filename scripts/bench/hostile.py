@@ -230,7 +230,7 @@ def by_fit(name: str, case: Case) -> Outcome:
     """The outcome of `gmmvi_ext.fit`, saved and exported."""
     import gmmvi_ext
     from gmmvi_ext.fitting.call import FitError
-    from gmmvi_ext.targets.target_check import TargetError
+    from gmmvi_ext.targets.base import TargetError
 
     settings = dict(case.settings)
     is_thousand = settings.pop("thousand", False)

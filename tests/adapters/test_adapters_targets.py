@@ -103,7 +103,7 @@ def tfp_fit():
 @pytest.mark.slow
 def test_density_and_gradient_are_those_of_the_tfp_model(name):
     target, wanted = ADAPTERS[name](), joint_target(tfp_schools())
-    assert target.shapes == {"mu": (), "tau": (), "theta": (8,)}
+    assert target.layout.shapes == {"mu": (), "tau": (), "theta": (8,)}
     values, grads = target.log_prob_and_grad(tf.constant(X, target.dtype))
     theirs, slopes = wanted.log_prob_and_grad(tf.constant(X, tf.float32))
     # Stan drops the constants.
@@ -172,7 +172,7 @@ def test_padding_changes_no_value_and_few_sizes_are_used():
 def test_what_tensorflow_cannot_read_runs_on_the_host():
     jax = pytest.importorskip("jax", reason="needs gmmvi_ext[jax]")
     from gmmvi_ext.adapters import jax_functions
-    from gmmvi_ext.targets.named import PartsLayout
+    from gmmvi_ext.constraints.layout import PartsLayout
 
     def log_density(p):
         # JAX 0.10 writes the distribution function in a form that TensorFlow 2.21 lacks.
@@ -191,7 +191,7 @@ def test_what_tensorflow_cannot_read_runs_on_the_host():
     values, grads = tf.function(target.log_prob_and_grad)(x)
     np.testing.assert_allclose(values, wanted, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(grads, slopes, rtol=1e-3, atol=1e-5)
-    np.testing.assert_allclose(host(layout.parts(x)[0]), wanted, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(host(layout.split(x)), wanted, rtol=1e-4, atol=1e-5)
 
 
 def test_jax_in_double_precision_needs_its_switch():
@@ -264,7 +264,7 @@ def test_pymc_transforms_and_refusals():
     target = gmmvi_ext.from_pymc(model)
     assert target.num_dimensions == 1 + 2 + 1 + 2
     values, grads = target.log_prob_and_grad(tf.constant(X[:3, :6], target.dtype))
-    parts, log_det = target._layout.parts(tf.constant(X[:3, :6], target.dtype))
+    parts, log_det = target.layout.split_with_log_det(tf.constant(X[:3, :6], target.dtype))
     wanted = -np.log(4.0) + tfd.Dirichlet(np.ones(3)).log_prob(parts["b"])
     wanted += tfd.TruncatedNormal(np.float64(0), 1.0, 0.5, np.inf).log_prob(parts["c"])
     wanted += tf.reduce_sum(tfd.Beta(np.float64(2), 3.0).log_prob(parts["d"]), -1) + log_det
@@ -316,7 +316,7 @@ def test_transforms_of_stan_are_found_from_their_values():
     found = recognise(made_up_program, 29)
     assert list(found.layout.shapes) == list(made_up_program(np.zeros(29)))
     x = np.random.default_rng(5).standard_normal((3, 29))
-    values, _ = found.layout.parts(tf.constant(x))
+    values = found.layout.split(tf.constant(x))
     for n, point in enumerate(x):
         wanted = made_up_program((point[found.order] - found.offset) / found.multiplier)
         for name, value in wanted.items():
@@ -346,7 +346,14 @@ def test_stan_program_with_many_kinds_of_parameters():
     }
     """
     target = gmmvi_ext.from_stan(program, {"top": 7.0})
-    assert target.shapes == {"m": (2, 3), "v": (2, 3), "w": (3,), "c": (3,), "s": (3, 3), "z": (2,)}
+    assert target.layout.shapes == {
+        "m": (2, 3),
+        "v": (2, 3),
+        "w": (3,),
+        "c": (3,),
+        "s": (3, 3),
+        "z": (2,),
+    }
     x = np.random.default_rng(1).standard_normal((5, target.num_dimensions))
     values, grads = target.log_prob_and_grad(tf.constant(x))
     step = 1e-5 * np.random.default_rng(2).standard_normal(x.shape)
@@ -360,8 +367,8 @@ def test_models_of_the_inference_gym():
     for name in ("Banana", "EightSchools"):
         target = gmmvi_ext.from_inference_gym(name)
         x = tf.constant(X[:5, : target.num_dimensions], target.dtype)
-        parts, _ = target._layout.parts(x)
-        draws = target.transformed(parts if target.shapes else parts["x"])
+        parts, _ = target.layout.split_with_log_det(x)
+        draws = target.transformed(parts if target.layout.shapes else parts["x"])
         for part, (mean, sd) in target.ground_truth.items():
             assert draws[part].shape == (5, *mean.shape)
             assert np.all(sd > 0)

@@ -146,7 +146,7 @@ def test_structured_density_through_a_transformed_distribution():
 
 
 def test_structured_refuses_unknown_names_and_low_ranks():
-    with pytest.raises(ValueError, match="names 'sigma'"):
+    with pytest.raises(ValueError, match="'sigma': no such parameter"):
         constraints.structured({"mu": ()}, {"sigma": "positive"})
-    with pytest.raises(ValueError, match="parameter 'mu' needs at least 1"):
+    with pytest.raises(ValueError, match="parameter 'mu': .* needs at least 1"):
         constraints.structured({"mu": ()}, {"mu": "simplex"})

@@ -42,7 +42,7 @@ def test_signatures_repeat_the_posterior(tmp_path, make_posterior, family, dtype
     call = model.signatures
     assert set(call) == SIGNATURES
     draws = posterior.sample(9, seed=2**33 + 5)
-    flat = posterior.space.pack(draws)
+    flat = posterior.layout.pack(draws)
     exported = call["sample"](num_samples=int64(9), seed=int64(2**33 + 5))
     assert set(exported) == {"x", "mu", "tau", "w"}
     for name, value in exported.items():

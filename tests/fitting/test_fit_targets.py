@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.targets import CallableTarget, HostTarget
 from gmmvi_ext.targets.joint_distribution import joint_target
-from gmmvi_ext.targets.named import NamedHostTarget, NamedTarget, PartsLayout
 from gmmvi_ext.targets.user_model import as_target
 
 tfd = tfp.distributions
@@ -38,42 +39,42 @@ def test_log_determinant_is_that_of_the_jacobian(layout):
     x = tf.constant(X)
     with tf.GradientTape() as tape:
         tape.watch(x)
-        values, log_det = layout.parts(x)
+        values, log_det = layout.split_with_log_det(x)
         # Two of the three entries are free coordinates of the simplex.
         free = tf.concat([values["tau"][:, None], values["w"][:, :2]], axis=-1)
     jacobian = tape.batch_jacobian(free, x)
     np.testing.assert_allclose(log_det, np.linalg.slogdet(jacobian)[1], rtol=1e-6)
-    np.testing.assert_allclose(layout.flatten(values), X, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose(layout.join(values), X, rtol=1e-6, atol=1e-8)
 
 
 def test_host_twin_has_the_same_values_and_gradients(layout):
-    named = NamedTarget(tf_density, layout, dtype=tf.float64)
-    host = NamedHostTarget(np_density, layout, gradient_fn=np_gradient, dtype=tf.float64)
+    named = CallableTarget(tf_density, layout=layout, dtype=tf.float64)
+    host = HostTarget(np_density, layout=layout, gradient_fn=np_gradient, dtype=tf.float64)
     x = tf.constant(X)
     for mine, wanted in zip(host.log_prob_and_grad(x), named.log_prob_and_grad(x), strict=True):
         np.testing.assert_allclose(mine, wanted, rtol=1e-9)
 
 
 def test_single_points_and_an_executor_change_nothing(layout):
-    wanted = NamedTarget(tf_density, layout, dtype=tf.float64).log_prob(tf.constant(X))
-    single = NamedTarget(tf_density, layout, batched=False, dtype=tf.float64)
+    wanted = CallableTarget(tf_density, layout=layout, dtype=tf.float64).log_prob(tf.constant(X))
+    single = CallableTarget(tf_density, layout=layout, batched=False, dtype=tf.float64)
     np.testing.assert_allclose(single.log_prob(tf.constant(X)), wanted)
     with concurrent.futures.ThreadPoolExecutor(2) as executor:
-        host = NamedHostTarget(
-            np_density, layout, gradient_fn=np_gradient, executor=executor, dtype=tf.float64
+        host = HostTarget(
+            np_density, layout=layout, gradient_fn=np_gradient, executor=executor, dtype=tf.float64
         )
         np.testing.assert_allclose(host.log_prob_and_grad(tf.constant(X))[0], wanted)
 
 
 def test_an_exception_costs_its_own_point(layout):
-    bad = float(layout.parts(tf.constant(X))[0]["tau"][2])
+    bad = float(layout.split(tf.constant(X))["tau"][2])
 
     def density(p):
         if abs(p["tau"] - bad) < 1e-12:
             raise RuntimeError("simulator died")
         return np_density(p)
 
-    host = NamedHostTarget(density, layout, batched=False, dtype=tf.float64)
+    host = HostTarget(density, layout=layout, batched=False, dtype=tf.float64)
     values = host.log_prob(tf.constant(X)).numpy()
     assert list(np.isnan(values)) == [False, False, True, False, False]
     assert host.num_exceptions == 1
@@ -94,7 +95,7 @@ def test_kinds_of_functions_are_told_apart():
     assert not target.is_graph_safe and target.has_gradient
     assert "cannot be traced" in findings[0]
     target, findings = as_target(on_host, **given)
-    assert isinstance(target, NamedHostTarget) and not target.has_gradient
+    assert isinstance(target, HostTarget) and not target.has_gradient
 
 
 def test_joint_distribution_is_density_and_jacobian():
@@ -106,7 +107,7 @@ def test_joint_distribution_is_density_and_jacobian():
 
     y = np.array([1.0, -2.0])
     target = joint_target(model.experimental_pin(y=y))
-    assert target.shapes == {"tau": (), "theta": (2,)}
+    assert target.layout.shapes == {"tau": (), "theta": (2,)}
     assert target.dtype == tf.float64
     tau = np.exp(X[:, 0])  # the support of the half-Cauchy is reached by exp
     by_hand = (

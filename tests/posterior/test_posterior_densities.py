@@ -114,7 +114,7 @@ def test_joint_distribution_bijector_with_dependent_parts(make_mixture):
     posterior = Posterior(make_mixture(dims=2, dtype="float32"), bijector=flat)
     draws = posterior.sample(100)
     assert (draws["x"] < draws["scale"]).all() and (draws["x"] > 0).all()
-    x = posterior.space.inverse_flat(posterior.space.pack(draws))
+    x = posterior.layout.inverse_flat(posterior.layout.pack(draws))
     expected = mixtures.log_prob(posterior.mixture, x) - flat.forward_log_det_jacobian(x)
     np.testing.assert_allclose(posterior.log_prob(draws), expected, rtol=1e-4)
     with pytest.raises(ValueError, match="cannot be separated"):
@@ -130,7 +130,7 @@ def test_wrong_points_and_names_say_what_was_expected(make_mixture):
         posterior.log_prob(draws | {"w": draws["w"][:, :2]})
     with pytest.raises(ValueError, match="shape \\[N, 5\\]"):
         posterior.log_prob(np.zeros((3, 4)))
-    with pytest.raises(ValueError, match="not among the parameters"):
+    with pytest.raises(ValueError, match="no such parameter"):
         Posterior(make_mixture(), bijector={"sigma": None}, parameter_names=SHAPES)
     with pytest.raises(ValueError, match="describe 3 numbers"):
         Posterior(make_mixture(), parameter_names=["a", "b", "c"])

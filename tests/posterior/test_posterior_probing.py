@@ -7,8 +7,9 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.importance.draws import score_draws
-from gmmvi_ext.posterior.report.causes import Doubts, find_doubts, rounding_of
+from gmmvi_ext.posterior.report.causes import Doubts, find_doubts
 from gmmvi_ext.targets import CallableTarget
+from gmmvi_ext.targets.checks import rounding_of
 
 NAMES = ["a", "b"]
 

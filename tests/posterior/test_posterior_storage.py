@@ -8,8 +8,9 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext import gaussians as g
+from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.posterior import Posterior, load
-from gmmvi_ext.posterior import bijector_spec as specs
+from gmmvi_ext.targets import CallableTarget
 
 tfb = tfp.bijectors
 
@@ -146,13 +147,116 @@ def test_missing_or_foreign_folders_are_named(tmp_path, make_mixture):
         load(tmp_path)
 
 
-def test_report_is_kept_with_the_files(tmp_path, make_mixture, make_target):
+def test_the_report_comes_back_with_its_table_and_verdict(tmp_path, make_mixture, make_target):
     mixture = make_mixture()
-    posterior = Posterior(mixture, target=make_target(mixture))
+    posterior = Posterior(mixture, target=make_target(mixture), bijector=tfb.Exp())
+    report = posterior.report(300)
+    posterior.save(tmp_path)
+    again = load(tmp_path).last_report
+    assert str(again) == str(report) and again.to_markdown() == report.to_markdown()
+    assert again.trust is True and again.verdict == report.verdict
+    assert again.as_dict() == report.as_dict()
+    assert np.isnan(again.eubo) and again.log_ratios.size == 0  # the draws are not kept
+    load(tmp_path).save(tmp_path / "twice")
+    assert str(load(tmp_path / "twice").last_report) == str(report)
+
+
+def test_a_report_without_a_finite_draw_comes_back(tmp_path, make_mixture):
+    target = CallableTarget(lambda x: x[:, 0] * np.nan, 4, dtype=tf.float64)
+    posterior = Posterior(make_mixture(), target=target)
+    report = posterior.report(200)
+    posterior.save(tmp_path)
+    again = load(tmp_path).last_report
+    assert again.elbo == -np.inf and again.khat == np.inf and np.isnan(again.elbo_se)
+    assert str(again) == str(report)
+
+
+def test_figures_of_a_report_that_was_loaded_need_the_target(tmp_path, make_mixture, make_target):
+    mixture = make_mixture()
+    target = make_target(mixture)
+    Posterior(mixture, target=target).save(tmp_path)
+    posterior = Posterior(mixture, target=target)
     posterior.report(300)
     posterior.save(tmp_path)
-    kept = json.loads((tmp_path / "posterior.json").read_text())["report"]
-    assert kept["trust"] is True and kept["khat"] is not None
+    assert load(tmp_path, target=target).plot_khat() is not None
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("trust", "yes"),
+        ("khat", "small"),
+        ("num_modes", 2.5),
+        ("parameters", {"name": "a"}),
+        ("modes", [3]),
+        ("verdict", ["TRUST"]),
+        ("constraints", {"a": 3}),
+    ],
+)
+def test_a_report_of_other_types_is_refused(tmp_path, make_mixture, make_target, field, value):
+    mixture = make_mixture()
+    posterior = Posterior(mixture, target=make_target(mixture))
+    posterior.report(200)
+    posterior.save(tmp_path)
+    file = tmp_path / "posterior.json"
+    about = json.loads(file.read_text())
+    about["report"][field] = value
+    file.write_text(json.dumps(about))
+    with pytest.raises(ValueError, match=f"report.{field} is "):
+        load(tmp_path)
+    del about["report"][field]  # a report of another version
+    file.write_text(json.dumps(about))
+    again = load(tmp_path).last_report
+    assert again is None or field == "constraints"
+
+
+def test_run_info_comes_back_as_it_was(tmp_path, make_mixture):
+    info = {
+        "exploration": {"rounds": 3, "gains": [0.5, float("nan")], "reason": None},
+        "largest": float("inf"),
+        "count": np.int64(4),
+        "share": np.float32(0.5),
+    }
+    Posterior(make_mixture(), run_info=info).save(tmp_path)
+    again = load(tmp_path).run_info
+    assert again["exploration"]["rounds"] == 3 and again["exploration"]["reason"] is None
+    assert np.isnan(again["exploration"]["gains"][1]) and again["largest"] == np.inf
+    assert again["count"] == 4 and again["share"] == 0.5
+    json.loads((tmp_path / "posterior.json").read_text(), parse_constant=pytest.fail)
+
+
+@pytest.mark.parametrize(
+    ("file", "match"), [("mixture.npz", "as arrays"), ("posterior.json", "as JSON")]
+)
+def test_a_damaged_file_is_named(tmp_path, make_mixture, file, match):
+    Posterior(make_mixture()).save(tmp_path)
+    (tmp_path / file).write_bytes((tmp_path / file).read_bytes()[:40])
+    with pytest.raises(ValueError, match=f"{file} is damaged, it cannot be read {match}"):
+        load(tmp_path)
+
+
+def test_the_folder_of_a_run_points_to_its_posterior(tmp_path, make_mixture):
+    Posterior(make_mixture()).save(tmp_path / "posterior")
+    with pytest.raises(FileNotFoundError, match="did you mean .*posterior"):
+        load(tmp_path)
+
+
+def test_what_can_be_stored_of_the_bijectors_is_stored(tmp_path, make_mixture):
+    own = tfb.Inline(
+        forward_fn=lambda x: 2 * x,
+        inverse_fn=lambda y: y / 2,
+        forward_log_det_jacobian_fn=lambda x: np.log(2.0),
+        forward_min_event_ndims=0,
+    )
+    posterior = Posterior(
+        make_mixture(), bijector={"mu": own, "w": "simplex"}, parameter_names=SHAPES
+    )
+    posterior.save(tmp_path)
+    with pytest.raises(ValueError, match="posterior.json: pass `bijector=` .* Inline"):
+        load(tmp_path)
+    again = load(tmp_path, bijector={"mu": own})
+    draws = posterior.sample(5)
+    np.testing.assert_array_equal(again.log_prob(draws), posterior.log_prob(draws))
 
 
 @pytest.mark.parametrize(

@@ -83,7 +83,7 @@ def test_conditional_times_marginal_is_the_joint(make_mixture):
 
 def test_parts_that_cannot_be_separated_are_refused(make_mixture):
     flat = Posterior(make_mixture(), bijector=tfb.Exp(), parameter_names=list("abcd"))
-    with pytest.raises(ValueError, match="one entry per named part"):
+    with pytest.raises(ValueError, match="one entry for each"):
         flat.marginal("a")
     with pytest.raises(ValueError, match="unknown parameter names"):
         Posterior(make_mixture(), parameter_names=list("abcd")).marginal(["e"])

@@ -8,7 +8,8 @@ from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.models import Gmm
 from gmmvi_ext.targets import CallableTarget, HostTarget
-from gmmvi_ext.targets.target_check import TargetError, check_target
+from gmmvi_ext.targets.base import TargetError
+from gmmvi_ext.targets.checks import check_target
 
 
 def standard(dim=2):

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.targets import CallableTarget, HostTarget
-from gmmvi_ext.targets.named import NamedHostTarget, PartsLayout
 from gmmvi_ext.targets.parallel.cluster import ClusterMap, Part
 from gmmvi_ext.targets.parallel.sharded import ShardedTarget
 from gmmvi_ext.targets.parallel.strategies import DistributionError, open_distribution
@@ -112,8 +112,8 @@ def test_a_part_that_fails_costs_its_own_points(named):
     x = tf.ones([5, 2])
     if named:
         layout = PartsLayout({"a": (2,)}, {"a": "positive"})
-        target = NamedHostTarget(
-            lambda v: square(v["a"]), layout, gradient_fn=lambda v: {"a": -v["a"]}
+        target = HostTarget(
+            lambda v: square(v["a"]), layout=layout, gradient_fn=lambda v: {"a": -v["a"]}
         )
     else:
         target = HostTarget(square, 2, log_prob_and_grad_fn=square_and_slope)
@@ -126,7 +126,7 @@ def test_a_part_that_fails_costs_its_own_points(named):
 
 def test_single_points_of_named_parts_go_through_the_cluster_too():
     layout = PartsLayout({"a": (2,), "b": ()}, {"b": "positive"})
-    target = NamedHostTarget(lambda v: square(v["a"]) - v["b"], layout, batched=False)
+    target = HostTarget(lambda v: square(v["a"]) - v["b"], layout=layout, batched=False)
     x = tf.constant(np.random.default_rng(0).normal(size=(5, 3)), tf.float32)
     alone = target.log_prob(x)
     target.cluster = Here()
@@ -267,7 +267,7 @@ def test_a_dask_worker_tells_what_was_raised_and_survives_a_function_of_main():
 
         if __name__ == "__main__":
             from gmmvi_ext.targets.parallel.strategies import open_distribution
-            from gmmvi_ext.targets.named import NamedHostTarget, PartsLayout
+            from gmmvi_ext.constraints.layout import PartsLayout
             from gmmvi_ext.targets import CallableTarget, HostTarget
             import tensorflow as tf
             with open_distribution("dask", num_workers=2) as distribution:
@@ -276,7 +276,7 @@ def test_a_dask_worker_tells_what_was_raised_and_survives_a_function_of_main():
                 assert np.array_equal(np.isnan(target.log_prob(x)), [False, False, True, True])
                 assert "left the domain" in str(target.last_exception), target.last_exception
                 layout = PartsLayout(num_dimensions=2)
-                single = NamedHostTarget(one, layout, batched=False)
+                single = HostTarget(one, layout=layout, batched=False)
                 target = distribution.distribute(single)
                 mixed = tf.gather(x, [0, 2, 1, 3])
                 assert np.array_equal(np.isnan(target.log_prob(mixed)), [False, True, False, True])

@@ -15,7 +15,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["Doubts", "find_doubts", "rounding_of"]
+__all__ = ["Doubts", "find_doubts"]
 
 RADII = 10.0 ** np.array([1, 2, 3, 4, 6, 9, 12])  # in standard deviations, at least one
 MAX_AXES = 64
@@ -57,13 +57,6 @@ def find_doubts(mixture: Mixture, target: Target, draws: ScoredDraws, names: lis
         (names[furthest], float(spread[furthest])) if is_odd else None,
         (names[worst], float(mean[worst]), float(spread[worst])) if coarse[worst] > 0.01 else None,
     )
-
-
-def rounding_of(values: np.ndarray, dtype) -> float:
-    """Nats by which typical values of a log density are rounded in a float format."""
-    finite = values[np.isfinite(values)]
-    size = float(np.median(np.abs(finite))) if finite.size else 0.0
-    return size * float(np.finfo(dtype).eps)
 
 
 def _endless(mixture: Mixture, target: Target, spread: np.ndarray, names: list[str]) -> str | None:

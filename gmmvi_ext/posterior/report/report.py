@@ -7,12 +7,13 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext import diagnostics
+from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed, evaluate_target
 from gmmvi_ext.posterior.report import render
-from gmmvi_ext.posterior.report.causes import find_doubts, rounding_of
+from gmmvi_ext.posterior.report.causes import find_doubts
 from gmmvi_ext.posterior.report.verdict import Facts, Verdict, judge
-from gmmvi_ext.posterior.space import element_names
+from gmmvi_ext.targets.checks import rounding_of
 
 __all__ = ["Report", "make_report"]
 
@@ -99,7 +100,7 @@ def make_report(
     if num_samples < 100:
         raise ValueError(f"`num_samples` must be at least 100, got {num_samples}.")
     draws = posterior.scored_draws(num_samples, seed)
-    mixture, space, target = posterior.mixture, posterior.space, posterior.target
+    mixture, space, target = posterior.mixture, posterior.layout, posterior.target
     numbers = _estimates(draws, target is not None)
     forward = _forward_checks(posterior, draws, seed)
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))
@@ -268,7 +269,7 @@ def _component_rows(mixture, space, modes, weights) -> list[dict]:
 
 
 def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
-    space = posterior.space
+    space = posterior.layout
     x = tf.constant(draws.x, posterior.mixture.dtype)
     values = space.forward_flat(x).numpy().astype(np.float64)
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], axis=0)

@@ -35,7 +35,7 @@ class ShardedTarget(Target):
     """
 
     def __init__(self, base: Target, strategy: tf.distribute.Strategy):
-        super().__init__(base.num_dimensions, dtype=base.dtype, name="sharded")
+        super().__init__(base.num_dimensions, layout=base.layout, dtype=base.dtype, name="sharded")
         if not base.is_graph_safe:
             raise ValueError(
                 f"target {base.name!r} is evaluated on the host, which `tf.distribute` cannot "
@@ -47,9 +47,6 @@ class ShardedTarget(Target):
         self.log_normalizer = base.log_normalizer
         self.parameter_names = base.parameter_names
         self.data_size = base.data_size
-        for name in ("bijector", "shapes"):  # of targets that name and constrain their parts
-            if hasattr(base, name):
-                setattr(self, name, getattr(base, name))
         self._strategy = strategy
         self._num_shares = strategy.num_replicas_in_sync
         self._spans_processes = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
@@ -78,11 +75,9 @@ class ShardedTarget(Target):
 
     @property
     def can_start(self) -> bool:
-        """Whether `start` is implemented."""
-        return getattr(self.base, "can_start", False)
+        return self.base.can_start
 
-    def start(self, num_samples: int, seed) -> tf.Tensor:
-        """Points to start from, [num_samples, D]."""
+    def start(self, num_samples, seed):
         return self.base.start(num_samples, seed)
 
     def _evaluate(self, x: tf.Tensor, seed, *, with_grad: bool) -> tf.Tensor:

@@ -20,6 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.callables import HostTarget
 from gmmvi_ext.targets.parallel.cluster import ClusterMap
 from gmmvi_ext.targets.parallel.sharded import ShardedTarget
 
@@ -145,12 +146,12 @@ class _Clustered(Distribution):
                 "strategy dask is for functions that the host evaluates, this target is made of "
                 "TensorFlow operations; use strategy mirrored or multi_worker."
             )
-        if not hasattr(target, "cluster"):
+        if not isinstance(target, HostTarget):
             raise DistributionError(
                 f"strategy dask needs a function to send to the workers, which targets of type "
                 f"{type(target).__name__} do not have; give the function itself, or a `HostTarget`."
             )
-        if getattr(target, "_executor", None) is not None:
+        if target.executor is not None:
             raise DistributionError("give either `executor` or strategy dask, not both.")
         shared = copy.copy(target)
         shared.cluster = self._map

@@ -11,14 +11,14 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext import constraints
 from gmmvi_ext.compat import patch_tfp_pad
+from gmmvi_ext.constraints.base import ConstraintBijector, spec_of
+from gmmvi_ext.constraints.names import by_name
 
 __all__ = [
     "SERIALISABLE",
     "UnserialisableBijectorError",
     "from_spec",
-    "resolve",
     "to_spec",
     "words",
 ]
@@ -40,38 +40,22 @@ class UnserialisableBijectorError(ValueError):
     """A bijector that cannot be written as plain data."""
 
 
-def resolve(bijector, dtype=tf.float32):
-    """Bijector for a name, a spec, a `tfb.Bijector` or None (the identity).
-
-    Args:
-      bijector: what the user gave.
-      dtype: of the numbers in a spec.
-    """
-    if bijector is None or isinstance(bijector, tfb.Bijector):
-        return bijector
-    if isinstance(bijector, (str, dict)):
-        return from_spec(bijector, dtype)
-    raise TypeError(
-        f"a bijector must be a tfp.bijectors.Bijector, a constraint name or None, got {bijector!r}."
-    )
-
-
 def to_spec(bijector):
     """Plain data for `bijector`: None, a name, or nested dicts of numbers and lists.
 
     Raises:
       UnserialisableBijectorError: names the class and the way out.
     """
-    if bijector is None or isinstance(bijector, (str, dict)):
+    if bijector is None or isinstance(bijector, str):
         return bijector
-    if isinstance(bijector, constraints.ConstraintBijector):
-        return _plain_numbers(constraints.spec_of(bijector))
+    if isinstance(bijector, ConstraintBijector):
+        return _plain_numbers(spec_of(bijector))
     kind = type(bijector).__name__
     is_tfp = type(bijector).__module__.startswith("tensorflow_probability.")
     if kind not in SERIALISABLE or not is_tfp:
         raise UnserialisableBijectorError(
-            f"bijector {bijector.name!r} of class {kind} has no plain-data form. Use a constraint "
-            "name or one of the known TFP bijectors, or pass `bijector=` again when loading."
+            f"bijector {bijector.name!r} of class {kind} has no plain-data form (a constraint name "
+            "or one of the known TFP bijectors has)."
         )
     args = {
         key: _plain(value)
@@ -90,7 +74,7 @@ def from_spec(spec, dtype=tf.float32):
     if spec is None:
         return None
     if isinstance(spec, str) or "class" not in spec:
-        return constraints.by_name(spec)
+        return by_name(spec)
     kind = spec["class"]
     if kind not in SERIALISABLE:
         raise ValueError(
@@ -105,7 +89,7 @@ def from_spec(spec, dtype=tf.float32):
 
 def words(bijector: tfb.Bijector) -> str:
     """The allowed values of a constraint, or the TFP classes of a bijector of whole vectors."""
-    if isinstance(bijector, constraints.ConstraintBijector):
+    if isinstance(bijector, ConstraintBijector):
         return bijector.support
     ends = _range(bijector)
     if ends is not None:
@@ -117,7 +101,7 @@ def words(bijector: tfb.Bijector) -> str:
 
 
 def _classes(bijector: tfb.Bijector) -> str:
-    if isinstance(bijector, constraints.ConstraintBijector):
+    if isinstance(bijector, ConstraintBijector):
         return bijector.support
     inner = getattr(bijector, "bijectors", None)
     if isinstance(inner, (list, tuple)):

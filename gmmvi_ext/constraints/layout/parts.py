@@ -1,0 +1,264 @@
+"""A layout with one bijector for each parameter."""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_probability as tfp
+
+from gmmvi_ext.constraints.base import ConstraintBijector
+from gmmvi_ext.constraints.layout import specs
+from gmmvi_ext.constraints.layout.base import Layout, LayoutError
+from gmmvi_ext.constraints.names import by_name
+
+__all__ = ["Part", "PartsLayout"]
+
+tfb = tfp.bijectors
+
+
+class Part(NamedTuple):
+    """One parameter of a `PartsLayout`.
+
+    Attributes:
+      shape: constrained shape.
+      free_shape: shape before the bijector.
+      start, stop: its slice of the unconstrained vector.
+      bijector: None for the identity.
+    """
+
+    shape: tuple[int, ...]
+    free_shape: tuple[int, ...]
+    start: int
+    stop: int
+    bijector: tfb.Bijector | None
+
+
+class PartsLayout(Layout):
+    """Parameters that do not depend on each other, in the order of `shapes`.
+
+    Args:
+      shapes: name -> constrained shape, e.g. `{"mu": (), "theta": (8,)}`; or None with
+        `num_dimensions` for one unnamed vector.
+      constraints: name -> constraint as `constraints.by_name` takes it, others are free; for an
+        unnamed vector one constraint of the whole of it.
+      num_dimensions: length of the unnamed (constrained) vector.
+
+    Attributes:
+      parts: name -> `Part`; "x" for an unnamed vector.
+
+    Raises:
+      LayoutError: constraints that do not exist or do not fit, all of them.
+      ValueError: anything else that cannot be.
+    """
+
+    def __init__(
+        self,
+        shapes: Mapping | None = None,
+        constraints=None,
+        num_dimensions: int | None = None,
+    ):
+        if (shapes is None) == (num_dimensions is None):
+            given = "both were" if shapes is not None else "neither was"
+            raise ValueError(
+                "give either `num_dimensions` (the function takes an array [N, D]) or `shapes` "
+                "(it takes a dict of named arrays, e.g. shapes={'mu': (), 'theta': (8,)}); "
+                f"{given} given."
+            )
+        if shapes is None:
+            if isinstance(constraints, Mapping) and "name" not in constraints:
+                raise ValueError(
+                    "`constraints` by name needs named parts: give `shapes`, e.g. "
+                    "shapes={" + ", ".join(f"{name!r}: ()" for name in constraints) + "}."
+                )
+            self.shapes = None
+            sizes = {"x": (_positive_int("num_dimensions", num_dimensions),)}
+            constraints = {"x": constraints}
+        else:
+            self.shapes = sizes = _named_shapes(shapes)
+            constraints = _named_constraints(constraints, sizes)
+        self.parts = _parts(sizes, constraints, is_named=self.shapes is not None)
+        self.num_dimensions = list(self.parts.values())[-1].stop
+        self.num_constrained = sum(int(np.prod(part.shape)) for part in self.parts.values())
+        self._sizes = [part.stop - part.start for part in self.parts.values()]
+        self._is_identity = all(part.bijector is None for part in self.parts.values())
+
+    def split(self, x):
+        return {
+            name: inner if part.bijector is None else part.bijector.forward(inner)
+            for (name, part), inner in zip(self.parts.items(), self._inner(x), strict=True)
+        }
+
+    def join(self, values):
+        pieces = []
+        for name, part in self.parts.items():
+            outer = tf.convert_to_tensor(values[name])
+            # The copy keeps the bijector's cache from handing back what it was built from.
+            inner = outer if part.bijector is None else part.bijector.inverse(tf.identity(outer))
+            pieces.append(tf.reshape(inner, [-1, part.stop - part.start]))
+        return tf.concat(pieces, axis=-1)
+
+    def log_det(self, x):
+        total = tf.zeros_like(x[:, 0])
+        return total if self.is_identity else self._log_det(self._inner(x), total)
+
+    def split_with_log_det(self, x):
+        if self.shapes is None and self.is_identity:
+            return {"x": x}, tf.zeros_like(x[:, 0])
+        values, inners = {}, self._inner(x)
+        for (name, part), inner in zip(self.parts.items(), inners, strict=True):
+            values[name] = inner if part.bijector is None else part.bijector.forward(inner)
+        return values, self._log_det(inners, tf.zeros_like(x[:, 0]))
+
+    def select(self, names):
+        names = self.check_names(names)
+        chosen = [self.parts[name] for name in names]
+        dims = [i for part in chosen for i in range(part.start, part.stop)]
+        bijectors = {n: part.bijector for n, part in zip(names, chosen, strict=True)}
+        return dims, PartsLayout({name: self.shapes[name] for name in names}, bijectors)
+
+    def as_bijector(self):
+        outer = {name: part.bijector or tfb.Identity() for name, part in self.parts.items()}
+        if self.shapes is None:
+            return outer["x"]
+        inner = {
+            name: tfb.Reshape(part.free_shape, event_shape_in=[size])
+            for (name, part), size in zip(self.parts.items(), self._sizes, strict=True)
+        }
+        restructure = tfb.Restructure({name: i for i, name in enumerate(self.parts)})
+        return tfb.Chain(
+            [tfb.JointMap(outer), tfb.JointMap(inner), restructure, tfb.Split(self._sizes, axis=-1)]
+        )
+
+    def spec(self):
+        written, missing = {}, {}
+        for name, part in self.parts.items():
+            try:
+                written[name] = specs.to_spec(part.bijector)
+            except specs.UnserialisableBijectorError as error:
+                missing[name] = str(error)
+        about = {"num_dimensions": self.num_dimensions, "missing": missing}
+        if self.shapes is None:
+            return about | {"kind": "flat", "bijector": written.get("x"), "shapes": None}
+        shapes = {name: list(shape) for name, shape in self.shapes.items()}
+        return about | {"kind": "parts", "bijectors": written, "shapes": shapes}
+
+    @property
+    def is_identity(self):
+        return self._is_identity
+
+    @property
+    def is_elementwise(self):
+        bijectors = [part.bijector for part in self.parts.values()]
+        return all(each is None or each.forward_min_event_ndims == 0 for each in bijectors)
+
+    @property
+    def constraints(self):
+        if self.shapes is None:
+            return {}
+        bound = {n: part.bijector for n, part in self.parts.items() if part.bijector is not None}
+        return {name: specs.words(bijector) for name, bijector in bound.items()}
+
+    def _inner(self, x: tf.Tensor) -> list[tf.Tensor]:
+        """Unconstrained parts [N, *free_shape]."""
+        count = x.shape[0] or tf.shape(x)[0]
+        pieces = tf.split(x, self._sizes, axis=-1) if len(self._sizes) > 1 else [x]
+        return [
+            piece if len(part.free_shape) == 1 else tf.reshape(piece, [count, *part.free_shape])
+            for part, piece in zip(self.parts.values(), pieces, strict=True)
+        ]
+
+    def _log_det(self, inners: list[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
+        for part, inner in zip(self.parts.values(), inners, strict=True):
+            if part.bijector is not None:
+                fresh, ndims = tf.identity(inner), len(part.free_shape)
+                total += part.bijector.forward_log_det_jacobian(fresh, event_ndims=ndims)
+        return total
+
+
+def _parts(shapes: Mapping, constraints: Mapping, *, is_named: bool) -> dict[str, Part]:
+    """The parameters one after the other; each constraint is read once, all faults are told."""
+    unknown = [name for name in constraints if name not in shapes]
+    known = ", ".join(map(repr, shapes))
+    problems = {n: f"no such parameter; the parameters are {known}." for n in unknown}
+    parts, start = {}, 0
+    for name, shape in shapes.items():
+        try:
+            bijector, free = _fitted(constraints.get(name), shape)
+        except ValueError as error:
+            problems[name] = str(error)
+            continue
+        stop = start + int(np.prod(free))
+        parts[name] = Part(shape, free, start, stop, bijector)
+        start = stop
+    if problems:
+        in_order = {name: problems[name] for name in constraints if name in problems}
+        raise LayoutError(in_order if is_named else {"": problems["x"]})
+    return parts
+
+
+def _fitted(constraint, shape: tuple) -> tuple[tfb.Bijector | None, tuple[int, ...]]:
+    """The bijector of a constraint (None for the identity) and the shape before it."""
+    bijector = None if constraint is None else by_name(constraint)
+    if bijector is None or isinstance(bijector, tfb.Identity):
+        return None, shape
+    rank = bijector.inverse_min_event_ndims
+    if tf.nest.is_nested(rank):
+        raise ValueError(f"{bijector.name!r} gives a structure, expected one for a single array.")
+    if rank > len(shape):
+        support = f" ({bijector.support})" if isinstance(bijector, ConstraintBijector) else ""
+        raise ValueError(
+            f"constraint {bijector.name!r} needs at least {rank} dimensions{support}, got shape "
+            f"{shape}."
+        )
+    free = bijector.inverse_event_shape(tf.TensorShape(shape))
+    if not free.is_fully_defined():
+        raise ValueError(f"the shape before {bijector.name!r} is not static: {free}.")
+    if 0 in free.as_list():
+        raise ValueError(
+            f"a parameter of shape {shape} has no free number under its constraint: leave it out, "
+            "or give it a larger shape."
+        )
+    return bijector, tuple(free.as_list())
+
+
+def _named_shapes(shapes) -> dict[str, tuple[int, ...]]:
+    if not isinstance(shapes, Mapping):
+        raise ValueError(
+            f"`shapes` must be a dict name -> shape, e.g. {{'mu': (), 'theta': (8,)}}, got "
+            f"{shapes!r}."
+        )
+    if not shapes:
+        raise ValueError("`shapes` is empty: name at least one parameter.")
+    return {str(name): _shape(name, value) for name, value in shapes.items()}
+
+
+def _named_constraints(constraints, shapes: Mapping) -> dict:
+    if constraints is None:
+        return {}
+    if not isinstance(constraints, Mapping):
+        raise ValueError(
+            f"`constraints` must be a dict name -> constraint, got {constraints!r}; write for "
+            f"example constraints={{{next(iter(shapes))!r}: 'positive'}}."
+        )
+    return dict(constraints)
+
+
+def _shape(name, value) -> tuple[int, ...]:
+    value = (value,) if isinstance(value, (int, np.integer)) else value
+    try:
+        shape = tuple(int(size) for size in value)
+    except (TypeError, ValueError):
+        shape = (-1,)
+    if any(size < 1 for size in shape):
+        raise ValueError(
+            f"the shape of parameter {name!r} must be a tuple of positive integers, () for a "
+            f"number and (8,) for a vector of eight, got {value!r}."
+        )
+    return shape
+
+
+def _positive_int(name: str, value) -> int:
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise ValueError(f"`{name}` must be a positive integer, got {value!r}.")
+    return int(value)
