@@ -300,7 +300,7 @@ class HostTarget(Target):
 
     def _stacked(self, results: list, rows: dict) -> dict:
         """Gradients of single points as those of a batch; NaN where a point raised."""
-        stacks = {name: [] for name in rows}
+        stacks: dict[str, list[np.ndarray]] = {name: [] for name in rows}
         for each in results:
             each = {"x": each} if self._is_unnamed and each is not None else each
             for name, row in rows.items():
@@ -317,12 +317,11 @@ class HostTarget(Target):
                     f"`log_prob_and_grad_fn` returned {type(pair).__name__}, expected a tuple of "
                     "values and gradient."
                 )
-        if isinstance(result, list):
-            values = [None if pair is None else pair[0] for pair in result]
-            slopes = [None if pair is None else pair[1] for pair in result]
-        else:
-            values, slopes = result if result is not None else (None, None)
-        return self._read_values(values, rows) | self._read_gradients(slopes, rows)
+        if not isinstance(result, list):
+            values, slopes = result or (None, None)
+            return self._read_values(values, rows) | self._read_gradients(slopes, rows)
+        unzipped = [[None if pair is None else pair[i] for pair in result] for i in (0, 1)]
+        return self._read_values(unzipped[0], rows) | self._read_gradients(unzipped[1], rows)
 
     @property
     def _is_unnamed(self) -> bool:
@@ -334,9 +333,11 @@ def _count(arrays: dict) -> int:
 
 
 def _size(num_dimensions: int | None, layout: Layout | None) -> int:
-    if num_dimensions is None and layout is None:
+    if num_dimensions is not None:
+        return num_dimensions
+    if layout is None:
         raise ValueError("give `num_dimensions`, or a layout of named parameters.")
-    return layout.num_dimensions if num_dimensions is None else num_dimensions
+    return layout.num_dimensions
 
 
 def shape_message(shape: tuple, count: int, *, is_batch: bool) -> str:

@@ -159,7 +159,11 @@ def test_summary_and_metadata_carry_the_report(tmp_path, make_posterior):
     assert about["khat"] == pytest.approx(report.khat) and about["trust"] is True
     assert [p["name"] for p in about["parameters"]] == ["mu", "tau", "w"]
     assert [p["offset"] for p in about["parameters"]] == [0, 1, 2]
-    assert about["bijector"]["bijectors"] == {"mu": None, "tau": "positive", "w": "simplex"}
+    assert about["bijector"]["bijectors"] == {
+        "mu": None,
+        "tau": {"name": "positive", "lower": 0.0, "base": "softplus"},
+        "w": {"name": "simplex"},
+    }
     assert about["run_info"]["iterations"] == 10
     summary = load_saved_model(folder).signatures["summary"]()
     assert float(summary["elbo"]) == pytest.approx(report.elbo, rel=1e-5)

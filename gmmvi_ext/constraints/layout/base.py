@@ -12,11 +12,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 __all__ = ["Layout", "LayoutError", "element_names"]
-
-tfb = tfp.bijectors
 
 
 class LayoutError(ValueError):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.constraints.layout.base import Layout
@@ -14,8 +14,6 @@ from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.structured import FlatToStructure
 
 __all__ = ["is_separable", "layout_from_spec", "make_layout", "require_agreement", "structured"]
-
-tfb = tfp.bijectors
 
 NUM_PROBES = 3  # points at which two layouts are compared
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.base import ConstraintBijector
 from gmmvi_ext.constraints.layout import specs
@@ -13,8 +13,6 @@ from gmmvi_ext.constraints.layout.base import Layout, LayoutError
 from gmmvi_ext.constraints.names import by_name
 
 __all__ = ["Part", "PartsLayout"]
-
-tfb = tfp.bijectors
 
 
 class Part(NamedTuple):
@@ -72,12 +70,12 @@ class PartsLayout(Layout):
                     "shapes={" + ", ".join(f"{name!r}: ()" for name in constraints) + "}."
                 )
             self.shapes = None
-            sizes = {"x": (_positive_int("num_dimensions", num_dimensions),)}
-            constraints = {"x": constraints}
+            size = _positive_int("num_dimensions", num_dimensions)
+            self.parts = _parts({"x": (size,)}, {"x": constraints}, is_named=False)
         else:
-            self.shapes = sizes = _named_shapes(shapes)
-            constraints = _named_constraints(constraints, sizes)
-        self.parts = _parts(sizes, constraints, is_named=self.shapes is not None)
+            self.shapes = _named_shapes(shapes)
+            constraints = _named_constraints(constraints, self.shapes)
+            self.parts = _parts(self.shapes, constraints, is_named=True)
         self.num_dimensions = list(self.parts.values())[-1].stop
         self.num_constrained = sum(int(np.prod(part.shape)) for part in self.parts.values())
         self._sizes = [part.stop - part.start for part in self.parts.values()]

@@ -9,7 +9,7 @@ Nothing here runs code that a file names: an unknown class is an error, never an
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.compat import patch_tfp_pad
 from gmmvi_ext.constraints.base import ConstraintBijector, spec_of
@@ -22,8 +22,6 @@ __all__ = [
     "to_spec",
     "words",
 ]
-
-tfb = tfp.bijectors
 
 SERIALISABLE = frozenset(
     """Ascending CholeskyOuterProduct CholeskyToInvCholesky CorrelationCholesky Cumsum Exp Expm1
