@@ -8,9 +8,7 @@ in gradients.
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.inference.locality import local_log_prob
-from gmmvi_ext.inference.pairs import joined_log_prob
-from gmmvi_ext.inference.quadratic_forms import QuadraticForms
+from gmmvi_ext.inference.pairwise import component_log_prob
 from gmmvi_ext.inference.sample_db import Window, extend_window
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.types import Batch
@@ -28,7 +26,7 @@ def assemble_batch(
     *,
     selector: SampleSelector,
     reuses: bool,
-    by_forms: bool = False,
+    use_quadratic_forms: bool = False,
 ) -> tuple[Batch, Window]:
     """The batch, and the window of samples for the next iteration.
 
@@ -41,14 +39,13 @@ def assemble_batch(
       is_valid: whether both were finite, [n].
       selector: for the tile size and the share ratio.
       reuses: whether samples are kept over iterations; else the window stays as it is.
-      by_forms: whether dense products are those of quadratic forms (full covariances).
+      use_quadratic_forms: whether dense products are those of quadratic forms (full covariances).
     """
     lowest = tf.reduce_min(tf.where(is_valid, values, values.dtype.max))
     lowest = tf.where(tf.reduce_any(is_valid), lowest, tf.zeros_like(lowest))
     values = tf.where(is_valid, values, lowest)
     grads = tf.where(tf.math.is_finite(grads), grads, tf.zeros_like(grads))
-    forms = QuadraticForms.of(mixture) if by_forms else None
-    new_log_prob = local_log_prob(
+    new_log_prob = component_log_prob(
         mixture,
         proposal.x,
         proposal.component_index,
@@ -56,7 +53,7 @@ def assemble_batch(
         share_ratio=selector.share_ratio,
         is_sorted=True,
         is_padded=selector.is_ragged,
-        forms=forms,
+        use_quadratic_forms=use_quadratic_forms,
     )
     window = proposal.window
     drawn = tf.cast(proposal.counts, mixture.dtype)
@@ -70,20 +67,19 @@ def assemble_batch(
             proposal_log_prob=new_log_prob.logsumexp(log_share),
             component_log_prob=new_log_prob,
             component_index=proposal.component_index,
-            forms=forms,
         )
         return batch, window
-    component_log_prob = joined_log_prob(proposal.old_component_log_prob, new_log_prob)
+    log_prob = proposal.old_component_log_prob.joined(new_log_prob)
     window = extend_window(
         window,
         x=proposal.x,
         target_log_prob=values,
         target_log_prob_grad=grads,
         is_valid=is_valid,
-        nearest_id=tf.gather(component_id, component_log_prob.nearest()),
+        nearest_id=tf.gather(component_id, log_prob.nearest()),
         components=mixture.components,
         counts=proposal.counts,
-        log_prob=component_log_prob.logsumexp(log_share),
+        log_prob=log_prob.logsumexp(log_share),
     )
     num_old = tf.shape(window.x)[0] - tf.shape(proposal.x)[0]
     batch = Batch(
@@ -92,8 +88,7 @@ def assemble_batch(
         target_log_prob_grad=window.target_log_prob_grad,
         is_valid=window.is_valid,
         proposal_log_prob=window.proposal_log_prob_after(proposal.window),
-        component_log_prob=component_log_prob,
+        component_log_prob=log_prob,
         component_index=tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
-        forms=forms,
     )
     return batch, window

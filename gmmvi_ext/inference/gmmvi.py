@@ -23,10 +23,10 @@ from gmmvi_ext.gaussians import FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.assembly import assemble_batch
 from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
-from gmmvi_ext.inference.locality import moved_log_prob
-from gmmvi_ext.inference.low_rank_step import low_rank_update
+from gmmvi_ext.inference.low_rank import low_rank_update
 from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.inference.ng_estimators import NgEstimator
+from gmmvi_ext.inference.pairwise import moved_log_prob
 from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.sample_db import SampleDB
@@ -382,7 +382,7 @@ class GMMVI(tf.Module):
                 is_valid[:num_new],
                 selector=self._selector,
                 reuses=self._reuses,
-                by_forms=self._by_forms,
+                use_quadratic_forms=self._by_forms,
             )
 
         stepsize = self._component_stepsize.adapt(
@@ -403,7 +403,6 @@ class GMMVI(tf.Module):
                 step_norm=update.step_norm,
                 max_ratio=update.max_ratio,
                 share_ratio=self._selector.share_ratio,
-                by_forms=self._by_forms,
             )
             rewards = expected_rewards(
                 moved,

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.ng_estimators.base import importance_weights
-from gmmvi_ext.inference.pairs import PairLogProb, component_sum
+from gmmvi_ext.inference.pairwise import ComponentLogProb
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.math.logspace import softmax
 
@@ -19,7 +19,7 @@ __all__ = ["expected_rewards"]
 def expected_rewards(
     mixture: Mixture,
     batch: Batch,
-    component_log_prob: PairLogProb,
+    component_log_prob: ComponentLogProb,
     temperature: tf.Tensor,
     *,
     self_normalized: bool,
@@ -36,18 +36,17 @@ def expected_rewards(
       temperature: scalar > 0.
       self_normalized: see `importance_weights`.
     """
-    pairs, num = component_log_prob.pairs, mixture.num_components
     log_q = component_log_prob.logsumexp(mixture.log_weights)
     values = batch.target_log_prob - temperature * log_q  # [N]
     # Differences matter: values around zero keep digits in float32. The centre is the expectation
     # under the mixture: a plain mean would sit where a newcomer far off has its samples.
     centre = tf.reduce_sum(softmax(log_q - batch.proposal_log_prob) * values)
     weights, has_any = importance_weights(
-        component_log_prob.values - component_log_prob.per_pair(batch.proposal_log_prob),
-        pairs,
-        num,
+        component_log_prob,
+        component_log_prob.values - component_log_prob.of_samples(batch.proposal_log_prob),
         num_samples=tf.cast(tf.shape(values)[0], values.dtype),
         self_normalized=self_normalized,
     )
-    rewards = component_sum(weights * component_log_prob.per_pair(values - centre), pairs, num)
+    weighted = weights * component_log_prob.of_samples(values - centre)
+    rewards = component_log_prob.component_sum(weighted)
     return tf.where(has_any, rewards + centre, tf.cast(float("-inf"), rewards.dtype))

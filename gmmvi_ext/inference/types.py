@@ -5,8 +5,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components
-from gmmvi_ext.inference.pairs import PairLogProb
-from gmmvi_ext.inference.quadratic_forms import QuadraticForms
+from gmmvi_ext.inference.pairwise import ComponentLogProb
 
 __all__ = ["Batch", "ComponentUpdate", "NgEstimate"]
 
@@ -21,10 +20,9 @@ class Batch(NamedTuple):
         zero-order estimators.
       is_valid: whether value (and gradient, if asked for) were finite, [N].
       proposal_log_prob: log density of the mixture that drew the samples, [N].
-      component_log_prob: log density under the current components, for all pairs of tiles of
-        samples and components that are not negligible.
+      component_log_prob: log density under the current components, for all pairs of samples and
+        components that are not negligible; see `pairwise`.
       component_index: component that drew the sample in this iteration, -1 for reused ones, [N].
-      forms: the current components as quadratic forms; None for whitened differences alone.
     """
 
     x: tf.Tensor
@@ -32,15 +30,15 @@ class Batch(NamedTuple):
     target_log_prob_grad: tf.Tensor
     is_valid: tf.Tensor
     proposal_log_prob: tf.Tensor
-    component_log_prob: PairLogProb
+    component_log_prob: ComponentLogProb
     component_index: tf.Tensor
-    forms: QuadraticForms | None = None
 
 
 class NgEstimate(NamedTuple):
     """Natural gradient of every component, in its own whitened coordinates z = L^{-1}(x - mu).
 
-    With r = log target - temperature log q, G = -E[Hessian of r] and g = -E[gradient of r]:
+    With r = log target - temperature log q it is made of the expected Hessian and the expected
+    gradient of r, both with their sign turned: G = -E[Hessian of r] and g = -E[gradient of r].
 
     Attributes:
       curvature: L^T G L, [K, D, D], or its diagonal [K, D] for diagonal covariances.

@@ -39,7 +39,7 @@ def measure(num_components: int, dim: int, num_samples: int, repetitions: int) -
     import tensorflow as tf
 
     from gmmvi_ext.gaussians import FullGaussians
-    from gmmvi_ext.inference.locality import chunked_log_prob
+    from gmmvi_ext.inference.pairwise import chunked_log_prob
 
     rng = np.random.default_rng(0)
     tril = np.tril(0.1 * rng.normal(size=(num_components, dim, dim)), -1) + np.eye(dim)

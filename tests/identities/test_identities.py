@@ -56,18 +56,14 @@ def exact_kl(algorithm, exact, scale=1.0):
     return float(g.kl_divergence(mine, scaled)[0])
 
 
-@pytest.fixture
-def no_shrinkage(monkeypatch):
-    from gmmvi_ext.inference.ng_estimators import stein
-
-    monkeypatch.setattr(stein, "SHRINKAGE", 0.0)
-
-
 @pytest.mark.parametrize("temperature", [0.5, 1.0, 2.0])
-def test_one_direct_step_of_size_one_lands_on_a_gaussian_target(no_shrinkage, temperature):
+def test_one_direct_step_of_size_one_lands_on_a_gaussian_target(temperature):
     target, exact = gaussian_target()
     algorithm = GMMVI.build_from_config(
-        config(temperature=temperature), target, seed=1, dtype=tf.float64
+        config(temperature=temperature, ng_estimator_config={"shrinkage": 0.0}),
+        target,
+        seed=1,
+        dtype=tf.float64,
     )
     algorithm.step()
     assert exact_kl(algorithm, exact, scale=temperature) < 1e-12
@@ -147,16 +143,15 @@ def test_mixture_weights_are_right(updater):
     assert weight == pytest.approx(0.9, abs=0.01)
 
 
-def test_permuted_components_give_the_permuted_result(no_shrinkage):
+def test_permuted_components_give_the_permuted_result():
     target = bimodal_target()
     order = [2, 0, 1]
 
     def updated(permute):
         from gmmvi_ext.inference.component_updaters import KLConstrainedNgBasedComponentUpdater
         from gmmvi_ext.inference.ng_estimators import SteinNgEstimator
-        from gmmvi_ext.inference.pairs import all_pairs, from_matrix
+        from gmmvi_ext.inference.pairwise import MatrixLogProb
         from gmmvi_ext.inference.rewards import expected_rewards
-        from gmmvi_ext.inference.tiles import tile_samples
         from gmmvi_ext.inference.types import Batch
 
         rng = np.random.default_rng(0)
@@ -172,22 +167,23 @@ def test_permuted_components_give_the_permuted_result(no_shrinkage):
         x = tf.constant(np.random.default_rng(1).normal(size=(300, DIM)) * 4)
         values, grads = target.log_prob_and_grad(x)
         nobody = tf.zeros([300], tf.int32)
-        pairs = all_pairs(tile_samples(nobody, 3, 100), 3, tf.float64)
         batch = Batch(
             x,
             values,
             grads,
             tf.fill([300], True),
             tf.zeros(300, tf.float64),
-            from_matrix(mixture.components.log_prob(x), pairs),
+            MatrixLogProb(mixture.components.log_prob(x)),
             nobody,
         )
         one = tf.constant(1.0, tf.float64)
-        estimate = SteinNgEstimator().estimate(mixture, batch, one, tf.zeros(3, tf.float64))
+        estimate = SteinNgEstimator(shrinkage=0.0).estimate(
+            mixture, batch, one, tf.zeros(3, tf.float64)
+        )
         update = KLConstrainedNgBasedComponentUpdater().update(
             mixture.components, estimate, tf.fill([3], 0.1 * one), one, tf.zeros(3, tf.int64)
         )
-        moved = from_matrix(update.components.log_prob(x), pairs)
+        moved = MatrixLogProb(update.components.log_prob(x))
         rewards = expected_rewards(mixture, batch, moved, one, self_normalized=True)
         return (
             update.components.loc.numpy(),

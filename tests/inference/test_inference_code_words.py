@@ -18,8 +18,8 @@ from gmmvi_ext.config.codewords import ROLE_LETTERS, code_word_of, expand_code_w
 from gmmvi_ext.inference.component_adaptation import ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
 from gmmvi_ext.inference.gmmvi import GMMVI
-from gmmvi_ext.inference.locality import local_log_prob
 from gmmvi_ext.inference.ng_estimators import NgEstimator
+from gmmvi_ext.inference.pairwise import component_log_prob
 from gmmvi_ext.inference.roles import ROLES
 from gmmvi_ext.inference.sample_selectors import SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
@@ -126,7 +126,7 @@ class _AnySelector(SampleSelector):
             if rule.reuses:
                 return proposal
             empty = window.newest(0)
-            log_prob = local_log_prob(
+            log_prob = component_log_prob(
                 mixture, empty.x, tf.zeros([0], tf.int32), tile_size=self.tile_size
             )
             return proposal._replace(window=empty, old_component_log_prob=log_prob)

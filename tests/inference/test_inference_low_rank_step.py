@@ -14,10 +14,9 @@ from gmmvi_ext.inference.component_updaters import (
     NgBasedComponentUpdaterIblr,
 )
 from gmmvi_ext.inference.gmmvi import GMMVI
-from gmmvi_ext.inference.low_rank_step import low_rank_update
+from gmmvi_ext.inference.low_rank import low_rank_update
 from gmmvi_ext.inference.ng_estimators import MoreNgEstimator, SteinNgEstimator
-from gmmvi_ext.inference.pairs import all_pairs, from_matrix
-from gmmvi_ext.inference.tiles import tile_samples
+from gmmvi_ext.inference.pairwise import MatrixLogProb
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.targets.callables import CallableTarget
 
@@ -52,9 +51,7 @@ def setting(rank, num=2, per_component=80, dim=DIM, seed=0, target_rank=2):
         target_log_prob_grad=target.mixture_score(x, one),
         is_valid=tf.fill([tf.shape(x)[0]], True),
         proposal_log_prob=tf.reduce_logsumexp(parts, axis=1) - np.log(num),
-        component_log_prob=from_matrix(
-            parts, all_pairs(tile_samples(index, num, 16), num, tf.float64)
-        ),
+        component_log_prob=MatrixLogProb(parts),
         component_index=index,
     )
     return mixture, batch, target
@@ -115,14 +112,13 @@ def test_repeated_steps_reach_a_target_of_the_family(updater):
     for step in range(30):
         x = mixture.components.sample_each(400, tf.constant([step, 3]))[0]
         parts = mixture.components.log_prob(x)
-        pairs = all_pairs(tile_samples(tf.zeros([400], tf.int32), 1, 100), 1, tf.float64)
         batch = Batch(
             x,
             target.log_prob(x)[:, 0],
             target.mixture_score(x, one * tf.ones([400, 1], tf.float64)),
             tf.fill([400], True),
             parts[:, 0],
-            from_matrix(parts, pairs),
+            MatrixLogProb(parts),
             tf.zeros([400], tf.int32),
         )
         _, update = updated(SteinNgEstimator(), updater, mixture, batch, stepsize=1.0)

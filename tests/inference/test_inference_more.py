@@ -8,8 +8,7 @@ from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.ng_estimators import MoreNgEstimator, SteinNgEstimator
 from gmmvi_ext.inference.ng_estimators import more as more_module
-from gmmvi_ext.inference.pairs import all_pairs, from_matrix
-from gmmvi_ext.inference.tiles import tile_samples
+from gmmvi_ext.inference.pairwise import MatrixLogProb
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.targets.callables import HostTarget
 
@@ -39,7 +38,7 @@ def setting(num=4, dim=3, per_component=60, seed=0, dtype=tf.float64, diagonal=F
         target_log_prob_grad=grad,
         is_valid=tf.fill([tf.shape(x)[0]], True),
         proposal_log_prob=tf.reduce_logsumexp(parts, axis=1) - np.log(num),
-        component_log_prob=from_matrix(parts, all_pairs(tile_samples(index, num, 16), num, dtype)),
+        component_log_prob=MatrixLogProb(parts),
         component_index=index,
     )
     return mixture, batch, precision, mode
@@ -153,7 +152,7 @@ def test_groups_and_chunks_do_not_change_the_result(monkeypatch):
 def test_own_samples_only_and_a_component_without_any(only):
     mixture, batch, *_ = setting(num=3)
     kept = batch.component_index != 1
-    batch = only(batch, kept, 3)
+    batch = only(batch, kept)
     result = estimate(mixture, batch, only_use_own_samples=True)
     np.testing.assert_array_equal(result.ok, [True, False, True])
     np.testing.assert_array_equal(result.curvature[1], np.zeros((3, 3)))
@@ -167,7 +166,7 @@ def test_invalid_samples_do_not_count(only):
         is_valid=~bad,
         target_log_prob=tf.where(bad, 1e9 * tf.ones_like(bad, tf.float64), batch.target_log_prob),
     )
-    clean = only(batch, ~bad, mixture.num_components)
+    clean = only(batch, ~bad)
     np.testing.assert_allclose(
         estimate(mixture, poisoned).curvature, estimate(mixture, clean).curvature, atol=1e-8
     )

@@ -5,11 +5,9 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
-from gmmvi_ext.inference.locality import chunked_log_prob
 from gmmvi_ext.inference.ng_estimators import MoreNgEstimator
-from gmmvi_ext.inference.pairs import all_pairs, from_matrix
+from gmmvi_ext.inference.pairwise import MatrixLogProb, chunked_log_prob
 from gmmvi_ext.inference.rewards import expected_rewards
-from gmmvi_ext.inference.tiles import tile_samples
 from gmmvi_ext.inference.types import Batch
 
 
@@ -31,9 +29,7 @@ def setting(dtype, newcomer_value):
         target_log_prob_grad=tf.zeros([600, 0], dtype),
         is_valid=tf.fill([600], True),
         proposal_log_prob=tf.reduce_logsumexp(parts, axis=1) - np.log(3),
-        component_log_prob=from_matrix(
-            parts, all_pairs(tile_samples(tf.constant(index, tf.int32), 3, 64), 3, dtype)
-        ),
+        component_log_prob=MatrixLogProb(parts),
         component_index=tf.constant(index, tf.int32),
     )
 

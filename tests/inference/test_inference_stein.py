@@ -5,14 +5,19 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
-from gmmvi_ext.inference import locality, quadratic_forms
-from gmmvi_ext.inference import pairs as inference_pairs
-from gmmvi_ext.inference.locality import chunked_log_prob, local_log_prob
 from gmmvi_ext.inference.ng_estimators import SteinNgEstimator, stein_sums
-from gmmvi_ext.inference.pairs import all_pairs, from_matrix
-from gmmvi_ext.inference.quadratic_forms import QuadraticForms
-from gmmvi_ext.inference.tiles import tile_samples
+from gmmvi_ext.inference.pairwise import (
+    MatrixLogProb,
+    Pruning,
+    active_pairs,
+    chunked_log_prob,
+    component_log_prob,
+    quadratic_forms,
+)
+from gmmvi_ext.inference.pairwise.quadratic_forms import QuadraticForms
 from gmmvi_ext.inference.types import Batch
+
+EVERY_PAIR = Pruning(tolerance=1e-300)
 
 
 def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float64, diagonal=False):
@@ -43,31 +48,49 @@ def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float6
         target_log_prob_grad=grad_fn(x),
         is_valid=tf.fill([tf.shape(x)[0]], True),
         proposal_log_prob=tf.reduce_logsumexp(parts, axis=1) - np.log(num),
-        component_log_prob=from_matrix(parts, all_pairs(tile_samples(index, num, 16), num, dtype)),
+        component_log_prob=every_pair(mixture, x, index),
         component_index=index,
     )
     return mixture, batch, precision, centre
 
 
-def forms_of(mixture):
-    """The quadratic forms that estimates are given: none, unless `summing` says so."""
-    return None
+def every_pair(mixture, x, index):
+    """log N_k(x_n) of all pairs that have any weight in float64."""
+    return component_log_prob(mixture, x, index, tile_size=16, is_sorted=True, pruning=EVERY_PAIR)
 
 
-@pytest.fixture(params=["pair by pair", "all at once", "by quadratic forms"])
+def with_forms(batch, forms):
+    """The batch with these forms, unless its densities are a matrix, which takes none."""
+    if isinstance(batch.component_log_prob, MatrixLogProb):
+        return batch
+    return batch._replace(component_log_prob=batch.component_log_prob._replace(forms=forms))
+
+
+def as_given(mixture, batch):
+    """The batch that estimates are given: as it is, unless `summing` says something else."""
+    return batch
+
+
+@pytest.fixture(params=["pair by pair", "all at once", "by quadratic forms", "by matrix"])
 def summing(request, monkeypatch):
     """Each way of summing, whatever share of the pairs matters."""
     monkeypatch.setattr(stein_sums, "DENSE_SHARE", 2.0 if request.param == "pair by pair" else 0.0)
     if request.param == "by quadratic forms":
-        monkeypatch.setitem(globals(), "forms_of", QuadraticForms.of)
+        monkeypatch.setitem(globals(), "as_given", lambda m, b: with_forms(b, QuadraticForms.of(m)))
+    elif request.param == "by matrix":
+
+        def by_matrix(mixture, batch):
+            matrix = MatrixLogProb(chunked_log_prob(mixture.components, batch.x))
+            return batch._replace(component_log_prob=matrix)
+
+        monkeypatch.setitem(globals(), "as_given", by_matrix)
 
 
 def estimate(mixture, batch, temperature=1.0, **options):
     dtype = mixture.dtype
     ridge = tf.zeros_like(mixture.log_weights)
-    batch = batch._replace(forms=forms_of(mixture))
     return SteinNgEstimator(**options).estimate(
-        mixture, batch, tf.constant(temperature, dtype), ridge
+        mixture, as_given(mixture, batch), tf.constant(temperature, dtype), ridge
     )
 
 
@@ -137,12 +160,9 @@ def test_expectation_is_the_analytic_gradient_for_gaussian_pairs(summing, varian
     np.testing.assert_allclose(result.slope[0], tril.T @ g_exact, atol=tolerance)
 
 
-def test_variance_reduction_needs_few_samples_for_a_gaussian_target(monkeypatch):
-    from gmmvi_ext.inference.ng_estimators import stein
-
-    monkeypatch.setattr(stein, "SHRINKAGE", 0.0)
+def test_variance_reduction_needs_few_samples_for_a_gaussian_target():
     mixture, batch, precision, centre = setting(num=1, dim=5, per_component=12)
-    result = estimate(mixture, batch)
+    result = estimate(mixture, batch, shrinkage=0.0)
     tril = mixture.components.scale_tril[0].numpy()
     G = precision.numpy() - np.linalg.inv(tril @ tril.T)
     np.testing.assert_allclose(result.curvature[0], tril.T @ G @ tril, rtol=1e-8, atol=1e-8)
@@ -151,12 +171,13 @@ def test_variance_reduction_needs_few_samples_for_a_gaussian_target(monkeypatch)
 @pytest.mark.parametrize("variance_reduction", [False, True])
 @pytest.mark.parametrize("spread", [0.5, 8.0])
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
-def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread, dtype):
-    monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
-    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
+def test_pairs_give_what_all_pairs_give(variance_reduction, spread, dtype):
     mixture, batch, *_ = setting(num=12, spread=spread, dtype=dtype)
     dense = estimate(mixture, batch, variance_reduction=variance_reduction)
-    log_prob = local_log_prob(mixture, batch.x, batch.component_index, tile_size=8)
+    sparse = Pruning(min_components=8, dense_share=2.0)
+    log_prob = component_log_prob(
+        mixture, batch.x, batch.component_index, tile_size=8, pruning=sparse
+    )
     assert log_prob.pairs.is_sparse
     sparse = estimate(
         mixture, batch._replace(component_log_prob=log_prob), variance_reduction=variance_reduction
@@ -173,12 +194,14 @@ def test_pairs_give_what_all_pairs_give(monkeypatch, variance_reduction, spread,
 def test_all_ways_of_summing_agree(monkeypatch, max_terms, with_moments, spread, dtype):
     mixture, batch, *_ = setting(num=12, dim=4, spread=spread, dtype=dtype)
     # Tiles of eight: every component has one with empty slots; far pairs are left out.
-    log_prob = local_log_prob(mixture, batch.x, batch.component_index, tile_size=8, is_padded=True)
+    log_prob = component_log_prob(
+        mixture, batch.x, batch.component_index, tile_size=8, is_padded=True
+    )
     pairs = log_prob.pairs
-    assert spread < 1 or len(pairs.tile) < 0.5 * 12 * len(pairs.tiles.label)
+    assert spread < 1 or len(pairs.tile) < 0.5 * 12 * len(log_prob.tiles.label)
     rng = np.random.default_rng(3)
     weights, gammas = (
-        tf.where(tf.gather(pairs.tiles.is_used, pairs.tile), tf.constant(values, dtype), 0.0)
+        tf.where(tf.gather(log_prob.tiles.is_used, pairs.tile), tf.constant(values, dtype), 0.0)
         for values in rng.random((2, *log_prob.values.shape))
     )
     batch = batch._replace(component_log_prob=log_prob)
@@ -192,13 +215,13 @@ def test_all_ways_of_summing_agree(monkeypatch, max_terms, with_moments, spread,
         limit = float(terms * np.finfo(dtype.as_numpy_dtype).eps)
         monkeypatch.setitem(quadratic_forms.MAX_ERROR, dtype, limit)
         monkeypatch.setattr(quadratic_forms, "FAR", 1e9)
-        rough = forms.around(batch.x, batch.is_valid).rough
-        assert len(rough) == 12 if max_terms == 1e-20 else len(rough) == 6
+        ill_conditioned = forms.around(batch.x, batch.is_valid).ill_conditioned
+        assert len(ill_conditioned) == (12 if max_terms == 1e-20 else 6)
     for share, given, tiles in ((2.0, None, 0), (0.0, None, 0), (0.0, forms, 0), (0.0, forms, 2)):
         monkeypatch.setattr(stein_sums, "DENSE_SHARE", share)
         if tiles:  # so few that each chunk has pairs with some components only
             monkeypatch.setattr(stein_sums, "even_rows", lambda *_: tf.constant(2))
-        batch = batch._replace(forms=given)
+        batch = with_forms(batch, given)
         temperature = tf.constant(0.7, dtype)
         sums.append(
             stein_sums.stein_sums(
@@ -221,10 +244,9 @@ def test_narrow_components_far_from_each_other_keep_their_digits(summing):
     mixture = mixture._replace(components=narrow)
     x, index = g.sample_components(narrow, tf.fill([6], 30), tf.constant([1, 2]))
     x = tf.cast(tf.cast(x, tf.float32), tf.float64)  # points that both precisions have
-    parts = chunked_log_prob(narrow, x)
-    pairs = batch.component_log_prob.pairs
-    batch = batch._replace(x=x, component_log_prob=from_matrix(parts, pairs), component_index=index)
-    weights = tf.cast(from_matrix(parts, pairs).values > -50.0, tf.float64)
+    batch = batch._replace(
+        x=x, component_log_prob=every_pair(mixture, x, index), component_index=index
+    )
     found = {}
     for dtype in (tf.float32, tf.float64):
         components = type(narrow)(*(tf.cast(field, tf.float32) for field in narrow))
@@ -232,11 +254,11 @@ def test_narrow_components_far_from_each_other_keep_their_digits(summing):
         cast = batch._replace(
             x=tf.cast(x, dtype), target_log_prob_grad=tf.zeros_like(tf.cast(x, dtype))
         )
-        args = (tf.cast(weights, dtype), tf.zeros_like(tf.cast(weights, dtype)))
         one = g.Mixture(tf.cast(mixture.log_weights, dtype), components)
-        cast = cast._replace(forms=forms_of(one))
+        cast = as_given(one, cast)
+        weights = tf.cast(cast.component_log_prob.values > -50.0, dtype)
         found[dtype] = stein_sums.stein_sums(
-            components, cast, *args, tf.constant(1.0, dtype), with_moments=True
+            components, cast, weights, 0 * weights, tf.constant(1.0, dtype), with_moments=True
         )[1]
     scale = np.abs(found[tf.float64]).max()
     np.testing.assert_allclose(found[tf.float32], found[tf.float64], atol=1e-4 * scale)
@@ -255,7 +277,12 @@ def test_forms_that_overflow_harm_no_other_component(monkeypatch):
     weights = tf.where(tf.expand_dims(pairs.component == 2, 1), 0.0, tf.ones([len(pairs.tile), 16]))
     plain, by_forms = (
         stein_sums.stein_sums(
-            components, batch._replace(forms=each), weights, 0.1 * weights, 1.0, with_moments=True
+            components,
+            with_forms(batch, each),
+            weights,
+            0.1 * weights,
+            1.0,
+            with_moments=True,
         )
         for each in (None, forms)
     )
@@ -273,7 +300,7 @@ def test_invalid_samples_have_no_influence(summing, only):
         is_valid=tf.constant(keep),
         target_log_prob_grad=tf.where(keep[:, None], batch.target_log_prob_grad, np.nan),
     )
-    clean = only(batch, keep, 2)
+    clean = only(batch, keep)
     for name, left, right in zip(
         ("curvature", "slope"), estimate(mixture, poisoned), estimate(mixture, clean), strict=False
     ):
@@ -293,7 +320,7 @@ def test_a_component_without_samples_is_flagged_not_poisoned():
 def test_chunks_of_another_size_give_the_same(summing, monkeypatch):
     mixture, batch, *_ = setting(num=4)
     whole = estimate(mixture, batch)
-    for module in (inference_pairs, stein_sums):
+    for module in (active_pairs, stein_sums):
         monkeypatch.setattr(module, "even_rows", lambda *_: tf.constant(1))
     pieces = estimate(mixture, batch)
     np.testing.assert_allclose(pieces.curvature, whole.curvature, rtol=1e-10, atol=1e-12)

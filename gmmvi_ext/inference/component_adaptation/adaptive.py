@@ -36,7 +36,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.component_adaptation.base import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_adaptation.residual import residual_weights
 from gmmvi_ext.inference.component_adaptation.splitting import Held, split_worst
-from gmmvi_ext.inference.locality import chunked_log_prob
+from gmmvi_ext.inference.pairwise import chunked_log_prob
 from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.math.logspace import softmax

@@ -9,6 +9,7 @@ eigendecomposition per component serves them all; diagonal covariances are their
 """
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
@@ -88,6 +89,24 @@ class NgBasedComponentUpdater(Rule):
         num_updates: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         """Variance ratios v [K, D], steps s [K, D] and validity [K]."""
+        raise NotImplementedError
+
+    def multiplier(
+        self,
+        kl: Callable[[tf.Tensor], tf.Tensor],
+        stepsize: tf.Tensor,
+        temperature: tf.Tensor,
+    ) -> tf.Tensor:
+        """The eta [K] of a step Lambda' = Lambda + G / eta, for low-rank covariances. Optional.
+
+        Without it, and in a subclass that overrides `move` or `update` alone, such components
+        move as full ones.
+
+        Args:
+          kl: maps multipliers [K, G] to the KL of the new from the old components, [K, G].
+          stepsize: [K].
+          temperature: scalar > 0.
+        """
         raise NotImplementedError
 
 

@@ -26,3 +26,6 @@ class DirectNgBasedComponentUpdater(NgBasedComponentUpdater):
         valid = tf.reduce_all(precision_ratio > 0, axis=-1)
         ratio = 1.0 / tf.where(precision_ratio > 0, precision_ratio, tf.ones_like(precision_ratio))
         return ratio, scaled * spectrum.slope * ratio, valid
+
+    def multiplier(self, kl, stepsize, temperature):
+        return temperature / stepsize

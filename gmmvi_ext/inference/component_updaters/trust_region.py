@@ -25,6 +25,7 @@ from gmmvi_ext.math.chunks import power_of_two
 __all__ = ["KLConstrainedNgBasedComponentUpdater", "trust_region_kl"]
 
 POLE_MARGIN = 1e-4  # eta starts this relative distance above -lambda_min, where the KL is infinite
+LOG_ETA_RANGE = 46.0  # e^46 temperature: no component moves
 MIN_BOUND = 1e-30  # keeps the upper bracket finite for a stepsize of zero
 
 
@@ -52,6 +53,13 @@ class KLConstrainedNgBasedComponentUpdater(NgBasedComponentUpdater):
         compiled = tf.function(_search, jit_compile=True, autograph=False)
         ratio, step = compiled(*padded, tf.pad(stepsize, [[0, missing]]), temperature)
         return ratio[:num], step[:num], valid
+
+    def multiplier(self, kl, stepsize, temperature):
+        low = tf.math.log(temperature) * tf.ones_like(stepsize)
+        log_eta = smallest_feasible(
+            lambda grid: kl(tf.exp(grid)) <= tf.expand_dims(stepsize, 1), low, low + LOG_ETA_RANGE
+        )
+        return tf.where(log_eta <= low, temperature, tf.exp(log_eta))
 
 
 def _search(eigenvalues, slope, stepsize, temperature) -> tuple[tf.Tensor, tf.Tensor]:

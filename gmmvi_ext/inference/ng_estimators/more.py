@@ -22,7 +22,6 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
-from gmmvi_ext.inference.pairs import to_matrix
 from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks
@@ -67,9 +66,8 @@ class MoreNgEstimator(NgEstimator):
         )
 
     def estimate(self, mixture: Mixture, batch: Batch, temperature, ridge) -> NgEstimate:
-        num, pairs = mixture.num_components, batch.component_log_prob.pairs
-        weights, has_any = self.weights(batch, num)
-        weights = to_matrix(weights, pairs, num, 0.0)  # [N, K]
+        weights, has_any = self.weights(batch)
+        weights = batch.component_log_prob.matrix(weights)  # [N, K]
         log_q = batch.component_log_prob.logsumexp(mixture.log_weights)
         values = batch.target_log_prob - temperature * log_q  # [N]
         finite = tf.math.is_finite(values)

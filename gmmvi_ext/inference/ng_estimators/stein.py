@@ -18,8 +18,10 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
+from gmmvi_ext.inference.ng_estimators.low_rank import LowRankEstimate, low_rank_estimate
 from gmmvi_ext.inference.ng_estimators.stein_sums import stein_sums
-from gmmvi_ext.inference.pairs import component_sum, to_matrix
+from gmmvi_ext.inference.pairwise import ComponentLogProb
+from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.linalg import (
     batch_matmul,
@@ -31,10 +33,6 @@ from gmmvi_ext.math.linalg import (
 
 __all__ = ["SteinNgEstimator"]
 
-# The sample covariance of z counts as n_eff observations against this many (times D) of the
-# identity.
-SHRINKAGE = 1.0
-
 
 @NgEstimator.registry.register("Stein")
 @dataclasses.dataclass(frozen=True)
@@ -43,23 +41,34 @@ class SteinNgEstimator(NgEstimator):
 
     Attributes:
       variance_reduction: use the known first two moments of z as control variates.
+      shrinkage: the sample covariance of z counts as n_eff observations against this many times D
+        of the identity; 0 makes one direct step of size one exact on a Gaussian target.
     """
 
     variance_reduction: bool = True
+    shrinkage: float = 1.0
+
+    def __post_init__(self):
+        require(
+            0 <= self.shrinkage < float("inf"),
+            "shrinkage",
+            "non-negative and finite",
+            self.shrinkage,
+        )
 
     def estimate(self, mixture: Mixture, batch: Batch, temperature, ridge) -> NgEstimate:
-        log_prob = batch.component_log_prob
-        weights, has_any = self.weights(batch, mixture.num_components)
-        log_q = log_prob.logsumexp(mixture.log_weights)
-        log_joint = log_prob.values + tf.expand_dims(
-            tf.gather(mixture.log_weights, log_prob.pairs.component), 1
-        )
-        gammas = tf.exp(log_joint - log_prob.per_pair(log_q))
+        weights, has_any = self.weights(batch)
+        gammas = responsibilities(mixture, batch.component_log_prob)
         if isinstance(mixture.components, DiagonalGaussians):
             curvature, slope = self._diagonal(mixture, batch, weights, gammas, temperature)
         else:
             curvature, slope = self._full(mixture, batch, weights, gammas, temperature)
         return _checked(curvature, slope, has_any)
+
+    def estimate_low_rank(self, mixture: Mixture, batch: Batch, temperature) -> LowRankEstimate:
+        weights, has_any = self.weights(batch)
+        gammas = responsibilities(mixture, batch.component_log_prob)
+        return low_rank_estimate(mixture.components, batch, weights, gammas, temperature, has_any)
 
     def _full(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components
@@ -71,18 +80,19 @@ class SteinNgEstimator(NgEstimator):
         if not self.variance_reduction:
             return -symmetrise(cross), -mean_e
         squares, mean_z = moments[:, :-1, :-1], moments[:, -1, :-1]
-        total, squared = moments[:, -1, -1:], _squared(weights, batch, mixture.num_components)
+        total = moments[:, -1, -1:]
+        squared = batch.component_log_prob.component_sum(tf.square(weights))
         mean_z = tf.math.divide_no_nan(mean_z, total)
         cross -= tf.expand_dims(mean_z, -1) * tf.expand_dims(mean_e, 1)
         squares -= tf.expand_dims(total * mean_z, -1) * tf.expand_dims(mean_z, 1)
-        return _regressed(cross, squares, mean_e, mean_z, total[:, 0], squared)
+        identity = identity_like(squares)
+        dim = components.num_dimensions
+        covariance = self._shrunk(squares, total[:, 0], squared, identity, dim)
+        return _regressed(cross, covariance, mean_e, mean_z, total[:, 0])
 
     def _diagonal(self, mixture, batch, weights, gammas, temperature):
-        components, num = mixture.components, mixture.num_components
-        squared = _squared(weights, batch, num)
-        pairs = batch.component_log_prob.pairs
-        weights, gammas = (to_matrix(each, pairs, num, 0.0) for each in (weights, gammas))
-        scale = components.scale_diag
+        """The same for diagonal covariances; weights and responsibilities are matrices [N, K]."""
+        components, scale = mixture.components, mixture.components.scale_diag
         score = components.mixture_score(batch.x, gammas)
         d = batch.target_log_prob_grad - temperature * score
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
@@ -99,37 +109,37 @@ class SteinNgEstimator(NgEstimator):
         second = tf.matmul(weights, x * x, transpose_a=True)
         mean_z = tf.math.divide_no_nan(first / scale, total) - loc / scale
         squares = (second - 2 * loc * first + total * loc**2) / scale**2
-        variance = _shrunk(squares - total * mean_z**2, total[:, 0], squared, 1.0, dim=1)
+        squared = tf.reduce_sum(tf.square(weights), axis=0)
+        variance = self._shrunk(squares - total * mean_z**2, total[:, 0], squared, 1.0, dim=1)
         slope = (cross - mean_e * mean_z) / tf.maximum(variance, 1e-6)
         return -slope, -(tf.math.divide_no_nan(mean_e, total) - slope * mean_z)
 
+    def _shrunk(self, covariance, total, squared, identity, dim):
+        """Weighted sample covariance of z [K, ...], pulled towards the identity it estimates.
 
-def _squared(weights: tf.Tensor, batch: Batch, num_components: tf.Tensor) -> tf.Tensor:
-    """Sum of the squared weights of every component, [K]."""
-    return component_sum(tf.square(weights), batch.component_log_prob.pairs, num_components)
-
-
-def _shrunk(covariance, total, squared, identity, dim):
-    """Weighted sample covariance of z [K, ...], pulled towards the identity it estimates.
-
-    `total` and `squared` are the sums of the weights and of their squares, [K].
-    """
-    effective = tf.math.divide_no_nan(total**2, squared)
-    shape = [-1] + [1] * (covariance.shape.rank - 1)
-    share = tf.reshape(effective / (effective + SHRINKAGE * dim), shape)
-    total = tf.reshape(total, shape)
-    return share * covariance + (1 - share) * total * identity
+        `total` and `squared` are the sums of the weights and of their squares, [K].
+        """
+        effective = tf.math.divide_no_nan(total**2, squared)
+        shape = [-1] + [1] * (covariance.shape.rank - 1)
+        share = tf.reshape(effective / (effective + self.shrinkage * dim), shape)
+        total = tf.reshape(total, shape)
+        return share * covariance + (1 - share) * total * identity
 
 
-def _regressed(cross, covariance, mean_e, mean_z, total, squared):
+def responsibilities(mixture: Mixture, log_prob: ComponentLogProb) -> tf.Tensor:
+    """gamma of the pairs: probability of the component given the sample."""
+    log_q = log_prob.logsumexp(mixture.log_weights)
+    log_joint = log_prob.values + log_prob.of_components(mixture.log_weights)
+    return tf.exp(log_joint - log_prob.of_samples(log_q))
+
+
+def _regressed(cross, covariance, mean_e, mean_z, total):
     """Curvature and slope from the fit e ~ a + B z: -sym(B) and -(E[e] - B E[z]).
 
     `cross` is the covariance of z and e, C = S B^T with S that of z; where S has no factor it takes
     the identity's place.
     """
-    dim = covariance.shape[-1]
-    identity = identity_like(covariance)
-    factor, ok = safe_cholesky(_shrunk(covariance, total, squared, identity, dim))
+    factor, ok = safe_cholesky(covariance)
     fitted = tf.linalg.cholesky_solve(factor, cross)
     fitted = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)  # B^T
     explained = matvec(fitted, mean_z, transpose=True)

@@ -11,10 +11,11 @@ quadratic forms need half as many.
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians
-from gmmvi_ext.inference.pairs import fold_pairs, pair_maps, tile_coordinates
-from gmmvi_ext.inference.quadratic_forms import LocalForms, QuadraticForms, unpacked
+from gmmvi_ext.inference.pairwise import MatrixLogProb
+from gmmvi_ext.inference.pairwise.active_pairs import fold_pairs, pair_maps, tile_coordinates
+from gmmvi_ext.inference.pairwise.quadratic_forms import LocalForms, QuadraticForms, unpacked
 from gmmvi_ext.inference.types import Batch
-from gmmvi_ext.math.chunks import PARALLEL_CHUNKS, even_rows
+from gmmvi_ext.math.chunks import PARALLEL_CHUNKS, chunk_rows, even_rows, fold_chunks
 from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular
 
 __all__ = ["stein_sums"]
@@ -39,21 +40,23 @@ def stein_sums(
 
     Args:
       components: K components.
-      batch: samples with gradients, the P pairs that matter, and perhaps quadratic forms.
-      weights: w of the pairs, 0 in empty slots, [P, T].
-      gammas: responsibilities of the pairs, 0 in empty slots, [P, T].
+      batch: samples with gradients and the active pairs, perhaps with quadratic forms.
+      weights: w of the pairs, 0 in empty slots.
+      gammas: responsibilities of the pairs, 0 in empty slots.
       temperature: scalar.
       with_moments: whether the second sum is asked for; else it is None.
     """
-    pairs = batch.component_log_prob.pairs
-    num = components.num_components
-    num_all = tf.size(pairs.tiles.label) * num
-    share = tf.cast(tf.size(pairs.tile), tf.float32) / tf.cast(num_all, tf.float32)
-    dense_share = DENSE_SHARE
-    if batch.forms is not None:
-        by_forms = FORMS_SHARE + FORMS_COMPONENTS / tf.cast(num, tf.float32)
-        dense_share = tf.minimum(by_forms, DENSE_SHARE)
+    log_prob, num = batch.component_log_prob, components.num_components
     args = components, batch, weights, gammas, temperature, with_moments
+    if isinstance(log_prob, MatrixLogProb):
+        sums = _over_matrix(*args)
+        return sums if with_moments else (*sums, None)
+    num_all = tf.size(log_prob.tiles.label) * num
+    share = tf.cast(tf.size(log_prob.pairs.tile), tf.float32) / tf.cast(num_all, tf.float32)
+    dense_share = DENSE_SHARE
+    if log_prob.forms is not None:
+        with_forms = FORMS_SHARE + FORMS_COMPONENTS / tf.cast(num, tf.float32)
+        dense_share = tf.minimum(with_forms, DENSE_SHARE)
     sums = tf.cond(share > dense_share, lambda: _over_all(*args), lambda: _over_pairs(*args))
     return sums if with_moments else (*sums, None)
 
@@ -62,19 +65,18 @@ def _over_pairs(components, batch, weights, gammas, temperature, with_moments) -
     """Tile by tile: all pairs of a tile give its scores, hence d, and then their shares."""
     dim, num = components.num_dimensions, components.num_components
     inverse = inverse_lower_triangular(components.scale_tril)
-    pairs = batch.component_log_prob.pairs
-    coordinates = tile_coordinates(components, batch.x, pairs.tiles)
-    grads = pairs.tiles.spread(batch.target_log_prob_grad)  # [B, T, D]
+    tiles, pairs = batch.component_log_prob.tiles, batch.component_log_prob.pairs
+    coordinates = tile_coordinates(components, batch.x, tiles)
+    grads = tiles.to_slots(batch.target_log_prob_grad)  # [B, T, D]
 
     def add(state, run):
         tile, component = run.tile, run.component
-        label = tf.gather(pairs.tiles.label[run.tiles], tile)
+        label = tf.gather(tiles.label[run.tiles], tile)
         maps = pair_maps(components, inverse, label, component, with_one=True)
         z = batch_matmul(tf.gather(coordinates[run.tiles], tile), maps, transpose_b=True)
         # The products with the last column are dropped from the sums: slicing maps costs more.
         pulled = batch_matmul(tf.expand_dims(run.of(gammas), -1) * z, maps)
-        d = grads[run.tiles] + temperature * tf.math.segment_sum(pulled, tile)[..., :-1]
-        d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
+        d = _finite(grads[run.tiles] + temperature * tf.math.segment_sum(pulled, tile)[..., :-1])
         wz = tf.expand_dims(run.of(weights), -1) * z
         new = [batch_matmul(wz, tf.gather(d, tile), transpose_a=True)]
         if with_moments:
@@ -85,7 +87,7 @@ def _over_pairs(components, batch, weights, gammas, temperature, with_moments) -
         )
 
     zeros = _zeros(components, with_moments)
-    return fold_pairs(add, zeros, pairs, tf.shape(pairs.tiles.index)[1] * dim)
+    return fold_pairs(add, zeros, tiles, pairs, tf.shape(tiles.index)[1] * dim)
 
 
 def _over_all(components, batch, weights, gammas, temperature, with_moments) -> tuple:
@@ -94,14 +96,15 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     By quadratic forms where they are given and accurate, else by whitened differences.
     """
     dim, num = components.num_dimensions, components.num_components
-    pairs, forms = batch.component_log_prob.pairs, batch.forms
-    num_tiles, tile_size = tf.unstack(tf.shape(pairs.tiles.index))
+    log_prob = batch.component_log_prob
+    tiles, pairs, forms = log_prob.tiles, log_prob.pairs, log_prob.forms
+    num_tiles, tile_size = tf.unstack(tf.shape(tiles.index))
     order = place = tf.range(num_tiles)
     elements = num * (dim + 1)
     zeros = _zeros(components, with_moments)
     form_zeros = ()
     if forms is not None:
-        order, place = forms.tile_order(pairs.tiles)
+        order, place = forms.tile_order(tiles)
         elements = forms.chunk_elements(elements)
         form_zeros = _zero_form_sums(forms, with_moments)
     size = even_rows(num_tiles, tile_size * elements)
@@ -112,10 +115,10 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     whitened = _Whitened(components)
 
     def add(first, state):
-        tiles = slice(first, first + size)
-        index = tf.reshape(tf.gather(pairs.tiles.index, order[tiles]), [-1])
+        chunk = slice(first, first + size)
+        index = tf.reshape(tf.gather(tiles.index, order[chunk]), [-1])
         points, grads = tf.gather(batch.x, index), tf.gather(batch.target_log_prob_grad, index)
-        rows = row[:, tiles]
+        rows = row[:, chunk]
         if forms is not None:  # of the components that the chunk has pairs with
             near = tf.cast(tf.where(tf.reduce_any(rows > 0, axis=1))[:, 0], tf.int32)
             rows = tf.gather(rows, near)
@@ -123,26 +126,24 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
             tf.reshape(tf.gather(each, rows), [-1, tf.size(index)]) for each in (weights, gammas)
         )
 
-        def d(pulled):
-            value = grads + temperature * pulled  # [n, D]
-            return tf.where(tf.math.is_finite(value), value, tf.zeros_like(value))
-
         def placed(sums, component):
             return tuple(tf.math.unsorted_segment_sum(each, component, num) for each in sums)
 
         if forms is None:
             z, pulled = whitened.pulled(points, gamma)
-            parts = _whitened_sums(z, w, d(pulled), with_moments), ()
+            parts = _whitened_sums(z, w, _finite(grads + temperature * pulled), with_moments), ()
         else:
-            is_used = tf.repeat(tf.gather(pairs.tiles.is_used[:, 0], order[tiles]), tile_size)
+            is_used = tf.repeat(tf.gather(tiles.is_used[:, 0], order[chunk]), tile_size)
             near_forms = forms.subset(near)
             local = near_forms.around(points, is_used)
-            rough = tf.gather(near, local.rough)
-            z, pulled = whitened.pulled(points, tf.gather(gamma, local.rough), rough)
-            each_d = d(pulled + _form_pulled(near_forms, local, gamma))
-            rough_sums = _whitened_sums(z, tf.gather(w, local.rough), each_d, with_moments)
-            form_sums = _form_sums(local, w, each_d, with_moments)
-            parts = placed(rough_sums, rough), placed(form_sums, near)
+            others = tf.gather(near, local.ill_conditioned)
+            z, pulled = whitened.pulled(points, tf.gather(gamma, local.ill_conditioned), others)
+            pulled += _form_pulled(near_forms, local, gamma)
+            d = _finite(grads + temperature * pulled)
+            w_others = tf.gather(w, local.ill_conditioned)
+            other_sums = _whitened_sums(z, w_others, d, with_moments)
+            form_sums = _form_sums(local, w, d, with_moments)
+            parts = placed(other_sums, others), placed(form_sums, near)
         return first + size, tf.nest.map_structure(tf.add, state, parts)
 
     _, (sums, form_sums) = tf.while_loop(
@@ -154,6 +155,21 @@ def _over_all(components, batch, weights, gammas, temperature, with_moments) -> 
     if forms is None:
         return sums
     return tf.nest.map_structure(tf.add, sums, _from_frame(forms, form_sums))
+
+
+def _over_matrix(components, batch, weights, gammas, temperature, with_moments) -> tuple:
+    """All samples with all components, for weights and responsibilities [N, K]."""
+    whitened = _Whitened(components)
+
+    def add(state, x, grads, weights, gammas):
+        z, pulled = whitened.pulled(x, tf.transpose(gammas))
+        d = _finite(grads + temperature * pulled)
+        new = _whitened_sums(z, tf.transpose(weights), d, with_moments)
+        return tuple(old + part for old, part in zip(state, new, strict=True))
+
+    rows = chunk_rows(components.num_components * (components.num_dimensions + 1))
+    arrays = [batch.x, batch.target_log_prob_grad, weights, gammas]
+    return fold_chunks(add, _zeros(components, with_moments), arrays, rows)
 
 
 class _Whitened:
@@ -194,7 +210,7 @@ def _whitened_sums(z, weights, d, with_moments) -> tuple:
 
 
 def _form_pulled(forms: QuadraticForms, local: LocalForms, gammas) -> tf.Tensor:
-    """sum_k gamma L^{-T} z over the components that are not rough, [n, D]."""
+    """sum_k gamma L^{-T} z over the components that are not ill-conditioned, [n, D]."""
     dim = local.y.shape[0]
     slopes = tf.concat([forms.upper(), local.slope], axis=1)
     # No product with zero: the forms of a degenerate component may not be finite.
@@ -207,7 +223,7 @@ def _form_pulled(forms: QuadraticForms, local: LocalForms, gammas) -> tf.Tensor:
 
 
 def _form_sums(local: LocalForms, weights, d, with_moments) -> tuple:
-    """The sums of `_zero_form_sums`, of the components that are not rough.
+    """The sums of `_zero_form_sums`, of the components that are not ill-conditioned.
 
     Differences are taken from sums over points around their centre.
     """
@@ -252,6 +268,11 @@ def _from_frame(forms: QuadraticForms, sums: tuple) -> tuple:
     squares = tf.transpose(unpacked(tf.transpose(sums[1]), dim), [2, 0, 1])
     moments = tf.pad(squares, [[0, 0], [0, 1], [0, 1]]) + sums[2]
     return cross, tf.matmul(tf.matmul(maps, moments), maps, transpose_b=True)
+
+
+def _finite(d: tf.Tensor) -> tf.Tensor:
+    """Gradients without those that are not finite: such samples have no influence."""
+    return tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
 
 
 def _zeros(components: FullGaussians, with_moments: bool) -> tuple:

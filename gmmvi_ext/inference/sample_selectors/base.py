@@ -6,8 +6,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.inference.locality import local_log_prob
-from gmmvi_ext.inference.pairs import PairLogProb, component_max, component_sum
+from gmmvi_ext.inference.pairwise import ComponentLogProb, component_log_prob
 from gmmvi_ext.inference.rule import Rule, require
 from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.registry import Registry
@@ -42,7 +41,7 @@ class Proposal(NamedTuple):
     component_index: tf.Tensor
     counts: tf.Tensor
     window: Window
-    old_component_log_prob: PairLogProb | None
+    old_component_log_prob: ComponentLogProb | None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +86,7 @@ class SampleSelector(Rule):
 
     @property
     def tile_size(self) -> int:
-        """Samples in a tile of neighbours, see `locality`.
+        """Samples in a tile of neighbours, see `pairwise`.
 
         The draws of a component fill whole tiles where their number is fixed; small tiles waste
         less where it is not.
@@ -147,13 +146,13 @@ class ReusingSampleSelector(SampleSelector):
 
     def reused(
         self, mixture: Mixture, window: Window, component_id: tf.Tensor
-    ) -> tuple[Window, PairLogProb]:
+    ) -> tuple[Window, ComponentLogProb]:
         """The reused part of the window, and log N_k at its samples."""
         num = mixture.num_components
         window = window.newest(self.num_reused_per_component * num)
         # A component that is gone hands its samples to the next one: a label, not a claim.
         label = tf.minimum(tf.searchsorted(component_id, window.nearest_id), num - 1)
-        log_prob = local_log_prob(
+        log_prob = component_log_prob(
             mixture,
             window.x,
             label,
@@ -164,16 +163,15 @@ class ReusingSampleSelector(SampleSelector):
         return window, log_prob
 
 
-def effective_counts(log_prob: PairLogProb, window: Window, num_components: tf.Tensor) -> tf.Tensor:
+def effective_counts(log_prob: ComponentLogProb, window: Window) -> tf.Tensor:
     """(sum w)^2 / sum w^2 of w_kn ~ N_k(x_n) / b(x_n) over valid samples, [K]."""
-    pairs = log_prob.pairs
     never = tf.cast(float("-inf"), log_prob.values.dtype)
     log_b = tf.where(window.is_valid, window.proposal_log_prob, -never)
-    ratios = log_prob.values - log_prob.per_pair(log_b)
-    top = tf.gather(component_max(ratios, pairs, num_components), pairs.component)
-    weights = tf.exp(ratios - tf.expand_dims(tf.where(tf.math.is_finite(top), top, 0.0), 1))
-    total = component_sum(weights, pairs, num_components)
-    squares = component_sum(tf.square(weights), pairs, num_components)
+    ratios = log_prob.values - log_prob.of_samples(log_b)
+    top = log_prob.of_components(log_prob.component_max(ratios))
+    weights = tf.exp(ratios - tf.where(tf.math.is_finite(top), top, 0.0))
+    total = log_prob.component_sum(weights)
+    squares = log_prob.component_sum(tf.square(weights))
     return tf.math.divide_no_nan(tf.square(total), squares)
 
 

@@ -31,7 +31,7 @@ class VipsSampleSelector(ReusingSampleSelector):
         log_prob = None
         if self.reuses:
             window, log_prob = self.reused(mixture, window, component_id)
-            effective = effective_counts(log_prob, window, mixture.num_components)
+            effective = effective_counts(log_prob, window)
             counts = tf.maximum(counts - whole_samples(effective), 1)
         x, index = sample_components(mixture.components, counts, seed)
         return Proposal(x, index, counts, window, log_prob)

@@ -16,70 +16,103 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians
-from gmmvi_ext.inference.tiles import Tiles, joined_tiles
+from gmmvi_ext.inference.pairwise.quadratic_forms import QuadraticForms
+from gmmvi_ext.inference.pairwise.tiles import Tiles, joined_tiles
 from gmmvi_ext.math.chunks import PARALLEL_CHUNKS, even_rows, map_chunks, padded_size
 from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec, squared_norm
 
 __all__ = [
-    "NearPairs",
+    "ActivePairs",
     "PairLogProb",
     "PairRun",
-    "all_pairs",
-    "component_max",
-    "component_sum",
     "fold_pairs",
-    "from_matrix",
-    "joined_log_prob",
-    "pair_log_prob",
     "pair_maps",
+    "pair_values",
     "tile_coordinates",
-    "to_matrix",
 ]
 
 
-class NearPairs(NamedTuple):
-    """Pairs of tiles and components that matter.
+class ActivePairs(NamedTuple):
+    """Pairs of tiles and components that are not negligible.
 
     Attributes:
       is_sparse: whether they are so few that log densities are better computed pair by pair than by
         one dense product.
-      tiles: samples in tiles.
       tile: tile of each pair, ascending, every tile at least once, int32 [P].
       component: component of each pair, int32 [P].
-      highest: upper bound of log N_k over each tile, for all pairs that there are, [B, K]; [B, 0]
-        where none was needed.
+      highest: upper bound of log N_k over each tile, for all pairs that there are, [B, K].
     """
 
     is_sparse: tf.Tensor
-    tiles: Tiles
     tile: tf.Tensor
     component: tf.Tensor
     highest: tf.Tensor
 
 
 class PairLogProb(NamedTuple):
-    """log N_k(x_n) of the pairs that matter.
+    """log N_k(x_n) of the active pairs; other pairs count as -inf.
 
     Attributes:
       values: [P, T], -inf in empty slots.
       pairs: the pairs.
+      tiles: samples in tiles.
+      num_components: K, int32.
+      forms: the components as quadratic forms; None for whitened differences alone.
     """
 
     values: tf.Tensor
-    pairs: NearPairs
+    pairs: ActivePairs
+    tiles: Tiles
+    num_components: tf.Tensor
+    forms: QuadraticForms | None = None
 
-    def per_pair(self, values: tf.Tensor) -> tf.Tensor:
+    def of_samples(self, values: tf.Tensor) -> tf.Tensor:
         """Values of samples [N], slot by slot for every pair, [P, T]."""
-        return tf.gather(self.pairs.tiles.spread(values), self.pairs.tile)
+        return tf.gather(self.tiles.to_slots(values), self.pairs.tile)
+
+    def of_components(self, values: tf.Tensor) -> tf.Tensor:
+        """Values of components [K] for every pair, [P, 1]."""
+        return tf.expand_dims(tf.gather(values, self.pairs.component), 1)
+
+    def drawn_by(self, component_index: tf.Tensor) -> tf.Tensor:
+        """Whether the component of the pair drew the sample, [P, T] from int32 [N]."""
+        is_own = self.of_samples(component_index) == tf.expand_dims(self.pairs.component, 1)
+        # Empty slots are nobody's.
+        return is_own & (self.values > tf.cast(float("-inf"), self.values.dtype))
+
+    def component_max(self, values: tf.Tensor) -> tf.Tensor:
+        """Largest value [P, T] of every component, [K]; the lowest number where it has none."""
+        rows = tf.reduce_max(values, axis=1)
+        return tf.math.unsorted_segment_max(rows, self.pairs.component, self.num_components)
+
+    def component_sum(self, values: tf.Tensor) -> tf.Tensor:
+        """Sum of the values [P, T] of every component, [K]."""
+        rows = tf.reduce_sum(values, axis=1)
+        return tf.math.unsorted_segment_sum(rows, self.pairs.component, self.num_components)
+
+    def matrix(self, values: tf.Tensor, fill: float = 0.0) -> tf.Tensor:
+        """Values [P, T] as a matrix [N, K], `fill` where there is no pair.
+
+        One scatter of whole rows to tile-major [B, K, T], one gather of columns.
+        """
+        pairs, num = self.pairs, self.num_components
+        num_tiles, tile_size = tf.unstack(tf.shape(self.tiles.index))
+        full = tf.tensor_scatter_nd_update(
+            tf.fill([num_tiles * num, tile_size], tf.cast(fill, values.dtype)),
+            tf.expand_dims(pairs.tile * num + pairs.component, 1),
+            values,
+        )
+        by_slot = tf.transpose(tf.reshape(full, [num_tiles, num, tile_size]), [0, 2, 1])
+        return tf.gather(tf.reshape(by_slot, [-1, num]), self.tiles.slot)
 
     def logsumexp(self, log_weights: tf.Tensor) -> tf.Tensor:
         """log sum_k exp(log_weights_k) N_k(x_n), [N]."""
-        pairs = self.pairs
-        terms = self.values + tf.expand_dims(tf.gather(log_weights, pairs.component), 1)
-        top = tf.math.segment_max(terms, pairs.tile)  # [B, T]
+        tile = self.pairs.tile
+        terms = self.values + self.of_components(log_weights)
+        top = tf.math.segment_max(terms, tile)  # [B, T]
         top = tf.where(tf.math.is_finite(top), top, tf.zeros_like(top))
-        total = tf.math.segment_sum(tf.exp(terms - tf.gather(top, pairs.tile)), pairs.tile)
-        return pairs.tiles.collect(tf.math.log(total) + top)
+        total = tf.math.segment_sum(tf.exp(terms - tf.gather(top, tile)), tile)
+        return self.tiles.to_samples(tf.math.log(total) + top)
 
     def nearest(self) -> tf.Tensor:
         """The component with the largest density at each sample, int32 [N].
@@ -90,77 +123,27 @@ class PairLogProb(NamedTuple):
         top = tf.gather(tf.math.segment_max(self.values, pairs.tile), pairs.tile)
         component = tf.where(self.values >= top, tf.expand_dims(pairs.component, 1), -1)
         nearest = tf.math.segment_max(component, pairs.tile)
-        own = tf.expand_dims(pairs.tiles.label, 1)
-        return pairs.tiles.collect(tf.where(nearest >= 0, nearest, own))
+        own = tf.expand_dims(self.tiles.label, 1)
+        return self.tiles.to_samples(tf.where(nearest >= 0, nearest, own))
 
-
-def all_pairs(tiles: Tiles, num_components: tf.Tensor, dtype) -> NearPairs:
-    """Every tile with every component."""
-    num_tiles = tf.shape(tiles.label)[0]
-    pair = tf.range(num_tiles * num_components)
-    return NearPairs(
-        tf.constant(False),
-        tiles,
-        pair // num_components,
-        pair % num_components,
-        tf.zeros([num_tiles, 0], dtype),
-    )
-
-
-def joined_log_prob(first: PairLogProb, second: PairLogProb) -> PairLogProb:
-    """Pairs of two sets of samples, the second numbered after the first."""
-    old, new = first.pairs, second.pairs
-    num_tiles = tf.shape(old.tiles.index)[0]
-    pairs = NearPairs(
-        old.is_sparse & new.is_sparse,
-        joined_tiles(old.tiles, new.tiles),
-        tf.concat([old.tile, new.tile + num_tiles], axis=0),
-        tf.concat([old.component, new.component], axis=0),
-        tf.concat([old.highest, new.highest], axis=0),
-    )
-    return PairLogProb(tf.concat([first.values, second.values], axis=0), pairs)
-
-
-def from_matrix(matrix: tf.Tensor, pairs: NearPairs) -> PairLogProb:
-    """The entries of log N_k(x_n) [N, K] that belong to pairs."""
-    num, tiles = tf.shape(matrix)[1], pairs.tiles
-    where = tf.gather(tiles.index, pairs.tile) * num + tf.expand_dims(pairs.component, 1)
-    values = tf.gather(tf.reshape(matrix, [-1]), where)
-    never = tf.cast(float("-inf"), matrix.dtype)
-    return PairLogProb(tf.where(tf.gather(tiles.is_used, pairs.tile), values, never), pairs)
-
-
-def to_matrix(values: tf.Tensor, pairs: NearPairs, num_components, fill: float) -> tf.Tensor:
-    """Values [P, T] as a matrix [N, K], `fill` where there is no pair.
-
-    One scatter of whole rows to tile-major [B, K, T], one gather of columns.
-    """
-    num_tiles, tile_size = tf.unstack(tf.shape(pairs.tiles.index))
-    where = pairs.tile * num_components + pairs.component
-    full = tf.tensor_scatter_nd_update(
-        tf.fill([num_tiles * num_components, tile_size], tf.cast(fill, values.dtype)),
-        tf.expand_dims(where, 1),
-        values,
-    )
-    by_slot = tf.transpose(tf.reshape(full, [num_tiles, num_components, tile_size]), [0, 2, 1])
-    return tf.gather(tf.reshape(by_slot, [-1, num_components]), pairs.tiles.slot)
-
-
-def component_max(values: tf.Tensor, pairs: NearPairs, num_components) -> tf.Tensor:
-    """Largest value [P, T] of every component, [K]; the dtype's lowest number where it has none."""
-    rows = tf.reduce_max(values, axis=1)
-    return tf.math.unsorted_segment_max(rows, pairs.component, num_components)
-
-
-def component_sum(values: tf.Tensor, pairs: NearPairs, num_components) -> tf.Tensor:
-    """Sum of the values [P, T] of every component, [K]."""
-    rows = tf.reduce_sum(values, axis=1)
-    return tf.math.unsorted_segment_sum(rows, pairs.component, num_components)
+    def joined(self, newer: "PairLogProb") -> "PairLogProb":
+        """Pairs of two sets of samples, the newer ones numbered after these; forms are theirs."""
+        old, new = self.pairs, newer.pairs
+        num_tiles = tf.shape(self.tiles.index)[0]
+        pairs = ActivePairs(
+            old.is_sparse & new.is_sparse,
+            tf.concat([old.tile, new.tile + num_tiles], axis=0),
+            tf.concat([old.component, new.component], axis=0),
+            tf.concat([old.highest, new.highest], axis=0),
+        )
+        values = tf.concat([self.values, newer.values], axis=0)
+        tiles = joined_tiles(self.tiles, newer.tiles)
+        return PairLogProb(values, pairs, tiles, newer.num_components, newer.forms)
 
 
 def tile_coordinates(components: FullGaussians, x: tf.Tensor, tiles: Tiles) -> tf.Tensor:
     """(x - mu_i, 1) of every slot, i the tile's own component, [B, T, D + 1]."""
-    offset = tiles.spread(x) - tf.expand_dims(tf.gather(components.loc, tiles.label), 1)
+    offset = tiles.to_slots(x) - tf.expand_dims(tf.gather(components.loc, tiles.label), 1)
     return tf.pad(offset, [[0, 0], [0, 0], [0, 1]], constant_values=1.0)
 
 
@@ -217,16 +200,19 @@ class PairRun(NamedTuple):
         return tf.where(tf.expand_dims(self.is_pair, 1), tf.gather(values, self.index), 0)
 
 
-def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) -> tuple:
+def fold_pairs(
+    fn: Callable, state: tuple, tiles: Tiles, pairs: ActivePairs, elements_per_pair
+) -> tuple:
     """`state = fn(state, run)` over runs of whole tiles with all of their pairs.
 
     Args:
       fn: gets the state and a `PairRun`.
       state: initial value.
+      tiles: samples in tiles.
       pairs: all pairs.
       elements_per_pair: size of an intermediate that belongs to a pair.
     """
-    num_tiles, num_pairs = tf.shape(pairs.tiles.label)[0], tf.size(pairs.tile)
+    num_tiles, num_pairs = tf.shape(tiles.label)[0], tf.size(pairs.tile)
     starts = tf.searchsorted(pairs.tile, tf.range(num_tiles + 1))
     most = tf.reduce_max(starts[1:] - starts[:-1])
     size = padded_size(tf.maximum(even_rows(num_pairs, elements_per_pair), most))
@@ -247,11 +233,12 @@ def fold_pairs(fn: Callable, state: tuple, pairs: NearPairs, elements_per_pair) 
     return state
 
 
-def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> PairLogProb:
-    """log N_k(x_n) of the pairs."""
+def pair_values(
+    components: FullGaussians, x: tf.Tensor, tiles: Tiles, pairs: ActivePairs
+) -> tf.Tensor:
+    """log N_k(x_n) of the pairs one by one, [P, T]; -inf in empty slots."""
     dim = components.num_dimensions
     inverse = inverse_lower_triangular(components.scale_tril)
-    tiles = pairs.tiles
     coordinates = tile_coordinates(components, x, tiles)
     constant = components.log_det_scale() + 0.5 * dim * math.log(2 * math.pi)
     never = tf.cast(float("-inf"), x.dtype)
@@ -268,5 +255,4 @@ def pair_log_prob(components: FullGaussians, x: tf.Tensor, pairs: NearPairs) -> 
         return tf.where(tf.gather(tiles.is_used, tile), values, never)
 
     filled = [tf.pad(each, [[0, missing]]) for each in (pairs.tile, pairs.component)]
-    values = map_chunks(rows, filled, size, x.dtype)[:num_pairs]
-    return PairLogProb(values, pairs)
+    return map_chunks(rows, filled, size, x.dtype)[:num_pairs]

@@ -5,23 +5,16 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
-from gmmvi_ext.inference import locality
-from gmmvi_ext.inference.locality import (
-    TOLERANCE,
+from gmmvi_ext.inference.pairwise import (
+    MatrixLogProb,
+    Pruning,
     chunked_log_prob,
-    local_log_prob,
+    component_log_prob,
+    dense,
     moved_log_prob,
 )
-from gmmvi_ext.inference.pairs import (
-    all_pairs,
-    component_max,
-    component_sum,
-    from_matrix,
-    joined_log_prob,
-    to_matrix,
-)
-from gmmvi_ext.inference.quadratic_forms import MAX_ERROR, QuadraticForms
-from gmmvi_ext.inference.tiles import tile_samples
+from gmmvi_ext.inference.pairwise.quadratic_forms import MAX_ERROR, QuadraticForms
+from gmmvi_ext.inference.pairwise.tiles import tile_samples
 from gmmvi_ext.math.chunks import padded_size
 
 
@@ -61,6 +54,9 @@ def layout(name, num=24, dim=5, dtype=tf.float64):
     return mixture, x, label, counts
 
 
+TOLERANCE = Pruning().tolerance
+BOUNDED = Pruning(min_components=8)
+SPARSE = Pruning(min_components=8, dense_share=2.0)
 LAYOUTS = [
     "separated",
     "overlapping",
@@ -75,26 +71,22 @@ def mixture_values(values, log_weights):
     return tf.reduce_logsumexp(values + log_weights, axis=1).numpy()
 
 
-@pytest.fixture
-def always_sparse(monkeypatch):
-    monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
-    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
-
-
 @pytest.mark.parametrize("name", LAYOUTS)
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
-def test_mixture_and_proposal_densities_are_within_the_stated_error(always_sparse, name, dtype):
+def test_mixture_and_proposal_densities_are_within_the_stated_error(name, dtype):
     mixture, x, label, counts = layout(name, dtype=dtype)
     share_ratio = float(tf.reduce_max(counts) / tf.reduce_min(counts))
-    log_prob = local_log_prob(mixture, x, label, tile_size=16, share_ratio=share_ratio)
-    dense = chunked_log_prob(mixture.components, x)
+    log_prob = component_log_prob(
+        mixture, x, label, tile_size=16, share_ratio=share_ratio, pruning=SPARSE
+    )
+    every = chunked_log_prob(mixture.components, x)
     assert log_prob.pairs.is_sparse
     drawn = tf.math.log(tf.cast(counts, dtype))
     # Kept pairs are computed by another route, which rounds differently; skipped ones are bounded.
     rounding = {tf.float32: 2e-2 if name == "ill_conditioned" else 1e-3, tf.float64: 1e-9}[dtype]
     for log_weights in (mixture.log_weights, tf.nn.log_softmax(drawn)):
-        error = np.abs(log_prob.logsumexp(log_weights) - mixture_values(dense, log_weights))
-        assert error.max() <= TOLERANCE + rounding * (1 + np.abs(dense).max() * 1e-6)
+        error = np.abs(log_prob.logsumexp(log_weights) - mixture_values(every, log_weights))
+        assert error.max() <= TOLERANCE + rounding * (1 + np.abs(every).max() * 1e-6)
 
 
 @pytest.mark.parametrize("tiles_at_once", [None, 1, 3])
@@ -104,20 +96,18 @@ def test_the_dense_route_gives_the_same_values_in_chunks_of_any_size(
 ):
     mixture, x, label, _ = layout("overlapping")
     if tiles_at_once is not None:
-        monkeypatch.setattr(locality, "even_rows", lambda *_: tf.constant(tiles_at_once))
+        monkeypatch.setattr(dense, "even_rows", lambda *_: tf.constant(tiles_at_once))
     order = np.random.default_rng(3).permutation(len(x))  # labels that are not in order
     x, label = tf.gather(x, order), tf.gather(label, order)
-    log_prob = local_log_prob(mixture, x, label, tile_size=16, is_padded=is_padded)
-    dense, pairs = chunked_log_prob(mixture.components, x), log_prob.pairs
-    assert not pairs.is_sparse  # fewer than MIN_BOUNDED components
-    assert pairs.tiles.label.shape[0] % 3 != 0, "the last chunk should be filled up"
-    np.testing.assert_allclose(to_matrix(log_prob.values, pairs, 24, np.nan), dense, atol=1e-12)
-    used = tf.gather(pairs.tiles.is_used, pairs.tile)
+    log_prob = component_log_prob(mixture, x, label, tile_size=16, is_padded=is_padded)
+    every, pairs, tiles = chunked_log_prob(mixture.components, x), log_prob.pairs, log_prob.tiles
+    assert not pairs.is_sparse  # fewer components than are bounded
+    assert tiles.label.shape[0] % 3 != 0, "the last chunk should be filled up"
+    np.testing.assert_allclose(log_prob.matrix(log_prob.values, np.nan), every, atol=1e-12)
+    used = tf.gather(tiles.is_used, pairs.tile)
     assert np.all(np.isneginf(log_prob.values.numpy()[~used.numpy()]))
-    by_tile = np.where(
-        pairs.tiles.is_used[..., tf.newaxis], pairs.tiles.spread(dense), -np.inf
-    ).max(axis=1)
-    filled = pairs.tiles.is_used.numpy().any(axis=1)
+    by_tile = np.where(tiles.is_used[..., tf.newaxis], tiles.to_slots(every), -np.inf).max(axis=1)
+    filled = tiles.is_used.numpy().any(axis=1)
     np.testing.assert_allclose(pairs.highest[filled], by_tile[filled], atol=1e-12)
 
 
@@ -135,10 +125,10 @@ def test_quadratic_forms_keep_their_digits(monkeypatch, tiles_at_once, name, dty
     # components that forms are accurate for and others.
     mixture, x, label, _ = layout(name, dtype=dtype)
     if tiles_at_once is not None:
-        monkeypatch.setattr(locality, "even_rows", lambda *_: tf.constant(tiles_at_once))
-    log_prob = local_log_prob(mixture, x, label, tile_size=16, forms=QuadraticForms.of(mixture))
-    pairs = log_prob.pairs  # those of the dense route: fewer than MIN_BOUNDED components
-    found = to_matrix(log_prob.values, pairs, 24, np.nan).numpy()
+        monkeypatch.setattr(dense, "even_rows", lambda *_: tf.constant(tiles_at_once))
+    # The dense route: fewer components than are bounded.
+    log_prob = component_log_prob(mixture, x, label, tile_size=16, use_quadratic_forms=True)
+    found = log_prob.matrix(log_prob.values, np.nan).numpy()
     exact, whitened = exact_values(mixture, x), chunked_log_prob(mixture.components, x).numpy()
     error = np.where(np.isnan(found), 0.0, np.abs(found - exact))
     matters = exact > exact.max(axis=1, keepdims=True) - 60.0
@@ -152,8 +142,8 @@ def test_some_layouts_need_whitened_differences_and_some_do_not():
     shares = {}
     for name in LAYOUTS:
         mixture, x, *_ = layout(name, dtype=tf.float32)
-        rough = QuadraticForms.of(mixture).around(x, tf.fill([len(x)], True)).rough
-        shares[name] = len(rough) / 24
+        local = QuadraticForms.of(mixture).around(x, tf.fill([len(x)], True))
+        shares[name] = len(local.ill_conditioned) / 24
     assert shares["overlapping"] == 0.0
     assert shares["ill_conditioned"] > 0.0, shares
 
@@ -161,7 +151,6 @@ def test_some_layouts_need_whitened_differences_and_some_do_not():
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 def test_moved_components_by_quadratic_forms(dtype):
     mixture, x, label, _ = layout("overlapping", dtype=dtype)
-    before = local_log_prob(mixture, x, label, tile_size=16)
     components = mixture.components
     shift = tf.constant(0.1, dtype)
     moved = components._replace(loc=components.loc + shift)
@@ -172,21 +161,20 @@ def test_moved_components_by_quadratic_forms(dtype):
         moved_log_prob(
             mixture,
             moved,
-            before,
+            component_log_prob(mixture, x, label, tile_size=16, use_quadratic_forms=use),
             x,
             step_norm=norm,
             max_ratio=tf.ones_like(norm),
-            by_forms=by_forms,
         ).values
-        for by_forms in (False, True)
+        for use in (False, True)
     ]
     np.testing.assert_allclose(*values, atol={tf.float32: 1e-4, tf.float64: 1e-12}[dtype])
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_moved_components_are_within_the_stated_error(always_sparse, name):
+def test_moved_components_are_within_the_stated_error(name):
     mixture, x, label, _ = layout(name)
-    before = local_log_prob(mixture, x, label, tile_size=16)
+    before = component_log_prob(mixture, x, label, tile_size=16, pruning=SPARSE)
     rng = np.random.default_rng(2)
     num, dim = mixture.components.loc.shape
     step, ratio = 0.8 * rng.normal(size=(num, dim)), rng.uniform(0.3, 2.5, size=(num, dim))
@@ -202,26 +190,26 @@ def test_moved_components_are_within_the_stated_error(always_sparse, name):
         x,
         step_norm=tf.constant(np.linalg.norm(step, axis=1)),
         max_ratio=tf.constant(ratio.max(1)),
+        pruning=SPARSE,
     )
-    dense = chunked_log_prob(moved, x)
+    every = chunked_log_prob(moved, x)
     error = np.abs(
-        after.logsumexp(mixture.log_weights) - mixture_values(dense, mixture.log_weights)
+        after.logsumexp(mixture.log_weights) - mixture_values(every, mixture.log_weights)
     )
-    assert error.max() <= TOLERANCE + 1e-9 * np.abs(dense).max()
+    assert error.max() <= TOLERANCE + 1e-9 * np.abs(every).max()
 
 
-def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless(monkeypatch):
-    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
+def test_separated_modes_leave_few_pairs_and_wrong_labels_are_harmless():
     mixture, x, label, _ = layout("separated")
-    pairs = local_log_prob(mixture, x, label, tile_size=16).pairs
-    num_tiles = pairs.tiles.label.shape[0]
+    log_prob = component_log_prob(mixture, x, label, tile_size=16, pruning=BOUNDED)
+    pairs, num_tiles = log_prob.pairs, log_prob.tiles.label.shape[0]
     assert pairs.is_sparse and pairs.tile.shape[0] <= 2 * num_tiles
     wrong = (label + 5) % 24
-    log_prob = local_log_prob(mixture, x, wrong, tile_size=16)
-    dense = chunked_log_prob(mixture.components, x)
+    log_prob = component_log_prob(mixture, x, wrong, tile_size=16, pruning=BOUNDED)
+    every = chunked_log_prob(mixture.components, x)
     np.testing.assert_allclose(
         log_prob.logsumexp(mixture.log_weights),
-        mixture_values(dense, mixture.log_weights),
+        mixture_values(every, mixture.log_weights),
         atol=1e-6,
         rtol=1e-9,
     )
@@ -236,18 +224,16 @@ def test_tiles_hold_every_sample_once_and_one_label_each():
 
 
 @pytest.mark.parametrize("is_bounded", [False, True])
-def test_empty_tiles_change_nothing(monkeypatch, is_bounded):
-    if is_bounded:
-        monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
-        monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
+def test_empty_tiles_change_nothing(is_bounded):
+    pruning = SPARSE if is_bounded else Pruning()
     mixture, x, label, _ = layout("overlapping")
     plain, padded = (
-        local_log_prob(mixture, x, label, tile_size=5, is_padded=is_padded)
+        component_log_prob(mixture, x, label, tile_size=5, is_padded=is_padded, pruning=pruning)
         for is_padded in (False, True)
     )
-    num_plain, num_padded = (int(tf.size(each.pairs.tiles.label)) for each in (plain, padded))
+    num_plain, num_padded = (int(tf.size(each.tiles.label)) for each in (plain, padded))
     assert num_plain < num_padded == padded_size(tf.constant(num_plain))
-    assert np.all(np.diff(padded.pairs.tiles.label) >= 0)
+    assert np.all(np.diff(padded.tiles.label) >= 0)
     for tile in range(num_plain, num_padded):  # nobody but the last component is near
         assert set(padded.pairs.component[padded.pairs.tile == tile].numpy()) == {23}
     np.testing.assert_allclose(
@@ -257,46 +243,49 @@ def test_empty_tiles_change_nothing(monkeypatch, is_bounded):
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
-def test_bounds_and_dense_product_find_the_same_densities(monkeypatch, name):
+def test_bounds_and_dense_product_find_the_same_densities(name):
     mixture, x, label, _ = layout(name)
-    dense = local_log_prob(mixture, x, label, tile_size=16)
-    monkeypatch.setattr(locality, "MIN_BOUNDED", 8)
-    monkeypatch.setattr(locality, "DENSE_SHARE", 2.0)
-    sparse = local_log_prob(mixture, x, label, tile_size=16)
-    np.testing.assert_array_equal(sparse.pairs.tile, dense.pairs.tile)
-    np.testing.assert_array_equal(sparse.pairs.component, dense.pairs.component)
-    np.testing.assert_allclose(sparse.values, dense.values, rtol=1e-7)
-    bound, value = sparse.pairs.highest.numpy(), dense.pairs.highest.numpy()
+    exact = component_log_prob(mixture, x, label, tile_size=16)
+    sparse = component_log_prob(mixture, x, label, tile_size=16, pruning=SPARSE)
+    np.testing.assert_array_equal(sparse.pairs.tile, exact.pairs.tile)
+    np.testing.assert_array_equal(sparse.pairs.component, exact.pairs.component)
+    np.testing.assert_allclose(sparse.values, exact.values, rtol=1e-7)
+    bound, value = sparse.pairs.highest.numpy(), exact.pairs.highest.numpy()
     assert np.all(bound >= value - 1e-6 * (1 + np.abs(value)))
 
 
-def test_sums_over_pairs_equal_sums_over_the_matrix():
+def test_pairs_and_matrix_give_the_same_sums_and_extremes():
     mixture, x, label, _ = layout("overlapping", num=5)
-    matrix = chunked_log_prob(mixture.components, x)
-    tiles = tile_samples(label, 5, tile_size=16)
-    log_prob = from_matrix(matrix, all_pairs(tiles, 5, tf.float64))
-    back = to_matrix(log_prob.values, log_prob.pairs, 5, 0.0)
-    np.testing.assert_array_equal(back, matrix)
-    np.testing.assert_allclose(
-        log_prob.logsumexp(mixture.log_weights), mixture_values(matrix, mixture.log_weights)
-    )
-    np.testing.assert_array_equal(log_prob.nearest(), np.argmax(matrix, axis=1))
-    np.testing.assert_array_equal(
-        component_max(log_prob.values, log_prob.pairs, 5), np.max(matrix, axis=0)
-    )
-    weights = tf.exp(log_prob.values)
-    np.testing.assert_allclose(
-        component_sum(weights, log_prob.pairs, 5), np.exp(matrix).sum(axis=0), rtol=1e-12
-    )
+    pairs = component_log_prob(mixture, x, label, tile_size=16, pruning=Pruning(tolerance=1e-300))
+    matrix = MatrixLogProb(chunked_log_prob(mixture.components, x))
+    drawn = tf.where(label % 2 == 0, label, -1)
+    for log_prob in (pairs, matrix):
+        values = log_prob.values
+        np.testing.assert_allclose(log_prob.matrix(values), matrix.values, rtol=1e-12)
+        np.testing.assert_allclose(
+            log_prob.logsumexp(mixture.log_weights),
+            mixture_values(matrix.values, mixture.log_weights),
+        )
+        np.testing.assert_array_equal(log_prob.nearest(), np.argmax(matrix.values, axis=1))
+        highest = np.max(matrix.values, axis=0)
+        np.testing.assert_allclose(log_prob.component_max(values), highest, rtol=1e-12)
+        weights = tf.exp(values + log_prob.of_components(mixture.log_weights))
+        weights *= log_prob.of_samples(x[:, 0])
+        expected = np.exp(matrix.values + mixture.log_weights) * x[:, :1]
+        np.testing.assert_allclose(
+            log_prob.component_sum(weights), np.sum(expected, axis=0), rtol=1e-12
+        )
+        own = log_prob.matrix(tf.cast(log_prob.drawn_by(drawn), tf.float64))
+        np.testing.assert_array_equal(own, drawn[:, np.newaxis] == np.arange(5))
 
 
 def test_two_batches_join_into_the_pairs_of_both():
     mixture, x, label, _ = layout("overlapping", num=5)
     first, second = (
-        local_log_prob(mixture, x[part], label[part], tile_size=16)
+        component_log_prob(mixture, x[part], label[part], tile_size=16)
         for part in (slice(0, 40), slice(40, None))
     )
-    joined = joined_log_prob(first, second)
+    joined = first.joined(second)
     np.testing.assert_allclose(
         joined.logsumexp(mixture.log_weights),
         mixture_values(chunked_log_prob(mixture.components, x), mixture.log_weights),
@@ -308,6 +297,6 @@ def test_a_component_that_is_not_a_number_leaves_every_sample_a_nearest_one():
     mixture, x, label, _ = layout("separated", num=5)
     loc = tf.tensor_scatter_nd_update(mixture.components.loc, [[2, 0]], [np.nan])
     spoiled = mixture._replace(components=mixture.components._replace(loc=loc))
-    nearest = local_log_prob(spoiled, x, label, tile_size=16).nearest().numpy()
+    nearest = component_log_prob(spoiled, x, label, tile_size=16).nearest().numpy()
     assert np.all((nearest >= 0) & (nearest < 5))
     np.testing.assert_array_equal(nearest[label != 2], label[label != 2])

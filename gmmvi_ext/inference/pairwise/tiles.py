@@ -25,12 +25,12 @@ class Tiles(NamedTuple):
     label: tf.Tensor
     slot: tf.Tensor
 
-    def spread(self, values: tf.Tensor) -> tf.Tensor:
-        """Values of samples [N, ...] in their slots [B, T, ...]; empty ones repeat the first."""
+    def to_slots(self, values: tf.Tensor) -> tf.Tensor:
+        """Gathers values of samples [N, ...] into slots [B, T, ...], the first into empty ones."""
         return tf.gather(values, self.index)
 
-    def collect(self, values: tf.Tensor) -> tf.Tensor:
-        """Values of slots [B, T] in the order of the samples, [N]."""
+    def to_samples(self, values: tf.Tensor) -> tf.Tensor:
+        """Gathers values of slots [B, T] in the order of the samples, [N]."""
         return tf.gather(tf.reshape(values, [-1]), self.slot)
 
 

@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians, Mixture
-from gmmvi_ext.inference.tiles import Tiles
+from gmmvi_ext.inference.pairwise.tiles import Tiles
 from gmmvi_ext.math.linalg import inverse_lower_triangular, matvec, safe_cholesky
 
 __all__ = ["LocalForms", "QuadraticForms", "unpacked"]
@@ -119,11 +119,11 @@ class QuadraticForms(NamedTuple):
         largest = tf.square(tf.sqrt(terms) + tf.sqrt(tf.maximum(apart, 0.0)))
         is_small = largest <= MAX_ERROR[x.dtype] / np.finfo(x.dtype.as_numpy_dtype).eps
         is_accurate = is_small | (apart >= FAR**2 * terms)
-        rough = tf.cast(tf.where(~is_accurate)[:, 0], tf.int32)
-        return LocalForms(rough, tf.cast(is_accurate, x.dtype), y, loc, slope)
+        ill_conditioned = tf.cast(tf.where(~is_accurate)[:, 0], tf.int32)
+        return LocalForms(ill_conditioned, tf.cast(is_accurate, x.dtype), y, loc, slope)
 
     def log_prob_rows(self, local: "LocalForms") -> tf.Tensor:
-        """log N_k(x_n) with a row for each component, zeros in those of rough ones, [K, n]."""
+        """log N_k(x_n), a row for each component, zeros in ill-conditioned ones, [K, n]."""
         apart = tf.reduce_sum(local.loc * local.slope, axis=1)
         rows = tf.expand_dims(self.top - 0.5 * apart, 1) + tf.matmul(
             tf.concat([self.squares, local.slope], axis=1),
@@ -136,14 +136,15 @@ class LocalForms(NamedTuple):
     """Quadratic forms around the centre of some points.
 
     Attributes:
-      rough: components without enough digits, which are left to whitened differences, int32 [R].
+      ill_conditioned: components whose digits would cancel, which are left to whitened
+        differences, int32 [R].
       is_accurate: one for the other components, else zero, [K].
       y: points in the frame, from their mean, [D, n].
       loc: m_k from the same mean, [K, D].
       slope: B_k m_k, [K, D].
     """
 
-    rough: tf.Tensor
+    ill_conditioned: tf.Tensor
     is_accurate: tf.Tensor
     y: tf.Tensor
     loc: tf.Tensor
