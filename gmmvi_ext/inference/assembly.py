@@ -58,7 +58,8 @@ def assemble_batch(
     window = proposal.window
     drawn = tf.cast(proposal.counts, mixture.dtype)
     log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
-    if not reuses:
+    older = proposal.old_component_log_prob
+    if not reuses or older is None:
         batch = Batch(
             x=proposal.x,
             target_log_prob=values,
@@ -69,7 +70,7 @@ def assemble_batch(
             component_index=proposal.component_index,
         )
         return batch, window
-    log_prob = proposal.old_component_log_prob.joined(new_log_prob)
+    log_prob = older.joined(new_log_prob)
     window = extend_window(
         window,
         x=proposal.x,

@@ -7,15 +7,17 @@ covariances projected back (`gaussians.nearest_low_rank`). That is exact for ran
 O(D^3) a component.
 """
 
+from typing import cast
+
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import Mixture, nearest_low_rank
+from gmmvi_ext.gaussians import LowRankGaussians, Mixture, nearest_low_rank
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
 from gmmvi_ext.inference.component_updaters.low_rank import low_rank_step, where_ok
 from gmmvi_ext.inference.ng_estimators import NgEstimator
 from gmmvi_ext.inference.types import Batch, ComponentUpdate
 
-__all__ = ["low_rank_update"]
+__all__ = ["has_low_rank_path", "low_rank_update"]
 
 
 def low_rank_update(
@@ -34,16 +36,15 @@ def low_rank_update(
     Returns:
       whether there was anything to estimate from, [K], and the update.
     """
-    components = mixture.components
+    components = cast(LowRankGaussians, mixture.components)
     if has_low_rank_path(estimator, updater) and components.rank < components.num_dimensions:
-        estimate = estimator.estimate_low_rank(mixture, batch, temperature)
-        return estimate.ok, low_rank_step(components, estimate, updater, stepsize, temperature)
+        surrogate = estimator.estimate_low_rank(mixture, batch, temperature)
+        return surrogate.ok, low_rank_step(components, surrogate, updater, stepsize, temperature)
     full = components.to_full()
     estimate = estimator.estimate(Mixture(mixture.log_weights, full), batch, temperature, ridge)
     update = updater.update(full, estimate, stepsize, temperature, num_updates)
-    moved = update.components
-    scale, rank = components.cov_diag_factor, components.rank
-    projected = nearest_low_rank(moved.loc, moved.covariances(), scale, rank)
+    loc, covariance = update.components.loc, update.components.covariances()
+    projected = nearest_low_rank(loc, covariance, components.cov_diag_factor, components.rank)
     return estimate.ok, where_ok(update.ok, projected, components, update.kl)
 
 

@@ -61,7 +61,7 @@ class Line(NamedTuple):
         for each in wide:
             ok &= tf.reduce_all(tf.math.is_finite(each), axis=list(range(1, each.shape.rank)))
         wide = [tf.where(_column(ok, each), each, tf.zeros_like(each)) for each in wide]
-        estimate = LowRankEstimate(*wide, ok)
+        estimate = LowRankEstimate(*[*wide, ok])
         scaled, squares = (tf.cast(each, tf.float64) for each in components.scaled_factor())
         factor = scaled / tf.expand_dims(tf.sqrt(1.0 + squares), 1)
         log_det = tf.reduce_sum(tf.math.log1p(squares), axis=-1)

@@ -13,10 +13,11 @@ plain estimate.
 """
 
 import dataclasses
+from typing import cast
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
 from gmmvi_ext.inference.ng_estimators.low_rank import LowRankEstimate, low_rank_estimate
 from gmmvi_ext.inference.ng_estimators.stein_sums import stein_sums
@@ -68,7 +69,8 @@ class SteinNgEstimator(NgEstimator):
     def estimate_low_rank(self, mixture: Mixture, batch: Batch, temperature) -> LowRankEstimate:
         weights, has_any = self.weights(batch)
         gammas = responsibilities(mixture, batch.component_log_prob)
-        return low_rank_estimate(mixture.components, batch, weights, gammas, temperature, has_any)
+        components = cast(LowRankGaussians, mixture.components)
+        return low_rank_estimate(components, batch, weights, gammas, temperature, has_any)
 
     def _full(self, mixture, batch, weights, gammas, temperature):
         components = mixture.components

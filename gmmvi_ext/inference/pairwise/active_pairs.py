@@ -11,7 +11,7 @@ and weighted sums of products hold the sums of lower order in their last row and
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -126,7 +126,7 @@ class PairLogProb(NamedTuple):
         own = tf.expand_dims(self.tiles.label, 1)
         return self.tiles.to_samples(tf.where(nearest >= 0, nearest, own))
 
-    def joined(self, newer: "PairLogProb") -> "PairLogProb":
+    def joined(self, newer: Any) -> "PairLogProb":
         """Pairs of two sets of samples, the newer ones numbered after these; forms are theirs."""
         old, new = self.pairs, newer.pairs
         num_tiles = tf.shape(self.tiles.index)[0]

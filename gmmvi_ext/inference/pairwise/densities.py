@@ -53,15 +53,16 @@ def component_log_prob(
       use_quadratic_forms: whether dense products are those of quadratic forms.
       pruning: settings of the bounds.
     """
-    components, num = mixture.components, mixture.num_components
+    log_weights, components = mixture
     if not isinstance(components, FullGaussians):
         return MatrixLogProb(chunked_log_prob(components, x))
+    num = mixture.num_components
     tiles = tile_samples(label, num, tile_size, is_sorted=is_sorted, is_padded=is_padded)
     forms = QuadraticForms.of(mixture) if use_quadratic_forms else None
     margin = pruning.margin(share_ratio, num, x.dtype)
     bounded, own = tf.cond(
         num >= pruning.min_components,
-        lambda: bounded_pairs(mixture, x, tiles, margin, pruning),
+        lambda: bounded_pairs(components, log_weights, x, tiles, margin, pruning),
         lambda: _no_pairs(tiles, num, x.dtype),
     )
 
@@ -69,7 +70,7 @@ def component_log_prob(
         values = pair_values(components, x, tiles, bounded)
         where = tf.stack([bounded.tile, bounded.component], axis=1)
         highest = tf.tensor_scatter_nd_update(bounded.highest, where, tf.reduce_max(values, axis=1))
-        active = tf.gather_nd(is_active(highest, own, mixture, tiles, margin), where)
+        active = tf.gather_nd(is_active(highest, own, log_weights, tiles, margin), where)
         kept = tf.where(active)[:, 0]
         tile, component = tf.gather(bounded.tile, kept), tf.gather(bounded.component, kept)
         pairs = ActivePairs(bounded.is_sparse, tile, component, highest)
@@ -79,7 +80,7 @@ def component_log_prob(
         every, num_tiles = DenseLogProb.of(components, x, tiles, forms), tf.size(tiles.label)
         lowest = tf.reduce_min(every.at(tf.range(num_tiles), tiles.label), axis=1)
         own = tf.where(tiles.is_used[:, 0], lowest, x.dtype.max)
-        pairs = pairs_above(every.highest(num_tiles), own, mixture, tiles, margin, pruning)
+        pairs = pairs_above(every.highest(num_tiles), own, log_weights, tiles, margin, pruning)
         return every.of_pairs(tiles, pairs), pairs
 
     values, pairs = tf.cond(bounded.is_sparse, sparse, dense)
@@ -111,7 +112,7 @@ def moved_log_prob(
       max_ratio: largest v of every component, [K].
       share_ratio, pruning: as for `component_log_prob`.
     """
-    if isinstance(before, MatrixLogProb):
+    if isinstance(before, MatrixLogProb) or not isinstance(moved, FullGaussians):
         return MatrixLogProb(chunked_log_prob(moved, x))
     tiles, num = before.tiles, before.num_components
     constant = 0.5 * mixture.num_dimensions * math.log(2 * math.pi)
@@ -120,11 +121,12 @@ def moved_log_prob(
     # The slack covers float32 rounding, as in `pruning`.
     distance = tf.maximum(nearest * (1 - 1e-4) - step_norm, 0.0) ** 2 / max_ratio * (1 - 1e-4)
     upper = -0.5 * distance - (moved.log_det_scale() + constant)
-    after = mixture._replace(components=moved)
-    forms = None if before.forms is None else QuadraticForms.of(after)
+    forms = None
+    if before.forms is not None:
+        forms = QuadraticForms.of(mixture._replace(components=moved))
     margin = pruning.margin(share_ratio, num, x.dtype)
     own = own_log_prob(moved, x, tiles)
-    pairs = pairs_above(upper, own, after, tiles, margin, pruning)
+    pairs = pairs_above(upper, own, mixture.log_weights, tiles, margin, pruning)
     values = tf.cond(
         pairs.is_sparse,
         lambda: pair_values(moved, x, tiles, pairs),

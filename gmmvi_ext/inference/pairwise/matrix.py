@@ -3,7 +3,7 @@
 The methods are those of `active_pairs.PairLogProb`, where what belongs to pairs is [P, T].
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -60,6 +60,6 @@ class MatrixLogProb(NamedTuple):
         """The component with the largest density at each sample, int32 [N]."""
         return tf.argmax(self.values, axis=1, output_type=tf.int32)
 
-    def joined(self, newer: "MatrixLogProb") -> "MatrixLogProb":
+    def joined(self, newer: Any) -> "MatrixLogProb":
         """Pairs of two sets of samples, the newer ones numbered after these."""
         return MatrixLogProb(tf.concat([self.values, newer.values], axis=0))

@@ -20,7 +20,7 @@ import math
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.pairwise.active_pairs import ActivePairs, pair_maps, tile_coordinates
 from gmmvi_ext.inference.pairwise.tiles import Tiles
 from gmmvi_ext.math.linalg import batch_matmul, inverse_lower_triangular, matvec, squared_norm
@@ -52,15 +52,20 @@ class Pruning:
 
 
 def bounded_pairs(
-    mixture: Mixture, x: tf.Tensor, tiles: Tiles, margin: tf.Tensor, pruning: Pruning
+    components: FullGaussians,
+    log_weights: tf.Tensor,
+    x: tf.Tensor,
+    tiles: Tiles,
+    margin: tf.Tensor,
+    pruning: Pruning,
 ) -> tuple[ActivePairs, tf.Tensor]:
     """Pairs that the projection bound cannot rule out, and `own_log_prob` [B]."""
     points = tiles.to_slots(x)  # [B, T, D]
-    constant = 0.5 * mixture.num_dimensions * math.log(2 * math.pi)
-    count = min(mixture.num_dimensions, pruning.num_directions)
-    upper = _upper_bounds(mixture.components, points, tiles.is_used, count) - constant  # [B, K]
-    own = own_log_prob(mixture.components, x, tiles)
-    return pairs_above(upper, own, mixture, tiles, margin, pruning), own
+    constant = 0.5 * components.num_dimensions * math.log(2 * math.pi)
+    count = min(components.num_dimensions, pruning.num_directions)
+    upper = _upper_bounds(components, points, tiles.is_used, count) - constant  # [B, K]
+    own = own_log_prob(components, x, tiles)
+    return pairs_above(upper, own, log_weights, tiles, margin, pruning), own
 
 
 def own_log_prob(components: FullGaussians, x: tf.Tensor, tiles: Tiles) -> tf.Tensor:
@@ -78,28 +83,28 @@ def own_log_prob(components: FullGaussians, x: tf.Tensor, tiles: Tiles) -> tf.Te
 
 
 def is_active(
-    highest: tf.Tensor, own: tf.Tensor, mixture: Mixture, tiles: Tiles, margin: tf.Tensor
+    highest: tf.Tensor, own: tf.Tensor, log_weights: tf.Tensor, tiles: Tiles, margin: tf.Tensor
 ) -> tf.Tensor:
     """Whether a bound `highest` [B, K] is not `margin` below the tile's `own` log density [B].
 
     A component that outweighs the tile's own one in the mixture has that much more reach.
     """
-    own_log_weight = tf.expand_dims(tf.gather(mixture.log_weights, tiles.label), 1)
-    advantage = tf.maximum(mixture.log_weights - own_log_weight, 0.0)
-    is_own = tf.range(mixture.num_components) == tf.expand_dims(tiles.label, 1)
+    own_log_weight = tf.expand_dims(tf.gather(log_weights, tiles.label), 1)
+    advantage = tf.maximum(log_weights - own_log_weight, 0.0)
+    is_own = tf.range(tf.size(log_weights)) == tf.expand_dims(tiles.label, 1)
     return (highest + advantage > tf.expand_dims(own, 1) - margin) | is_own
 
 
 def pairs_above(
     highest: tf.Tensor,
     own: tf.Tensor,
-    mixture: Mixture,
+    log_weights: tf.Tensor,
     tiles: Tiles,
     margin: tf.Tensor,
     pruning: Pruning,
 ) -> ActivePairs:
     """The pairs for which `is_active` holds."""
-    active = is_active(highest, own, mixture, tiles, margin)
+    active = is_active(highest, own, log_weights, tiles, margin)
     tile, component = tf.unstack(tf.cast(tf.where(active), tf.int32), axis=1)
     share = tf.cast(tf.size(tile), tf.float32) / tf.cast(tf.size(active), tf.float32)
     return ActivePairs(share < pruning.dense_share, tile, component, highest)

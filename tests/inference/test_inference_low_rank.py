@@ -14,7 +14,7 @@ from gmmvi_ext.inference.component_updaters import (
     NgBasedComponentUpdaterIblr,
 )
 from gmmvi_ext.inference.gmmvi import GMMVI
-from gmmvi_ext.inference.low_rank import low_rank_update
+from gmmvi_ext.inference.low_rank import has_low_rank_path, low_rank_update
 from gmmvi_ext.inference.ng_estimators import MoreNgEstimator, SteinNgEstimator
 from gmmvi_ext.inference.pairwise import MatrixLogProb
 from gmmvi_ext.inference.types import Batch
@@ -136,6 +136,38 @@ def test_components_without_samples_or_with_broken_gradients_stay():
     for new, old in zip(update.components, mixture.components, strict=True):
         np.testing.assert_array_equal(new[1], old[1])
         assert np.all(np.isfinite(new))
+
+
+def test_rules_of_users_are_asked_in_a_way_that_they_know():
+    class OwnEstimator(SteinNgEstimator):
+        def estimate(self, *args):
+            return super().estimate(*args)
+
+    class OwnUpdater(KLConstrainedNgBasedComponentUpdater):
+        def move(self, *args):
+            return super().move(*args)
+
+    class OwnDefaults(SteinNgEstimator):
+        pass
+
+    stein, search = SteinNgEstimator(), KLConstrainedNgBasedComponentUpdater()
+    assert has_low_rank_path(stein, search) and has_low_rank_path(OwnDefaults(), search)
+    assert not has_low_rank_path(stein, NgBasedComponentUpdaterIblr())
+    assert not has_low_rank_path(MoreNgEstimator(), search)
+    mixture, batch, _ = setting(rank=1)
+    full = mixture._replace(components=mixture.components.to_full())
+    one, ridge = tf.constant(1.0, tf.float64), tf.zeros([2], tf.float64)
+    moved = search.update(
+        full.components,
+        stein.estimate(full, batch, one, ridge),
+        tf.fill([2], 0.1 * one),
+        one,
+        tf.zeros([2], tf.int64),
+    )
+    for estimator, updater in ((OwnEstimator(), search), (stein, OwnUpdater())):
+        assert not has_low_rank_path(estimator, updater)
+        _, update = updated(estimator, updater, mixture, batch)
+        np.testing.assert_allclose(update.components.loc, moved.components.loc, rtol=1e-9)
 
 
 def config(word, rank, samples, **initial):
