@@ -5,17 +5,25 @@ outside the package. Lookups list the choices and suggest the nearest one.
 """
 
 import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
-__all__ = ["Registry", "UnknownNameError"]
+__all__ = ["Registry", "UnknownNameError", "did_you_mean", "normalized_name"]
 
 
 class UnknownNameError(ValueError):
     """A name that no entry of a registry carries; the message lists the choices."""
 
 
-def _normalised(name: str) -> str:
-    return name.replace("_", "-").lower()
+def normalized_name(name) -> str:
+    """The spelling by which names are compared: lower case, hyphens for underscores."""
+    return str(name).replace("_", "-").lower()
+
+
+def did_you_mean(name, choices: Iterable[str]) -> str:
+    """` Did you mean 'x'?`, or nothing where no choice is near."""
+    spelled = {normalized_name(choice): str(choice) for choice in choices}
+    near = difflib.get_close_matches(normalized_name(name), spelled, n=1)
+    return f" Did you mean {spelled[near[0]]!r}?" if near else ""
 
 
 class Registry:
@@ -34,7 +42,7 @@ class Registry:
 
         def decorate(entry):
             for each in (name, *aliases):
-                key = _normalised(each)
+                key = normalized_name(each)
                 if key in self._entries and self._entries[key][1] is not entry:
                     raise ValueError(
                         f"{self.role} {each!r} is already registered as {self._entries[key][1]!r}."
@@ -50,21 +58,29 @@ class Registry:
         Raises:
           UnknownNameError: with the choices and the nearest one.
         """
-        if isinstance(name, str) and _normalised(name) in self._entries:
-            return self._entries[_normalised(name)][1]
-        near = difflib.get_close_matches(_normalised(str(name)), self._entries, n=1)
-        hint = f" Did you mean {self._entries[near[0]][0]!r}?" if near else ""
+        if name in self:
+            return self._entries[normalized_name(name)][1]
         raise UnknownNameError(
-            f"unknown {self.role} {name!r}; choose one of {', '.join(map(repr, self))}.{hint}"
+            f"unknown {self.role} {name!r}; choose one of {', '.join(map(repr, self))}."
+            f"{did_you_mean(name, self._names())}"
         )
 
     def canonical(self, name: str) -> str:
         """The registered spelling of `name`."""
         self.get(name)
-        return self._entries[_normalised(name)][0]
+        return self._entries[normalized_name(name)][0]
+
+    @property
+    def aliases(self) -> dict[str, str]:
+        """Other names of the entries -> registered name."""
+        names = {alias: name for alias, (name, _) in self._entries.items()}
+        return {alias: name for alias, name in names.items() if alias != normalized_name(name)}
+
+    def _names(self) -> list[str]:
+        return [*self, *self.aliases]
 
     def __contains__(self, name: object) -> bool:
-        return isinstance(name, str) and _normalised(name) in self._entries
+        return isinstance(name, str) and normalized_name(name) in self._entries
 
     def __iter__(self) -> Iterator[str]:
         return iter(sorted({canonical for canonical, _ in self._entries.values()}))

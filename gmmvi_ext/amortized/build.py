@@ -4,7 +4,6 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.amortized.control_variates.chain import build_chain
 from gmmvi_ext.amortized.densities import Bernoulli, DensityRule, Gaussian
 from gmmvi_ext.amortized.estimators import Estimator, Reparameterised
@@ -13,6 +12,7 @@ from gmmvi_ext.amortized.joint import Observation
 from gmmvi_ext.amortized.networks import FeedForwardDecoder, FeedForwardEncoder
 from gmmvi_ext.amortized.priors import PriorRule, StandardNormalPrior
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.ranges import require
 
 __all__ = ["build_vae"]
 

@@ -6,13 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["checked_data", "observations", "require", "require_rank", "sizes"]
+from gmmvi_ext.ranges import require
 
-
-def require(condition: bool, name: str, expected: str, value) -> None:
-    """Raises a ValueError that names the setting unless `condition`."""
-    if not condition:
-        raise ValueError(f"`{name}` must be {expected}, got {value!r}.")
+__all__ = ["checked_data", "observations", "require_rank", "sizes"]
 
 
 def sizes(name: str, values: Sequence[int], *, minimum: int = 1) -> tuple[int, ...]:

@@ -8,12 +8,13 @@ downloaded. `file` reads any `.npz` with `x_train` and, optionally, `y_train`, `
 import dataclasses
 import gzip
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 
-from gmmvi_ext.amortized.checks import checked_data, require
+from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.roles import DATA_SETS
+from gmmvi_ext.ranges import Range, check_ranges, require
 from gmmvi_ext.targets.data import find_data_file, load_mnist
 
 __all__ = ["Digits", "FashionMnist", "FileData", "ImageData", "Mnist", "Mnist5k"]
@@ -59,19 +60,15 @@ class _Images:
     """
 
     values: Literal["binary", "stochastic", "continuous", "levels"] = "binary"
-    threshold: float = 0.5
-    num_dev: int = 0
-    num_train: int | None = None
-    image_size: int | None = None
+    threshold: Annotated[float, Range(0, 1, open_low=True, open_high=True)] = 0.5
+    num_dev: Annotated[int, Range(0)] = 0
+    num_train: Annotated[int, Range(1)] | None = None
+    image_size: Annotated[int, Range(1)] | None = None
 
     def __post_init__(self):
         kinds = ("binary", "stochastic", "continuous", "levels")
         require(self.values in kinds, "values", f"one of {', '.join(kinds)}", self.values)
-        require(0 < self.threshold < 1, "threshold", "between 0 and 1", self.threshold)
-        require(self.num_dev >= 0, "num_dev", "at least 0", self.num_dev)
-        for name in ("num_train", "image_size"):
-            value = getattr(self, name)
-            require(value is None or value >= 1, name, "at least 1", value)
+        check_ranges(self)
 
     def read(self):
         """Raw images [N, H, W] or [N, H, W, C] and labels of training and test, and the maximum."""

@@ -1,12 +1,12 @@
 """Separate optimisers for generator, inference network and control variates, with clipping."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
 
 import keras
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, check_ranges, require
 
 __all__ = ["OptimizerGroup", "Optimizers"]
 
@@ -25,19 +25,15 @@ class Optimizers:
     """
 
     kind: Literal["adam", "rmsprop"] = "adam"
-    generator_rate: float = 1e-3
-    inference_rate: float = 1e-3
-    control_rate: float = 1e-3
-    weight_decay: float = 0.0
-    clip_norm: float | None = 5.0
+    generator_rate: Annotated[float, POSITIVE] = 1e-3
+    inference_rate: Annotated[float, POSITIVE] = 1e-3
+    control_rate: Annotated[float, POSITIVE] = 1e-3
+    weight_decay: Annotated[float, NON_NEGATIVE] = 0.0
+    clip_norm: Annotated[float, POSITIVE] | None = 5.0
 
     def __post_init__(self):
         require(self.kind in ("adam", "rmsprop"), "kind", "adam or rmsprop", self.kind)
-        for name in ("generator_rate", "inference_rate", "control_rate"):
-            require(getattr(self, name) > 0, name, "positive", getattr(self, name))
-        require(self.weight_decay >= 0, "weight_decay", "at least 0", self.weight_decay)
-        if self.clip_norm is not None:
-            require(self.clip_norm > 0, "clip_norm", "positive", self.clip_norm)
+        check_ranges(self)
 
 
 class OptimizerGroup:

@@ -15,12 +15,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import checked_data, require
+from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.vae import VAE
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
 
 tfd = tfp.distributions

@@ -8,15 +8,17 @@ below `free_bits`, the rate has no weight. That is the gradient of max(rate, fre
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import checked_data, require
+from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.control_variates.base import RunningMean
 from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.ranges import NON_NEGATIVE, Range, check_ranges, require
 
 __all__ = ["Objective", "VAETrainer"]
 
@@ -34,13 +36,12 @@ class Objective:
       free_bits: nats of rate that cost nothing, batch mean.
     """
 
-    rate_weight: float = 1.0
-    warm_up_steps: int = 0
-    free_bits: float = 0.0
+    rate_weight: Annotated[float, NON_NEGATIVE] = 1.0
+    warm_up_steps: Annotated[int, Range(0)] = 0
+    free_bits: Annotated[float, NON_NEGATIVE] = 0.0
 
     def __post_init__(self):
-        for name in ("rate_weight", "warm_up_steps", "free_bits"):
-            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        check_ranges(self)
 
 
 class VAETrainer(tf.Module):

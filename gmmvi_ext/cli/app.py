@@ -9,7 +9,8 @@ import os
 import sys
 from collections.abc import Sequence
 
-from gmmvi_ext.config.errors import ConfigError, did_you_mean
+from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import CommandError
 
 __all__ = ["main", "run"]

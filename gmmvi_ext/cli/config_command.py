@@ -4,10 +4,12 @@ import sys
 from collections.abc import Sequence
 
 from gmmvi_ext.cli.flags import CommandFlags
-from gmmvi_ext.config.catalog import catalog
-from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.catalog import names_for
 from gmmvi_ext.config.describe import describe
-from gmmvi_ext.config.errors import ConfigError, did_you_mean
+from gmmvi_ext.config.documents import DOCUMENTS
+from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.config.loading import load_config
+from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import UsageError
 
 __all__ = ["main"]
@@ -84,7 +86,8 @@ def _describe(arguments: Sequence[str]) -> int:
     if len(parsed[1]) > 1:
         raise UsageError(f"expected one name, got {len(parsed[1])}.")
     try:
-        print(describe(parsed[1][0] if parsed[1] else None, catalog()))
+        names = {name: names_for(document) for name, document in DOCUMENTS.items()}
+        print(describe(parsed[1][0] if parsed[1] else None, names))
     except ValueError as error:
         raise UsageError(str(error)) from None
     return 0

@@ -10,7 +10,7 @@ from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.targets.parallel.strategies import Distribution, DistributionError, open_distribution
 
-__all__ = ["choose_threads", "open_workers", "select_device"]
+__all__ = ["choose_threads", "open_devices", "open_workers", "select_device"]
 
 INTRA_OP_THREADS = "TF_NUM_INTRAOP_THREADS"  # TensorFlow's own variable: who sets it decides
 
@@ -62,6 +62,14 @@ def select_device(name: str | None) -> str:
     tf.zeros([])
     details = tf.config.experimental.get_device_details(gpus[number])
     return f"gpu:{number} ({details.get('device_name', 'unknown')})"
+
+
+def open_devices(config: Config, device: str | None) -> tuple[str, Distribution]:
+    """Devices and workers for a run; a configuration without `distribution` takes one device."""
+    if not config.has_section("distribution"):
+        return select_device(device), Distribution()
+    choose_threads()
+    return open_workers(config, device)
 
 
 def open_workers(config: Config, device: str | None) -> tuple[str, Distribution]:

@@ -9,8 +9,6 @@ from gmmvi_ext.runs.errors import CommandError, UsageError
 
 __all__ = ["main"]
 
-_TERMINAL = ("run", "target", "algorithm", "seed", "ELBO", "k-hat", "K", "evaluations", "seconds")
-
 
 def main(arguments: Sequence[str]) -> int:
     """Reads the runs, prints the table, writes page and picture."""
@@ -30,7 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     out = Path(values["out"] or "report.html")
     if out.suffix != ".html":
         raise UsageError(f"--out {out}: expected the name of an .html file.")
-    from gmmvi_ext.runs.compare import find_runs, run_names, table_rows
+    from gmmvi_ext.runs.compare import find_runs, run_names, short_headings, table_rows
     from gmmvi_ext.runs.page import write_page
 
     try:
@@ -38,7 +36,8 @@ def main(arguments: Sequence[str]) -> int:
     except FileNotFoundError as error:
         raise CommandError(str(error)) from None
     rows = table_rows(records, run_names(records))
-    sys.stdout.write(_text([_short(row) for row in rows]))
+    shown = [key for key in short_headings(records) if key in rows[0]]
+    sys.stdout.write(_text([{key: row[key] for key in shown} for row in rows]))
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         page, picture = write_page(out, records)
@@ -46,11 +45,6 @@ def main(arguments: Sequence[str]) -> int:
         raise CommandError(f"--out {out}: cannot be written ({error.strerror or error}).") from None
     print(f"page: {page}\npicture: {picture}")
     return 0
-
-
-def _short(row: dict[str, str]) -> dict[str, str]:
-    """The columns that fit on a terminal."""
-    return {key: row[key] for key in (*_TERMINAL, "verdict") if key in row}
 
 
 def _text(rows: list[dict[str, str]]) -> str:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
-from gmmvi_ext.config.config import Config, load_config
+from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError
 from gmmvi_ext.runs.workdir import WorkDir, fresh_folder
 
@@ -35,22 +36,18 @@ def main(arguments: Sequence[str]) -> int:
         for note in config.notes:
             print(f"note: {note}")
         with quiet_start():
-            from gmmvi_ext.cli.devices import choose_threads, open_workers
-            from gmmvi_ext.fitting.experiment import run_experiment
+            from gmmvi_ext.cli.devices import open_devices
 
-            if not config.is_vae:
-                choose_threads()
-            device, distribution = open_workers(config, values["device"])
-        if config.is_vae:
-            from gmmvi_ext.runs.vae import run_vae
-
-            return run_vae(config, workdir, device=device)
-        with distribution:
-            return run_experiment(config, workdir, device=device, distribution=distribution)
+            run = config.document.entry("run")
+            device, workers = open_devices(config, values["device"])
+        with workers:
+            return run(config, workdir, device=device, distribution=workers)
 
 
 def _own_folder(config: Config, path: Path) -> Path:
     """The work directory; worker i > 0 of several has one of its own beside it."""
+    if not config.has_section("distribution"):
+        return path
     if config.distribution.strategy != "multi_worker":
         return path
     try:
@@ -81,7 +78,7 @@ def _flags() -> CommandFlags:
         "--set distribution.strategy=NAME",
         "NAME",
     )
-    flags.boolean("allow_code", "let a resumed run's own configuration name python: targets")
+    flags.boolean("allow_code", "let a resumed run's own configuration name python: code")
     return flags
 
 
@@ -113,14 +110,14 @@ def _requested(values: dict) -> tuple[Config, Path]:
 
 def _refuse_code_from(workdir: Path, config: Config) -> None:
     """Code is run only if the user named it, not because a file in the work directory does."""
-    name = config.target_name or ""
-    origin = config.origin("environment_name")
-    is_inside = Path(origin.source).resolve().is_relative_to(workdir.resolve())
-    if name.startswith("python:") and origin.line is not None and is_inside:
-        raise CommandError(
-            f"{origin}: environment_name: {name} would run code that the work directory names; "
-            "give --config with a file of your own, or --allow_code if you trust it."
-        )
+    for key, name in config.code_names().items():
+        origin = config.origin(key)
+        is_inside = Path(origin.source).resolve().is_relative_to(workdir.resolve())
+        if origin.line is not None and is_inside:
+            raise CommandError(
+                f"{origin}: {key}: {name} would run code that the work directory names; give "
+                "--config with a file of your own, or --allow_code if you trust it."
+            )
 
 
 def _reconciled(config: Config, workdir: WorkDir, values: dict) -> Config:

@@ -4,11 +4,10 @@ import json
 from collections.abc import Sequence
 
 from gmmvi_ext.cli.flags import CommandFlags
-from gmmvi_ext.config.catalog import catalog
-from gmmvi_ext.config.errors import did_you_mean
-from gmmvi_ext.config.json_schema import json_schema, vae_json_schema
-from gmmvi_ext.config.vae import MODELS
-from gmmvi_ext.config.vae_catalog import vae_catalog
+from gmmvi_ext.config.catalog import names_for
+from gmmvi_ext.config.documents import DOCUMENTS, MIXTURE
+from gmmvi_ext.config.json_schema import json_schema
+from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import UsageError
 
 __all__ = ["main"]
@@ -23,12 +22,12 @@ def main(arguments: Sequence[str]) -> int:
     parsed = flags.parse(arguments)
     if parsed is None:
         return 0
-    model = parsed[0]["model"]
-    if model is not None and model not in MODELS:
+    model = parsed[0]["model"] or MIXTURE.name
+    if model not in DOCUMENTS:
         raise UsageError(
-            f"--model {model}: unknown model; there are: {', '.join(MODELS)}."
-            f"{did_you_mean(model, MODELS)}"
+            f"--model {model}: unknown model; there are: {', '.join(DOCUMENTS)}."
+            f"{did_you_mean(model, DOCUMENTS)}"
         )
-    schema = json_schema(catalog()) if model is None else vae_json_schema(vae_catalog())
-    print(json.dumps(schema, indent=1))
+    document = DOCUMENTS[model]
+    print(json.dumps(json_schema(document, names_for(document)), indent=1))
     return 0

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from gmmvi_ext.config.check import refusal_key
 from gmmvi_ext.config.codewords import ROLE_LETTERS
-from gmmvi_ext.config.config import Config, load_config
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.document import is_code
 from gmmvi_ext.config.errors import ConfigError, Problem
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.config.python_target import python_target
 
-__all__ = ["build_algorithm", "build_from_config", "build_target", "check_rules"]
+__all__ = ["build_algorithm", "build_from_config", "build_rules", "build_target"]
 
 
 def build_target(config: Config | dict | str | Path, *, findings: list[str] | None = None):
@@ -28,13 +30,13 @@ def build_target(config: Config | dict | str | Path, *, findings: list[str] | No
     from gmmvi_ext.targets import registry
 
     config = config if isinstance(config, Config) else load_config(config)
-    values = config.to_dict()
+    values = config.values
     name, settings = values["environment_name"], values["environment_config"]
     # A setting that is null is one that is not given.
     settings = {key: value for key, value in settings.items() if value is not None}
     _check_data_dir(config, settings)
     try:
-        if name.startswith("python:"):
+        if is_code(name):
             target, found = python_target(config)
             findings = [] if findings is None else findings
             findings += found
@@ -59,7 +61,7 @@ def build_target(config: Config | dict | str | Path, *, findings: list[str] | No
 def _part_key(config: Config, text: str) -> str | None:
     """The entry of `constraints` or `shapes` that a message is about, if it is about one."""
     for section in ("constraints", "shapes"):
-        given = config.to_dict().get(section)
+        given = config.values.get(section)
         names = given if isinstance(given, dict) else {}
         about = [name for name in names if repr(name) in text.split("; ")[0].split(", but ")[0]]
         if about:
@@ -81,14 +83,16 @@ def build_algorithm(config: Config | dict | str | Path, target):
 
     if not isinstance(config, Config):
         config = load_config(config, needs_target=False)
-    check_rules(config)
-    values = config.to_dict()
+    rules = build_rules(config)
+    values = config.values
     largest = float(tf.as_dtype(values["dtype"]).max)
     if values["temperature"] > largest:
         text = f"must be at most {largest:.1e} in {values['dtype']}, got {values['temperature']!r}."
         raise ConfigError(Problem(config.origin("temperature"), "temperature", text))
     try:
-        return GMMVI.build_from_config(values, target, seed=config.seed, dtype=values["dtype"])
+        return GMMVI.build_from_config(
+            values, target, rules=rules, seed=config.seed, dtype=values["dtype"]
+        )
     except ValueError as error:
         text = " ".join(str(error).split())
         key = refusal_key(error)
@@ -128,16 +132,20 @@ def _check_data_dir(config: Config, settings: dict) -> None:
         raise ConfigError(Problem(config.origin(key), key, message))
 
 
-def check_rules(config: Config) -> None:
-    """Builds every rule once, so that settings that contradict each other show with their line."""
+def build_rules(config: Config) -> dict:
+    """The seven rules, role -> rule.
+
+    Raises:
+      ConfigError: settings that contradict each other; names the line of one that was written.
+    """
     from gmmvi_ext.inference.roles import ROLES
 
-    values = config.to_dict()
-    problems = []
+    values = config.values
+    rules, problems = {}, []
     for role in ROLE_LETTERS:
         rule = ROLES[role].get(values[f"{role}_type"])
         try:
-            rule(**values[f"{role}_config"])
+            rules[role] = rule(**values[f"{role}_config"])
         except (TypeError, ValueError) as error:
             name = refusal_key(error)
             key = f"{role}_config.{name}" if name else f"{role}_config"
@@ -149,3 +157,4 @@ def check_rules(config: Config) -> None:
             problems.append(Problem((written or origins)[0], key, text))
     if problems:
         raise ConfigError(problems)
+    return rules

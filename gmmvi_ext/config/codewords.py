@@ -4,11 +4,12 @@ Letters may come in any order and case. A code word is only a name for seven `XX
 settings of the chosen rules are their own defaults.
 """
 
-from gmmvi_ext.config.errors import did_you_mean
+from gmmvi_ext.registry import did_you_mean, normalized_name
 
-__all__ = ["DEFAULT_CODE_WORD", "ROLE_LETTERS", "code_word_of", "expand_code_word"]
+__all__ = ["AUTO", "DEFAULT_CODE_WORD", "ROLE_LETTERS", "code_word_of", "expand_code_word"]
 
 DEFAULT_CODE_WORD = "SAMTRON"
+AUTO = "auto"  # leaves the choice to the target, once it is known
 
 # Role (prefix of its keys) -> letter -> name of the rule; the order is that of the code word.
 ROLE_LETTERS: dict[str, dict[str, str]] = {
@@ -53,16 +54,12 @@ def code_word_of(types: dict[str, str]) -> str | None:
     """The code word for seven rule names; None where a rule has no letter."""
     word = ""
     for role, letters in ROLE_LETTERS.items():
-        wanted = _normalised(types.get(role, ""))
-        found = [letter for letter, name in letters.items() if _normalised(name) == wanted]
+        wanted = normalized_name(types.get(role, ""))
+        found = [letter for letter, name in letters.items() if normalized_name(name) == wanted]
         if not found:
             return None
         word += found[0]
     return word
-
-
-def _normalised(name: str) -> str:
-    return str(name).replace("_", "-").lower()
 
 
 def _groups() -> str:

@@ -1,23 +1,31 @@
-"""Layers of a configuration, lowest first: default algorithm, `defaults:`, the file, `--set`.
+"""Layers of a configuration, lowest first: default algorithm, `base`, `defaults:`, the file,
+`--algorithm`, `--set`.
 
 Sections merge key by key and the later layer wins. A `XXX_config` belongs to the rule it was
 written for: where a later layer picks another rule, the earlier settings of that role are dropped
-and a note says so.
+and a note says so. A section that is written as one word is its `mode`.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from gmmvi_ext.config.codewords import DEFAULT_CODE_WORD, ROLE_LETTERS, expand_code_word
+from gmmvi_ext.config.codewords import AUTO, DEFAULT_CODE_WORD, ROLE_LETTERS, expand_code_word
+from gmmvi_ext.config.document import PYTHON_PREFIX, is_code
+from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node, from_plain, parse_yaml, read_yaml
 from gmmvi_ext.config.shipped import find_config, shipped_example
-from gmmvi_ext.config.vae_catalog import VAE_DEFAULTS
+from gmmvi_ext.registry import normalized_name
 
-__all__ = ["compose", "parse_override"]
+__all__ = ["BASE", "compose", "parse_override"]
 
-# Key that picks something -> keys of the sections that hold the settings of what was picked.
-SECTIONS_OF = {f"{role}_type": (f"{role}_config",) for role in (*ROLE_LETTERS, *VAE_DEFAULTS)} | {
-    "environment_name": ("environment_config", "shapes", "constraints")
+BASE = Origin(f"algorithm: {AUTO}")
+_ROLES = [role for document in DOCUMENTS.values() for role in document.roles]
+_MODE_SECTIONS = {
+    name
+    for document in DOCUMENTS.values()
+    for name, spec in document.section_specs.items()
+    if spec.has_mode
 }
 _MAX_INCLUDES = 20
 
@@ -27,6 +35,8 @@ def compose(
     *,
     algorithm: str | None = None,
     overrides: list[tuple[str, object, Origin]] = (),
+    base: Mapping[str, object] | None = None,
+    base_origin: Origin = BASE,
     notes: list[str],
 ) -> dict[str, Node]:
     """Merged tree of all layers, not yet checked.
@@ -35,24 +45,42 @@ def compose(
       source: path, name of a shipped experiment, dictionary, or None for an empty one.
       algorithm: code word that replaces the file's choice of rules.
       overrides: (dotted key, value, origin), applied in order.
+      base: plain values of a layer below all files, above the default code word. What it says of
+        a rule holds while that rule is chosen; `algorithm: auto` chooses its rules.
+      base_origin: where these come from, as messages say it.
       notes: receives a sentence for each setting that was dropped.
 
     Raises:
       ConfigError: unreadable files, malformed code words and overrides.
     """
-    tree = _expanded(DEFAULT_CODE_WORD, Origin("default"))
+    ground = _expanded(DEFAULT_CODE_WORD, Origin("default"))
+    lowest = from_plain(dict(base or {}), base_origin).value
+    ground = _overlay(ground, _as_sections(lowest), [])
+    layers = []
     if isinstance(source, dict):
         root = from_plain(source, Origin("config"))
-        tree = _overlay(tree, _file_layer(root, None, ()), notes)
+        layers.append(_file_layer(root, None, (), ground))
     elif source is not None:
         path = find_config(str(source))
-        tree = _overlay(tree, _file_layer(read_yaml(path), path, (path.resolve(),)), notes)
+        layers.append(_file_layer(read_yaml(path), path, (path.resolve(),), ground))
     if algorithm is not None:
-        tree = _overlay(tree, _expanded(algorithm, Origin(f"--algorithm {algorithm}")), notes)
-    for key, value, origin in overrides:
-        tree = _overlay(tree, _override_layer(key, value, origin), notes)
-    if "environment_name" in tree:
-        tree["environment_name"] = _anchored(tree["environment_name"], Path.cwd())
+        layers.append(_expanded(algorithm, Origin(f"--algorithm {algorithm}"), ground))
+    layers += [_override_layer(key, value, origin, ground) for key, value, origin in overrides]
+    tree = dict(ground)
+    for layer in layers:
+        tree = _overlay(tree, layer, notes, quiet=base_origin)
+    tree = _anchored_code(tree, Path.cwd())
+    return _with_base(tree, lowest)
+
+
+def _with_base(tree: dict[str, Node], base: dict[str, Node]) -> dict[str, Node]:
+    """Settings of `base` for rules that were given up and chosen again are there again."""
+    tree = dict(tree)
+    for role in _ROLES:
+        chosen, meant, settings = tree.get(role.type_key), base.get(role.type_key), role.config_key
+        is_meant = None not in (chosen, meant) and _same_name(chosen.value, meant.value)
+        if settings in base and is_meant:
+            tree = _merged({settings: base[settings]}, tree)
     return tree
 
 
@@ -70,40 +98,57 @@ def parse_override(argument: str) -> tuple[str, object, Origin]:
     return key, parse_yaml(text, str(origin), with_lines=False), origin
 
 
-def _override_layer(key: str, value, origin: Origin) -> dict[str, Node]:
+def _override_layer(key: str, value, origin: Origin, ground: dict) -> dict[str, Node]:
     if key == "defaults":
         raise ConfigError(Problem(origin, key, "files to build on belong into the file itself."))
     node = from_plain(value, origin)
     if key == "algorithm":
-        return _expanded(node.plain(), origin)
+        return _expanded(node.plain(), origin, ground)
     for part in reversed(key.split(".")):
         node = Node({part: node}, origin)
-    return node.value
+    return _as_sections(node.value)
 
 
-def _file_layer(root: Node, path: Path | None, chain: tuple[Path, ...]) -> dict[str, Node]:
+def _as_sections(layer: dict[str, Node]) -> dict[str, Node]:
+    """The layer with `start: auto` written out as `start: {mode: auto}`."""
+    return {
+        key: Node({"mode": node}, node.origin)
+        if key in _MODE_SECTIONS and not isinstance(node.value, dict | None)
+        else node
+        for key, node in layer.items()
+    }
+
+
+def _file_layer(
+    root: Node, path: Path | None, chain: tuple[Path, ...], ground: dict[str, Node]
+) -> dict[str, Node]:
     """A file with what its `defaults:` and `algorithm:` bring in, below its own keys."""
     if root.value is None:
         return {}
     if not isinstance(root.value, dict):
         raise ConfigError(Problem(root.origin, "", "expected `key: value` lines at the top level."))
-    own = dict(root.value)
+    own = _as_sections(root.value)
     layer: dict[str, Node] = {}
     for node in _include_nodes(own.pop("defaults", None)):
         file = find_config(node.value, beside=path.parent if path else None, origin=node.origin)
         resolved = file.resolve()
         if resolved in chain or len(chain) > _MAX_INCLUDES:
             raise ConfigError(Problem(node.origin, "defaults", f"{node.value} includes itself."))
-        layer = _overlay(layer, _file_layer(read_yaml(file), file, (*chain, resolved)), [])
+        layer = _overlay(layer, _file_layer(read_yaml(file), file, (*chain, resolved), ground), [])
     if "algorithm" in own:
         node = own.pop("algorithm")
-        layer = _overlay(layer, _expanded(node.value, node.origin), [])
-    name = own.get("environment_name")
-    if name is not None and path is not None:
-        own["environment_name"] = _anchored(name, path.parent)
+        layer = _overlay(layer, _expanded(node.value, node.origin, ground), [])
+    if path is not None:
+        own = _anchored_code(own, path.parent)
     if path is not None and "mmd_evaluation_config" in own:
         own["mmd_evaluation_config"] = _anchored_samples(own["mmd_evaluation_config"], path.parent)
     return _overlay(layer, own, [])
+
+
+def _anchored_code(layer: dict[str, Node], folder: Path) -> dict[str, Node]:
+    """The layer with the files of the user's own code made absolute."""
+    keys = [role.type_key for role in _ROLES if role.type_key in layer]
+    return layer | {key: _anchored(layer[key], folder) for key in keys}
 
 
 def _anchored(name: Node, folder: Path) -> Node:
@@ -111,16 +156,16 @@ def _anchored(name: Node, folder: Path) -> Node:
 
     `examples/NAME.py` is a shipped example where the configuration has no such file beside it.
     """
-    if not isinstance(name.value, str) or not name.value.startswith("python:"):
+    if not is_code(name.value):
         return name
-    file, separator, function = name.value.removeprefix("python:").rpartition(":")
+    file, separator, function = name.value.removeprefix(PYTHON_PREFIX).rpartition(":")
     if not separator:
         return name
     path = folder / file
     if not _is_file(path):
         path = shipped_example(file) or path
     try:
-        return Node(f"python:{path.resolve()}:{function}", name.origin)
+        return Node(f"{PYTHON_PREFIX}{path.resolve()}:{function}", name.origin)
     except (OSError, ValueError):  # too long, or with a null byte: said when it is looked for
         return name
 
@@ -154,30 +199,44 @@ def _include_nodes(node: Node | None) -> list[Node]:
     return items
 
 
-def _expanded(word, origin: Origin) -> dict[str, Node]:
+def _expanded(word, origin: Origin, ground: Mapping[str, Node] = {}) -> dict[str, Node]:  # noqa: B006
+    """The rules that a code word names, and the word; `auto` means the rules of `ground`."""
     if not isinstance(word, str):
         message = f"expected a code word such as {DEFAULT_CODE_WORD}, got {word!r}."
         raise ConfigError(Problem(origin, "algorithm", message))
-    word = DEFAULT_CODE_WORD if word == "auto" else word
+    if word == AUTO:
+        types = {key: ground[key] for key in (f"{role}_type" for role in ROLE_LETTERS)}
+        return {"algorithm": Node(word, origin), **types}
     try:
         types = expand_code_word(word)
     except ValueError as error:
         raise ConfigError(Problem(origin, "algorithm", str(error))) from None
-    return {f"{role}_type": Node(name, origin) for role, name in types.items()}
+    rules = {f"{role}_type": Node(name, origin) for role, name in types.items()}
+    return {"algorithm": Node(word, origin), **rules}
 
 
-def _overlay(base: dict[str, Node], top: dict[str, Node], notes: list[str]) -> dict[str, Node]:
+def _overlay(
+    base: dict[str, Node], top: dict[str, Node], notes: list[str], quiet: Origin | None = None
+) -> dict[str, Node]:
+    """`top` over `base`; a note for each setting that is dropped, except those from `quiet`."""
     base = dict(base)
-    for key, sections in SECTIONS_OF.items():
+    for role in _ROLES:
+        key = role.type_key
         if key not in top or key not in base:
             continue
         old, new = base[key].value, top[key].value
         if _same_name(old, new):
             continue
-        dropped = [base.pop(section).value for section in sections if section in base]
-        names = [name for each in dropped if isinstance(each, dict) for name in each]
-        if names:
-            shown = ", ".join(dict.fromkeys(names))
+        sections = (role.config_key, *role.dropped_with)
+        dropped = [base.pop(section) for section in sections if section in base]
+        written = [
+            name
+            for node in dropped
+            for name, item in (node.value.items() if isinstance(node.value, dict) else ())
+            if item.origin != quiet
+        ]
+        if written:
+            shown = ", ".join(dict.fromkeys(written))
             notes.append(
                 f"{key} is now {new!r}: settings written for {old!r} ({shown}) are dropped."
             )
@@ -195,4 +254,4 @@ def _merged(base: dict[str, Node], top: dict[str, Node]) -> dict[str, Node]:
 
 
 def _same_name(one, other) -> bool:
-    return str(one).replace("_", "-").lower() == str(other).replace("_", "-").lower()
+    return normalized_name(one) == normalized_name(other)

@@ -1,40 +1,44 @@
 """A checked, complete configuration that still knows where every value came from."""
 
+import copy
 import functools
 import json
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
-from gmmvi_ext.config import check, compose, nodes
-from gmmvi_ext.config.catalog import Catalog, catalog
-from gmmvi_ext.config.codewords import ROLE_LETTERS, code_word_of
-from gmmvi_ext.config.errors import ConfigError, Origin
-from gmmvi_ext.config.sections import DistributionSettings, OutputSettings, TrainingSettings
+from gmmvi_ext.config import nodes
+from gmmvi_ext.config.codewords import AUTO
+from gmmvi_ext.config.document import Document, is_code
+from gmmvi_ext.config.errors import Origin
 
-__all__ = ["Config", "load_config"]
+__all__ = ["Config"]
 
 
 class Config:
     """What `load_config` returns.
 
     Attributes:
+      document: the kind of configuration.
       notes: sentences about settings that a later layer made void.
     """
 
-    is_vae = False
-
-    def __init__(self, tree: dict[str, nodes.Node], notes: Sequence[str] = ()):
+    def __init__(self, document: Document, tree: dict[str, nodes.Node], notes: Sequence[str] = ()):
+        self.document = document
         self._tree = tree
         self.notes = list(notes)
 
-    def to_dict(self) -> dict:
-        """Plain values, with the keys of the reference."""
+    @functools.cached_property
+    def values(self) -> dict:
+        """Plain values, with the keys of the reference; shared, not to be changed."""
         return {key: node.plain() for key, node in self._tree.items()}
+
+    def to_dict(self) -> dict:
+        """A copy of the plain values."""
+        return copy.deepcopy(self.values)
 
     def flat(self) -> dict[str, object]:
         """Plain values by dotted key."""
-        return _flat(self.to_dict())
+        return _flat(self.values)
 
     def origin(self, key: str) -> Origin:
         """Where the value at a dotted key came from; the nearest section where it has none."""
@@ -46,41 +50,71 @@ class Config:
         return node.origin
 
     @property
+    def is_auto(self) -> bool:
+        """Whether the rules are left to the target: `algorithm: auto`."""
+        return self.values.get("algorithm") == AUTO
+
+    @property
     def code_word(self) -> str | None:
-        """The seven letters of the chosen rules."""
-        return code_word_of({role: self._tree[f"{role}_type"].value for role in ROLE_LETTERS})
+        """What is fitted in a word: the seven letters of the rules; None for rules without."""
+        roles = {role.name: self.values.get(role.type_key, "") for role in self.document.roles}
+        return self.document.algorithm(roles)
 
     @property
     def target_name(self) -> str | None:
-        """`environment_name`."""
-        return self._tree["environment_name"].value if "environment_name" in self._tree else None
+        """What is fitted to: `environment_name`, or the data of a VAE."""
+        return self.values.get(self.document.role(self.document.subject).type_key)
+
+    def code_names(self) -> dict[str, str]:
+        """Key -> `python:FILE.py:NAME` for everything that is code of the user's own."""
+        keys = (role.type_key for role in self.document.roles if role.python)
+        named = {key: self.values.get(key) for key in keys}
+        return {key: name for key, name in named.items() if is_code(name)}
 
     @property
     def seed(self) -> int:
         """`seed`, or `start_seed` where that is null."""
-        seed = self._tree["seed"].value
-        return self._tree["start_seed"].value if seed is None else seed
+        seed = self.values["seed"]
+        return self.values["start_seed"] if seed is None else seed
+
+    def has_section(self, name: str) -> bool:
+        """Whether configurations of this kind have the section."""
+        return name in self.document.sections
+
+    def section(self, name: str):
+        """A section as the dataclass that its document gives it.
+
+        Raises:
+          KeyError: the document has no such section.
+        """
+        if name not in self._sections:
+            self._sections[name] = self.document.sections[name](**self.values[name])
+        return self._sections[name]
 
     @functools.cached_property
-    def training(self) -> TrainingSettings:
+    def _sections(self) -> dict[str, object]:
+        return {}
+
+    @property
+    def training(self):
         """The section `training`."""
-        return TrainingSettings(**self._tree["training"].plain())
+        return self.section("training")
 
-    @functools.cached_property
-    def distribution(self) -> DistributionSettings:
+    @property
+    def distribution(self):
         """The section `distribution`."""
-        return DistributionSettings(**self._tree["distribution"].plain())
+        return self.section("distribution")
 
-    @functools.cached_property
-    def outputs(self) -> OutputSettings:
+    @property
+    def outputs(self):
         """The section `outputs`."""
-        return OutputSettings(**self._tree["outputs"].plain())
+        return self.section("outputs")
 
     @property
     def log_interval(self) -> int:
         """Iterations between two rows of metrics."""
-        reference = self._tree["gmmvi_runner_config"].value["log_metrics_interval"].value
-        return self.training.log_interval or reference
+        reference = self.values.get("gmmvi_runner_config", {})
+        return self.training.log_interval or reference["log_metrics_interval"]
 
     def to_yaml(self, *, origins: bool = False) -> str:
         """YAML text that loads to the same configuration; `origins` adds where values came from."""
@@ -98,55 +132,6 @@ class Config:
             if mine.get(key, absent) != theirs.get(key, absent)
             and not any(key == name or key.startswith(f"{name}.") for name in ignore)
         ]
-
-
-def load_config(
-    source: str | Path | dict | None,
-    *,
-    algorithm: str | None = None,
-    overrides: Sequence[str | tuple[str, object, Origin]] = (),
-    needs_target: bool = True,
-    names: Catalog | None = None,
-) -> Config:
-    """Loads, merges and checks a configuration.
-
-    Args:
-      source: path of a YAML file, name of a shipped experiment, dictionary, or None.
-      algorithm: code word that replaces the file's choice of rules.
-      overrides: `"section.key=value"` strings, applied in order; or (key, value, origin).
-      needs_target: False where the target is an object given in code.
-      names: rules and targets that exist; the package's own unless given.
-
-    Raises:
-      ConfigError: with one line for each problem.
-    """
-    notes: list[str] = []
-    parsed, problems = [], []
-    for override in overrides:
-        try:
-            parsed.append(
-                compose.parse_override(override) if isinstance(override, str) else override
-            )
-        except ConfigError as error:
-            problems += error.problems
-    tree: dict[str, nodes.Node] = {}
-    try:
-        tree = compose.compose(source, algorithm=algorithm, overrides=parsed, notes=notes)
-    except ConfigError as error:
-        problems += error.problems
-    if problems:
-        raise ConfigError(problems)
-    if "model" in tree:
-        from gmmvi_ext.config.vae import checked_vae  # late: it builds on this module
-
-        return checked_vae(tree, notes=notes)
-    label = "config" if source is None or isinstance(source, dict) else str(source)
-    full, problems = check.checked(
-        tree, names or catalog(), needs_target=needs_target, source=label
-    )
-    if problems:
-        raise ConfigError(problems)
-    return Config(full, notes)
 
 
 def _emit(tree: dict[str, nodes.Node], indent: str, origins: bool, lines: list[str]) -> None:

@@ -1,72 +1,96 @@
 """What configurations can say, in words."""
 
-from gmmvi_ext.config.catalog import Catalog
-from gmmvi_ext.config.check import PARTS, PYTHON_TARGET, SECTIONS, section_spec
-from gmmvi_ext.config.codewords import ROLE_LETTERS, expand_code_word
-from gmmvi_ext.config.errors import did_you_mean
+from collections.abc import Mapping
+
+from gmmvi_ext.config.codewords import expand_code_word
+from gmmvi_ext.config.document import Document, Names
+from gmmvi_ext.config.documents import DOCUMENTS, MIXTURE
 from gmmvi_ext.config.fields import MISSING, SectionSpec
 from gmmvi_ext.config.shipped import shipped_names
-from gmmvi_ext.config.vae_describe import vae_parts
+from gmmvi_ext.registry import did_you_mean, normalized_name
 
 __all__ = ["describe"]
 
 
-def describe(name: str | None, names: Catalog) -> str:
-    """Text about a rule, role, target, section or code word; about everything for None.
+def describe(name: str | None, names: Mapping[str, Names]) -> str:
+    """Text about a rule, role, target, section, key, model or code word; an overview for None.
+
+    Args:
+      name: what is asked about.
+      names: document -> what exists.
 
     Raises:
       ValueError: nothing is called that; names the nearest.
     """
     if name is None:
-        return _overview(names)
-    wanted = name.replace("_", "-").lower()
-    parts = []
-    for role, rules in names.rules.items():
-        letters = {rule: letter for letter, rule in ROLE_LETTERS.get(role, {}).items()}
-        for rule, section in rules.items():
-            if wanted in (rule.replace("_", "-").lower(), role.replace("_", "-")):
-                letter = f" (letter {letters[rule]})" if rule in letters else ""
-                parts.append(_section(f"{role}_type: {rule}{letter}", section))
-    target = names.target(name)
-    if target is not None:
-        parts.append(_section(f"environment_name: {target.name}", target))
-    section_name = "top" if wanted == "top" else name
-    if section_name in SECTIONS or section_name == "top":
-        parts.append(_section(section_name, section_spec(section_name)))
-    if wanted == "python":
-        parts.append(_section("environment_name: python:FILE.py:FUNCTION", PYTHON_TARGET))
-    if name in PARTS:
-        parts.append(f"{name}\n  {PARTS[name]}")
-    parts += vae_parts(wanted, _section)
+        others = ", ".join(each for each in DOCUMENTS if each != MIXTURE.name)
+        lines = [_overview(MIXTURE, names[MIXTURE.name]), ""]
+        lines += ["Models of another kind:", f"  {others} (config describe vae)", ""]
+        return "\n".join([*lines, "Shipped experiments:", f"  {', '.join(shipped_names())}"])
+    parts = [_overview(DOCUMENTS[name], names[name])] if name in DOCUMENTS else []
+    for document in DOCUMENTS.values():
+        parts += _parts(normalized_name(name), document, names)
     if not parts:
         try:
             types = expand_code_word(name)
         except ValueError:
-            known = _known(names)
             raise ValueError(
                 f"nothing is called {name!r}; `gmmvi-ext config describe` lists what there is."
-                f"{did_you_mean(name, known)}"
+                f"{did_you_mean(name, _known(names))}"
             ) from None
         parts = ["\n".join(f"{role}_type: {rule}" for role, rule in types.items())]
     return "\n\n".join(parts)
 
 
-def _overview(names: Catalog) -> str:
-    lines = ["Roles (config describe NAME explains a rule):"]
-    for role, rules in names.rules.items():
-        letters = {rule: letter for letter, rule in ROLE_LETTERS.get(role, {}).items()}
-        shown = ", ".join(f"{rule} ({letters.get(rule, '-')})" for rule in rules)
-        lines.append(f"  {role + '_type':<32} {shown}")
-    shown = ", ".join(sorted(names.targets))
-    lines += ["", "Targets:", f"  {shown}, or python:FILE.py:FUNCTION (config describe python)"]
-    lines += ["", "Sections:", f"  {', '.join([*SECTIONS, *PARTS])}, top"]
-    lines += ["", "Models of another kind:", "  vae (config describe vae)"]
-    lines += ["", "Shipped experiments:", f"  {', '.join(shipped_names())}"]
+def _parts(wanted: str, document: Document, all_names: Mapping[str, Names]) -> list[str]:
+    """What a document calls `wanted`."""
+    names = all_names[document.name]
+    head = "" if document is MIXTURE else f"model: {document.name}, "
+    parts = []
+    for role in document.roles:
+        found = names.rule(role.name, wanted)
+        for rule, section in names.rules[role.name].items():
+            if section is found or wanted == normalized_name(role.name):
+                mark = _mark(document, role.name, rule)
+                parts.append(_section(f"{head}{role.type_key}: {rule}{mark}", section))
+        if role.python and wanted == "python" and role.python_section is not None:
+            title = f"{head}{role.type_key}: python:FILE.py:{role.python}"
+            parts.append(_section(title, role.python_section))
+    for name, section in {**document.all_sections(names), "top": document.single_spec}.items():
+        if wanted == normalized_name(name):
+            parts.append(_section(f"{head}{name}", section))
+    for name, schema in document.extra_keys.items():
+        if wanted == normalized_name(name):
+            parts.append(f"{head}{name}\n  {schema['description']}")
+    return parts
+
+
+def _mark(document: Document, role: str, rule: str) -> str:
+    """` (S, default)`: letter of a code word, and whether the rule is the default."""
+    letters = document.letters.get(role, {})
+    words = [letter for letter, name in letters.items() if name == rule]
+    words += ["default"] * (document.role(role).default == rule)
+    return f" ({', '.join(words)})" if words else ""
+
+
+def _overview(document: Document, names: Names) -> str:
+    lines = [f"{document.title} (config describe NAME explains each of these)", ""]
+    lines.append("Roles, with letters of code words:" if document.letters else "Roles:")
+    for role in document.roles:
+        rules = [f"{rule}{_mark(document, role.name, rule)}" for rule in names.rules[role.name]]
+        rules += [f"python:FILE.py:{role.python}"] * bool(role.python)
+        lines.append(f"  {role.type_key:<32} {', '.join(rules)}")
+    for key, choices in names.choices.items():
+        lines.append(f"  {key:<32} {', '.join(choices)}")
+    sections = [*document.all_sections(names), *document.extra_keys, "top"]
+    lines += ["", "Sections:", f"  {', '.join(sections)}"]
     return "\n".join(lines)
 
 
 def _section(title: str, section: SectionSpec) -> str:
     lines = [title] + ([f"  {section.doc}"] if section.doc else [])
+    if section.has_mode:
+        lines.append(f"  `{section.name}: WORD` is short for `{section.name}: {{mode: WORD}}`.")
     width = max(map(len, section.fields), default=0)
     for key, field in section.fields.items():
         default = "required" if field.default == MISSING else f"default {_shown(field.default)}"
@@ -80,13 +104,14 @@ def _section(title: str, section: SectionSpec) -> str:
 
 
 def _shown(value) -> str:
-    return (
-        {None: "null", True: "true", False: "false"}[value]
-        if (value is None or isinstance(value, bool))
-        else str(value)
-    )
+    is_word = value is None or isinstance(value, bool)
+    return {None: "null", True: "true", False: "false"}[value] if is_word else str(value)
 
 
-def _known(names: Catalog) -> list[str]:
-    rules = [rule for rules in names.rules.values() for rule in rules]
-    return [*rules, *names.rules, *names.targets, *SECTIONS, *PARTS, "python", "top"]
+def _known(names: Mapping[str, Names]) -> list[str]:
+    known = [*DOCUMENTS, "python", "top"]
+    for name, document in DOCUMENTS.items():
+        known += [rule for rules in names[name].rules.values() for rule in rules]
+        known += [role.name for role in document.roles]
+        known += [*document.all_sections(names[name]), *document.extra_keys]
+    return known

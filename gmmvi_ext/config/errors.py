@@ -1,10 +1,9 @@
 """What can be wrong with a configuration: one line a problem, all problems of a file at once."""
 
 import dataclasses
-import difflib
 from collections.abc import Iterable
 
-__all__ = ["ConfigError", "Origin", "Problem", "did_you_mean"]
+__all__ = ["ConfigError", "Origin", "Problem"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,10 +41,3 @@ class ConfigError(ValueError):
         problems = [problems] if isinstance(problems, Problem) else list(problems)
         self.problems = problems
         super().__init__("\n".join(dict.fromkeys(map(str, problems))))
-
-
-def did_you_mean(name: str, choices: Iterable[str]) -> str:
-    """` Did you mean 'x'?`, or nothing where no choice is near."""
-    lowered = {str(choice).lower(): str(choice) for choice in choices}
-    near = difflib.get_close_matches(str(name).lower(), lowered, n=1, cutoff=0.6)
-    return f" Did you mean {lowered[near[0]]!r}?" if near else ""

@@ -13,6 +13,9 @@ import re
 import types
 import typing
 
+from gmmvi_ext.ranges import range_of
+from gmmvi_ext.registry import normalized_name
+
 __all__ = [
     "MISSING",
     "FieldSpec",
@@ -34,9 +37,6 @@ _KIND_WORDS = {
     "map": "a mapping",
     "list": "a list",
 }
-# Candidates for finding the range of a number by asking the dataclass.
-_LOW_PROBES = (-1e6, -1.0, 0.0, 1e-9, 0.5, 1.0, 2.0, 3.0)
-_HIGH_PROBES = (1e6, 2.0, 1.0, 1.0 - 1e-9)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,7 +47,7 @@ class FieldSpec:
       kinds: what it accepts: "bool", "int", "float", "str", "null", "any", "map", "list[KIND]",
         or a literal such as "'auto'".
       default: its default in plain values, `MISSING` if there is none.
-      minimum, maximum: range of numbers, None for open.
+      minimum, maximum: range of numbers, also of those in lists; None for no end.
       exclusive_minimum, exclusive_maximum: whether the ends themselves are refused.
       expected: the range in words, as the class says it; empty if there is none.
       doc: meaning in a sentence.
@@ -69,17 +69,26 @@ class FieldSpec:
 
 @dataclasses.dataclass(frozen=True)
 class SectionSpec:
-    """A named set of keys; `open_ended` sections take further keys as well."""
+    """A named set of keys; `open_ended` sections take further keys as well.
+
+    A section whose first key is `mode` may be written as one word: `start: auto` is
+    `start: {mode: auto}`.
+    """
 
     name: str
     fields: dict[str, FieldSpec]
     doc: str = ""
     open_ended: bool = False
 
+    @property
+    def has_mode(self) -> bool:
+        """Whether the section may be written as one word, its `mode`."""
+        return next(iter(self.fields), None) == "mode"
+
 
 def section_from_dataclass(cls: type, name: str) -> SectionSpec:
-    """Describes `cls`; ranges are found by trying values and reading the class's own refusals."""
-    hints = typing.get_type_hints(cls)
+    """Describes `cls`: annotations are types and ranges, `Attributes:` the meanings."""
+    hints = typing.get_type_hints(cls, include_extras=True)
     docs = _attribute_docs(cls)
     fields = {}
     for field in dataclasses.fields(cls):
@@ -90,10 +99,7 @@ def section_from_dataclass(cls: type, name: str) -> SectionSpec:
             default = _plain(field.default)
         elif field.default_factory is not dataclasses.MISSING:
             default = _plain(field.default_factory())
-        spec = FieldSpec(_kinds(hints[field.name]), default, doc=docs.get(field.name, ""))
-        if {"int", "float"} & set(spec.kinds):
-            spec = dataclasses.replace(spec, **_probe_range(cls, field.name, "int" in spec.kinds))
-        fields[field.name] = spec
+        fields[field.name] = _field(hints[field.name], default, docs.get(field.name, ""))
     return SectionSpec(name, fields, _first_line(cls))
 
 
@@ -102,7 +108,7 @@ def section_from_function(function, name: str, ignore: tuple[str, ...] = ()) -> 
     signature = inspect.signature(function)
     try:
         source = function.__init__ if inspect.isclass(function) else function
-        hints = typing.get_type_hints(source)
+        hints = typing.get_type_hints(source, include_extras=True)
     except (NameError, TypeError):
         hints = {}
     docs = _attribute_docs(function)
@@ -115,10 +121,10 @@ def section_from_function(function, name: str, ignore: tuple[str, ...] = ()) -> 
         if parameter.name in ignore:
             continue
         required = parameter.default is parameter.empty
-        fields[parameter.name] = FieldSpec(
-            _kinds(hints.get(parameter.name, object)),
+        fields[parameter.name] = _field(
+            hints.get(parameter.name, object),
             MISSING if required else _plain(parameter.default),
-            doc=docs.get(parameter.name, ""),
+            docs.get(parameter.name, ""),
         )
     return SectionSpec(name, fields, _first_line(function), open_ended)
 
@@ -154,7 +160,7 @@ def _accepts(value, kind: str) -> tuple[bool, object]:
         return isinstance(value, list), value
     if kind.startswith("'"):
         plain = kind[1:-1]
-        matches = isinstance(value, str) and value.replace("-", "_") == plain.replace("-", "_")
+        matches = isinstance(value, str) and normalized_name(value) == normalized_name(plain)
         return matches, plain
     if kind.startswith("list["):
         if not isinstance(value, list):
@@ -174,64 +180,41 @@ def _accepts(value, kind: str) -> tuple[bool, object]:
 
 
 def _range_problem(value, spec: FieldSpec) -> str | None:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return None
-    low, high = spec.minimum, spec.maximum
-    too_low = low is not None and (value <= low if spec.exclusive_minimum else value < low)
-    too_high = high is not None and (value >= high if spec.exclusive_maximum else value > high)
-    if too_low or too_high:
-        return f"must be {spec.expected}, got {_shown(value)}."
+    for item in value if isinstance(value, list) else (value,):
+        if isinstance(item, bool) or not isinstance(item, int | float):
+            continue
+        low, high = spec.minimum, spec.maximum
+        too_low = low is not None and (item <= low if spec.exclusive_minimum else item < low)
+        too_high = high is not None and (item >= high if spec.exclusive_maximum else item > high)
+        if too_low or too_high:
+            return f"must be {spec.expected}, got {_shown(item)}."
     return None
 
 
-def _probe_range(cls: type, name: str, is_int: bool) -> dict:
-    """Range of a numeric field: what the class refuses with a message that names the field."""
-    words: list[str] = []
-
-    def refused(value: float) -> bool:
-        if is_int and not float(value).is_integer():
-            value = math.ceil(value)
-        try:
-            cls(**{name: int(value) if is_int else value})
-        except ValueError as error:
-            match = re.match(r"`(\w+)` must be (.+?),? (?:but )?got", str(error))
-            if match is None or match.group(1) != name or "`" in match.group(2):
-                return False
-            words.append(match.group(2))
-            return True
-        except TypeError:  # other fields have no defaults: nothing can be asked
-            return False
-        return False
-
-    found: dict = {}
-    low_probes = [p for p in _LOW_PROBES if not is_int or p.is_integer()]
-    if refused(low_probes[0]):
-        for lower, upper in zip(low_probes, low_probes[1:], strict=False):
-            if not refused(upper):
-                # Allowed from `upper` on, or just above `lower` if `upper` is its tiny neighbour.
-                just_above = upper == 1e-9 or upper == 0.5
-                found["minimum"] = lower if just_above else upper
-                found["exclusive_minimum"] = just_above
-                break
-    high_probes = [p for p in _HIGH_PROBES if not is_int or p.is_integer()]
-    if refused(high_probes[0]):
-        for upper, lower in zip(high_probes, high_probes[1:], strict=False):
-            if not refused(lower):
-                just_below = lower == 1.0 - 1e-9
-                found["maximum"] = upper if just_below else lower
-                found["exclusive_maximum"] = just_below
-                break
-    if found and is_int:
-        found |= {k: int(v) for k, v in found.items() if k in ("minimum", "maximum")}
-    if words and found:
-        found["expected"] = words[0]
-    return found
+def _field(annotation, default, doc: str) -> FieldSpec:
+    allowed, kinds = range_of(annotation), _kinds(annotation)
+    if allowed is None:
+        return FieldSpec(kinds, default, doc=doc)
+    to_number = int if {"int", "list[int]"} & set(kinds) else float
+    low, high = (None if end is None else to_number(end) for end in (allowed.low, allowed.high))
+    return FieldSpec(
+        kinds,
+        default,
+        low,
+        high,
+        allowed.open_low,
+        allowed.open_high,
+        str(allowed),
+        doc,
+    )
 
 
 def _kinds(annotation) -> tuple[str, ...]:
     if annotation in _KINDS:
         return (_KINDS[annotation],)
     origin, args = typing.get_origin(annotation), typing.get_args(annotation)
+    if origin is typing.Annotated:
+        return _kinds(args[0])
     if origin in (typing.Union, types.UnionType):
         return tuple(dict.fromkeys(kind for arg in args for kind in _kinds(arg)))
     if origin is typing.Literal:

@@ -36,7 +36,7 @@ def python_target(config: Config) -> tuple:
     from gmmvi_ext.constraints.layout import LayoutError
     from gmmvi_ext.targets.user_model import as_target
 
-    values = config.to_dict()
+    values = config.values
     settings = {k: v for k, v in values["environment_config"].items() if v is not None}
     shapes, constraints = values.get("shapes"), values.get("constraints")
     module, name = _module_and_name(values["environment_name"])

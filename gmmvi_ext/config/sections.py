@@ -1,7 +1,10 @@
 """Settings beside the seven roles, as frozen dataclasses; no TensorFlow in here."""
 
 import dataclasses
-from typing import Literal
+import sys
+from typing import Annotated, Literal
+
+from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges
 
 __all__ = [
     "DistributionSettings",
@@ -14,15 +17,7 @@ __all__ = [
 ]
 
 
-def _require(condition: bool, name: str, expected: str, value) -> None:
-    if not condition:
-        raise ValueError(f"`{name}` must be {expected}, got {value!r}.")
-
-
-def _at_least(low: float, **values) -> None:
-    for name, value in values.items():
-        if value is not None:
-            _require(value >= low, name, f"at least {low:g}", value)
+Scale = Annotated[float, Range(0, sys.float_info.max, open_low=True, words="positive")]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,19 +34,14 @@ class ModelInitialization:
     """
 
     use_diagonal_covs: bool = False
-    use_low_rank: int | None = None
-    num_initial_components: int = 1
+    use_low_rank: Annotated[int, Range(1)] | None = None
+    num_initial_components: Annotated[int, Range(1)] = 1
     prior_mean: float | tuple[float, ...] = 0.0
-    prior_scale: float | tuple[float, ...] = 1.0
-    initial_cov: float | tuple[float, ...] | None = None
+    prior_scale: Scale | tuple[Scale, ...] = 1.0
+    initial_cov: Scale | tuple[Scale, ...] | None = None
 
     def __post_init__(self):
-        _at_least(1, num_initial_components=self.num_initial_components)
-        _at_least(1, use_low_rank=self.use_low_rank)
-        for name in ("prior_scale", "initial_cov"):
-            value = getattr(self, name)
-            for item in value if isinstance(value, list | tuple) else (value,):
-                _require(item is None or 0 < item < float("inf"), name, "positive", item)
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,25 +62,19 @@ class TrainingSettings:
       convergence_tolerance: rise of the ELBO, in nats, that still counts as progress.
     """
 
-    num_iterations: int | None = None
-    max_evaluations: int | None = None
-    max_seconds: float | None = None
-    log_interval: int | None = None
-    num_evaluation_samples: int = 2000
-    checkpoint_interval: int = 500
-    max_checkpoints: int = 3
+    num_iterations: Annotated[int, Range(0)] | None = None
+    max_evaluations: Annotated[int, Range(0)] | None = None
+    max_seconds: Annotated[float, NON_NEGATIVE] | None = None
+    log_interval: Annotated[int, Range(1)] | None = None
+    num_evaluation_samples: Annotated[int, Range(2)] = 2000
+    checkpoint_interval: Annotated[int, Range(1)] = 500
+    max_checkpoints: Annotated[int, Range(1)] = 3
     stop_when_converged: bool = False
-    convergence_window: int = 10
-    convergence_tolerance: float = 0.01
+    convergence_window: Annotated[int, Range(2)] = 10
+    convergence_tolerance: Annotated[float, NON_NEGATIVE] = 0.01
 
     def __post_init__(self):
-        _at_least(0, num_iterations=self.num_iterations, max_seconds=self.max_seconds)
-        _at_least(0, max_evaluations=self.max_evaluations)
-        _at_least(1, log_interval=self.log_interval, checkpoint_interval=self.checkpoint_interval)
-        _at_least(1, max_checkpoints=self.max_checkpoints)
-        _at_least(2, num_evaluation_samples=self.num_evaluation_samples)
-        _at_least(2, convergence_window=self.convergence_window)
-        _at_least(0, convergence_tolerance=self.convergence_tolerance)
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,11 +90,11 @@ class DistributionSettings:
     """
 
     strategy: Literal["none", "mirrored", "multi_worker", "dask"] = "none"
-    num_workers: int | None = None
+    num_workers: Annotated[int, Range(1)] | None = None
     address: str | None = None
 
     def __post_init__(self):
-        _at_least(1, num_workers=self.num_workers)
+        check_ranges(self)
         if self.address is not None and self.strategy != "dask":
             raise ValueError(
                 f"`address` is for `strategy` dask alone, which is {self.strategy!r} here."
@@ -134,14 +118,14 @@ class OutputSettings:
       mlflow: tracking store to write to as well, sqlite:///mlflow.db for example.
     """
 
-    num_report_samples: int = 20000
+    num_report_samples: Annotated[int, Range(100)] = 20000
     export: bool = True
     plots: bool = True
     tensorboard: bool | Literal["auto"] = "auto"
     mlflow: str | None = None
 
     def __post_init__(self):
-        _at_least(100, num_report_samples=self.num_report_samples)
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,10 +136,10 @@ class RunnerConfig:
       log_metrics_interval: iterations between two rows of metrics.
     """
 
-    log_metrics_interval: int = 50
+    log_metrics_interval: Annotated[int, Range(1)] = 50
 
     def __post_init__(self):
-        _at_least(1, log_metrics_interval=self.log_metrics_interval)
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -175,19 +159,17 @@ class TopLevel:
         relative to the work directory.
     """
 
-    temperature: float = 1.0
+    temperature: Annotated[float, POSITIVE] = 1.0
     use_sample_database: bool = True
-    max_database_size: int = 10_000_000
+    max_database_size: Annotated[int, Range(1)] = 10_000_000
     many_components: bool | None = None
-    seed: int | None = None
-    start_seed: int = 0
+    seed: Annotated[int, Range(0)] | None = None
+    start_seed: Annotated[int, Range(0)] = 0
     dtype: Literal["float32", "float64"] = "float32"
     dump_gmm_path: str | None = None
 
     def __post_init__(self):
-        _require(self.temperature > 0, "temperature", "positive", self.temperature)
-        _at_least(1, max_database_size=self.max_database_size)
-        _at_least(0, seed=self.seed, start_seed=self.start_seed)
+        check_ranges(self)
 
 
 @dataclasses.dataclass(frozen=True)

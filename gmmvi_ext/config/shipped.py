@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from gmmvi_ext.config.errors import ConfigError, Origin, Problem, did_you_mean
+from gmmvi_ext.config.errors import ConfigError, Origin, Problem
+from gmmvi_ext.registry import did_you_mean
 
 __all__ = ["find_config", "shipped_example", "shipped_folder", "shipped_names"]
 

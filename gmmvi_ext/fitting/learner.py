@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from gmmvi_ext.config.build import check_rules
+from gmmvi_ext.config.build import build_rules
 from gmmvi_ext.fitting.start import Start, StartMixture
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
@@ -24,8 +24,9 @@ def build_learner(config, target: Target, start: Start, first: StartMixture) -> 
     values = config.to_dict()
     prior = {"prior_mean": start.mean.tolist(), "prior_scale": start.scale.tolist()}
     values["model_initialization"] = values["model_initialization"] | prior
-    check_rules(config)
-    learner = GMMVI.build_from_config(values, target, seed=config.seed, dtype=values["dtype"])
+    learner = GMMVI.build_from_config(
+        values, target, rules=build_rules(config), seed=config.seed, dtype=values["dtype"]
+    )
     model = learner.model
     loc = tf.constant(first.loc, model.dtype)
     if model.is_diagonal:

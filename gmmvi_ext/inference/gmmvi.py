@@ -28,13 +28,13 @@ from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.inference.ng_estimators import NgEstimator
 from gmmvi_ext.inference.pairwise import moved_log_prob
 from gmmvi_ext.inference.rewards import expected_rewards
-from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.sample_db import SampleDB
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
 from gmmvi_ext.inference.tracing import no_garbage_collection, one_optimiser_pass
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.models import GmmWrapper, LearnerState, initial_mixture
+from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["GMMVI"]
@@ -55,6 +55,16 @@ METRICS = {
 STORE_PER_CANDIDATE = 10
 # With so many from the start, tracing a second longer pays.
 MANY_COMPONENTS = 64
+# Argument of the constructor -> role that fills it.
+PARTS = {
+    "ng_estimator": NgEstimator,
+    "component_adaptation": ComponentAdaptation,
+    "sample_selector": SampleSelector,
+    "component_updater": NgBasedComponentUpdater,
+    "component_stepsize": ComponentStepsizeAdapter,
+    "weight_updater": WeightUpdater,
+    "weight_stepsize": WeightStepsizeAdapter,
+}
 OPTIONS = ("temperature", "use_sample_database", "max_database_size", "many_components")
 
 
@@ -155,7 +165,14 @@ class GMMVI(tf.Module):
 
     @classmethod
     def build_from_config(
-        cls, config: dict, target: Target, *, seed: int = 0, dtype=tf.float32, bijector=None
+        cls,
+        config: dict,
+        target: Target,
+        *,
+        rules: dict | None = None,
+        seed: int = 0,
+        dtype=tf.float32,
+        bijector=None,
     ) -> "GMMVI":
         """Builds rules and initial mixture from a configuration with the keys of the reference.
 
@@ -163,6 +180,7 @@ class GMMVI(tf.Module):
           config: seven `XXX_type` with `XXX_config`, `model_initialization`, and optionally
             `temperature`, `use_sample_database`, `max_database_size`, `many_components`.
           target: log density to fit.
+          rules: role (prefix of its keys) -> rule, where they are built already.
           seed: of the initial mixture and the run.
           dtype: floating dtype of the mixture.
           bijector: paired with the mixture, see `GmmWrapper`.
@@ -170,14 +188,9 @@ class GMMVI(tf.Module):
         Raises:
           ValueError: naming the key that is off.
         """
-        rules = {
-            "ng_estimator": NgEstimator.build_from_config(config),
-            "component_adaptation": ComponentAdaptation.build_from_config(config),
-            "sample_selector": SampleSelector.build_from_config(config),
-            "component_updater": NgBasedComponentUpdater.build_from_config(config),
-            "component_stepsize": ComponentStepsizeAdapter.build_from_config(config),
-            "weight_updater": WeightUpdater.build_from_config(config),
-            "weight_stepsize": WeightStepsizeAdapter.build_from_config(config),
+        parts = {
+            name: role.build_from_config(config) if rules is None else rules[role.role]
+            for name, role in PARTS.items()
         }
         initial = dict(config.get("model_initialization") or {})
         try:
@@ -193,13 +206,13 @@ class GMMVI(tf.Module):
         )
         model = GmmWrapper(
             mixture,
-            stepsize=rules["component_stepsize"].initial_stepsize,
-            ridge=getattr(rules["ng_estimator"], "initial_l2_regularizer", 0.0),
-            history_length=rules["component_adaptation"].history_length,
+            stepsize=parts["component_stepsize"].initial_stepsize,
+            ridge=getattr(parts["ng_estimator"], "initial_l2_regularizer", 0.0),
+            history_length=parts["component_adaptation"].history_length,
             bijector=bijector,
         )
         options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
-        return cls(target, model, **rules, prior=prior, seed=seed, **options)
+        return cls(target, model, **parts, prior=prior, seed=seed, **options)
 
     def step(self) -> dict[str, tf.Tensor]:
         """One iteration.

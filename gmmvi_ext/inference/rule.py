@@ -11,9 +11,10 @@ with
 import dataclasses
 from typing import ClassVar
 
+from gmmvi_ext.ranges import check_ranges
 from gmmvi_ext.registry import Registry
 
-__all__ = ["Rule", "require"]
+__all__ = ["Rule"]
 
 
 class Rule:
@@ -21,6 +22,9 @@ class Rule:
 
     role: ClassVar[str]
     registry: ClassVar[Registry]
+
+    def __post_init__(self):
+        check_ranges(self)
 
     @classmethod
     def build_from_config(cls, config: dict) -> "Rule":
@@ -50,9 +54,3 @@ class Rule:
             return rule(**options)
         except (TypeError, ValueError) as error:
             raise ValueError(f"`{config_key}`: {error}") from error
-
-
-def require(condition: bool, name: str, expected: str, value) -> None:
-    """Raises ValueError("`name` must be expected, got value.") unless `condition`."""
-    if not condition:
-        raise ValueError(f"`{name}` must be {expected}, got {value!r}.")

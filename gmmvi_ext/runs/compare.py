@@ -4,9 +4,17 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from gmmvi_ext.config.document import Column
 from gmmvi_ext.runs.reading import RunRecord, read_run
 
-__all__ = ["differing_keys", "find_runs", "group_labels", "run_names", "table_rows"]
+__all__ = [
+    "differing_keys",
+    "find_runs",
+    "group_labels",
+    "run_names",
+    "short_headings",
+    "table_rows",
+]
 
 # Keys that do not change what is fitted, and those that the column `seed` shows.
 _QUIET = ("outputs", "gmmvi_runner_config", "training.log_interval", "dump_gmm_path")
@@ -82,41 +90,69 @@ def group_labels(records: Sequence[RunRecord], names: Sequence[str]) -> list[str
 
 
 def table_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[dict[str, str]]:
-    """What the table of the report shows, as text; the target only where there are several."""
+    """What the table of the report shows, as text; the target only where there are several.
+
+    The columns are those of all kinds of models among the runs; where a run has no such figure
+    stands `-`.
+    """
+    headings = _columns(records)
     rows = []
     for record, name in zip(records, names, strict=True):
-        figures = record.summary or (record.metrics or [{}])[-1]
         row = {
             "run": name,
             "target": str(target_of(record)),
             "algorithm": str(record.run.get("algorithm") or _ABSENT),
             "seed": str(record.run.get("seed", _ABSENT)),
             "verdict": str(record.summary.get("verdict", _ABSENT)).split(":")[0],
-            "ELBO": _with_error(figures.get("elbo"), figures.get("elbo_se")),
-            "log evidence": _with_error(
-                figures.get("log_evidence"), figures.get("log_evidence_se")
-            ),
-            "k-hat": _number(figures.get("khat"), ".2f"),
-            "ESS": _number(figures.get("ess"), ".0f"),
-            "modes": _number(figures.get("num_modes"), ".0f"),
-            "K": _number(figures.get("num_components"), ".0f"),
-            "evaluations": _number(figures.get("num_target_evaluations"), ",.0f"),
-            "seconds": _number(figures.get("train_seconds"), ".1f"),
-            "end": f"{record.status}: {record.run.get('stop_reason') or 'not ended'}",
         }
+        figures = record.summary or (record.metrics or [{}])[-1]
+        own = record.document.columns
+        row |= {key: _figure(figures, own[key]) if key in own else _ABSENT for key in headings}
+        row["end"] = f"{record.status}: {record.run.get('stop_reason') or 'not ended'}"
         rows.append(row)
     if len({row["target"] for row in rows}) == 1:
         for row in rows:
             del row["target"]
+    if not any(record.document.has_verdict for record in records):
+        for row in rows:
+            del row["verdict"]
     return rows
+
+
+def short_headings(records: Sequence[RunRecord]) -> list[str]:
+    """Columns of the table that fit on a terminal."""
+    columns = [key for key, column in _columns(records).items() if column.is_short]
+    return ["run", "target", "algorithm", "seed", *columns, "verdict"]
+
+
+def _columns(records: Sequence[RunRecord]) -> dict[str, Column]:
+    """Columns of all kinds of models: each kind's own after the one that they share."""
+    merged: list[tuple[str, Column]] = []
+    for document in {record.document.name: record.document for record in records}.values():
+        place = 0
+        for item in document.columns.items():
+            if item not in merged:
+                merged.insert(place, item)
+            place = merged.index(item) + 1
+    return dict(merged)
+
+
+def _figure(figures: dict, column: Column) -> str:
+    value, error = figures.get(column.key), figures.get(column.error_key)
+    if not isinstance(value, int | float):
+        return _ABSENT
+    text = format(value, column.form)
+    return text + (f" +- {error:{column.form}}" if isinstance(error, int | float) else "")
 
 
 def target_of(record: RunRecord) -> str:
     """Name of what was fitted; settings of the target are part of it."""
     if record.config is None:
         return "unknown"
-    values = record.config.to_dict()
-    settings = {k: v for k, v in (values.get("environment_config") or {}).items() if v is not None}
+    role = record.document.role(record.document.subject)
+    written = record.config.values.get(role.config_key) or {}
+    is_written = not role.fills_defaults  # else it holds everything
+    settings = {k: v for k, v in written.items() if v is not None and is_written}
     shown = ", ".join(f"{key}={json.dumps(value)}" for key, value in settings.items())
     name = str(record.config.target_name or "unknown")
     if name.startswith("python:"):
@@ -141,13 +177,3 @@ def _telling(record: RunRecord) -> dict[str, object]:
 
 def _values(flats, key: str) -> set[str]:
     return {json.dumps(flat.get(key)) for flat in flats}
-
-
-def _number(value, form: str) -> str:
-    return _ABSENT if not isinstance(value, int | float) else format(value, form)
-
-
-def _with_error(value, error) -> str:
-    if not isinstance(value, int | float):
-        return _ABSENT
-    return f"{value:.4f}" + (f" +- {error:.4f}" if isinstance(error, int | float) else "")

@@ -6,13 +6,14 @@ import io
 from collections.abc import Sequence, Set
 from pathlib import Path
 
+from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, table_rows, target_of
 from gmmvi_ext.runs.reading import RunRecord
 
 __all__ = ["comparison_figure", "comparison_page", "write_page"]
 
 MAX_DETAILS = 24
-_NUMBERS = {"seed", "ELBO", "log evidence", "k-hat", "ESS", "modes", "K", "evaluations", "seconds"}
+_NUMBERS = {"seed", *(heading for each in DOCUMENTS.values() for heading in each.columns)}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1320px; margin: 2em auto;
        padding: 0 1em; }

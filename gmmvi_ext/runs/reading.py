@@ -4,8 +4,11 @@ import dataclasses
 import json
 from pathlib import Path
 
-from gmmvi_ext.config.config import Config, load_config
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.document import Document
+from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.training.writers import read_metrics
 
 __all__ = ["RunRecord", "read_run"]
@@ -26,6 +29,11 @@ class RunRecord:
     config: Config | None
     run: dict
     summary: dict
+
+    @property
+    def document(self) -> Document:
+        """What kind of model it is about; a mixture where that cannot be read."""
+        return MIXTURE if self.config is None else self.config.document
 
     @property
     def metrics(self) -> list[dict]:

@@ -1,26 +1,30 @@
-"""One run of a VAE from its checked configuration to its summary; imports TensorFlow."""
+"""One run of a VAE from its checked configuration to its summary, and its export afterwards."""
 
 import dataclasses
 import math
+from pathlib import Path
 
 import numpy as np
 
 from gmmvi_ext.amortized.data import ImageData
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
 from gmmvi_ext.amortized.trainer import VAETrainer
-from gmmvi_ext.config.vae import VaeConfig, build_vae_parts
+from gmmvi_ext.config.build_vae import build_vae_parts
+from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.export import restored_result
 from gmmvi_ext.runs.record import result_record
 from gmmvi_ext.runs.session import Sitting, announce_end, disk_trouble_told
-from gmmvi_ext.runs.vae_outputs import write_vae_outputs
+from gmmvi_ext.runs.vae_outputs import export_model, write_vae_outputs
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.runs.writers import require_extras, tensorboard_writers
+from gmmvi_ext.targets.parallel.strategies import Distribution
 from gmmvi_ext.training.loop import train
 from gmmvi_ext.training.patience import Patience
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.writers import JsonlWriter, write_json
 
-__all__ = ["run_vae"]
+__all__ = ["export_vae_run", "run_vae"]
 
 MAX_ROW_DATA = 500  # training images behind a row of metrics where there are no dev data
 
@@ -28,10 +32,10 @@ MAX_ROW_DATA = 500  # training images behind a row of metrics where there are no
 class _RowEvaluator:
     """Figures of a row of metrics, from dev data or, where there are none, training data."""
 
-    def __init__(self, config: VaeConfig, images, vae):
-        self.has_dev = len(images.dev) > 0
-        data = images.dev if self.has_dev else images.train[:MAX_ROW_DATA]
-        if images.is_stochastic and not self.has_dev:
+    def __init__(self, config: Config, images, vae):
+        has_dev = len(images.dev) > 0
+        data = images.dev if has_dev else images.train[:MAX_ROW_DATA]
+        if images.is_stochastic and not has_dev:
             data = np.round(data)
         self._evaluate = BoundEvaluator(
             vae, data, num_samples=config.training.num_evaluation_samples, seed=config.seed
@@ -45,8 +49,16 @@ class _RowEvaluator:
         return found
 
 
-def run_vae(config: VaeConfig, workdir: WorkDir, *, device: str) -> int:
+def run_vae(
+    config: Config, workdir: WorkDir, *, device: str, distribution: Distribution | None = None
+) -> int:
     """Builds, trains, and writes everything a run leaves behind.
+
+    Args:
+      config: checked.
+      workdir: claimed by this process.
+      device: in words.
+      distribution: not used; a VAE takes one process and one device.
 
     Returns:
       exit code, 0.
@@ -69,7 +81,7 @@ def _train_and_write(sitting: Sitting, images: ImageData, trainer: VAETrainer, d
     write_json(workdir / "run.json", record)
     sitting.announce_start(device)
     evaluate = _RowEvaluator(config, images, trainer.vae)
-    keeps_best = training.keep_best and evaluate.has_dev
+    keeps_best = _keeps_best(config, images)
     writers = [JsonlWriter(workdir / "metrics.jsonl"), *tensorboard_writers(config, workdir)]
     try:
         result = train(
@@ -97,3 +109,45 @@ def _train_and_write(sitting: Sitting, images: ImageData, trainer: VAETrainer, d
         trainer.restore_best()
     write_vae_outputs(config, workdir, images, trainer, result)
     sitting.finish(record, result)
+
+
+def _keeps_best(config: Config, images: ImageData) -> bool:
+    """Whether the run ends with the parameters of its best row."""
+    return config.training.keep_best and len(images.dev) > 0
+
+
+def export_vae_run(
+    config: Config,
+    folder: Path,
+    *,
+    workdir: WorkDir | None,
+    out: Path | None,
+    checkpoint: int | None,
+) -> int:
+    """Writes the model of a checkpoint, with summary and plots where it goes into the run.
+
+    The best parameters up to the checkpoint are taken where the run would have ended with them.
+
+    Args:
+      config: of the run.
+      folder: of the run.
+      workdir: the same, claimed; None where nothing is written into it.
+      out: folder for the model alone; None for the place where the run would have put it.
+      checkpoint: iteration of the checkpoint; None for the newest.
+
+    Returns:
+      exit code, 0.
+    """
+    images, trainer = build_vae_parts(config)
+    result = restored_result(folder, trainer, checkpoint)
+    if _keeps_best(config, images):
+        trainer.restore_best()
+    if out is None:
+        write_vae_outputs(config, workdir, images, trainer, result)
+        return 0
+    try:
+        export_model(config, trainer.vae, out, {})
+    except FileExistsError as error:
+        raise CommandError(f"--out {out}: {error}") from None
+    print(f"model: {out}")
+    return 0

@@ -1,17 +1,19 @@
 """What a run of a VAE leaves behind at its end: summary, SavedModel, plots; and what it prints."""
 
+from pathlib import Path
+
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
-from gmmvi_ext.config.vae import VaeConfig
+from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.loop import TrainingResult
 from gmmvi_ext.training.writers import read_metrics, write_atomically, write_json
 
-__all__ = ["write_vae_outputs"]
+__all__ = ["export_model", "write_vae_outputs"]
 
 NUM_DRAWN = 64
 NUM_RECONSTRUCTED = 24
@@ -20,10 +22,10 @@ ACTIVE_UNIT_VARIANCE = 0.01  # of the posterior mean over the data (Burda et al.
 
 
 def write_vae_outputs(
-    config: VaeConfig, workdir: WorkDir, images, trainer, result: TrainingResult
+    config: Config, workdir: WorkDir, images, trainer, result: TrainingResult
 ) -> None:
     """Writes summary, export and plots of the trained model and prints the summary."""
-    from gmmvi_ext.export.vae import ExportedVae, export_vae
+    from gmmvi_ext.export.vae import ExportedVae
 
     vae = trainer.vae
     samples = config.outputs.num_report_samples
@@ -45,8 +47,7 @@ def write_vae_outputs(
     page = summary_page(f"{config.code_word} on {config.target_name}", summary)
     write_atomically(workdir / "summary.md", page)
     if config.outputs.export:
-        about = {"summary": summary, "data": config.target_name, "model": config.code_word}
-        export_vae(vae, workdir / "model", about=about)
+        export_model(config, vae, workdir / "model", {"summary": summary})
     plots = []
     if config.outputs.plots:
         plots = write_pictures(workdir / "plots", _pictures(config, workdir, images, vae))
@@ -61,7 +62,19 @@ def write_vae_outputs(
         print(f"plots: {', '.join(map(str, plots))}")
 
 
-def _pictures(config: VaeConfig, workdir: WorkDir, images, vae) -> dict:
+def export_model(config: Config, vae, folder: Path, about: dict) -> None:
+    """Writes the SavedModel.
+
+    Raises:
+      FileExistsError: the folder holds something that is not an export.
+    """
+    from gmmvi_ext.export.vae import export_vae
+
+    known = {"data": config.target_name, "model": config.code_word}
+    export_vae(vae, folder, about={**about, **known})
+
+
+def _pictures(config: Config, workdir: WorkDir, images, vae) -> dict:
     """Name -> function that draws on axes of its own and returns them."""
     from gmmvi_ext import plotting
     from gmmvi_ext.export.vae import ExportedVae

@@ -27,7 +27,7 @@ def with_distance(config: Config, evaluate: Callable[[int], dict], model) -> Cal
     Raises:
       ConfigError: the samples cannot be used; names the key.
     """
-    settings = config.to_dict().get("mmd_evaluation_config")
+    settings = config.values.get("mmd_evaluation_config")
     if not settings:
         return evaluate
     from gmmvi_ext.fitting.sample_distance import SampleDistance
@@ -46,7 +46,7 @@ def with_distance(config: Config, evaluate: Callable[[int], dict], model) -> Cal
 
 def with_dumps(config: Config, workdir: WorkDir, algorithm):
     """The algorithm, dumping its mixture where `dump_gmm_path` names a folder."""
-    folder = config.to_dict().get("dump_gmm_path")
+    folder = config.values.get("dump_gmm_path")
     if not folder:
         return algorithm
     from gmmvi_ext.fitting.dumps import DumpedAlgorithm, MixtureDumps
@@ -95,7 +95,7 @@ def require_extras(config: Config) -> None:
       CommandError: names the key and the extra.
     """
     _require(config, "tensorboard", config.outputs.tensorboard is True)
-    _require(config, "mlflow", bool(getattr(config.outputs, "mlflow", None)))  # a VAE has none
+    _require(config, "mlflow", bool(config.values["outputs"].get("mlflow")))
 
 
 def _require(config: Config, package: str, is_wanted: bool) -> None:

@@ -10,14 +10,13 @@ files are looked for first, `dtype` the floating dtype; every other keyword is a
 signature. A user's own target becomes available by name through `@TARGETS.register("my_target")`.
 """
 
-import difflib
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
 import tensorflow as tf
 
-from gmmvi_ext.registry import Registry
+from gmmvi_ext.registry import Registry, did_you_mean
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["TARGETS", "build_target", "target_settings"]
@@ -84,9 +83,7 @@ def build_target(
 def _unknown_setting(name: str, key: str, allowed: Mapping[str, object]) -> str:
     if not allowed:
         return f"`environment_config.{key}`: target {name!r} has no settings; remove the key."
-    near = difflib.get_close_matches(str(key), allowed, n=1)
-    hint = f" Did you mean {near[0]!r}?" if near else ""
     return (
         f"`environment_config.{key}` is not a setting of target {name!r}; "
-        f"allowed: {', '.join(allowed)}.{hint}"
+        f"allowed: {', '.join(allowed)}.{did_you_mean(key, allowed)}"
     )

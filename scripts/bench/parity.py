@@ -49,10 +49,10 @@ NEGLIGIBLE = 0.02
 
 def overrides(algorithm: str) -> dict:
     """What both get; settings that the chosen rules do not have are left out."""
-    from gmmvi_ext.config.catalog import snapshot_catalog
+    from gmmvi_ext.config.catalog import snapshot
     from gmmvi_ext.config.codewords import expand_code_word
 
-    names, catalog = expand_code_word(algorithm), snapshot_catalog()
+    names, catalog = expand_code_word(algorithm), snapshot()["mixture"]
     chosen = {}
     for section, values in COMMON.items():
         role = section.removesuffix("_config")
@@ -74,7 +74,7 @@ def experiment(name: str) -> dict:
 def run_ours(name: str, algorithm: str, seed: int, budgets, settings: dict) -> Iterator[dict]:
     """-ELBO, evaluations and training seconds at every budget."""
     from gmmvi_ext.config.build import build_algorithm, build_target
-    from gmmvi_ext.config.config import load_config
+    from gmmvi_ext.config.loading import load_config
 
     source = experiment(name) | settings | {"seed": seed}
     # A code word given as an argument replaces settings; put the common ones back.
@@ -102,7 +102,7 @@ def run_reference(
 
     from gmmvi_ext import gaussians
     from gmmvi_ext.config.build import build_target
-    from gmmvi_ext.config.config import load_config
+    from gmmvi_ext.config.loading import load_config
 
     request = {
         "experiment": name,

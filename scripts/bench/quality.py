@@ -93,7 +93,7 @@ HISTORY_INTERVAL = 30  # iterations
 
 def configuration(name: str, args, seed: int):
     """The case's configuration: target and initial mixture of its file, defaults for the rest."""
-    from gmmvi_ext.config.config import load_config
+    from gmmvi_ext.config.loading import load_config
     from gmmvi_ext.config.nodes import read_yaml
     from gmmvi_ext.config.shipped import find_config
 

@@ -10,9 +10,8 @@ import pytest
 
 from gmmvi_ext.cli.app import main
 from gmmvi_ext.config import ConfigError, load_config
-from gmmvi_ext.config import vae_catalog as catalogs
+from gmmvi_ext.config.build_vae import build_vae_parts
 from gmmvi_ext.config.shipped import shipped_names
-from gmmvi_ext.config.vae import build_vae_parts
 
 CONFIG = """
 model: vae
@@ -184,18 +183,10 @@ def test_the_resolved_configuration_loads_to_itself(config, tmp_path):
     assert not load_config(tmp_path / "again.yml").differences(resolved)
 
 
-def test_the_snapshot_of_names_is_up_to_date():
-    live = catalogs.snapshot_text(catalogs.live_catalog())
-    assert catalogs.SNAPSHOT.read_text(encoding="utf-8") == live, (
-        "refresh it: python -c 'from gmmvi_ext.config.vae_catalog import write_snapshot; "
-        "write_snapshot()'"
-    )
-
-
 @pytest.mark.parametrize("name", [n for n in shipped_names() if n.startswith("vae_")])
 def test_shipped_experiments_load(name):
     config = load_config(name)
-    assert config.is_vae and config.to_dict()["model"] == "vae"
+    assert config.document.name == config.values["model"] == "vae"
 
 
 def test_names_are_described_without_tensorflow():

@@ -14,9 +14,10 @@ import pytest
 import yaml
 
 from gmmvi_ext.cli import main
-from gmmvi_ext.config.check import known_keys
+from gmmvi_ext.config.catalog import snapshot
 from gmmvi_ext.config.codewords import ROLE_LETTERS
-from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.documents import MIXTURE
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.config.nodes import read_yaml
 from gmmvi_ext.config.shipped import shipped_folder
 
@@ -25,7 +26,7 @@ SOURCES = sorted(
     path
     for kind in ("experiments", "smoke")
     for path in FOLDER.glob(f"{kind}/*.yml")
-    if not load_config(path).is_vae
+    if load_config(path).document is MIXTURE
 )
 MODULES = sorted(path for role in ROLE_LETTERS for path in FOLDER.glob(f"modules/{role}/*.yml"))
 VALUES = [
@@ -212,7 +213,7 @@ def check(tmp_path, capsys, seed):
 
 def is_key(named, text, kind):
     """Whether the dotted key is one of the file or one it lacks."""
-    known = {*known_keys(), *re.split(r"[\s:{}\[\],'\"]+", text)}
+    known = {*MIXTURE.known_keys(snapshot()["mixture"]), *re.split(r"[\s:{}\[\],'\"]+", text)}
     return kind == "delete" or any(part in known or part in text for part in named)
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gmmvi_ext.config.catalog import snapshot_catalog
-from gmmvi_ext.config.config import load_config as load
+from gmmvi_ext.config.catalog import snapshot
 from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.config.loading import load_config as load
 
 REFERENCE = """\
 start_seed: 10000
@@ -69,7 +69,7 @@ weight_stepsize_adapter_config:
 
 def load_config(source, **options):
     """Against the shipped catalogue, whatever other tests have registered."""
-    return load(source, names=snapshot_catalog(), **options)
+    return load(source, names=snapshot(), **options)
 
 
 def write(folder, name, text):
@@ -96,7 +96,7 @@ def test_the_reference_format_loads_as_it_is(tmp_path):
 
 def test_what_is_not_said_is_the_default_of_the_rule(tmp_path):
     config = load_config({"environment_name": "GMM"})
-    rule = snapshot_catalog().rule("num_component_adapter", "adaptive")
+    rule = snapshot()["mixture"].rule("num_component_adapter", "adaptive")
     section = config.to_dict()["num_component_adapter_config"]
     assert section == {key: field.default for key, field in rule.fields.items()}
     assert str(config.origin("num_component_adapter_config.del_iters")) == "default"

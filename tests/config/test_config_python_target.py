@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from gmmvi_ext.config import load_config
 from gmmvi_ext.config.build import build_target
-from gmmvi_ext.config.catalog import snapshot_catalog
+from gmmvi_ext.config.catalog import snapshot
 from gmmvi_ext.config.describe import describe
+from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.json_schema import json_schema
 from gmmvi_ext.targets.user_model import as_target
@@ -193,6 +194,8 @@ def test_a_resolved_configuration_reads_back(write, tmp_path):
 
 
 def test_parts_are_described():
-    assert "interval(0, 1)" in describe("constraints", snapshot_catalog())
-    assert "a single point" in describe("python", snapshot_catalog())
-    assert {"shapes", "constraints"} <= set(json_schema(snapshot_catalog())["properties"])
+    names = snapshot()
+    assert "interval(0, 1)" in describe("constraints", names)
+    assert "a single point" in describe("python", names)
+    schema = json_schema(MIXTURE, names["mixture"])
+    assert {"shapes", "constraints"} <= set(schema["properties"])

@@ -6,8 +6,8 @@ import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
 from gmmvi_ext.config.build import build_algorithm, build_target
-from gmmvi_ext.config.config import load_config
 from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.inference.component_adaptation import VipsComponentAdaptation
 from gmmvi_ext.models import GmmWrapper, initial_mixture
 from gmmvi_ext.targets.callables import HostTarget

@@ -3,7 +3,7 @@
 import pytest
 
 from gmmvi_ext.config.build import build_algorithm, build_target
-from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.targets.data import DataNotFoundError
 
 PLANAR_SCALE = "[1." + ", 0.2" * 9 + "]"

@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from gmmvi_ext.config.catalog import snapshot_catalog
-from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.catalog import snapshot
+from gmmvi_ext.config.codewords import ROLE_LETTERS
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.config.nodes import read_yaml
 from gmmvi_ext.config.shipped import find_config, shipped_folder, shipped_names
 
@@ -23,7 +24,9 @@ def test_the_four_experiments_are_there():
 def test_every_target_has_an_experiment():
     files = [read_yaml(path).plain() for path in FOLDER.glob("experiments/*.yml")]
     shown = {values["environment_name"] for values in files if "environment_name" in values}
-    assert {name for name in shown if ":" not in name} == set(snapshot_catalog().targets)
+    assert {name for name in shown if ":" not in name} == set(
+        snapshot()["mixture"].rules["environment"]
+    )
 
 
 MODELS = ("ar1", "coin", "eight_schools", "gaussian_mixture", "horseshoe", "simulator", "sir")
@@ -47,7 +50,7 @@ def test_examples_are_found_by_name_from_anywhere(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("path", RUNNABLE, ids=lambda path: path.stem)
 def test_experiments_load_and_tell_how_to_run_them(path):
-    config = load_config(path, names=snapshot_catalog())
+    config = load_config(path, names=snapshot())
     assert config.target_name and config.code_word
     header = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert any("gmmvi-ext run --config" in line for line in header)
@@ -58,15 +61,16 @@ def test_experiments_load_and_tell_how_to_run_them(path):
 def test_module_files_hold_the_defaults_of_their_rule(path):
     role = path.parent.name
     values = read_yaml(path).plain()
-    rule = snapshot_catalog().rule(role, values[f"{role}_type"])
+    rule = snapshot()["mixture"].rule(role, values[f"{role}_type"])
     assert rule.name.replace("-", "_").lower() == path.stem
     defaults = {key: field.default for key, field in rule.fields.items()}
     assert values[f"{role}_config"] == defaults
 
 
 def test_every_rule_has_a_module_file():
-    for role, rules in snapshot_catalog().rules.items():
-        for rule in rules:
+    rules = snapshot()["mixture"].rules
+    for role in ROLE_LETTERS:
+        for rule in rules[role]:
             name = rule.replace("-", "_").lower()
             assert (FOLDER / "modules" / role / f"{name}.yml").is_file(), (role, rule)
 

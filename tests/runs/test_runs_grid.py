@@ -2,8 +2,8 @@
 
 import pytest
 
-from gmmvi_ext.config.config import load_config
 from gmmvi_ext.config.errors import ConfigError, Origin
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.sweep import expand_grid, parse_grid, parse_seeds
 
 STEP = "component_stepsize_adapter_config.initial_stepsize"

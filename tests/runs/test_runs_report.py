@@ -9,7 +9,7 @@ import sys
 import pytest
 
 from gmmvi_ext.cli import main
-from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.plotting.comparison import Curve, plot_comparison, plot_comparison_page
 from gmmvi_ext.runs import compare
 

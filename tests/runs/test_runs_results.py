@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from gmmvi_ext.config.config import load_config
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.sweep import collect_rows, median_interval, read_run, summarise, write_table
 
 

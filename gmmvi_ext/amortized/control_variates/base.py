@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import require
+from gmmvi_ext.ranges import require
 
 __all__ = ["ControlVariate", "RewardContext", "RunningMean"]
 

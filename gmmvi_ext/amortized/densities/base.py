@@ -12,7 +12,6 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.constraints import names
 
 tfd = tfp.distributions
@@ -87,11 +86,6 @@ class ConditionalDensity(tf.Module):
 def positive_scale(raw: tf.Tensor, minimum: float) -> tf.Tensor:
     """Scale above `minimum` by the constraint stack: minimum + softplus(raw)."""
     return names.positive(minimum, base="softplus").forward(raw)
-
-
-def require_minimum_scale(value: float) -> None:
-    """Refuses floors of a scale that are not positive."""
-    require(value > 0, "min_scale", "positive", value)
 
 
 def refuse_outside(x: np.ndarray, low: float, high: float, name: str) -> None:

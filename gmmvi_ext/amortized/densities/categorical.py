@@ -1,14 +1,15 @@
 """Categorical densities: levels of pixels, and one-hot latent vectors."""
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.amortized.densities.base import DensityRule, refuse_outside
 from gmmvi_ext.amortized.roles import DENSITIES
+from gmmvi_ext.ranges import Range, check_ranges, require
 
 tfd = tfp.distributions
 
@@ -27,10 +28,10 @@ class Categorical(DensityRule):
     is_reparameterised = False
     values = "levels"
 
-    num_classes: int = 17
+    num_classes: Annotated[int, Range(2)] = 17
 
     def __post_init__(self):
-        require(self.num_classes >= 2, "num_classes", "at least 2", self.num_classes)
+        check_ranges(self)
 
     def output_shape(self, event_shape):
         return (*event_shape, self.num_classes)

@@ -11,19 +11,19 @@ References:
 """
 
 import dataclasses
+from typing import Annotated
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.amortized.densities.base import (
     ConditionalDensity,
     DensityRule,
     positive_scale,
-    require_minimum_scale,
 )
 from gmmvi_ext.amortized.networks.base import Network, dense
 from gmmvi_ext.amortized.roles import DENSITIES
+from gmmvi_ext.ranges import POSITIVE, Range, check_ranges, require
 
 tfb = tfp.bijectors
 tfd = tfp.distributions
@@ -50,7 +50,7 @@ class CouplingFlow(tf.Module):
         *,
         num_couplings: int,
         hidden_units: int,
-        context_size: int = 0,
+        context_size: Annotated[int, Range(1)] = 0,
         seed: int = 0,
         dtype=tf.float32,
         name: str = "flow",
@@ -113,15 +113,13 @@ class Flow(DensityRule):
       min_scale: floor of the standard deviations of the Gaussian.
     """
 
-    num_couplings: int = 4
-    hidden_units: int = 64
-    context_size: int = 32
-    min_scale: float = 1e-4
+    num_couplings: Annotated[int, Range(1)] = 4
+    hidden_units: Annotated[int, Range(1)] = 64
+    context_size: Annotated[int, Range(1)] = 32
+    min_scale: Annotated[float, POSITIVE] = 1e-4
 
     def __post_init__(self):
-        for name in ("num_couplings", "hidden_units", "context_size"):
-            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        require_minimum_scale(self.min_scale)
+        check_ranges(self)
 
     def output_shape(self, event_shape):
         require(len(event_shape) == 1, "event_shape", "a vector for a flow", event_shape)

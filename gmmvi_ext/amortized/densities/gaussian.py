@@ -1,11 +1,13 @@
 """Independent Gaussians with means and scales from the network."""
 
 import dataclasses
+from typing import Annotated
 
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale, require_minimum_scale
+from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale
 from gmmvi_ext.amortized.roles import DENSITIES
+from gmmvi_ext.ranges import POSITIVE, check_ranges
 
 tfd = tfp.distributions
 
@@ -21,10 +23,10 @@ class Gaussian(DensityRule):
       min_scale: floor of the standard deviations.
     """
 
-    min_scale: float = 1e-4
+    min_scale: Annotated[float, POSITIVE] = 1e-4
 
     def __post_init__(self):
-        require_minimum_scale(self.min_scale)
+        check_ranges(self)
 
     def output_shape(self, event_shape):
         return (*event_shape, 2)

@@ -2,13 +2,14 @@
 
 import dataclasses
 import math
+from typing import Annotated
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
-from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale, require_minimum_scale
+from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale
 from gmmvi_ext.amortized.roles import DENSITIES
+from gmmvi_ext.ranges import POSITIVE, Range, check_ranges
 
 tfd = tfp.distributions
 
@@ -31,12 +32,11 @@ class GaussianMixture(DensityRule):
     is_reparameterised = False
     is_mixture = True
 
-    num_components: int = 4
-    min_scale: float = 1e-4
+    num_components: Annotated[int, Range(1)] = 4
+    min_scale: Annotated[float, POSITIVE] = 1e-4
 
     def __post_init__(self):
-        require(self.num_components >= 1, "num_components", "at least 1", self.num_components)
-        require_minimum_scale(self.min_scale)
+        check_ranges(self)
 
     def output_shape(self, event_shape):
         return (self.num_components, 1 + 2 * math.prod(event_shape))

@@ -6,12 +6,13 @@ gradient, with respect to everything trainable, estimates the gradient of the bo
 
 import dataclasses
 import re
+from typing import Annotated
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl
+from gmmvi_ext.ranges import Range, check_ranges
 
 tfd = tfp.distributions
 
@@ -25,7 +26,6 @@ class Estimator:
     Class attributes:
       needs: what the posterior must offer: "anything", "reparameterised" or "mixture".
       uses_control: whether control variates act on it.
-      minimum_samples: fewest samples it works with.
 
     Attributes:
       num_samples: draws of z for each datum, S.
@@ -33,13 +33,11 @@ class Estimator:
 
     needs = "reparameterised"
     uses_control = False
-    minimum_samples = 1
 
-    num_samples: int = 1
+    num_samples: Annotated[int, Range(1)] = 1
 
     def __post_init__(self):
-        low = self.minimum_samples
-        require(self.num_samples >= low, "num_samples", f"at least {low}", self.num_samples)
+        check_ranges(self)
 
     def __call__(
         self, terms: BoundTerms, seed: tf.Tensor, control: RewardControl | None = None

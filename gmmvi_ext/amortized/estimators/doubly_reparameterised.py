@@ -7,6 +7,7 @@ Unbiased for every S, unlike sticking the landing; its signal-to-noise ratio gro
 """
 
 import dataclasses
+from typing import Annotated
 
 import tensorflow as tf
 
@@ -14,6 +15,7 @@ from gmmvi_ext.amortized.estimators.base import Estimator, path_surrogate
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
 from gmmvi_ext.amortized.roles import ESTIMATORS
 from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.ranges import Range
 
 __all__ = ["DoublyReparameterised"]
 
@@ -27,7 +29,7 @@ class DoublyReparameterised(Estimator):
       num_samples: draws of z for each datum, S.
     """
 
-    num_samples: int = 5
+    num_samples: Annotated[int, Range(1)] = 5
 
     def __call__(self, terms, seed, control=None):
         z = draw(terms.posterior, self.num_samples, seed)

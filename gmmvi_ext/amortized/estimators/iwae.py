@@ -5,12 +5,14 @@ L_S = log mean_s exp f(z_s)  <=  log p(x),      non-decreasing in S
 
 import dataclasses
 import math
+from typing import Annotated
 
 import tensorflow as tf
 
 from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.roles import ESTIMATORS
 from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.ranges import Range
 
 __all__ = ["Iwae"]
 
@@ -24,7 +26,7 @@ class Iwae(Estimator):
       num_samples: draws of z for each datum, S; one gives the ELBO.
     """
 
-    num_samples: int = 5
+    num_samples: Annotated[int, Range(1)] = 5
 
     def __call__(self, terms, seed, control=None):
         z = draw(terms.posterior, self.num_samples, seed)

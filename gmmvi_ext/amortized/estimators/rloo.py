@@ -1,6 +1,7 @@
 """Score function with the mean reward of the other draws as baseline (Kool et al. 2019)."""
 
 import dataclasses
+from typing import Annotated
 
 import tensorflow as tf
 
@@ -9,6 +10,7 @@ from gmmvi_ext.amortized.estimators.base import Estimator, plain_reward
 from gmmvi_ext.amortized.estimators.score_function import scored
 from gmmvi_ext.amortized.roles import ESTIMATORS
 from gmmvi_ext.amortized.terms import draw
+from gmmvi_ext.ranges import Range
 
 __all__ = ["Rloo"]
 
@@ -23,9 +25,8 @@ class Rloo(Estimator):
     """
 
     needs = "anything"
-    minimum_samples = 2
 
-    num_samples: int = 4
+    num_samples: Annotated[int, Range(2)] = 4
 
     def __call__(self, terms, seed, control=None):
         z = tf.stop_gradient(draw(terms.posterior, self.num_samples, seed))

@@ -6,6 +6,7 @@ grad = sum_s [ (L - L_{-s}) grad log q(z_s | x) + w_s grad f_s ],    w = softmax
 
 import dataclasses
 import math
+from typing import Annotated
 
 import tensorflow as tf
 
@@ -13,6 +14,7 @@ from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
 from gmmvi_ext.amortized.roles import ESTIMATORS
 from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.ranges import Range
 
 __all__ = ["Vimco"]
 
@@ -27,9 +29,8 @@ class Vimco(Estimator):
     """
 
     needs = "anything"
-    minimum_samples = 2
 
-    num_samples: int = 5
+    num_samples: Annotated[int, Range(2)] = 5
 
     def __call__(self, terms, seed, control=None):
         z = tf.stop_gradient(draw(terms.posterior, self.num_samples, seed))

@@ -10,7 +10,8 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import require, require_rank
+from gmmvi_ext.amortized.checks import require_rank
+from gmmvi_ext.ranges import require
 
 __all__ = ["Network", "activation_layer", "dense"]
 

@@ -6,29 +6,31 @@ decoder   dense -> [ceil(H / 2^n), ceil(W / 2^n), filters] -> n strided transpos
 """
 
 import dataclasses
+from typing import Annotated
 
 import keras
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import require, sizes
+from gmmvi_ext.amortized.checks import sizes
 from gmmvi_ext.amortized.networks.base import Network, activation_layer, dense, num_elements
 from gmmvi_ext.amortized.roles import DECODERS, ENCODERS
+from gmmvi_ext.ranges import Range, check_ranges, require
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
 
 
 @dataclasses.dataclass(frozen=True)
 class _Convolutional:
-    filters: tuple[int, ...] = (32, 64)
-    kernel_size: int = 4
-    hidden: tuple[int, ...] = (128,)
+    filters: tuple[Annotated[int, Range(1)], ...] = (32, 64)
+    kernel_size: Annotated[int, Range(2)] = 4
+    hidden: tuple[Annotated[int, Range(1)], ...] = (128,)
     activation: str = "leaky_relu"
 
     def __post_init__(self):
         object.__setattr__(self, "filters", sizes("filters", self.filters))
         object.__setattr__(self, "hidden", sizes("hidden", self.hidden))
         require(len(self.filters) > 0, "filters", "at least one layer", list(self.filters))
-        require(self.kernel_size >= 2, "kernel_size", "at least 2", self.kernel_size)
+        check_ranges(self)
         activation_layer(self.activation, tf.float32)
 
     def _convolution(self, kind, filters: int, seed: int, dtype, name: str) -> keras.Layer:
@@ -97,7 +99,7 @@ class ConvDecoder(_Convolutional):
       activation: after each layer but the last.
     """
 
-    filters: tuple[int, ...] = (64, 32)
+    filters: tuple[Annotated[int, Range(1)], ...] = (64, 32)
 
     def build(
         self, num_latents: int, output_shape: tuple[int, ...], *, seed: int, dtype=tf.float32

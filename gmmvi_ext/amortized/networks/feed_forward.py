@@ -5,6 +5,7 @@ decoder   [..., L] -> hidden layers -> [..., *output_shape]
 """
 
 import dataclasses
+from typing import Annotated
 
 import keras
 import tensorflow as tf
@@ -12,13 +13,14 @@ import tensorflow as tf
 from gmmvi_ext.amortized.checks import sizes
 from gmmvi_ext.amortized.networks.base import Network, activation_layer, dense, num_elements
 from gmmvi_ext.amortized.roles import DECODERS, ENCODERS
+from gmmvi_ext.ranges import Range
 
 __all__ = ["FeedForwardDecoder", "FeedForwardEncoder"]
 
 
 @dataclasses.dataclass(frozen=True)
 class _FeedForward:
-    hidden: tuple[int, ...] = (128,)
+    hidden: tuple[Annotated[int, Range(1)], ...] = (128,)
     activation: str = "relu"
 
     def __post_init__(self):

@@ -1,15 +1,16 @@
 """A standard normal pushed through trainable couplings (see `densities.flow`)."""
 
 import dataclasses
+from typing import Annotated
 
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.amortized.densities.flow import CouplingFlow
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.priors.standard_normal import standard_normal
 from gmmvi_ext.amortized.roles import PRIORS
+from gmmvi_ext.ranges import Range, check_ranges
 
 tfd = tfp.distributions
 
@@ -26,12 +27,11 @@ class FlowPrior(PriorRule):
       hidden_units: of each coupling network.
     """
 
-    num_couplings: int = 4
-    hidden_units: int = 64
+    num_couplings: Annotated[int, Range(1)] = 4
+    hidden_units: Annotated[int, Range(1)] = 64
 
     def __post_init__(self):
-        for name in ("num_couplings", "hidden_units"):
-            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
+        check_ranges(self)
 
     def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
         flow = CouplingFlow(

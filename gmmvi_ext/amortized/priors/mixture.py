@@ -4,15 +4,16 @@ p(z) = sum_c w_c N(loc_c, diag(scale_c^2))
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.constraints import PositiveParameter
+from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges, require
 
 tfd = tfp.distributions
 
@@ -31,15 +32,13 @@ class MixturePrior(PriorRule):
       min_scale: floor of the standard deviations.
     """
 
-    num_components: int = 20
-    initial_spread: float = 1.0
+    num_components: Annotated[int, Range(1)] = 20
+    initial_spread: Annotated[float, NON_NEGATIVE] = 1.0
     initial_scale: float = 1.0
-    min_scale: float = 1e-4
+    min_scale: Annotated[float, POSITIVE] = 1e-4
 
     def __post_init__(self):
-        require(self.num_components >= 1, "num_components", "at least 1", self.num_components)
-        require(self.initial_spread >= 0, "initial_spread", "at least 0", self.initial_spread)
-        require(self.min_scale > 0, "min_scale", "positive", self.min_scale)
+        check_ranges(self)
         require(
             self.initial_scale > self.min_scale,
             "initial_scale",

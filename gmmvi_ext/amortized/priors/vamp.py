@@ -7,15 +7,16 @@ References:
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.amortized.checks import require
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.constraints import ConstrainedParameter, by_name
+from gmmvi_ext.ranges import Range, check_ranges
 
 tfd = tfp.distributions
 
@@ -34,13 +35,11 @@ class VampPrior(PriorRule):
       constraint: set the pseudo-inputs live in, `interval` (0, 1) or `real`.
     """
 
-    num_pseudo_inputs: int = 50
+    num_pseudo_inputs: Annotated[int, Range(1)] = 50
     constraint: str = "interval"
 
     def __post_init__(self):
-        require(
-            self.num_pseudo_inputs >= 1, "num_pseudo_inputs", "at least 1", self.num_pseudo_inputs
-        )
+        check_ranges(self)
         by_name(self.constraint)
 
     def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):

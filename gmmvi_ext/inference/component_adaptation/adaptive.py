@@ -29,6 +29,7 @@ reward, smoothed by a Gaussian kernel, has closed less than 40 % of its gap to t
 
 import dataclasses
 import math
+from typing import Annotated
 
 import tensorflow as tf
 
@@ -37,9 +38,9 @@ from gmmvi_ext.inference.component_adaptation.base import Candidates, ComponentA
 from gmmvi_ext.inference.component_adaptation.residual import residual_weights
 from gmmvi_ext.inference.component_adaptation.splitting import Held, split_worst
 from gmmvi_ext.inference.pairwise import chunked_log_prob
-from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.math.logspace import softmax
+from gmmvi_ext.ranges import Range, require
 
 __all__ = ["VipsComponentAdaptation"]
 
@@ -75,21 +76,18 @@ class VipsComponentAdaptation(ComponentAdaptation):
         badly; 0 for none. Only with the default thresholds.
     """
 
-    del_iters: int = 100
-    add_iters: int = 30
-    max_components: int = 1000
+    del_iters: Annotated[int, Range(1)] = 100
+    add_iters: Annotated[int, Range(1)] = 30
+    max_components: Annotated[int, Range(1)] = 1000
     thresholds_for_add_heuristic: tuple[float, ...] | None = None
-    min_weight_for_del_heuristic: float = 1e-6
-    num_database_samples: int = 100_000
-    num_prior_samples: int = 0
-    residual_add_iters: int = 0
-    split_share: float = 0.1
+    min_weight_for_del_heuristic: Annotated[float, Range(0, 1, open_high=True)] = 1e-6
+    num_database_samples: Annotated[int, Range(0)] = 100_000
+    num_prior_samples: Annotated[int, Range(0)] = 0
+    residual_add_iters: Annotated[int, Range(0)] = 0
+    split_share: Annotated[float, Range(0, 1)] = 0.1
 
     def __post_init__(self):
-        for name in ("del_iters", "add_iters", "max_components"):
-            require(getattr(self, name) >= 1, name, "at least 1", getattr(self, name))
-        for name in ("num_database_samples", "num_prior_samples", "residual_add_iters"):
-            require(getattr(self, name) >= 0, name, "at least 0", getattr(self, name))
+        super().__post_init__()
         given = self.thresholds_for_add_heuristic
         require(
             given is None or len(given) > 0,
@@ -97,13 +95,6 @@ class VipsComponentAdaptation(ComponentAdaptation):
             "null or a list of at least one number",
             given,
         )
-        require(
-            0 <= self.min_weight_for_del_heuristic < 1,
-            "min_weight_for_del_heuristic",
-            "in [0, 1)",
-            self.min_weight_for_del_heuristic,
-        )
-        require(0 <= self.split_share <= 1, "split_share", "in [0, 1]", self.split_share)
         require(
             self.num_database_samples + self.num_prior_samples > 0,
             "num_database_samples",

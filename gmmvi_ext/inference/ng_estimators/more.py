@@ -16,13 +16,13 @@ fitting noise.
 """
 
 import dataclasses
+from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.inference.ng_estimators.base import NgEstimator
-from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.chunks import chunk_rows, fold_chunks, map_chunks
 from gmmvi_ext.math.least_squares import (
@@ -32,6 +32,7 @@ from gmmvi_ext.math.least_squares import (
     unpack_quadratic,
 )
 from gmmvi_ext.math.linalg import inverse_lower_triangular
+from gmmvi_ext.ranges import FINITE_NON_NEGATIVE
 
 __all__ = ["MoreNgEstimator"]
 
@@ -53,17 +54,9 @@ class MoreNgEstimator(NgEstimator):
         update and halves after a successful one.
     """
 
-    initial_l2_regularizer: float = 1e-12
+    initial_l2_regularizer: Annotated[float, FINITE_NON_NEGATIVE] = 1e-12
 
     requires_gradient = False
-
-    def __post_init__(self):
-        require(
-            0 <= self.initial_l2_regularizer < float("inf"),
-            "initial_l2_regularizer",
-            "non-negative and finite",
-            self.initial_l2_regularizer,
-        )
 
     def estimate(self, mixture: Mixture, batch: Batch, temperature, ridge) -> NgEstimate:
         weights, has_any = self.weights(batch)

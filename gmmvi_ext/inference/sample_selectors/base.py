@@ -1,14 +1,15 @@
 """Role of sample selectors: which samples an iteration draws and which it reuses."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.pairwise import ComponentLogProb, component_log_prob
-from gmmvi_ext.inference.rule import Rule, require
+from gmmvi_ext.inference.rule import Rule
 from gmmvi_ext.inference.sample_db import Window
+from gmmvi_ext.ranges import NON_NEGATIVE, Range
 from gmmvi_ext.registry import Registry
 from gmmvi_ext.targets.base import Target
 
@@ -52,18 +53,10 @@ class SampleSelector(Rule):
       desired_samples_per_component: S, effective samples wanted.
     """
 
-    desired_samples_per_component: int = 100
+    desired_samples_per_component: Annotated[int, Range(1)] = 100
 
     role = "sample_selector"
     registry = Registry("sample selector")
-
-    def __post_init__(self):
-        require(
-            self.desired_samples_per_component >= 1,
-            "desired_samples_per_component",
-            "at least 1",
-            self.desired_samples_per_component,
-        )
 
     @property
     def reuses(self) -> bool:
@@ -125,12 +118,7 @@ class ReusingSampleSelector(SampleSelector):
         until it has fitted the noise of the few that it has.
     """
 
-    ratio_reused_samples_to_desired: float | None = None
-
-    def __post_init__(self):
-        super().__post_init__()
-        ratio = self.ratio_reused_samples_to_desired
-        require(ratio is None or ratio >= 0, "ratio_reused_samples_to_desired", "at least 0", ratio)
+    ratio_reused_samples_to_desired: Annotated[float, NON_NEGATIVE] | None = None
 
     @property
     def num_reused_per_component(self) -> int:

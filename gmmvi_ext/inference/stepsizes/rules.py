@@ -9,15 +9,16 @@ computed counts as a setback.
 """
 
 import dataclasses
+from typing import Annotated
 
 import tensorflow as tf
 
-from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.stepsizes.base import (
     ComponentStepsizeAdapter,
     StepsizeAdapter,
     WeightStepsizeAdapter,
 )
+from gmmvi_ext.ranges import FINITE_NON_NEGATIVE, NON_NEGATIVE, Range, require
 
 __all__ = [
     "ComponentDecaying",
@@ -29,24 +30,15 @@ __all__ = [
 ]
 
 
-class _Fixed(StepsizeAdapter):
-    def __post_init__(self):
-        _require_stepsize("initial_stepsize", self.initial_stepsize)
+Stepsize = Annotated[float, FINITE_NON_NEGATIVE]
 
+
+class _Fixed(StepsizeAdapter):
     def adapt(self, stepsize, num_updates, improved, has_history):
         return stepsize
 
 
 class _Decaying(StepsizeAdapter):
-    def __post_init__(self):
-        _require_stepsize("initial_stepsize", self.initial_stepsize)
-        require(
-            self.annealing_exponent >= 0,
-            "annealing_exponent",
-            "at least 0",
-            self.annealing_exponent,
-        )
-
     def adapt(self, stepsize, num_updates, improved, has_history):
         count = tf.cast(num_updates, stepsize.dtype)
         # A power of 0 is 1 at exponent 0, which would halve the first step: mask it.
@@ -56,25 +48,12 @@ class _Decaying(StepsizeAdapter):
 
 class _ImprovementBased(StepsizeAdapter):
     def __post_init__(self):
-        _require_stepsize("initial_stepsize", self.initial_stepsize)
-        _require_stepsize("min_stepsize", self.min_stepsize)
+        super().__post_init__()
         require(
             self.max_stepsize >= self.min_stepsize,
             "max_stepsize",
             f"at least `min_stepsize` = {self.min_stepsize}",
             self.max_stepsize,
-        )
-        require(
-            self.stepsize_inc_factor >= 1,
-            "stepsize_inc_factor",
-            "at least 1",
-            self.stepsize_inc_factor,
-        )
-        require(
-            0 < self.stepsize_dec_factor <= 1,
-            "stepsize_dec_factor",
-            "in (0, 1]",
-            self.stepsize_dec_factor,
         )
 
     def adapt(self, stepsize, num_updates, improved, has_history):
@@ -87,10 +66,6 @@ class _ImprovementBased(StepsizeAdapter):
         return tf.where(has_history, moved, stepsize)
 
 
-def _require_stepsize(name: str, value: float) -> None:
-    require(value >= 0 and value < float("inf"), name, "non-negative and finite", value)
-
-
 @ComponentStepsizeAdapter.registry.register("fixed")
 @dataclasses.dataclass(frozen=True)
 class ComponentFixed(_Fixed, ComponentStepsizeAdapter):
@@ -100,7 +75,7 @@ class ComponentFixed(_Fixed, ComponentStepsizeAdapter):
       initial_stepsize: the stepsize (a KL bound for trust regions).
     """
 
-    initial_stepsize: float = 1e-5
+    initial_stepsize: Stepsize = 1e-5
 
 
 @ComponentStepsizeAdapter.registry.register("decaying")
@@ -113,8 +88,8 @@ class ComponentDecaying(_Decaying, ComponentStepsizeAdapter):
       annealing_exponent: kappa >= 0.
     """
 
-    initial_stepsize: float = 1.0
-    annealing_exponent: float = 0.55
+    initial_stepsize: Stepsize = 1.0
+    annealing_exponent: Annotated[float, NON_NEGATIVE] = 0.55
 
 
 @ComponentStepsizeAdapter.registry.register("improvement-based")
@@ -130,11 +105,11 @@ class ComponentImprovementBased(_ImprovementBased, ComponentStepsizeAdapter):
       stepsize_dec_factor: shrinkage after a fall, in (0, 1].
     """
 
-    initial_stepsize: float = 1.0
-    min_stepsize: float = 0.001
+    initial_stepsize: Stepsize = 1.0
+    min_stepsize: Stepsize = 0.001
     max_stepsize: float = 1.0
-    stepsize_inc_factor: float = 1.15
-    stepsize_dec_factor: float = 0.85
+    stepsize_inc_factor: Annotated[float, Range(1)] = 1.15
+    stepsize_dec_factor: Annotated[float, Range(0, 1, open_low=True)] = 0.85
 
 
 @WeightStepsizeAdapter.registry.register("fixed")
@@ -146,7 +121,7 @@ class WeightFixed(_Fixed, WeightStepsizeAdapter):
       initial_stepsize: the stepsize (a KL bound for trust regions).
     """
 
-    initial_stepsize: float = 1.0
+    initial_stepsize: Stepsize = 1.0
 
 
 @WeightStepsizeAdapter.registry.register("decaying")
@@ -159,8 +134,8 @@ class WeightDecaying(_Decaying, WeightStepsizeAdapter):
       annealing_exponent: kappa >= 0.
     """
 
-    initial_stepsize: float = 1.0
-    annealing_exponent: float = 0.55
+    initial_stepsize: Stepsize = 1.0
+    annealing_exponent: Annotated[float, NON_NEGATIVE] = 0.55
 
 
 @WeightStepsizeAdapter.registry.register("improvement-based")
@@ -176,8 +151,8 @@ class WeightImprovementBased(_ImprovementBased, WeightStepsizeAdapter):
       stepsize_dec_factor: shrinkage after a fall, in (0, 1].
     """
 
-    initial_stepsize: float = 1.0
-    min_stepsize: float = 0.0001
+    initial_stepsize: Stepsize = 1.0
+    min_stepsize: Stepsize = 0.0001
     max_stepsize: float = 1.0
-    stepsize_inc_factor: float = 1.15
-    stepsize_dec_factor: float = 0.85
+    stepsize_inc_factor: Annotated[float, Range(1)] = 1.15
+    stepsize_dec_factor: Annotated[float, Range(0, 1, open_low=True)] = 0.85

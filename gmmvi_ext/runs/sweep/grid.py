@@ -7,8 +7,9 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 
-from gmmvi_ext.config.config import Config, load_config
+from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.config.nodes import parse_yaml
 
 __all__ = ["Cell", "expand_grid", "parse_grid", "parse_seeds"]

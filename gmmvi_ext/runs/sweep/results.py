@@ -15,28 +15,23 @@ import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gmmvi_ext.config.document import Document
+from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.runs.reading import RunRecord
 
-__all__ = ["FIGURES", "collect_rows", "median_interval", "summarise", "write_table"]
+__all__ = ["collect_rows", "figures_of", "median_interval", "summarise", "write_table"]
 
-# Columns of a run that are numbers; medians are taken of these.
-FIGURES = (
-    "elbo",
-    "elbo_se",
-    "neg_elbo",
-    "log_evidence",
-    "log_evidence_se",
-    "khat",
-    "ess",
-    "num_modes",
-    "num_components",
-    "num_target_evaluations",
-    "num_nonfinite",
-    "iterations",
-    "train_seconds",
-)
+# Figures of every run; those of its kind of model stand between them.
+_FIRST, _LAST = ("elbo", "elbo_se", "neg_elbo"), ("num_nonfinite", "iterations", "train_seconds")
 _ENDINGS = ("stop_reason", "trust", "verdict")
 _COVERAGE = 0.95
+
+
+def figures_of(document: Document) -> list[str]:
+    """Columns of a run that are numbers; medians are taken of these."""
+    columns = document.columns.values()
+    own = [key for each in columns for key in (each.key, each.error_key) if key]
+    return [*_FIRST, *(key for key in own if key not in (*_FIRST, *_LAST)), *_LAST]
 
 
 def collect_rows(
@@ -61,7 +56,7 @@ def collect_rows(
             status = "unfinished"
         is_done = status == "finished"
         row = {"cell": name, **about[name], "status": status}
-        for key in (*FIGURES, *_ENDINGS):
+        for key in (*figures_of(record.document), *_ENDINGS):
             row[key] = record.summary.get(key) if is_done else None
         rows.append(
             row | {"problem": problem or record.run.get("problem"), "path": str(record.path)}
@@ -71,6 +66,8 @@ def collect_rows(
 
 def summarise(rows: Sequence[Mapping], keys: Sequence[str]) -> list[dict]:
     """Rows with equal `keys` become one: number, medians, intervals of the medians."""
+    known = {name for document in DOCUMENTS.values() for name in figures_of(document)}
+    figures = [key for key in dict.fromkeys(key for row in rows for key in row) if key in known]
     groups: dict[str, list[Mapping]] = {}
     for row in rows:
         groups.setdefault(json.dumps([row.get(key) for key in keys]), []).append(row)
@@ -80,8 +77,8 @@ def summarise(rows: Sequence[Mapping], keys: Sequence[str]) -> list[dict]:
         line = {key: members[0].get(key) for key in keys}
         line |= {"runs": len(members), "finished": len(done)}
         line["trusted"] = sum(row.get("trust") is True for row in done)
-        for name in FIGURES:
-            values = [row[name] for row in done if _is_number(row[name])]
+        for name in figures:
+            values = [row[name] for row in done if _is_number(row.get(name))]
             median, low, high, coverage = median_interval(values)
             line |= {f"{name}_median": median, f"{name}_low": low, f"{name}_high": high}
             if name == "elbo":

@@ -1,0 +1,93 @@
+"""From a file, a dictionary or nothing, and the command line, to a checked configuration."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from gmmvi_ext.config.catalog import names_for
+from gmmvi_ext.config.check import checked
+from gmmvi_ext.config.codewords import AUTO
+from gmmvi_ext.config.compose import BASE, compose, parse_override
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.document import Document, Names
+from gmmvi_ext.config.documents import DOCUMENTS, MIXTURE
+from gmmvi_ext.config.errors import ConfigError, Origin, Problem
+from gmmvi_ext.config.nodes import Node
+from gmmvi_ext.registry import did_you_mean
+
+__all__ = ["load_config"]
+
+
+def load_config(
+    source: str | Path | dict | None,
+    *,
+    algorithm: str | None = None,
+    overrides: Sequence[str | tuple[str, object, Origin]] = (),
+    base: Mapping[str, object] | None = None,
+    base_origin: Origin = BASE,
+    needs_target: bool = True,
+    names: Mapping[str, Names] | None = None,
+) -> Config:
+    """Loads, merges and checks a configuration.
+
+    Args:
+      source: path of a YAML file, name of a shipped experiment, dictionary, or None.
+      algorithm: code word that replaces the file's choice of rules.
+      overrides: `"section.key=value"` strings, applied in order; or (key, value, origin).
+      base: plain values of a layer below all others but the default code word, see `compose`.
+      base_origin: where these come from, as messages say it.
+      needs_target: False where the target is an object given in code.
+      names: document -> what exists; what is registered unless given.
+
+    Raises:
+      ConfigError: with one line for each problem.
+    """
+    notes: list[str] = []
+    parsed, problems = [], []
+    for override in overrides:
+        try:
+            parsed.append(parse_override(override) if isinstance(override, str) else override)
+        except ConfigError as error:
+            problems += error.problems
+    tree: dict[str, Node] = {}
+    try:
+        tree = compose(
+            source,
+            algorithm=algorithm,
+            overrides=parsed,
+            base=base,
+            base_origin=base_origin,
+            notes=notes,
+        )
+    except ConfigError as error:
+        problems += error.problems
+    if problems:
+        raise ConfigError(problems)
+    document, problems = _document_of(tree)
+    label = "config" if source is None or isinstance(source, dict) else str(source)
+    known = names_for(document) if names is None else names[document.name]
+    full, found = checked(document, tree, known, needs_subject=needs_target, source=label)
+    if problems or found:
+        raise ConfigError([*problems, *found])
+    return Config(document, full, notes)
+
+
+def _document_of(tree: dict[str, Node]) -> tuple[Document, list[Problem]]:
+    """The kind of a merged tree; takes what the code word brought out of it where none is meant."""
+    model = tree.get("model", Node(MIXTURE.name, Origin("default")))
+    document = DOCUMENTS.get(model.value) if isinstance(model.value, str) else None
+    if document is None:
+        message = f"unknown model {model.value!r}; choose one of {', '.join(DOCUMENTS)}."
+        hint = did_you_mean(model.value, DOCUMENTS)
+        raise ConfigError(Problem(model.origin, "model", message + hint))
+    word = tree.pop("algorithm", None)
+    if document.letters:
+        if word.value == AUTO:
+            tree["algorithm"] = word
+        return document, []
+    for role in MIXTURE.letters:  # what the lowest layer says has no meaning here
+        if tree[f"{role}_type"].origin in (word.origin, Origin("default")):
+            del tree[f"{role}_type"]
+    if word.origin == Origin("default"):
+        return document, []
+    message = f"code words choose the rules of a mixture; `model: {document.name}` has none."
+    return document, [Problem(word.origin, "algorithm", message)]

@@ -1,0 +1,103 @@
+"""Ranges of settings, declared once at the field and used by its class, its catalogue and editors.
+
+num_components: Annotated[int, Range(1)] = 4
+clip_norm: Annotated[float, POSITIVE] | None = 5.0
+hidden: tuple[Annotated[int, Range(1)], ...] = (128,)
+
+def __post_init__(self):
+    check_ranges(self)
+"""
+
+import dataclasses
+import functools
+import sys
+import typing
+
+__all__ = [
+    "FINITE_NON_NEGATIVE",
+    "NON_NEGATIVE",
+    "POSITIVE",
+    "Range",
+    "check_ranges",
+    "range_of",
+    "require",
+]
+
+
+@dataclasses.dataclass(frozen=True)
+class Range:
+    """An interval of numbers.
+
+    Attributes:
+      low, high: its ends; None for no end.
+      open_low, open_high: whether an end itself is excluded.
+      words: the range as a message says it after "must be"; made from the ends if empty.
+    """
+
+    low: float | None = None
+    high: float | None = None
+    open_low: bool = False
+    open_high: bool = False
+    words: str = ""
+
+    def __contains__(self, value) -> bool:
+        try:
+            above = self.low is None or (value > self.low if self.open_low else value >= self.low)
+            below = self.high is None or (
+                value < self.high if self.open_high else value <= self.high
+            )
+        except TypeError:  # no number
+            return False
+        return bool(above and below)
+
+    def __str__(self) -> str:
+        if self.words:
+            return self.words
+        low, high = self.low, self.high
+        if low is None:
+            return f"{'below' if self.open_high else 'at most'} {high:g}"
+        if high is None and not self.open_low:
+            return f"at least {low:g}"
+        if high is None:
+            return "positive" if low == 0 else f"above {low:g}"
+        return f"in {'[('[self.open_low]}{low:g}, {high:g}{'])'[self.open_high]}"
+
+
+POSITIVE = Range(0, open_low=True)
+NON_NEGATIVE = Range(0)
+FINITE_NON_NEGATIVE = Range(0, sys.float_info.max, words="non-negative and finite")
+
+
+def require(condition: bool, name: str, expected: str, value) -> None:
+    """Raises ValueError("`name` must be expected, got value.") unless `condition`."""
+    if not condition:
+        raise ValueError(f"`{name}` must be {expected}, got {value!r}.")
+
+
+def check_ranges(settings) -> None:
+    """Refuses a dataclass with a field outside its declared range; None is always inside.
+
+    Raises:
+      ValueError: names the field, the range and the value; of a list, the first item outside.
+    """
+    for name, allowed in _ranges(type(settings)).items():
+        value = getattr(settings, name)
+        for item in value if isinstance(value, list | tuple) else (value,):
+            require(item is None or item in allowed, name, str(allowed), item)
+
+
+def range_of(annotation) -> Range | None:
+    """The `Range` in an annotation, also inside unions and sequences."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        found = [each for each in annotation.__metadata__ if isinstance(each, Range)]
+        if found:
+            return found[0]
+    inside = (range_of(each) for each in typing.get_args(annotation))
+    return next((each for each in inside if each is not None), None)
+
+
+@functools.cache
+def _ranges(cls: type) -> dict[str, Range]:
+    hints = typing.get_type_hints(cls, include_extras=True)
+    found = {field.name: range_of(hints[field.name]) for field in dataclasses.fields(cls)}
+    return {name: allowed for name, allowed in found.items() if allowed is not None}
