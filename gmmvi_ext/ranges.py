@@ -9,7 +9,6 @@ def __post_init__(self):
 """
 
 import dataclasses
-import functools
 import sys
 import typing
 
@@ -66,6 +65,7 @@ class Range:
 POSITIVE = Range(0, open_low=True)
 NON_NEGATIVE = Range(0)
 FINITE_NON_NEGATIVE = Range(0, sys.float_info.max, words="non-negative and finite")
+_RANGES: dict[type, dict[str, Range]] = {}  # read off each class once
 
 
 def require(condition: bool, name: str, expected: str, value) -> None:
@@ -74,7 +74,7 @@ def require(condition: bool, name: str, expected: str, value) -> None:
         raise ValueError(f"`{name}` must be {expected}, got {value!r}.")
 
 
-def check_ranges(settings) -> None:
+def check_ranges(settings: object) -> None:
     """Refuses a dataclass with a field outside its declared range; None is always inside.
 
     Raises:
@@ -96,8 +96,9 @@ def range_of(annotation) -> Range | None:
     return next((each for each in inside if each is not None), None)
 
 
-@functools.cache
 def _ranges(cls: type) -> dict[str, Range]:
-    hints = typing.get_type_hints(cls, include_extras=True)
-    found = {field.name: range_of(hints[field.name]) for field in dataclasses.fields(cls)}
-    return {name: allowed for name, allowed in found.items() if allowed is not None}
+    if cls not in _RANGES:
+        hints = typing.get_type_hints(cls, include_extras=True)
+        found = {field.name: range_of(hints[field.name]) for field in dataclasses.fields(cls)}
+        _RANGES[cls] = {name: allowed for name, allowed in found.items() if allowed is not None}
+    return _RANGES[cls]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
+from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import Origin
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
         try:
             if values["without_target"]:
                 return _export_mixture(folder, out, values["checkpoint"])
-            return config.document.entry("export")(
+            return task_of(config.document, "export")(
                 config, folder, workdir=workdir, out=out, checkpoint=values["checkpoint"]
             )
         except OSError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
+from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
         with quiet_start():
             from gmmvi_ext.cli.devices import open_devices
 
-            run = config.document.entry("run")
+            run = task_of(config.document, "run")
             device, workers = open_devices(config, values["device"])
         with workers:
             return run(config, workdir, device=device, distribution=workers)

@@ -34,7 +34,8 @@ def checked(
       source: names the configuration where no line can be given.
     """
     problems: list[Problem] = []
-    full = {key: tree[key] for key in ("model", "algorithm") if key in tree}
+    full: dict[str, Node] = {}
+    full |= {key: tree[key] for key in ("model", "algorithm") if key in tree}
     for role in document.roles:
         is_needed = needs_subject or role.name != document.subject
         _check_role(role, tree, names, full, problems, source if is_needed else None)
@@ -140,19 +141,19 @@ def _check_role(
     full[role.type_key] = node
     spec = names.rule(role.name, node.value)
     if role.python and is_code(node.value):
-        spec = role.python_section
         if node.value.count(":") < 2:
             message = f"expected python:FILE.py:{role.python}, got {node.value!r}."
             problems.append(Problem(node.origin, role.type_key, message))
             return
-    elif spec is None:
+        spec = role.python_section
+    if spec is None:
         message = (
             f"unknown {role.noun} {node.value!r}; choose one of {choices}{more}."
             f"{did_you_mean(node.value, names.rules[role.name])}"
         )
         problems.append(Problem(node.origin, role.type_key, message))
         return
-    elif role.fills_defaults:
+    if role.fills_defaults:
         full[role.type_key] = Node(spec.name, node.origin)
     section = tree.get(role.config_key)
     full[role.config_key] = check_section(

@@ -4,6 +4,8 @@ Letters may come in any order and case. A code word is only a name for seven `XX
 settings of the chosen rules are their own defaults.
 """
 
+from collections.abc import Mapping
+
 from gmmvi_ext.registry import did_you_mean, normalized_name
 
 __all__ = ["AUTO", "DEFAULT_CODE_WORD", "ROLE_LETTERS", "code_word_of", "expand_code_word"]
@@ -50,7 +52,7 @@ def expand_code_word(word: str) -> dict[str, str]:
     return {role: ROLE_LETTERS[role][chosen[role]] for role in ROLE_LETTERS}
 
 
-def code_word_of(types: dict[str, str]) -> str | None:
+def code_word_of(types: Mapping[str, str]) -> str | None:
     """The code word for seven rule names; None where a rule has no letter."""
     word = ""
     for role, letters in ROLE_LETTERS.items():

@@ -6,7 +6,7 @@ written for: where a later layer picks another rule, the earlier settings of tha
 and a note says so. A section that is written as one word is its `mode`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.codewords import AUTO, DEFAULT_CODE_WORD, ROLE_LETTERS, expand_code_word
@@ -34,7 +34,7 @@ def compose(
     source: str | Path | dict | None,
     *,
     algorithm: str | None = None,
-    overrides: list[tuple[str, object, Origin]] = (),
+    overrides: Sequence[tuple[str, object, Origin]] = (),
     base: Mapping[str, object] | None = None,
     base_origin: Origin = BASE,
     notes: list[str],
@@ -78,7 +78,9 @@ def _with_base(tree: dict[str, Node], base: dict[str, Node]) -> dict[str, Node]:
     tree = dict(tree)
     for role in _ROLES:
         chosen, meant, settings = tree.get(role.type_key), base.get(role.type_key), role.config_key
-        is_meant = None not in (chosen, meant) and _same_name(chosen.value, meant.value)
+        is_meant = (
+            chosen is not None and meant is not None and _same_name(chosen.value, meant.value)
+        )
         if settings in base and is_meant:
             tree = _merged({settings: base[settings]}, tree)
     return tree
@@ -208,10 +210,10 @@ def _expanded(word, origin: Origin, ground: Mapping[str, Node] = {}) -> dict[str
         types = {key: ground[key] for key in (f"{role}_type" for role in ROLE_LETTERS)}
         return {"algorithm": Node(word, origin), **types}
     try:
-        types = expand_code_word(word)
+        names = expand_code_word(word)
     except ValueError as error:
         raise ConfigError(Problem(origin, "algorithm", str(error))) from None
-    rules = {f"{role}_type": Node(name, origin) for role, name in types.items()}
+    rules = {f"{role}_type": Node(name, origin) for role, name in names.items()}
     return {"algorithm": Node(word, origin), **rules}
 
 

@@ -6,7 +6,6 @@ a `Document`; `documents` holds the two there are.
 
 import dataclasses
 import functools
-import importlib
 from collections.abc import Callable, Mapping
 
 from gmmvi_ext.config.errors import Problem
@@ -159,7 +158,6 @@ class Document:
       live_names: reads the registries; imports TensorFlow.
       live_rooms: modules; once one is imported, registries are read instead of the snapshot.
       columns: heading -> figure, in tables of runs.
-      entries: task -> `module:function` of the room that does it, see `entry`.
     """
 
     name: str
@@ -172,7 +170,6 @@ class Document:
     live_names: Callable[[], Names]
     live_rooms: tuple[str, ...]
     columns: Mapping[str, Column]
-    entries: Mapping[str, str]
     has_verdict: bool = False
     optional_sections: tuple[str, ...] = ()
     extra_keys: Mapping[str, dict] = dataclasses.field(default_factory=dict)
@@ -208,15 +205,6 @@ class Document:
             *self.all_sections(names),
             *self.single_spec.fields,
         ]
-
-    def entry(self, task: str) -> Callable:
-        """What does a task with configurations of this kind: `run`, `export`.
-
-        The rooms above this one do the work; they are named here, not imported, as they are built
-        on it.
-        """
-        module, _, function = self.entries[task].partition(":")
-        return getattr(importlib.import_module(module), function)
 
 
 def _plain_section(section: SectionSpec) -> dict:

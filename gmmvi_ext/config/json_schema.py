@@ -53,7 +53,7 @@ def json_schema(document: Document, names: Names) -> dict:
 
 def _role(role: Role, names: Names) -> dict:
     """The two keys of a role."""
-    known = {"enum": _spellings([*names.rules[role.name], *names.aliases[role.name]])}
+    known: dict = {"enum": _spellings([*names.rules[role.name], *names.aliases[role.name]])}
     if role.python:
         known = {"anyOf": [known, {"type": "string", "pattern": "^python:.+:.+$"}]}
     return {role.type_key: known, role.config_key: {"type": ["object", "null"]}}
@@ -112,7 +112,7 @@ def _json_kind(kind: str, field: FieldSpec) -> dict:
         return {"const": kind[1:-1]}
     if kind.startswith("list["):
         return {"type": "array", "items": _json_kind(kind[5:-1], field)}
-    schema = {"type": _JSON_TYPES[kind]} if kind in _JSON_TYPES else {}
+    schema: dict = {"type": _JSON_TYPES[kind]} if kind in _JSON_TYPES else {}
     if kind in ("int", "float"):
         if field.minimum is not None:
             schema[f"{'exclusiveM' if field.exclusive_minimum else 'm'}inimum"] = field.minimum

@@ -79,7 +79,7 @@ def _document_of(tree: dict[str, Node]) -> tuple[Document, list[Problem]]:
         message = f"unknown model {model.value!r}; choose one of {', '.join(DOCUMENTS)}."
         hint = did_you_mean(model.value, DOCUMENTS)
         raise ConfigError(Problem(model.origin, "model", message + hint))
-    word = tree.pop("algorithm", None)
+    word = tree.pop("algorithm")
     if document.letters:
         if word.value == AUTO:
             tree["algorithm"] = word

@@ -8,6 +8,7 @@ Nothing in a file can run code: tags other than the plain YAML ones are refused.
 import dataclasses
 import re
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -35,7 +36,7 @@ MAX_DEPTH = 100
 class Node:
     """A value with its origin: dict of nodes, list of nodes, or a scalar."""
 
-    value: object
+    value: Any
     origin: Origin
 
     def plain(self):

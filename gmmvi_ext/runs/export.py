@@ -62,7 +62,7 @@ def export_mixture_run(
     folder: Path,
     *,
     workdir: WorkDir | None,
-    out: Path | None,
+    out: Path,
     checkpoint: int | None,
 ) -> int:
     """Writes the posterior of a checkpoint, with summary and plots where it goes into the run.
@@ -70,8 +70,8 @@ def export_mixture_run(
     Args:
       config: of the run.
       folder: of the run.
-      workdir: the same, claimed; None where nothing is written into it.
-      out: folder for the export alone; None for the place where the run would have put it.
+      workdir: the same, claimed, where everything goes into it; None for the export alone.
+      out: folder for the export alone.
       checkpoint: iteration of the checkpoint; None for the newest.
 
     Returns:
@@ -80,7 +80,7 @@ def export_mixture_run(
     target = build_target(config)
     algorithm = build_algorithm(config, target)
     result = restored_result(folder, algorithm, checkpoint)
-    if out is None:
+    if workdir is not None:
         write_outputs(config, workdir, target, algorithm, result)
         return 0
     posterior = posterior_of(config, target, algorithm, result)

@@ -121,7 +121,7 @@ def export_vae_run(
     folder: Path,
     *,
     workdir: WorkDir | None,
-    out: Path | None,
+    out: Path,
     checkpoint: int | None,
 ) -> int:
     """Writes the model of a checkpoint, with summary and plots where it goes into the run.
@@ -131,8 +131,8 @@ def export_vae_run(
     Args:
       config: of the run.
       folder: of the run.
-      workdir: the same, claimed; None where nothing is written into it.
-      out: folder for the model alone; None for the place where the run would have put it.
+      workdir: the same, claimed, where everything goes into it; None for the model alone.
+      out: folder for the model alone.
       checkpoint: iteration of the checkpoint; None for the newest.
 
     Returns:
@@ -142,7 +142,7 @@ def export_vae_run(
     result = restored_result(folder, trainer, checkpoint)
     if _keeps_best(config, images):
         trainer.restore_best()
-    if out is None:
+    if workdir is not None:
         write_vae_outputs(config, workdir, images, trainer, result)
         return 0
     try:

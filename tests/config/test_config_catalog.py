@@ -126,12 +126,6 @@ def test_code_words_and_near_names_are_described():
         describe("trust-regio", NAMES)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_what_a_document_names_elsewhere_is_there(document):
-    assert set(document.entries) == {"run", "export"}
-    assert all(callable(document.entry(task)) for task in document.entries)
-
-
 def test_the_json_schema_lists_every_key_and_range():
     schema = json.loads(json.dumps(json_schema(MIXTURE, NAMES["mixture"])))
     assert schema["properties"]["training"]["properties"]["max_seconds"]["anyOf"]

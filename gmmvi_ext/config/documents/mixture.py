@@ -42,7 +42,7 @@ _PYTHON_TARGET = SectionSpec(
 )
 _SIZES = {"type": "array", "items": {"type": "integer", "minimum": 1}}
 _CONSTRAINT = {"type": ["string", "object", "null"]}
-_PARTS = {
+_PARTS: dict[str, dict] = {
     "shapes": {
         "type": ["object", "null"],
         "additionalProperties": {"anyOf": [{"type": "integer", "minimum": 1}, _SIZES]},
@@ -166,9 +166,5 @@ MIXTURE = Document(
         "K": Column("num_components", ".0f", is_short=True),
         "evaluations": Column("num_target_evaluations", ",.0f", is_short=True),
         "seconds": Column("train_seconds", ".1f", is_short=True),
-    },
-    entries={
-        "run": "gmmvi_ext.fitting.experiment:run_experiment",
-        "export": "gmmvi_ext.runs.export:export_mixture_run",
     },
 )

@@ -167,8 +167,4 @@ VAE = Document(
         "evaluations": Column("num_target_evaluations", ",.0f", is_short=True),
         "seconds": Column("train_seconds", ".1f", is_short=True),
     },
-    entries={
-        "run": "gmmvi_ext.runs.vae:run_vae",
-        "export": "gmmvi_ext.runs.vae:export_vae_run",
-    },
 )
