@@ -13,7 +13,7 @@ plain estimate.
 """
 
 import dataclasses
-from typing import cast
+from typing import Annotated, cast
 
 import tensorflow as tf
 
@@ -22,7 +22,6 @@ from gmmvi_ext.inference.ng_estimators.base import NgEstimator
 from gmmvi_ext.inference.ng_estimators.low_rank import LowRankEstimate, low_rank_estimate
 from gmmvi_ext.inference.ng_estimators.stein_sums import stein_sums
 from gmmvi_ext.inference.pairwise import ComponentLogProb
-from gmmvi_ext.inference.rule import require
 from gmmvi_ext.inference.types import Batch, NgEstimate
 from gmmvi_ext.math.linalg import (
     batch_matmul,
@@ -31,6 +30,7 @@ from gmmvi_ext.math.linalg import (
     safe_cholesky,
     symmetrise,
 )
+from gmmvi_ext.ranges import FINITE_NON_NEGATIVE
 
 __all__ = ["SteinNgEstimator"]
 
@@ -47,15 +47,7 @@ class SteinNgEstimator(NgEstimator):
     """
 
     variance_reduction: bool = True
-    shrinkage: float = 1.0
-
-    def __post_init__(self):
-        require(
-            0 <= self.shrinkage < float("inf"),
-            "shrinkage",
-            "non-negative and finite",
-            self.shrinkage,
-        )
+    shrinkage: Annotated[float, FINITE_NON_NEGATIVE] = 1.0
 
     def estimate(self, mixture: Mixture, batch: Batch, temperature, ridge) -> NgEstimate:
         weights, has_any = self.weights(batch)
