@@ -1,33 +1,36 @@
 """KL divergence by the best means at hand, and the derivative of a density."""
 
+import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from gmmvi_ext.divergences import support
+from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.monte_carlo import kl_mc
-from gmmvi_ext.divergences.quadrature import Quadrature, kl_quadrature
-from gmmvi_ext.types import Estimate
+from gmmvi_ext.divergences.quadrature import Quadrature
 
 tfd = tfp.distributions
 
-__all__ = ["density_derivative", "kl"]
+__all__ = ["density_derivative", "kl", "kl_on_support"]
 
 METHODS = ("auto", "closed_form", "quadrature", "monte_carlo")
-NUM_STDDEVS = 12  # half width of the quadrature range of `kl`
 DEFAULT_SAMPLES = 100_000
+LOOK_BACK = 20  # nodes over which a tail must fall
 
 
 def kl(p, q, *, method: str = "auto", num_samples: int = DEFAULT_SAMPLES, seed=(0, 0)):
     """KL(p || q).
 
     Args:
-      p: distribution.
+      p: distribution; a batch of them gives a batch of divergences.
       q: distribution.
-      method: "auto" takes a registered closed form, else quadrature for scalars, else Monte Carlo.
+      method: "auto" takes a registered closed form, else quadrature over the support of p for
+        densities on the line, else Monte Carlo.
       num_samples: for Monte Carlo.
       seed: stateless seed [2], for Monte Carlo.
 
     Returns:
-      A scalar tensor for the closed form, else a `Quadrature` (value, mass) or an `Estimate`
+      A tensor for the closed form, else a `Quadrature` (value, mass, error) or an `Estimate`
       (value, standard_error).
     """
     if method not in METHODS:
@@ -41,31 +44,79 @@ def kl(p, q, *, method: str = "auto", num_samples: int = DEFAULT_SAMPLES, seed=(
                     f"`method='closed_form'` needs a registered divergence between "
                     f"{type(p).__name__} and {type(q).__name__}; use 'auto'."
                 ) from None
-    if method == "quadrature" or (method == "auto" and p.event_shape.rank == 0):
-        return _by_quadrature(p, q)
-    return _by_sampling(p, q, num_samples, seed)
-
-
-def _by_quadrature(p, q) -> Quadrature:
-    mean, width = p.mean(), NUM_STDDEVS * p.stddev()
-    return kl_quadrature(p, q, mean - width, mean + width, 20_001)
-
-
-def _by_sampling(p, q, num_samples, seed) -> Estimate[tf.Tensor]:
+    on_line = p.event_shape.rank == 0 and not support.is_discrete(p)
+    if method == "quadrature" and not on_line:
+        raise ValueError(f"`method='quadrature'` needs densities on the line, got p = {p}.")
+    if method == "quadrature" or (method == "auto" and on_line):
+        return kl_on_support(p, q)
     return kl_mc(p, q, num_samples, seed=seed)
+
+
+def kl_on_support(p, q) -> Quadrature:
+    """KL(p || q) over the support of p, bounded or not, whatever its tails.
+
+    Args:
+      p: distribution on the line.
+      q: distribution, or function x [n, *batch] -> log density.
+
+    Returns:
+      The divergence, infinite where q vanishes and p does not or where the integral does not exist;
+      the mass of p that was seen; and a bound of the error: twice the difference to half the nodes
+      plus what the mass that was missed may hold.
+    """
+    nodes = support_nodes(p, q)
+    log_q = tf.cast(support.log_density(q, p.dtype)(nodes.x), tf.float64)
+    log_p = tf.cast(support.log_density(p)(nodes.x), tf.float64)
+    seen = tf.exp(nodes.log_mass) > 0
+    gap = tf.where(seen, log_p - log_q, tf.zeros_like(log_p))
+    terms = _product(nodes.log_mass, gap)
+    coarse = tf.reshape(tf.constant(nodes.coarse), [-1] + [1] * (gap.shape.rank - 1))
+    value, rough = (tf.reduce_sum(terms * w, axis=0) for w in (1.0, tf.exp(coarse)))
+    mass = tf.reduce_sum(tf.exp(nodes.log_mass), axis=0)
+    rounding = float(np.finfo(p.dtype.as_numpy_dtype).eps)
+    missed = tf.maximum(tf.abs(1 - mass) - 100 * rounding, 0.0)
+    # Where mass is missing the gap may be as large as at the outermost nodes that still count.
+    counted = tf.exp(nodes.log_mass) >= 1e-3 * missed
+    extreme = tf.reduce_max(tf.where(counted & seen, tf.abs(gap), tf.zeros_like(gap)), axis=0)
+    error = 2 * tf.abs(value - rough) + missed * (1 + extreme)
+    error += 4 * rounding * tf.reduce_sum(tf.abs(terms), axis=0)
+    for tail in nodes.tails:
+        beyond = _beyond(terms, tail)
+        error += beyond
+        value = tf.where(tf.math.is_inf(beyond), beyond, value)
+    error = tf.where(tf.math.is_finite(value), error, tf.zeros_like(error))
+    return Quadrature(*(tf.cast(each, p.dtype) for each in (value, mass, error)))
+
+
+def _product(log_mass, gap):
+    """exp(log_mass) gap, also where the first factor underflows and the second is huge."""
+    size = tf.where(gap == 0, tf.ones_like(gap), tf.abs(gap))
+    return tf.sign(gap) * tf.exp(log_mass + tf.math.log(size))
+
+
+def _beyond(terms, tail: np.ndarray):
+    """What lies beyond the last node of an unbounded end, as a geometric series.
+
+    Infinite where the terms do not fall, for then the integral does not exist.
+    """
+    last, before = (tf.abs(terms[int(tail[k])]) for k in (0, LOOK_BACK))
+    ratio = tf.math.divide_no_nan(last, before) ** (1 / LOOK_BACK)
+    falling = tf.where(ratio < 1, ratio, tf.zeros_like(ratio))
+    series = last * falling / (1 - falling)
+    return tf.where((last > 0) & (last >= before), tf.constant(np.inf, series.dtype), series)
 
 
 def density_derivative(log_prob, x) -> tf.Tensor:
     """d/dx of the density exp(log_prob(x)); zero outside the support, where it jumps.
 
     Args:
-      log_prob: function x -> log density, elementwise, or distribution.
+      log_prob: distribution, or function x -> log density, elementwise, -inf outside its support.
       x: points.
     """
-    log_prob = log_prob.log_prob if hasattr(log_prob, "log_prob") else log_prob
-    x = tf.convert_to_tensor(x)
+    log_density = support.log_density(log_prob)
+    x = support.as_points(x, getattr(log_prob, "dtype", tf.float32))
     with tf.GradientTape() as tape:
         tape.watch(x)
-        density = tf.exp(log_prob(x))
+        density = tf.exp(log_density(x))
     slope = tape.gradient(density, x, unconnected_gradients="zero")
     return tf.where(tf.math.is_finite(slope) & (density > 0), slope, tf.zeros_like(slope))

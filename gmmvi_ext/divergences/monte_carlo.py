@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from gmmvi_ext.divergences.support import log_density
 from gmmvi_ext.types import Estimate
 
 __all__ = ["elbo_mc", "kl_mc", "log_evidence_bridge", "log_evidence_iwae"]
@@ -21,16 +22,17 @@ def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate[tf.Tenso
       seed: stateless seed [2].
       importance: distribution to draw from in place of p, with self-normalised weights.
     """
-    log_q = q.log_prob if hasattr(q, "log_prob") else q
+    log_q = log_density(q)
     if importance is None:
         x = tf.stop_gradient(p.sample(num_samples, seed=seed))
         return _mean(p.log_prob(x) - log_q(x))
     x = tf.stop_gradient(importance.sample(num_samples, seed=seed))
-    log_p = p.log_prob(x)
-    weights = tf.nn.softmax(log_p - importance.log_prob(x))
-    gap = log_p - log_q(x)
-    value = tf.reduce_sum(weights * gap)
-    error = tf.sqrt(tf.reduce_sum(tf.square(weights * (gap - value))))
+    log_p = log_density(p)(x)
+    weights = tf.nn.softmax(log_p - importance.log_prob(x), axis=0)
+    # Where p vanishes the draw counts for nothing, whatever q is.
+    gap = tf.where(weights > 0, log_p - log_q(x), tf.zeros_like(log_p))
+    value = tf.reduce_sum(weights * gap, axis=0)
+    error = tf.sqrt(tf.reduce_sum(tf.square(weights * (gap - value)), axis=0))
     return Estimate(value, error)
 
 
@@ -45,7 +47,7 @@ def log_evidence_iwae(
 ) -> Estimate[tf.Tensor]:
     """log of the mean importance weight under q; its standard error by the delta method."""
     x = q.sample(num_samples, seed=seed)
-    log_weights = joint_log_prob(x) - q.log_prob(x)
+    log_weights = log_density(joint_log_prob)(x) - q.log_prob(x)
     count = tf.cast(num_samples, log_weights.dtype)
     value = tf.reduce_logsumexp(log_weights) - tf.math.log(count)
     relative = tf.exp(log_weights - value)
@@ -93,6 +95,7 @@ def _log_add(a, b):
 
 
 def _mean(values: tf.Tensor) -> Estimate[tf.Tensor]:
-    count = tf.cast(tf.size(values), values.dtype)
-    spread = tf.math.reduce_std(values) * tf.sqrt(count / (count - 1))
-    return Estimate(tf.reduce_mean(values), spread / tf.sqrt(count))
+    """Mean over the first axis."""
+    count = tf.cast(tf.shape(values)[0], values.dtype)
+    spread = tf.math.reduce_std(values, axis=0) * tf.sqrt(count / (count - 1))
+    return Estimate(tf.reduce_mean(values, axis=0), spread / tf.sqrt(count))

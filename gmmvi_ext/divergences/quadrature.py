@@ -10,7 +10,17 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["RULES", "Quadrature", "elbo_quadrature", "kl_quadrature", "log_evidence_quadrature"]
+from gmmvi_ext.divergences.support import log_density
+from gmmvi_ext.math.casting import to_dtype
+
+__all__ = [
+    "Quadrature",
+    "RULES",
+    "elbo_quadrature",
+    "integrate",
+    "kl_quadrature",
+    "log_evidence_quadrature",
+]
 
 RULES = ("trapezoid", "gauss_legendre", "gauss_hermite")
 
@@ -21,14 +31,16 @@ class Quadrature(NamedTuple):
     Attributes:
       value: the integral, a scalar.
       mass: integral of the density over the same nodes; one if the range covers it.
+      error: bound of the error of `value`, or None where the range was given: then `mass` tells.
     """
 
     value: tf.Tensor
     mass: tf.Tensor
+    error: tf.Tensor | None = None
 
 
 def nodes(rule: str, low, high, num_points: int, dtype) -> tuple[tf.Tensor, tf.Tensor]:
-    """Nodes and weights [n] of a rule on [low, high].
+    """Nodes and weights [n, *batch] of a rule on [low, high], scalars or batches.
 
     For "gauss_hermite" the two numbers are centre and scale of the Gaussian that the rule is exact
     for, and the weights include its density, so that sum_i w_i f(x_i) / N(x_i) is the integral of
@@ -36,22 +48,40 @@ def nodes(rule: str, low, high, num_points: int, dtype) -> tuple[tf.Tensor, tf.T
     """
     if rule not in RULES:
         raise ValueError(f"`rule` must be one of {RULES}, got {rule!r}.")
-    low, high = tf.cast(low, dtype), tf.cast(high, dtype)
+    low, high = to_dtype(low, dtype), to_dtype(high, dtype)
     if rule == "gauss_hermite":
         t, w = np.polynomial.hermite.hermgauss(num_points)
-        # w e^{t^2}: weights for a plain integral over t, computed without overflow.
-        plain = np.exp(np.log(w) + t**2)
-        return low + high * np.sqrt(2) * tf.constant(t, dtype), high * np.sqrt(2) * tf.constant(
-            plain, dtype
-        )
-    if rule == "gauss_legendre":
+        # w e^{t^2}: weights for a plain integral over t, computed without overflow. Beyond 360
+        # nodes the outermost w underflow to zero, where a density has no mass in float64 either.
+        with np.errstate(divide="ignore"):
+            w = np.exp(np.log(w) + t**2)
+        start, width = low, high * np.sqrt(2)
+    elif rule == "gauss_legendre":
         t, w = np.polynomial.legendre.leggauss(num_points)
-        half = 0.5 * (high - low)
-        return low + half * (1 + tf.constant(t, dtype)), half * tf.constant(w, dtype)
-    unit = np.linspace(0.0, 1.0, num_points)
-    w = np.full(num_points, 1.0 / (num_points - 1))
-    w[[0, -1]] *= 0.5
-    return low + (high - low) * tf.constant(unit, dtype), (high - low) * tf.constant(w, dtype)
+        t = 1 + t
+        start, width = low, 0.5 * (high - low)
+    else:
+        t = np.linspace(0.0, 1.0, num_points)
+        w = np.full(num_points, 1.0 / (num_points - 1))
+        w[[0, -1]] *= 0.5
+        start, width = low, high - low
+    lifted = [-1] + [1] * width.shape.rank
+    t, w = (tf.constant(each.reshape(lifted), dtype) for each in (t, w))
+    return start + width * t, width * w
+
+
+def integrate(
+    function: Callable,
+    low,
+    high,
+    num_points: int = 10_000,
+    *,
+    rule: str = "trapezoid",
+    dtype=tf.float64,
+) -> tf.Tensor:
+    """Integral of `function`, x [n] -> values [n], over [low, high], a scalar."""
+    x, w = nodes(rule, low, high, num_points, dtype)
+    return tf.reduce_sum(w * function(x))
 
 
 def kl_quadrature(
@@ -70,13 +100,17 @@ def kl_quadrature(
     Returns:
       The divergence, infinite where q vanishes and p does not, and the mass of p that was covered.
     """
-    log_p, log_q = _log_density(p), _log_density(q)
-    x, w = nodes(rule, low, high, num_points, _dtype(p, q))
+    dtype = _dtype(p, q)
+    log_p, log_q = log_density(p, dtype), log_density(q, dtype)
+    x, w = nodes(rule, low, high, num_points, dtype)
+    for _ in range(_batch_rank(p, q) + 1 - x.shape.rank):
+        x, w = tf.expand_dims(x, 1), tf.expand_dims(w, 1)
     at_p = log_p(x)
-    density = tf.exp(at_p)
+    # Poles of p that a node happens to hit have no mass.
+    density = tf.where(tf.math.is_finite(at_p), tf.exp(at_p), tf.zeros_like(at_p))
     # Where p vanishes the integrand is zero, whatever q is.
     gap = tf.where(density > 0, at_p - log_q(x), tf.zeros_like(at_p))
-    return Quadrature(tf.reduce_sum(w * density * gap), tf.reduce_sum(w * density))
+    return Quadrature(tf.reduce_sum(w * density * gap, axis=0), tf.reduce_sum(w * density, axis=0))
 
 
 def elbo_quadrature(
@@ -111,13 +145,14 @@ def log_evidence_quadrature(
 ) -> tf.Tensor:
     """log of the integral of the joint density over [low, high], a scalar."""
     x, w = nodes(rule, low, high, num_points, dtype)
-    return tf.reduce_logsumexp(_log_density(joint_log_prob)(x) + tf.math.log(w))
-
-
-def _log_density(p) -> Callable:
-    return p.log_prob if hasattr(p, "log_prob") else p
+    return tf.reduce_logsumexp(log_density(joint_log_prob)(x) + tf.math.log(w))
 
 
 def _dtype(*densities) -> tf.DType:
     known = [each.dtype for each in densities if hasattr(each, "log_prob")]
     return known[0] if known else tf.float64
+
+
+def _batch_rank(*densities) -> int:
+    known = [each.batch_shape.rank for each in densities if hasattr(each, "log_prob")]
+    return max(known, default=0)

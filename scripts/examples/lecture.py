@@ -64,8 +64,8 @@ def numbers() -> list[tuple[str, float, float]]:
         ("  mass covered", trapezoid.mass, 1.0),
         ("  1e6 samples", sampled.value, 4.545539782),
         ("  standard error", sampled.standard_error, 0.0043),
-        ("mode seeking, 4-sigma window: mean", seen.loc, 3.99995),
-        ("  standard deviation", seen.scale, 0.50040),
+        ("mode seeking, 4-sigma window: mean", seen.loc, 3.99993805),
+        ("  standard deviation", seen.scale, 0.50038099),
         ("mode seeking: mean", right.loc, 3.999873),
         ("  standard deviation", right.scale, 0.500254),
         ("  KL", right.kl, 0.510765),
@@ -76,13 +76,13 @@ def numbers() -> list[tuple[str, float, float]]:
         ("  standard deviation", covering.scale, 2.524876),
         ("  KL", covering.kl, 0.784232),
         ("  mass inside -4..8", in_range.mass, 0.9999873),
-        ("coin, window: mean", by_kl_seen.loc, -0.329739),
-        ("  standard deviation", by_kl_seen.scale, 0.817423),
+        ("coin, window: mean", by_kl_seen.loc, -0.32973541),
+        ("  standard deviation", by_kl_seen.scale, 0.81744885),
         ("coin: mean", by_kl.loc, -0.329726),
         ("  standard deviation", by_kl.scale, 0.817149),
         ("  KL", by_kl.kl, 0.00220103),
-        ("coin by the ELBO: mean", by_elbo.loc, -0.329739),
-        ("  standard deviation", by_elbo.scale, 0.817423),
+        ("coin by the ELBO: mean", by_elbo.loc, -0.32973541),
+        ("  standard deviation", by_elbo.scale, 0.81744885),
         ("log evidence, -4..4", dv.log_evidence_quadrature(coin, -4, 4), -4.0944578),
         ("log evidence, -40..40", dv.log_evidence_quadrature(coin, -40, 40), log_z),
         ("KL + ELBO at (-1, 1), window", total, -4.0940851),
@@ -113,18 +113,15 @@ def draw_derivatives(axes) -> None:
     """Density and derivative: a jump at the edge of the support, smooth on the line."""
     dist = tfd.Exponential(np.float64(1))
 
-    # TFP's density formula goes on below zero; the support ends there.
-    def inside(x):
-        return tf.where(x > 0, dist.log_prob(tf.abs(x)), tf.cast(-np.inf, x.dtype))
-
     moved = constraints.unconstrained_log_prob(dist)
-    for axis, log_prob, title in (
-        (axes[0], inside, "Exponential(1)"),
+    for axis, density, title in (
+        (axes[0], dist, "Exponential(1)"),
         (axes[1], moved, "unconstrained"),
     ):
         x = tf.constant(np.linspace(-4, 6, 1001))
+        log_prob = dv.log_density(density)
         axis.plot(x, np.exp(log_prob(x)), label="density")
-        axis.plot(x, dv.density_derivative(log_prob, x), label="derivative")
+        axis.plot(x, dv.density_derivative(density, x), label="derivative")
         axis.set_title(title)
     axes[0].legend()
 
