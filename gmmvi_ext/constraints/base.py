@@ -6,6 +6,7 @@ room pass every input through `tf.identity`, which no cache entry matches. Their
 plain numbers cast to the dtype of the input, so one instance serves float32 and float64.
 """
 
+import ml_dtypes
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -16,6 +17,8 @@ __all__ = [
     "ConstraintBijector",
     "UncachedBijector",
     "as_bound",
+    "finfo",
+    "resolution",
     "spec_of",
     "strictly_above",
     "strictly_below",
@@ -48,10 +51,20 @@ def _nested_tuple(value):
     return tuple(_nested_tuple(each) for each in value) if isinstance(value, list) else value
 
 
+def finfo(dtype: tf.DType):
+    """Limits of a floating format, bfloat16 included."""
+    return ml_dtypes.finfo(tf.as_dtype(dtype).as_numpy_dtype)
+
+
+def resolution(dtype: tf.DType) -> float:
+    """The machine epsilon."""
+    return float(finfo(dtype).eps)
+
+
 def strictly_above(bound, dtype: tf.DType) -> np.ndarray:
     """The smallest normal number of `dtype` above `bound`."""
     bound = np.asarray(bound, dtype=dtype.as_numpy_dtype)
-    info = np.finfo(dtype.as_numpy_dtype)
+    info = finfo(dtype)
     above = np.nextafter(bound, np.asarray(np.inf, bound.dtype))
     return np.where(np.abs(above) < info.tiny, info.tiny, above).astype(bound.dtype)
 
@@ -121,6 +134,13 @@ class ConstraintBijector(UncachedBijector):
     def support(self) -> str:
         """The allowed set in words, for messages."""
         raise NotImplementedError
+
+    def nearest(self, value: tf.Tensor) -> tf.Tensor:
+        """`value`, with entries outside the allowed set moved inside it, if there is such a rule.
+
+        They are moved so far inside that gradients are not lost.
+        """
+        return value
 
     def contains(self, value: np.ndarray) -> np.ndarray:
         """Whether each entry of `value` is allowed; same shape, entries of one event agree."""

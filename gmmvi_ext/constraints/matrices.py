@@ -8,15 +8,25 @@ With L the lower factor of n rows, in the coordinates of the free entries,
 The rows of a correlation factor have length one, so its diagonal is not free. TFP's chain of
 `CholeskyOuterProduct` and `CorrelationCholesky` counts it as free and is off by
 n log 2 + sum_i log L_ii; the log-determinant here is the right one.
+
+At the limits of the format values are held inside: the diagonal of a factor stays above its bound,
+entries stop where products would overflow, and if L L^T is close to singular its diagonal is a few
+roundings larger than its rows say, so that it has a factor however long they are. Log-determinants
+are computed from x and stay exact.
 """
 
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.constraints.base import ConstraintBijector, as_bound
-
-tfb = tfp.bijectors
+from gmmvi_ext.constraints.base import (
+    ConstraintBijector,
+    as_bound,
+    finfo,
+    resolution,
+    strictly_above,
+)
+from gmmvi_ext.constraints.vectors import log_length_with_one
 
 __all__ = ["CholeskyFactor", "Correlation", "LowerTriangular", "PositiveDefinite"]
 
@@ -39,6 +49,8 @@ class _SquareMatrix(ConstraintBijector):
         return shape[:-1].concatenate([size, size])
 
     def _inverse_event_shape(self, shape):
+        if shape.rank is not None and shape.rank < 2:
+            raise ValueError(f"`{self.name}` needs square matrices, got shape {shape}.")
         rows, columns = shape[-2], shape[-1]
         if rows is None or columns is None:
             return shape[:-2].concatenate(None)
@@ -106,12 +118,13 @@ class CholeskyFactor(_SquareMatrix):
 
     def _forward(self, x):
         matrix = tfp.math.fill_triangular(x)
-        diag = tf.math.softplus(tf.linalg.diag_part(matrix)) + tf.cast(self._shift, x.dtype)
-        tiny = np.finfo(x.dtype.as_numpy_dtype).tiny
-        return tf.linalg.set_diag(matrix, tf.maximum(diag, tiny))
+        diag = tf.math.softplus(tf.linalg.diag_part(matrix)) + tf.constant(self._shift, x.dtype)
+        diag = tf.maximum(diag, strictly_above(self._shift, x.dtype))
+        return tf.linalg.set_diag(matrix, diag)
 
     def _inverse(self, y):
-        diag = tf.linalg.diag_part(y) - tf.cast(self._shift, y.dtype)
+        diag = tf.linalg.diag_part(y) - tf.constant(self._shift, y.dtype)
+        diag = tf.maximum(diag, float(finfo(y.dtype).tiny))  # rounding may have come below
         return tfp.math.fill_triangular_inverse(
             tf.linalg.set_diag(y, tfp.math.softplus_inverse(diag))
         )
@@ -130,18 +143,26 @@ class PositiveDefinite(_SquareMatrix):
 
     def __init__(self, shift: float = 1e-5):
         self._factor = CholeskyFactor(shift)
-        super().__init__("positive_definite", {"shift": float(shift)})
+        self._shift = float(shift)
+        super().__init__("positive_definite", {"shift": self._shift})
 
     @property
     def support(self) -> str:
-        return "symmetric positive definite matrices"
+        return f"symmetric positive definite matrices with pivots > {self._shift}^2"
 
     def contains(self, value: np.ndarray) -> np.ndarray:
-        return _is_positive_definite(value)
+        return _is_positive_definite(value, self._shift)
 
     def _forward(self, x):
-        factor = self._factor.forward(x)
-        return tf.matmul(factor, factor, transpose_b=True)
+        limits = finfo(x.dtype)
+        most = float(np.sqrt(np.float64(limits.max) / (8 * max(1, int(np.sqrt(x.shape[-1]))))))
+        least = 2 * float(np.sqrt(np.float64(limits.tiny)))
+        factor = tf.clip_by_value(self._factor.forward(x), -most, most)
+        diag = tf.maximum(tf.linalg.diag_part(factor), least)
+        product = _product(tf.linalg.set_diag(factor, diag))
+        variance = tf.linalg.diag_part(product)
+        raised = variance * (1 + _margin(tf.square(diag) / variance))
+        return tf.linalg.set_diag(product, raised)
 
     def _inverse(self, y):
         return self._factor.inverse(tf.linalg.cholesky(y))
@@ -170,38 +191,78 @@ class Correlation(_SquareMatrix):
         return "positive definite matrices with a diagonal of ones"
 
     def contains(self, value: np.ndarray) -> np.ndarray:
+        tolerance = max(1e-5, 10 * value.shape[-1] * resolution(value.dtype))
         if self._is_factor:
-            unit = np.abs(np.linalg.norm(value, axis=-1, keepdims=True) - 1) < 1e-5
+            unit = np.abs(np.linalg.norm(value, axis=-1, keepdims=True) - 1) < tolerance
             below = np.eye(value.shape[-1], dtype=bool) & (value <= 0)
             return np.isfinite(value) & (np.triu(value, 1) == 0) & unit & ~below
-        ones = ~np.eye(value.shape[-1], dtype=bool) | (np.abs(value - 1) < 1e-5)
+        ones = ~np.eye(value.shape[-1], dtype=bool) | (np.abs(value - 1) < tolerance)
         return _is_positive_definite(value) & ones
 
     def _forward(self, x):
-        factor = tfb.CorrelationCholesky().forward(x)
-        return factor if self._is_factor else tf.matmul(factor, factor, transpose_b=True)
+        lower = _below_diagonal(x)
+        diag = tf.exp(-log_length_with_one(lower))
+        factor = tf.linalg.set_diag(lower * diag[..., tf.newaxis], diag)
+        if self._is_factor:
+            return factor
+        product = _product(factor) * (1 - _margin(tf.square(diag))[..., tf.newaxis])
+        return tf.linalg.set_diag(product, tf.ones_like(diag))
 
     def _inverse(self, y):
         factor = y if self._is_factor else tf.linalg.cholesky(y)
-        return tfb.CorrelationCholesky().inverse(tf.identity(factor))
+        rows = factor / tf.linalg.diag_part(factor)[..., tf.newaxis]
+        return tfp.math.fill_triangular_inverse(tf.linalg.band_part(rows[..., 1:, :-1], -1, 0))
 
     def _forward_log_det_jacobian(self, x):
-        factor_log_det = tfb.CorrelationCholesky().forward_log_det_jacobian(x, event_ndims=1)
-        if self._is_factor:
-            return factor_log_det
-        diag = tf.linalg.diag_part(tfb.CorrelationCholesky().forward(tf.identity(x)))
-        powers = tf.range(diag.shape[-1] - 1, -1, -1, dtype=x.dtype)
-        return factor_log_det + tf.reduce_sum(powers * tf.math.log(diag), axis=-1)
+        log_diag = -log_length_with_one(_below_diagonal(x))
+        size = log_diag.shape[-1]
+        powers = tf.range(2, size + 2, dtype=x.dtype)
+        if not self._is_factor:
+            powers += tf.range(size - 1, -1, -1, dtype=x.dtype)
+        return tf.reduce_sum(powers * log_diag, axis=-1)
 
 
-def _is_positive_definite(value: np.ndarray) -> np.ndarray:
-    """True on all entries of the matrices that are symmetric and positive definite."""
-    finite = np.isfinite(value).all(axis=(-2, -1))
-    safe = np.where(finite[..., None, None], value, np.eye(value.shape[-1], dtype=value.dtype))
-    scale = np.abs(safe).max(axis=(-2, -1))
-    tolerance = 100 * np.finfo(value.dtype).eps * scale
-    gap = np.abs(safe - np.swapaxes(safe, -1, -2)).max(axis=(-2, -1))
-    symmetric = 0.5 * (safe + np.swapaxes(safe, -1, -2))
-    smallest = np.linalg.eigvalsh(symmetric)[..., 0]
-    good = finite & (gap <= tolerance) & (smallest > 0)
-    return np.broadcast_to(good[..., None, None], value.shape)
+def _below_diagonal(x: tf.Tensor) -> tf.Tensor:
+    """The strictly lower-triangular matrix with entries x."""
+    matrix = tfp.math.fill_triangular(x)
+    pad = [[0, 0]] * (matrix.shape.rank - 2) + [[1, 0], [0, 1]]
+    return tf.pad(matrix, pad)
+
+
+def _product(factor: tf.Tensor) -> tf.Tensor:
+    return tf.matmul(factor, factor, transpose_b=True)
+
+
+def _margin(pivots: tf.Tensor) -> tf.Tensor:
+    """By how much to raise the diagonal of a product [..., 1], relative, to outweigh its roundings.
+
+    Zero unless a pivot, relative to its row, is small.
+    """
+    margin = 16 * float(np.sqrt(pivots.shape[-1])) * resolution(pivots.dtype)
+    smallest = tf.reduce_min(pivots, axis=-1, keepdims=True)
+    raised = tf.constant(margin, pivots.dtype)
+    return tf.where(smallest < 64 * margin, raised, tf.zeros_like(raised))
+
+
+def _is_positive_definite(value: np.ndarray, shift: float = 0.0) -> np.ndarray:
+    """True on all entries of the matrices that are symmetric and have pivots above shift^2."""
+    wide = value.astype(np.promote_types(np.float32, value.dtype) if value.dtype != "O" else float)
+    flat = wide.reshape(-1, *value.shape[-2:])
+    epsilon = max(resolution(value.dtype), float(np.finfo(wide.dtype).eps))
+    good = np.array([_has_factor(each, shift, epsilon) for each in flat], dtype=bool)
+    return np.broadcast_to(good.reshape(*value.shape[:-2], 1, 1), value.shape)
+
+
+def _has_factor(matrix: np.ndarray, shift: float, epsilon: float) -> bool:
+    if not np.isfinite(matrix).all() or not (np.diag(matrix) > 0).all():
+        return False
+    # Entry by entry in units of the diagonal, so that scales of rows do not matter.
+    root = np.sqrt(np.diag(matrix))
+    scaled = matrix / root[:, None] / root
+    if np.abs(scaled - scaled.T).max() > 100 * epsilon:
+        return False
+    try:
+        factor = np.linalg.cholesky(0.5 * (scaled + scaled.T))
+    except np.linalg.LinAlgError:
+        return False
+    return bool((np.diag(factor) * root > shift * (1 - 8 * len(matrix) * epsilon)).all())

@@ -23,9 +23,15 @@ from gmmvi_ext.constraints.base import (
     strictly_below,
 )
 
-__all__ = ["Interval", "LessThan", "Positive"]
+__all__ = ["BASES", "Interval", "LessThan", "Positive", "largest_exponent"]
 
 BASES = ("softplus", "exp")
+MARGIN = 1e-3  # how far `nearest` goes inside, in units of one or of the width
+
+
+def largest_exponent(dtype: tf.DType, num_terms: int = 1) -> float:
+    """Where `exp` is held so that a sum of so many terms stays finite."""
+    return float(np.log(np.float64(dtype.max))) - 1.0 - float(np.log(num_terms))
 
 
 class Positive(ConstraintBijector):
@@ -55,12 +61,17 @@ class Positive(ConstraintBijector):
     def contains(self, value: np.ndarray) -> np.ndarray:
         return np.isfinite(value) & (value > np.asarray(self._lower, value.dtype))
 
+    def nearest(self, value: tf.Tensor) -> tf.Tensor:
+        lower = tf.constant(self._lower, value.dtype)
+        inside = tf.maximum(strictly_above(self._lower, value.dtype), lower + MARGIN)
+        return tf.where(value > lower, value, inside)
+
     def _forward(self, x):
         if self._base == "softplus":
             distance = tf.math.softplus(x)
         else:
-            ceiling = np.log(x.dtype.max) - 1.0  # exp stays finite
-            distance = tf.exp(tf.minimum(x, tf.cast(ceiling, x.dtype)))
+            ceiling = largest_exponent(x.dtype)
+            distance = tf.exp(tf.minimum(x, tf.constant(ceiling, x.dtype)))
         lower = tf.constant(self._lower, x.dtype)
         return tf.maximum(lower + distance, strictly_above(self._lower, x.dtype))
 
@@ -94,6 +105,9 @@ class LessThan(ConstraintBijector):
 
     def contains(self, value: np.ndarray) -> np.ndarray:
         return np.isfinite(value) & (value < np.asarray(self._upper, value.dtype))
+
+    def nearest(self, value: tf.Tensor) -> tf.Tensor:
+        return -self._mirrored.nearest(-value)
 
     def _forward(self, x):
         return -self._mirrored._forward(x)
@@ -132,6 +146,11 @@ class Interval(ConstraintBijector):
     def contains(self, value: np.ndarray) -> np.ndarray:
         low, high = (np.asarray(each, value.dtype) for each in (self._low, self._high))
         return (value > low) & (value < high)
+
+    def nearest(self, value: tf.Tensor) -> tf.Tensor:
+        low, high, width = self._bounds(value.dtype)
+        value = tf.where(value > low, value, low + MARGIN * width)
+        return tf.where(value < high, value, high - MARGIN * width)
 
     def _bounds(self, dtype) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         width = np.asarray(self._high) - np.asarray(self._low)

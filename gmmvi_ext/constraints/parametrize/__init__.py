@@ -6,18 +6,15 @@ Not to be confused with Keras constraints, which project a weight after each ste
 """
 
 from gmmvi_ext.constraints.parametrize.cache import cached
+from gmmvi_ext.constraints.parametrize.exponential import expm
 from gmmvi_ext.constraints.parametrize.maps import (
     LowRank,
-    Orthogonal,
-    PositiveSemidefinite,
-    Skew,
     SpectralNorm,
-    Symmetric,
     UnitNorm,
     box,
-    expm,
     nonnegative,
 )
+from gmmvi_ext.constraints.parametrize.orthogonal import Grassmannian, Invertible, Orthogonal
 from gmmvi_ext.constraints.parametrize.parametrization import Parametrization
 from gmmvi_ext.constraints.parametrize.register import (
     is_parametrized,
@@ -25,8 +22,11 @@ from gmmvi_ext.constraints.parametrize.register import (
     remove_parametrizations,
     type_before_parametrizations,
 )
+from gmmvi_ext.constraints.parametrize.triangles import PositiveSemidefinite, Skew, Symmetric
 
 __all__ = [
+    "Grassmannian",
+    "Invertible",
     "LowRank",
     "Orthogonal",
     "Parametrization",

@@ -16,6 +16,7 @@ None.
 
 import contextlib
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 
 import tensorflow as tf
@@ -44,6 +45,8 @@ class _Scopes(threading.local):
 
 
 _SCOPES = _Scopes()
+# owner: value, of those that are invalidated by hand
+_HELD: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
 
 
 @contextlib.contextmanager
@@ -61,14 +64,22 @@ def cached() -> Iterator[None]:
             _SCOPES.entries.clear()
 
 
-def read(owner, originals: list[tf.Variable], compute: Callable[[], tf.Tensor]) -> tf.Tensor:
+def read(
+    owner, originals: list[tf.Variable], compute: Callable[[], tf.Tensor], *, held: bool = False
+) -> tf.Tensor:
     """`compute()`, or its value from before if that is still right.
 
     Args:
       owner: identifies the value; compared by identity.
       originals: the variables that `compute` reads.
       compute: function without arguments.
+      held: whether an eager value stays until `forget`, whatever happens to the originals.
     """
+    if tf.executing_eagerly() and held:
+        value = _HELD.get(owner)
+        if value is None or _watched(value) != _watched_fresh(originals):
+            value = _HELD[owner] = compute()
+        return value
     if tf.executing_eagerly():
         return _read_eager(owner, originals, compute) if _SCOPES.depth else compute()
     return _read_in_graph(owner, originals, compute)
@@ -77,6 +88,7 @@ def read(owner, originals: list[tf.Variable], compute: Callable[[], tf.Tensor]) 
 def forget(owner) -> None:
     """Drops what is stored for `owner` in this thread and in the current graph."""
     _SCOPES.entries.pop(id(owner), None)
+    _HELD.pop(owner, None)
     if not tf.executing_eagerly():
         for graph in _enclosing(tf.compat.v1.get_default_graph()):
             _entries_of(graph).pop(id(owner), None)

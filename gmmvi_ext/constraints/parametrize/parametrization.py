@@ -6,11 +6,15 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
+from gmmvi_ext.constraints.base import spec_of
+from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.parametrize import cache
+from gmmvi_ext.constraints.parametrize.maps import MAPS
+from gmmvi_ext.math.casting import to_dtype
 
 tfb = tfp.bijectors
 
-__all__ = ["Parametrization", "right_inverse_of"]
+__all__ = ["Parametrization", "as_map", "map_of_spec", "right_inverse_of", "spec_of_map"]
 
 
 class _BijectorMap(tf.Module):
@@ -22,7 +26,12 @@ class _BijectorMap(tf.Module):
         return self._bijector.forward(x)
 
     def right_inverse(self, y):
+        if hasattr(self._bijector, "nearest"):
+            y = self._bijector.nearest(y)
         return self._bijector.inverse(tf.identity(y))
+
+    def spec(self) -> dict:
+        return {"constraint": spec_of(self._bijector)}
 
 
 class _FunctionMap(tf.Module):
@@ -45,11 +54,44 @@ def as_map(f, right_inverse: Callable | None = None):
     return _FunctionMap(f, right_inverse)
 
 
+def spec_of_map(f) -> dict:
+    """What a file needs to make the map again.
+
+    Raises:
+      ValueError: for a plain function or a bijector of others, which no file can hold.
+    """
+    if isinstance(f, _BijectorMap):
+        return f.spec()
+    names = [name for name, kind in MAPS.items() if type(f) is kind]
+    if names:
+        return {"map": names[0], "config": f.get_config()}
+    if hasattr(f, "get_config"):
+        import keras
+
+        return {"keras": keras.saving.serialize_keras_object(f)}
+    raise ValueError(
+        f"the map {getattr(f, 'name', f)!r} cannot be written to a .keras file. Give its class "
+        "`get_config` and `from_config` and register it by "
+        "`keras.saving.register_keras_serializable`, or save weights only (`save_weights`)."
+    )
+
+
+def map_of_spec(spec: dict):
+    """The map that `spec_of_map` has written down."""
+    if "constraint" in spec:
+        return _BijectorMap(by_name(spec["constraint"]))
+    if "map" in spec:
+        return MAPS[spec["map"]](**spec["config"])
+    import keras
+
+    return keras.saving.deserialize_keras_object(spec["keras"])
+
+
 def right_inverse_of(f, y, *, what: str):
     """The originals (a list) from which `f` makes `y`.
 
     Raises:
-      ValueError: if `f` has no right inverse.
+      ValueError: if `f` has no right inverse, or an original would not be finite.
     """
     inverse = getattr(f, "right_inverse", None)
     if inverse is None:
@@ -58,7 +100,22 @@ def right_inverse_of(f, y, *, what: str):
             "pass one to `register_parametrization`, or assign the originals."
         )
     x = inverse(y)
-    return list(x) if isinstance(x, (tuple, list)) else [x]
+    x = list(x) if isinstance(x, (tuple, list)) else [x]
+    return [_finite(each, f, what) for each in x]
+
+
+def _finite(x, f, what: str):
+    """x, if a value lay in the image of the map; an original that is not finite never recovers."""
+    x = tf.convert_to_tensor(x)
+    message = (
+        f"{what} cannot take this value: under the map {getattr(f, 'name', f)!r} its original is "
+        "not finite. Start from a value inside the image of the map."
+    )
+    if not hasattr(x, "numpy"):
+        return tf.debugging.check_numerics(x, message)
+    if not np.all(np.isfinite(x.numpy())):
+        raise ValueError(message)
+    return x
 
 
 class Parametrization(tf.Module):
@@ -68,12 +125,19 @@ class Parametrization(tf.Module):
       originals: trained variables (tf.Variable or keras.Variable).
       maps: applied first to last.
       name: of the attribute, for messages.
+      update: "auto" looks at the originals at every eager read inside `cached()`; "manual" keeps an
+        eager value until `invalidate()` says that the originals have moved.
     """
 
-    def __init__(self, originals: Sequence, maps: Sequence, name: str):
+    UPDATES = ("auto", "manual")
+
+    def __init__(self, originals: Sequence, maps: Sequence, name: str, update: str = "auto"):
         super().__init__(name=name)
+        if update not in self.UPDATES:
+            raise ValueError(f"`update` must be one of {self.UPDATES}, got {update!r}.")
         self.originals = list(originals)
         self.maps = list(maps)
+        self.update = update
 
     def compute(self) -> tf.Tensor:
         """y from the originals, never from a cache."""
@@ -83,12 +147,17 @@ class Parametrization(tf.Module):
         return y
 
     def value(self) -> tf.Tensor:
-        """y, computed once per traced step or per `cached()` scope."""
-        return cache.read(self, self.originals, self.compute)
+        """y, computed once per traced step, per `cached()` scope, or until `invalidate()`."""
+        return cache.read(self, self.originals, self.compute, held=self.update == "manual")
 
     def invalidate(self) -> None:
-        """Forgets a cached value."""
+        """Forgets a computed value: the originals have moved."""
         cache.forget(self)
+
+    def held_variables(self) -> list[tf.Variable]:
+        """The variables of the maps, such as bases."""
+        found = [v for each in self.maps for v in _variables_of(each)]
+        return list({id(v): v for v in found}.values())
 
     def assign(self, y, *, strict: bool = False, tolerance: float | None = None) -> tf.Tensor:
         """Sets the originals so that the value is f(right_inverse(y)).
@@ -102,7 +171,8 @@ class Parametrization(tf.Module):
           The new value, in general a projection of y.
 
         Raises:
-          ValueError: on a wrong shape or dtype, a missing right inverse, or by `strict`.
+          ValueError: on a wrong shape or dtype, a missing right inverse, a value whose original is
+            not finite, or by `strict`; the old value stays.
         """
         current = self.compute()
         if hasattr(y, "dtype") and tf.as_dtype(y.dtype) != current.dtype:
@@ -110,23 +180,29 @@ class Parametrization(tf.Module):
                 f"parametrized {self.name!r} has dtype {current.dtype.name}, got a value of dtype "
                 f"{tf.as_dtype(y.dtype).name}."
             )
-        y = tf.convert_to_tensor(y, current.dtype)
+        y = to_dtype(y, current.dtype)
+        if hasattr(y, "numpy") and not np.all(np.isfinite(y.numpy())):
+            raise ValueError(f"parametrized {self.name!r} takes finite values only, got {y}.")
         if not current.shape.is_compatible_with(y.shape):
             raise ValueError(
                 f"parametrized {self.name!r} has shape {tuple(current.shape)}, got a value of "
                 f"shape {tuple(y.shape)}."
             )
-        held = [v for each in self.maps for v in getattr(each, "variables", ())]
-        before = [tf.identity(v) for v in [*self.originals, *held]]
-        self._set(y)
-        new = self.compute()
-        if strict and not _close(new, y, tolerance):
-            for variable, old in zip([*self.originals, *held], before, strict=True):
+        touched = [*self.originals, *self.held_variables()]
+        before = [tf.identity(v) for v in touched]
+        try:
+            self._set(y)
+            new = self.compute()
+            if strict and not _close(new, y, tolerance):
+                raise ValueError(
+                    f"parametrized {self.name!r} cannot take this value: it lies outside the image "
+                    "of its map. The old value stays; without `strict` the nearest reachable one "
+                    "is taken."
+                )
+        except ValueError:
+            for variable, old in zip(touched, before, strict=True):
                 variable.assign(old)
-            raise ValueError(
-                f"parametrized {self.name!r} cannot take this value: it lies outside the image of "
-                "its map. The old value stays; without `strict` the nearest reachable one is taken."
-            )
+            raise
         return new
 
     def _set(self, y) -> None:
@@ -136,6 +212,7 @@ class Parametrization(tf.Module):
             targets = right_inverse_of(each, target, what=f"parametrized {self.name!r}")
         for variable, target in zip(self.originals, targets, strict=True):
             variable.assign(target)
+        self.invalidate()
 
     def value_and_pullback(self) -> tuple[tf.Tensor, Callable]:
         """y as a leaf, and the function from dL/dy to dL/d(originals).
@@ -151,6 +228,17 @@ class Parametrization(tf.Module):
             return tape.gradient(y, sources, output_gradients=dy)
 
         return tf.stop_gradient(y), pullback
+
+
+def _variables_of(f) -> list:
+    """tf.Variables, which a tf.Module finds itself, and Keras variables, which it does not."""
+    found = list(getattr(f, "variables", ()))
+    for value in vars(f).values() if hasattr(f, "__dict__") else ():
+        if hasattr(value, "_value") and hasattr(value, "assign"):
+            found.append(value)
+        elif isinstance(value, tf.Module):
+            found += _variables_of(value)
+    return found
 
 
 def _close(a, b, tolerance) -> bool:

@@ -2,15 +2,18 @@
 
 The instance gets a subclass of its class with one property per parametrized attribute. In a
 tf.Module the original variable moves to `module.parametrizations[name]`, tracked there once; in a
-Keras 3 layer it stays the layer's weight, so its path, its optimizer slots and `save_weights` are
-untouched.
+Keras 3 layer it stays the layer's weight, so its path and its optimizer slots are untouched.
+Generated classes never change: instances and their copies may share one.
 """
 
+import functools
 from collections.abc import Callable
+from typing import Any
 
-import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.constraints.parametrize import keras_layers
+from gmmvi_ext.constraints.parametrize.keras_layers import is_layer
 from gmmvi_ext.constraints.parametrize.parametrization import (
     Parametrization,
     as_map,
@@ -26,38 +29,57 @@ __all__ = [
 
 
 def register_parametrization(
-    module, name: str, f, *, right_inverse: Callable | None = None, unsafe: bool = False
+    module,
+    name: str,
+    f,
+    *,
+    right_inverse: Callable | None = None,
+    unsafe: bool = False,
+    update: str = "auto",
 ):
     """Makes `module.name` read as f(x), with x the trained variable.
 
-    The value becomes f(right_inverse(w)) of the current w, or f(w) without a right inverse. A
-    second registration composes: the new map is applied last.
+    The value becomes f(right_inverse(w)) of the current w, or f(w) without a right inverse: the
+    nearest value that f reaches and gradients can move. A second registration composes: the new
+    map is applied last.
 
     Args:
       module: tf.Module, or Keras 3 layer after `build`.
-      name: attribute that holds a variable (or is parametrized already).
+      name: attribute that holds a variable (or is parametrized already). A path such as
+        "cell.recurrent_kernel" reaches into a Keras layer that holds others, so that the outer
+        layer's .keras file knows of it.
       f: function, object with `__call__` and optional `right_inverse`, or tfp bijector. Objects
-        that hold state may define `build(shape, dtype, make_variable)`.
+        that hold state may define `build(shape, dtype, make_variable)`; those with `get_config` and
+        `from_config` can be written to .keras files. An item of another tf.Module's
+        `parametrizations` is shared: both attributes then read the same value.
       right_inverse: for a plain function.
       unsafe: whether f may change shape or dtype.
+      update: "auto", or "manual" to keep eager values until `invalidate()`, see `Parametrization`.
 
     Returns:
       The module.
+
+    Raises:
+      ValueError: if there is no variable of that name, if f changes shape or dtype, or if f has no
+        finite original for the current value.
     """
-    f = as_map(f, right_inverse)
+    if "." in name:
+        return _register_inside(module, name, f, right_inverse, unsafe, update)
     previous = _parametrizations(module).get(name)
-    if previous is None:
-        original = getattr(module, name, None)
-        if not _is_variable(original):
-            raise ValueError(
-                f"`{name}` of {type(module).__name__} must be a variable, got {original!r}"
-                + ("; build the layer first." if _is_layer(module) else ".")
-            )
-        value = tf.convert_to_tensor(original)
-    else:
-        value = previous.compute()
+    original = getattr(module, name, None)
+    if previous is None and not _is_variable(original):
+        raise ValueError(
+            f"`{name}` of {type(module).__name__} must be a variable, got {original!r}"
+            + ("; build the layer first." if is_layer(module) else ".")
+        )
+    if is_layer(module):
+        keras_layers.require_tensorflow(module)
+    if isinstance(f, Parametrization):
+        return _share(module, name, f, original, previous)
+    f = as_map(f, right_inverse)
+    value = tf.convert_to_tensor(original) if previous is None else previous.compute()
     if hasattr(f, "build"):
-        f.build(value.shape, value.dtype, _variable_maker(module))
+        f.build(value.shape, value.dtype, _variable_maker(module, name))
     targets = [value]
     if hasattr(f, "right_inverse"):
         targets = right_inverse_of(f, value, what=f"`{name}`")
@@ -76,14 +98,17 @@ def register_parametrization(
         previous.maps = [*previous.maps, f]
         previous.invalidate()
         return module
-    originals = _store(module, original, targets, name)
-    _attach(module, name, Parametrization(originals, [f], name))
+    item = Parametrization(_store(module, original, targets, name), [f], name, update)
+    _attach(module, name, item)
     return module
 
 
 def is_parametrized(module, name: str | None = None) -> bool:
     """Whether `module.name`, or any attribute of the module, is parametrized."""
     found = _parametrizations(module)
+    if name is not None and "." in name:
+        inner, last = _inside(module, name)
+        return is_parametrized(inner, last)
     return bool(found) if name is None else name in found
 
 
@@ -97,13 +122,19 @@ def remove_parametrizations(module, name: str, leave_parametrized: bool = True):
 
     Args:
       module: the module.
-      name: parametrized attribute.
+      name: parametrized attribute, or path as in `register_parametrization`.
       leave_parametrized: True keeps the value y (in the same variable if shape and dtype agree, so
         optimizer slots stay); False restores x, impossible with several originals.
 
     Returns:
       The module.
     """
+    if "." in name:
+        inner, last = _inside(module, name)
+        remove_parametrizations(inner, last, leave_parametrized)
+        paths = module.__dict__.get("_parametrized_paths", ())
+        _set_names(module, _parametrizations(module), tuple(p for p in paths if p != name))
+        return module
     if not is_parametrized(module, name):
         raise ValueError(f"`{name}` of {type(module).__name__} is not parametrized.")
     item = _parametrizations(module)[name]
@@ -112,15 +143,60 @@ def remove_parametrizations(module, name: str, leave_parametrized: bool = True):
             f"`{name}` has several originals; only `leave_parametrized=True` is possible."
         )
     variable = item.originals[0]
+    value = item.compute()
+    rest = {key: each for key, each in _parametrizations(module).items() if key != name}
+    _set_names(module, rest, module.__dict__.get("_parametrized_paths", ()))
+    if is_layer(module):
+        for each in item.held_variables():
+            keras_layers.drop_layer_variable(module, each)
+    else:
+        delattr(module, _slot(name))
     if leave_parametrized:
-        value = item.compute()
         if len(item.originals) == 1 and tuple(variable.shape) == tuple(value.shape):
             variable.assign(value)
         else:
             variable = tf.Variable(value, trainable=variable.trainable, name=name)
-    _detach(module, name)
-    if not _is_layer(module):
+    if not is_layer(module):
         setattr(module, name, variable)
+    return module
+
+
+def _register_inside(module, path: str, f, right_inverse, unsafe, update):
+    if not is_layer(module):
+        raise ValueError(
+            f"the path `{path}` needs a Keras layer, got {type(module).__name__}; register on the "
+            "inner module itself."
+        )
+    inner, last = _inside(module, path)
+    register_parametrization(
+        inner, last, f, right_inverse=right_inverse, unsafe=unsafe, update=update
+    )
+    paths = module.__dict__.get("_parametrized_paths", ())
+    if path not in paths:
+        _set_names(module, _parametrizations(module), (*paths, path))
+    return module
+
+
+def _inside(module, path: str):
+    """The innermost module of a path, and the last name."""
+    *owners, last = path.split(".")
+    for each in owners:
+        module = getattr(module, each)
+    return module, last
+
+
+def _share(module, name: str, item: Parametrization, original, previous):
+    if is_layer(module) or previous is not None:
+        raise ValueError(
+            f"`{name}` of {type(module).__name__} cannot share a parametrization: it must be a "
+            "variable of a tf.Module that is not parametrized yet."
+        )
+    shape = item.compute().shape
+    if original.shape != shape:
+        raise ValueError(
+            f"`{name}` has shape {tuple(original.shape)}, the shared value {tuple(shape)}."
+        )
+    _attach(module, name, item)
     return module
 
 
@@ -129,38 +205,86 @@ def _parametrizations(module) -> dict:
 
 
 def _attach(module, name: str, item: Parametrization) -> None:
-    if "_parametrizations" not in module.__dict__:
-        module.__dict__["_parametrizations"] = {}
-        base = type(module)
-        members = {"_type_before_parametrizations": base, "__module__": base.__module__}
-        if issubclass(base, tf.Module):
-            # The dict is not walked: what it holds is tracked under an attribute of its own.
-            ignored = frozenset(base._TF_MODULE_IGNORED_PROPERTIES) | {"_parametrizations"}
-            members["_TF_MODULE_IGNORED_PROPERTIES"] = ignored
-        members["parametrizations"] = property(lambda self: dict(self._parametrizations))
-        object.__setattr__(
-            module, "__class__", type(f"Parametrized{base.__name__}", (base,), members)
-        )
-    if not _is_layer(module):
+    if not is_layer(module):
         if name in module.__dict__:
             delattr(module, name)
         setattr(module, _slot(name), item)  # tracked: checkpoints and trainable_variables find it
-    module.__dict__["_parametrizations"][name] = item
+    paths = module.__dict__.get("_parametrized_paths", ())
+    _set_names(module, {**_parametrizations(module), name: item}, paths)
 
+
+def _set_names(module, items: dict, paths: tuple[str, ...]) -> None:
+    """Gives the instance the class for these parametrizations and paths."""
+    base = type_before_parametrizations(module)
+    generated = _parametrized_class(base, tuple(items)) if items or paths else base
+    for key, value in (("_parametrizations", items), ("_parametrized_paths", paths)):
+        if generated is base:
+            module.__dict__.pop(key, None)
+        else:
+            module.__dict__[key] = value
+    object.__setattr__(module, "__class__", generated)
+
+
+@functools.lru_cache(maxsize=1024)
+def _parametrized_class(base: Any, names: tuple[str, ...]) -> type:
+    members: dict = {
+        "_type_before_parametrizations": base,
+        "__module__": base.__module__,
+        "__reduce_ex__": _reduce(base, names),
+        "parametrizations": property(lambda self: dict(self._parametrizations)),
+    }
+    for name in names:
+        members[name] = _property(name)
+    if issubclass(base, tf.Module):
+        # The dict is not walked: what it holds is tracked under an attribute of its own.
+        ignored = frozenset(base._TF_MODULE_IGNORED_PROPERTIES) | {"_parametrizations"}
+        members["_TF_MODULE_IGNORED_PROPERTIES"] = ignored
+    layer = hasattr(base, "add_weight") and hasattr(base, "get_build_config")
+    if layer:
+        members.update(keras_layers.layer_members(base))
+        members["from_config"] = ParametrizedLayer.from_config
+    # Keras names the groups of a weight file after the class: the files stay exchangeable.
+    generated = type(base.__name__ if layer else f"Parametrized{base.__name__}", (base,), members)
+    if layer:
+        keras_layers.register_class(generated, ParametrizedLayer)
+    return generated
+
+
+class ParametrizedLayer:
+    """What Keras finds under the name in its files, and the `from_config` of generated classes."""
+
+    @staticmethod
+    def from_config(config: dict, custom_objects=None):
+        """The layer, built and with its maps registered; weights are loaded by Keras."""
+        layer, items = keras_layers.layer_of_config(config)
+        for name, maps, update in items:
+            for each in maps:
+                register_parametrization(layer, name, each, update=update)
+        return layer
+
+
+def _property(name: str) -> property:
     def write(self, y):
         self._parametrizations[name].assign(y)
 
-    setattr(type(module), name, property(lambda self: self._parametrizations[name].value(), write))
+    return property(lambda self: self._parametrizations[name].value(), write)
 
 
-def _detach(module, name: str) -> None:
-    del module.__dict__["_parametrizations"][name]
-    delattr(type(module), name)
-    if not _is_layer(module):
-        delattr(module, _slot(name))
-    if not module.__dict__["_parametrizations"]:
-        del module.__dict__["_parametrizations"]
-        object.__setattr__(module, "__class__", type_before_parametrizations(module))
+def _reduce(base: type, names: tuple[str, ...]):
+    """Copying and pickling name the class by how it is generated, not where it is found."""
+
+    def reduce_ex(self, protocol):
+        function, arguments, *rest = super(type(self), self).__reduce_ex__(protocol)
+        if arguments and arguments[0] is type(self):
+            return (_new_instance, (base, names, *arguments[1:]), *rest)
+        return (function, arguments, *rest)
+
+    return reduce_ex
+
+
+def _new_instance(base: type, names: tuple[str, ...], *arguments):
+    generated = _parametrized_class(base, names)
+    return generated.__new__(generated, *arguments)
 
 
 def _slot(name: str) -> str:
@@ -174,7 +298,7 @@ def _store(module, original, targets: list, name: str) -> list:
     if fits:
         original.assign(first)
         return [original]
-    if _is_layer(module):
+    if is_layer(module):
         raise ValueError(
             f"the map for `{name}` of a Keras layer must keep the weight's shape "
             f"{tuple(original.shape)}, got originals {[tuple(each.shape) for each in targets]}."
@@ -185,31 +309,12 @@ def _store(module, original, targets: list, name: str) -> list:
     ]
 
 
-def _is_layer(module) -> bool:
-    return hasattr(module, "_tracker") and hasattr(module, "add_weight")
-
-
 def _is_variable(value) -> bool:
     return isinstance(value, tf.Variable) or (hasattr(value, "_value") and hasattr(value, "assign"))
 
 
-def _variable_maker(module) -> Callable:
+def _variable_maker(module, attribute: str) -> Callable:
     """Makes the non-trainable variables of a map where the module tracks them."""
-    if not _is_layer(module):
-        return lambda value, name: tf.Variable(value, trainable=False, name=name)
-
-    def make(value, name):
-        start = np.asarray(value)
-        module._tracker.unlock()  # a built layer refuses new weights
-        try:
-            return module.add_weight(
-                shape=start.shape,
-                initializer=lambda shape, dtype=None: tf.constant(start, dtype),
-                dtype=start.dtype.name,
-                trainable=False,
-                name=name,
-            )
-        finally:
-            module._tracker.lock()
-
-    return make
+    if is_layer(module):
+        return functools.partial(keras_layers.make_layer_variable, module, attribute)
+    return lambda value, name: tf.Variable(value, trainable=False, name=name)
