@@ -9,6 +9,8 @@ A JAX that is newer than TensorFlow writes some operations (the normal distribut
 evaluation; JAX then runs on the host, called from the graph.
 """
 
+import contextlib
+import sys
 from collections.abc import Callable, Mapping
 
 import numpy as np
@@ -73,10 +75,22 @@ def batch_function(function: Callable, layout: PartsLayout, dtype, *, caller: st
             f"`{caller}(dtype=tf.float64)` needs JAX's 64-bit mode: call "
             "jax.config.update('jax_enable_x64', True) first, or leave `dtype` at tf.float32."
         )
+    function = _unvalidated(function)
     converted = _padded(jax2tf.convert(function, polymorphic_shapes=["b, ..."]))
     if _is_readable(converted, layout, dtype):
         return converted
     return _padded(_on_host(function, jax, dtype))
+
+
+def _unvalidated(function: Callable) -> Callable:
+    """`function` without NumPyro's checks of arguments, which no batch of unknown size passes."""
+
+    def run(values):
+        numpyro = sys.modules.get("numpyro")
+        with contextlib.nullcontext() if numpyro is None else numpyro.validation_enabled(False):
+            return function(values)
+
+    return run
 
 
 def _padded(function: Callable) -> Callable:

@@ -104,13 +104,26 @@ class Posterior:
 
     def sample(self, num_samples: int, seed=0):
         """Independent draws in the constrained space: dict of arrays, or [num_samples, D]."""
+        if num_samples < 1:
+            raise ValueError(f"`num_samples` must be at least 1, got {num_samples}.")
         x, _ = sample_mixture(self.mixture, num_samples, seed)
         return self._values(x)
 
     def log_prob(self, values) -> np.ndarray:
-        """Log density at constrained points (dict of [N, *shape], or [N, D]), [N]."""
-        x = self.layout.inverse_flat(self.layout.pack(values, self.mixture.dtype))
-        return (mixtures.log_prob(self.mixture, x) - self.layout.log_det(x)).numpy()
+        """Log density at constrained points (dict of [N, *shape], or [N, D]), [N].
+
+        It is -inf outside the support, and NaN at NaN.
+        """
+        y = self.layout.pack(values, self.mixture.dtype)
+        outside = self.layout.outside(y)
+        unknown = np.isnan(y).any(axis=1)
+        if outside.any():
+            inside = self.layout.forward_flat(tf.zeros([1, self.layout.num_dimensions], y.dtype))
+            y = tf.where(outside[:, None], inside, y)
+        x = self.layout.inverse_flat(y)
+        log_prob = (mixtures.log_prob(self.mixture, x) - self.layout.log_det(x)).numpy()
+        log_prob[outside] = np.where(unknown[outside], np.nan, -np.inf)
+        return log_prob
 
     @property
     def distribution(self) -> tfd.Distribution:
@@ -228,13 +241,21 @@ class Posterior:
 
         Args:
           values: name -> value in the constrained space.
+
+        Raises:
+          ValueError: an unknown name, a value outside its support, or nothing is left.
         """
         given = self.layout.check_names(list(values))
         rest = [name for name in self.parameter_names if name not in given]
         if not rest:
             raise ValueError("every parameter is given: nothing is left to condition.")
         dims, layout = self.layout.select(given)
-        point = layout.inverse_flat(layout.pack(dict(values), self.mixture.dtype))[0]
+        flat = layout.pack(dict(values), self.mixture.dtype)
+        for name, inside in layout.contains(layout.unpack(flat)).items():
+            if not inside.all():
+                support = layout.constraints.get(name, "finite values")
+                raise ValueError(f"{name!r} is {values[name]}, its support is {support}.")
+        point = layout.inverse_flat(flat)[0]
         _, left = self.layout.select(rest)
         mixture = mixtures.condition(self.mixture, dims, point)
         return Posterior(_in_order(mixture, self.layout, dims, rest), layout=left)

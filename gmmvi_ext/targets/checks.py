@@ -179,7 +179,9 @@ def _host_message(host: HostTarget, subject: str, error: Exception) -> str:
     kind = "a batch of points" if host.is_batched else "single points"
     given = "`num_dimensions`" if layout.shapes is None else "`shapes`"
     hint = f"Check that {given} says what the function takes"
-    if host.is_batched:
+    if {"float32", "float64"} <= set(re.findall(r"float\d\d", str(error))):
+        hint = f"It gets {host.dtype.name}: cast its data to that, or pass another `dtype`"
+    elif host.is_batched:
         hint += (
             "; the first axis of every array is the batch: for a function of a single point pass "
             "batched=False"

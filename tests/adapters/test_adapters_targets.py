@@ -13,7 +13,10 @@ import tensorflow_probability as tfp
 
 import gmmvi_ext
 from gmmvi_ext.adapters.extras import require
+from gmmvi_ext.adapters.stan_programs import StanTarget, _Program
 from gmmvi_ext.adapters.stan_transforms import recognise
+from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets.joint_distribution import joint_target
 
 tfd = tfp.distributions
@@ -225,6 +228,39 @@ def test_numpyro_models_that_cannot_be_fitted():
             gmmvi_ext.from_numpyro(model)
 
 
+def test_numpyro_checks_no_arguments_of_a_batch_of_unknown_size():
+    numpyro = pytest.importorskip("numpyro", reason="needs gmmvi_ext[numpyro]")
+    dist = numpyro.distributions
+
+    def model(x, y):
+        length = numpyro.sample("length", dist.HalfNormal(1.0))
+        kernel = np.eye(3, dtype=np.float32) + length * np.float32(x[:, None] == x)
+        numpyro.sample("y", dist.MultivariateNormal(np.zeros(3, np.float32), kernel), obs=y)
+
+    x, y = np.arange(3, dtype=np.float32), np.float32([0.5, -1.0, 0.2])
+    target = gmmvi_ext.from_numpyro(model, x, y)
+    length = np.log1p(np.exp(X[:4, 0]))  # both are maps onto the half line
+    free = target.layout.join({"length": tf.constant(length, tf.float32)})
+    values = target.log_prob(free) - target.layout.log_det(free)
+    covariance = (1.0 + length)[:, None, None] * np.eye(3)
+    wanted = tfd.HalfNormal(np.float64(1)).log_prob(length) + tfd.MultivariateNormalFullCovariance(
+        np.zeros(3), covariance
+    ).log_prob(np.float64(y))
+    np.testing.assert_allclose(values, wanted, rtol=1e-4)
+
+
+def test_a_saved_posterior_takes_the_target_of_a_numpyro_model_back(tmp_path):
+    target = numpyro_schools()
+    noise = np.random.default_rng(0).standard_normal((1, 10))
+    components = FullGaussians(tf.constant(noise, tf.float32), tf.eye(10)[tf.newaxis])
+    posterior = Posterior(Mixture(tf.zeros([1]), components), target=target)
+    posterior.save(tmp_path)
+    again = gmmvi_ext.load(tmp_path, target=numpyro_schools())
+    draws = posterior.sample(20)
+    np.testing.assert_array_equal(again.log_prob(draws), posterior.log_prob(draws))
+    assert again.report(200).elbo == pytest.approx(posterior.report(200).elbo)
+
+
 def test_numpyro_supports():
     numpyro = pytest.importorskip("numpyro", reason="needs gmmvi_ext[numpyro]")
     dist = numpyro.distributions
@@ -321,6 +357,26 @@ def test_transforms_of_stan_are_found_from_their_values():
         wanted = made_up_program((point[found.order] - found.offset) / found.multiplier)
         for name, value in wanted.items():
             np.testing.assert_allclose(values[name][n], value, rtol=1e-7, err_msg=name)
+
+
+def test_a_saved_posterior_takes_the_target_of_a_stan_program_back(tmp_path):
+    def density(u):
+        return -0.5 * np.sum(u**2)
+
+    def flat(u):
+        return np.concatenate([np.ravel(each, order="F") for each in made_up_program(u).values()])
+
+    shapes = {name: np.shape(value) for name, value in made_up_program(np.zeros(29)).items()}
+    program = _Program(shapes, 29, flat, density, lambda u: -u)
+    components = FullGaussians(tf.zeros([1, 29]), tf.eye(29)[tf.newaxis])
+    posterior = Posterior(Mixture(tf.zeros([1]), components), target=StanTarget(program))
+    assert (posterior.sample(9)["positive"] > 0).all()
+    posterior.save(tmp_path)
+    again = gmmvi_ext.load(tmp_path, target=StanTarget(program))
+    draws = posterior.sample(20)
+    for name, value in again.sample(20).items():
+        np.testing.assert_array_equal(value, draws[name])
+    assert again.report(200).elbo == pytest.approx(posterior.report(200).elbo)
 
 
 def test_stan_bounds_that_depend_on_a_parameter_are_refused():

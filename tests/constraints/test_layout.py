@@ -93,6 +93,42 @@ def test_flat_points_are_the_values_side_by_side(layout, dtype):
         np.testing.assert_array_equal(layout.pack(shown), flat)
 
 
+def test_values_of_a_layout_lie_in_its_support(layout, dtype):
+    x = 2.0 * points(layout, dtype, 200)
+    assert not layout.outside(layout.forward_flat(x)).any()
+
+
+OUTSIDE = {
+    "scalar": -1.0,
+    "vector": [0.0, 1.0, 2.5],
+    "matrix": [[1.0, 1.0, 1.0], [1.0, 0.25, 1.0]],
+    "simplex": [0.5, 0.5, 0.5, 0.5],
+    "ordered": [1.0, 3.0, 2.0, 4.0],
+    "cholesky": [[1.0, 0.0, 0.0], [0.0, -1.0, 0.0], [0.0, 0.0, 1.0]],
+    "positive definite": [[1.0, 2.0, 0.0], [2.0, 1.0, 0.0], [0.0, 0.0, 1.0]],
+    "correlation": [[1.0, 0.0, 0.0], [0.0, 2.0, 0.0], [0.0, 0.0, 1.0]],
+    "a bijector of TFP": [0.3, 2.0],  # softplus(exp(x)) > log 2
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_values_outside_the_support_are_told_by_parameter(name, dtype):
+    layout = LAYOUTS[name](dtype)
+    values = {k: np.array(v) for k, v in layout.split(points(layout, dtype, 2)).items()}
+    values["y"][1] = OUTSIDE[name]
+    found = layout.contains({name: tf.constant(value) for name, value in values.items()})
+    assert found["free"].all() and list(found["y"]) == [True, False]
+    assert list(layout.outside(layout.pack(values))) == [False, True]
+
+
+def test_bounds_that_are_parameters_are_looked_at(dtype):
+    layout = dependent(dtype)
+    assert list(layout.outside(layout.pack({"a": [2.0, 1.0], "b": [1.0, 2.0]}, dtype))) == [
+        False,
+        True,
+    ]
+
+
 def test_log_det_is_that_of_the_jacobian(layout, dtype):
     x = points(layout, dtype)
     # One independent number for each degree of freedom: rows of full rank, chosen at a point.

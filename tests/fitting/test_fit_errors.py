@@ -195,6 +195,15 @@ def test_log_density_of_the_wrong_kind(function, match):
     refused(match, function, num_dimensions=2)
 
 
+def test_data_of_another_float_type_are_named():
+    data = tf.constant(np.ones((5, 2)))
+    refused(
+        "It gets float32: cast its data to that, or pass another `dtype`",
+        lambda p: -tf.reduce_sum(tf.matmul(p["w"], data, transpose_b=True) ** 2, -1),
+        shapes={"w": (2,)},
+    )
+
+
 def test_messages_of_tensorflow_come_without_its_node_names():
     with pytest.raises(ValueError, match="Check that `num_dimensions` says") as caught:
         gmmvi_ext.fit(

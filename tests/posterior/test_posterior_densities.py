@@ -138,3 +138,34 @@ def test_wrong_points_and_names_say_what_was_expected(make_mixture):
         Posterior(make_mixture(), bijector={"tau": "positive"})
     with pytest.raises(ValueError, match="`seed`"):
         posterior.sample(3, seed=(1, 2, 3))
+
+
+def test_the_density_is_zero_outside_the_support(make_mixture):
+    posterior = Posterior(
+        make_mixture(), bijector={"tau": "positive", "w": "simplex"}, parameter_names=SHAPES
+    )
+    draws = posterior.sample(5)
+    wanted = posterior.log_prob(draws)
+    bad = {name: value.copy() for name, value in draws.items()}
+    bad["tau"][1], bad["w"][2], bad["mu"][3] = -1.0, [2.0, 3.0, 5.0], np.nan
+    found = posterior.log_prob(bad)
+    np.testing.assert_array_equal(found[[0, 4]], wanted[[0, 4]])
+    assert (found[[1, 2]] == -np.inf).all() and np.isnan(found[3])
+    one = Posterior(make_mixture(dims=2), bijector=tfb.Exp())
+    assert list(np.isneginf(one.log_prob([[1.0, 2.0], [1.0, -2.0]]))) == [False, True]
+
+
+def test_a_condition_outside_the_support_is_refused(make_mixture):
+    posterior = Posterior(
+        make_mixture(), bijector={"tau": "positive", "w": "simplex"}, parameter_names=SHAPES
+    )
+    with pytest.raises(ValueError, match="'tau' is -1.0, its support is finite values > 0"):
+        posterior.condition({"mu": 0.0, "tau": -1.0})
+    with pytest.raises(ValueError, match="'w' is .* sum to one"):
+        posterior.condition({"w": [0.5, 0.5, 0.5]})
+    assert np.isfinite(posterior.condition({"tau": 1.0}).mean()["mu"])
+
+
+def test_no_draws_are_refused(make_mixture):
+    with pytest.raises(ValueError, match="`num_samples` must be at least 1, got 0"):
+        Posterior(make_mixture()).sample(0)

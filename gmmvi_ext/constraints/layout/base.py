@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
-__all__ = ["Layout", "LayoutError", "element_names"]
+__all__ = ["Layout", "LayoutError", "element_names", "same_points"]
 
 
 class LayoutError(ValueError):
@@ -67,6 +67,15 @@ class Layout:
     def split_with_log_det(self, x: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Both at once, in fewer operations."""
         return self.split(x), self.log_det(x)
+
+    def contains(self, values: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
+        """Whether constrained values lie in their supports, name -> [N]; "" for all together.
+
+        Bijectors that do not know their support are asked whether they get there and back.
+        """
+        back = self.split(tf.identity(self.join(values)))  # a copy is in no bijector's cache
+        same = [same_points(np.asarray(value), back[name]) for name, value in values.items()]
+        return {"": np.all(same, axis=0)}
 
     def select(self, names: Sequence[str]) -> tuple[list[int], "Layout"]:
         """Unconstrained coordinates of some parameters, and the layout of those alone.
@@ -177,6 +186,12 @@ class Layout:
             raise ValueError(f"the parameters have different numbers of points: {counts}.")
         return tf.concat(pieces, axis=-1)
 
+    def outside(self, y: tf.Tensor) -> np.ndarray:
+        """Which flat constrained points [N, D'] do not lie in the support, [N]."""
+        values = self.unpack(y)
+        found = self.contains({"x": values} if self.shapes is None else values)
+        return ~np.all(list(found.values()), axis=0)
+
     def check_names(self, names) -> list[str]:
         """`names` as a list, refused if one is unknown."""
         names = [names] if isinstance(names, str) else list(names)
@@ -185,3 +200,10 @@ class Layout:
         if unknown or not names:
             raise ValueError(f"unknown parameter names {unknown}; this posterior has {known}.")
         return names
+
+
+def same_points(value: np.ndarray, back) -> np.ndarray:
+    """Whether points [N, ...] came back from where a bijector took them, [N]."""
+    tolerance = np.sqrt(np.finfo(value.dtype).eps)
+    is_close = np.isclose(value, np.asarray(back), rtol=tolerance, atol=tolerance)
+    return np.all(is_close.reshape(len(value), -1), axis=1)

@@ -9,7 +9,7 @@ from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.base import ConstraintBijector
 from gmmvi_ext.constraints.layout import specs
-from gmmvi_ext.constraints.layout.base import Layout, LayoutError
+from gmmvi_ext.constraints.layout.base import Layout, LayoutError, same_points
 from gmmvi_ext.constraints.names import by_name
 
 __all__ = ["Part", "PartsLayout"]
@@ -107,6 +107,20 @@ class PartsLayout(Layout):
         for (name, part), inner in zip(self.parts.items(), inners, strict=True):
             values[name] = inner if part.bijector is None else part.bijector.forward(inner)
         return values, self._log_det(inners, tf.zeros_like(x[:, 0]))
+
+    def contains(self, values):
+        found = {}
+        for name, part in self.parts.items():
+            array = np.asarray(values[name])
+            if part.bijector is None:
+                inside = np.isfinite(array)
+            elif isinstance(part.bijector, ConstraintBijector):
+                inside = part.bijector.contains(array)
+            else:
+                inner = tf.identity(part.bijector.inverse(tf.identity(values[name])))
+                inside = same_points(array, part.bijector.forward(inner))
+            found[name] = np.all(np.reshape(inside, (len(array), -1)), axis=1)
+        return found
 
     def select(self, names):
         names = self.check_names(names)

@@ -30,7 +30,7 @@ class Expectation(NamedTuple):
 
 def expectation(f, draws: ScoredDraws, space, dtype, *, reweighted: bool) -> Expectation:
     """Average of `f` over draws, see `Posterior.expectation`."""
-    values = f(space.unpack(space.forward_flat(tf.constant(draws.x, dtype))))
+    values = f(space.unpack(space.forward_flat(tf.constant(draws.x, dtype)).numpy()))
     values = np.asarray(values, np.float64)
     num = len(draws.x)
     if values.shape[:1] != (num,):
