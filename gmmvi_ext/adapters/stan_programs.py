@@ -138,7 +138,7 @@ def _built(stan, code: str, data: dict):
     """
     try:
         return stan.build(code, data=data)
-    except Exception as error:  # noqa: BLE001 - PyStan raises what its server happens to say
+    except Exception as error:  # PyStan raises what its server happens to say
         cache = require("httpstan.cache", extra="stan", caller="from_stan")
         models = require("httpstan.models", extra="stan", caller="from_stan")
         folder = cache.model_directory(models.calculate_model_name(code))

@@ -201,7 +201,7 @@ def _include_nodes(node: Node | None) -> list[Node]:
     return items
 
 
-def _expanded(word, origin: Origin, ground: Mapping[str, Node] = {}) -> dict[str, Node]:  # noqa: B006
+def _expanded(word, origin: Origin, ground: Mapping[str, Node] = {}) -> dict[str, Node]:
     """The rules that a code word names, and the word; `auto` means the rules of `ground`."""
     if not isinstance(word, str):
         message = f"expected a code word such as {DEFAULT_CODE_WORD}, got {word!r}."

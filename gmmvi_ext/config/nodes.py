@@ -148,7 +148,7 @@ class _Builder:
         return Node(value, self.origin(node))
 
     def check_tag(self, node: yaml.Node, key: str) -> bool:
-        if node.tag in _PLAIN_TAGS or isinstance(node, yaml.ScalarNode) and node.tag == "!":
+        if node.tag in _PLAIN_TAGS or (isinstance(node, yaml.ScalarNode) and node.tag == "!"):
             return True
         if node.tag.startswith(_TAG) and isinstance(node, yaml.ScalarNode) and node.style is None:
             # YAML 1.1 resolves a few plain scalars to types that 1.2 has not (timestamps, merge,
@@ -199,7 +199,7 @@ class _Builder:
             return None
         text = node.value
         name = node.tag.removeprefix(_TAG)
-        if node.style is not None and name not in ("int", "float", "bool", "null") or name == "!":
+        if (node.style is not None and name not in ("int", "float", "bool", "null")) or name == "!":
             return text
         value = _resolve(text)
         # `!!str 1`, `!!float 1`: an explicit tag decides.

@@ -80,7 +80,7 @@ def _module_from(path: Path):
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # noqa: BLE001 - the user's file: one line, not a traceback
+    except Exception as error:  # the user's file: one line, not a traceback
         raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
     return module
 
@@ -107,7 +107,7 @@ def _made(function, name: str):
     """What a function without arguments returns."""
     try:
         made = function()
-    except Exception as error:  # noqa: BLE001 - the user's file: one line, not a traceback
+    except Exception as error:  # the user's file: one line, not a traceback
         text = " ".join(str(error).split())
         raise ValueError(f"{name}() fails with {type(error).__name__}: {text}") from error
     if not callable(made) and not _is_usable(made):

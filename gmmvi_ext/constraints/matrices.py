@@ -43,7 +43,7 @@ class _SquareMatrix(ConstraintBijector):
         count = shape[-1]
         if count is None:
             return shape[:-1].concatenate([None, None])
-        size = int(round((np.sqrt(8 * count + 1) - 1) / 2)) + (not self._has_free_diagonal)
+        size = round((np.sqrt(8 * count + 1) - 1) / 2) + (not self._has_free_diagonal)
         if self._num_free(size) != count:
             raise ValueError(f"`{self.name}` cannot fill a square matrix with {count} entries.")
         return shape[:-1].concatenate([size, size])

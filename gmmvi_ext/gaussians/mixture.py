@@ -17,9 +17,9 @@ from gmmvi_ext.gaussians.low_rank import LowRankGaussians
 __all__ = [
     "Components",
     "Mixture",
+    "component_covariances",
     "component_entropy",
     "component_log_prob",
-    "component_covariances",
     "condition",
     "covariance",
     "kl_divergence",

@@ -326,7 +326,7 @@ class GMMVI(tf.Module):
             is_affordable = metrics["num_target_evaluations"] < max_evaluations
             return (done == 0) | (done < num_iterations) & is_affordable
 
-        dtypes = METRICS | {name: self.model.dtype for name in FLOAT_METRICS}
+        dtypes = METRICS | dict.fromkeys(FLOAT_METRICS, self.model.dtype)
         nothing = {name: tf.zeros([], dtype) for name, dtype in dtypes.items()}
         _, metrics = tf.while_loop(
             is_due,

@@ -1,5 +1,7 @@
 """Linear algebra that reports failure as data instead of raising or leaving garbage."""
 
+import itertools
+
 import numpy as np
 import tensorflow as tf
 
@@ -103,7 +105,7 @@ def row_blocks(num_rows: int, least: int) -> list[tuple[int, int]]:
     """
     count = max(1, min(MAX_ROW_BLOCKS, num_rows // least))
     edges = [num_rows * block // count for block in range(count + 1)]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
 
 
 def safe_cholesky(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -1,5 +1,6 @@
 """What a run writes down about itself: `config.yml`, `run.json` and the table of `summary.md`."""
 
+import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
@@ -33,10 +34,8 @@ def run_record(config: Config, workdir: WorkDir, device: str) -> dict:
     packages = ("tensorflow", "tensorflow-probability", "tf-keras", "numpy")
     versions = {name: _version(name) for name in packages}
     previous = {}
-    try:
+    with contextlib.suppress(OSError, json.JSONDecodeError):
         previous = json.loads((workdir / "run.json").read_text(encoding="utf-8"))
-    except (OSError, json.JSONDecodeError):
-        pass
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {
         "status": "running",

@@ -124,7 +124,7 @@ def _mlflow(config: Config, workdir: WorkDir, uri: str, record: dict):
             parameters=config.flat(),
             run_id=record.get("mlflow_run"),
         )
-    except Exception as error:  # noqa: BLE001 - a store that cannot be had: one line
+    except Exception as error:  # a store that cannot be had: one line
         text = " ".join(str(error).split())[:300]
         raise CommandError(f"{place}: {uri}: {type(error).__name__}: {text}") from error
     record["mlflow_run"] = writer.run_id

@@ -220,7 +220,7 @@ def _values(target: Target, x: tf.Tensor, seed: tf.Tensor) -> np.ndarray:
     expected = (int(x.shape[0]),)
     try:
         values = target.log_prob(x, seed=seed)
-    except Exception as error:  # noqa: BLE001 - user code: one line, not a traceback
+    except Exception as error:  # user code: one line, not a traceback
         raise TargetError(_failure("log_prob", x, error)) from error
     shape = tuple(np.shape(values))
     if shape != expected:
@@ -240,7 +240,7 @@ def _values_and_gradients(
 ) -> tuple[np.ndarray, np.ndarray]:
     try:
         values, grads = target.log_prob_and_grad(x, seed=seed)
-    except Exception as error:  # noqa: BLE001 - user code: one line, not a traceback
+    except Exception as error:  # user code: one line, not a traceback
         raise TargetError(_failure("log_prob_and_grad", x, error)) from error
     if tuple(np.shape(grads)) != tuple(x.shape):
         raise TargetError(

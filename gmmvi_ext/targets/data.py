@@ -120,7 +120,7 @@ def find_data_file(
 
 def _download(url: str, path: Path) -> Path:
     """Fetches `url`; the file appears under `path` only when it is complete."""
-    with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:  # noqa: S310
+    with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
         content = response.read()
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")

@@ -123,7 +123,7 @@ def _from_joint(joint, constraints, layout: Layout | None) -> tuple[Target, list
         )
     try:
         shape = traced(target).shape
-    except Exception as error:  # noqa: BLE001 - the model is user code
+    except Exception as error:  # the model is user code
         raise TargetError(
             f"the model cannot be evaluated at a batch of points: {one_line(error)}. Build it as "
             "`tfd.JointDistributionCoroutineAutoBatched` (or another AutoBatched joint), which "

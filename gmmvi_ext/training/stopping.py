@@ -2,9 +2,10 @@
 
 import dataclasses
 import enum
+import itertools
 import math
 
-__all__ = ["Convergence", "DEFAULT_NUM_ITERATIONS", "Limits", "StopReason"]
+__all__ = ["DEFAULT_NUM_ITERATIONS", "Convergence", "Limits", "StopReason"]
 
 DEFAULT_NUM_ITERATIONS = 1000
 
@@ -134,5 +135,5 @@ def _mean(values: list[float]) -> float:
 
 def _jitter(values: list[float]) -> float:
     """Variance around a slowly moving mean."""
-    steps = [(b - a) ** 2 for a, b in zip(values, values[1:], strict=False)]
+    steps = [(b - a) ** 2 for a, b in itertools.pairwise(values)]
     return math.fsum(steps) / (2 * len(steps))

@@ -96,7 +96,7 @@ def refused(capsys, arguments):
 )
 def test_a_wrong_call_is_one_line(here, capsys, arguments, part):
     before = sorted(here.iterdir())
-    code, line = refused(capsys, arguments.split())
+    _code, line = refused(capsys, arguments.split())
     assert part in line
     assert sorted(here.iterdir()) == before
 
@@ -132,7 +132,7 @@ def test_what_cannot_be_built_or_evaluated_is_one_line(here, capsys, options, pa
             f"--config empty.yml --set environment_name=python:targets.py:{name} "
             "--set environment_config.num_dimensions=2"
         )
-    code, line = refused(capsys, ["run", *options.split(), "--workdir", "run"])
+    _code, line = refused(capsys, ["run", *options.split(), "--workdir", "run"])
     assert part in line
     assert not (here / "run").exists()
 

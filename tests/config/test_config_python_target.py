@@ -70,7 +70,7 @@ def write(tmp_path):
 def test_same_density_as_fit_makes_of_it(write, function):
     target = build_target(write(function, SHAPES, CONSTRAINTS))
     namespace = {}
-    exec(MODEL, namespace)  # noqa: S102 - the test's own text
+    exec(MODEL, namespace)  # the test's own text
     other, _ = as_target(
         namespace["log_density"],
         shapes={"mu": (), "tau": (), "w": (3,)},

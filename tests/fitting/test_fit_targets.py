@@ -88,7 +88,7 @@ def test_kinds_of_functions_are_told_apart():
         return np_density({name: np.asarray(value.tolist()) for name, value in p.items()})
 
     def branching(p):
-        return tf_density(p) if p["tau"][0] > -1 else tf_density(p)
+        return tf_density(p) if p["tau"][0] > -1 else -tf_density(p)
 
     assert as_target(tf_density, **given)[0].is_graph_safe
     target, findings = as_target(branching, **given)

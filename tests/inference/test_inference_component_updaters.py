@@ -78,7 +78,7 @@ def test_direct_step_equals_the_step_in_natural_parameters(problem):
 
 
 def test_direct_step_that_leaves_the_cone_is_refused_and_changes_nothing(problem):
-    loc, tril, G, g = problem
+    loc, tril, _G, g = problem
     update = run(
         DirectNgBasedComponentUpdater(), (loc, tril, -100 * np.stack([np.eye(D)] * K), g), 1.0
     )

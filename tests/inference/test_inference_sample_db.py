@@ -31,7 +31,7 @@ def filled_window(steps=4, keep=None):
         components = components_at(step, num)
         counts = tf.constant(np.random.default_rng(50 + step).integers(0, 6, size=num), tf.int32)
         counts = tf.tensor_scatter_nd_update(counts, [[0]], [3])
-        x, index = g.sample_components(components, counts, tf.constant([step, 1]))
+        x, _index = g.sample_components(components, counts, tf.constant([step, 1]))
         if keep is not None:
             window = window.newest(keep)
         before = window

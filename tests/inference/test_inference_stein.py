@@ -161,7 +161,7 @@ def test_expectation_is_the_analytic_gradient_for_gaussian_pairs(summing, varian
 
 
 def test_variance_reduction_needs_few_samples_for_a_gaussian_target():
-    mixture, batch, precision, centre = setting(num=1, dim=5, per_component=12)
+    mixture, batch, precision, _centre = setting(num=1, dim=5, per_component=12)
     result = estimate(mixture, batch, shrinkage=0.0)
     tril = mixture.components.scale_tril[0].numpy()
     G = precision.numpy() - np.linalg.inv(tril @ tril.T)

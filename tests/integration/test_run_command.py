@@ -114,7 +114,7 @@ def test_a_run_leaves_everything_it_promises(smoke):
 
 
 def test_a_run_is_quiet_and_ends_with_its_summary(smoke):
-    folder, done = smoke
+    _folder, done = smoke
     assert done.stderr == ""
     assert "TRUST" in done.stdout and "model: run/posterior" in done.stdout
     assert "run/plots/elbo.png" in done.stdout

@@ -1,5 +1,6 @@
 """Log densities against slow NumPy and SciPy twins that follow the definition point by point."""
 
+import itertools
 import math
 
 import numpy as np
@@ -217,7 +218,7 @@ def _network_twin(w, features, sizes, activation) -> np.ndarray:
     outputs = []
     for row in features:
         hidden, start = list(row), 0
-        for layer, (inputs, units) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+        for layer, (inputs, units) in enumerate(itertools.pairwise(sizes)):
             bias = w[start + inputs * units :]
             hidden = [
                 bias[j] + sum(hidden[i] * w[start + i * units + j] for i in range(inputs))

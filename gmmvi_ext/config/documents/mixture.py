@@ -82,6 +82,7 @@ def _check_parts(tree: dict[str, Node], full: dict[str, Node]) -> list[Problem]:
 
 
 def _part_problems(section: str, node: Node, shapes: Node | None) -> list[Problem]:
+    known = shapes.value if shapes is not None and isinstance(shapes.value, dict) else None
     problems = []
     for name, item in node.value.items():
         key, value, message = f"{section}.{name}", item.plain(), None
@@ -89,11 +90,9 @@ def _part_problems(section: str, node: Node, shapes: Node | None) -> list[Proble
             message = f"expected [] for a number or [8] for a vector of eight, got {value!r}."
         elif section == "constraints" and not isinstance(value, str | dict | None):
             message = f"expected a constraint such as positive or interval(0, 1), got {value!r}."
-        elif section == "constraints" and shapes is not None and isinstance(shapes.value, dict):
-            if name not in shapes.value:
-                known = ", ".join(shapes.value)
-                hint = did_you_mean(name, shapes.value)
-                message = f"no such parameter; `shapes` has {known}.{hint}"
+        elif section == "constraints" and known is not None and name not in known:
+            hint = did_you_mean(name, known)
+            message = f"no such parameter; `shapes` has {', '.join(known)}.{hint}"
         if message is not None:
             problems.append(Problem(item.origin, key, message))
     return problems

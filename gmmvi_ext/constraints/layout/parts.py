@@ -192,7 +192,7 @@ def _parts(shapes: Mapping, constraints: Mapping, *, is_named: bool) -> dict[str
     """The parameters one after the other; each constraint is read once, all faults are told."""
     unknown = [name for name in constraints if name not in shapes]
     known = ", ".join(map(repr, shapes))
-    problems = {n: f"no such parameter; the parameters are {known}." for n in unknown}
+    problems = dict.fromkeys(unknown, f"no such parameter; the parameters are {known}.")
     parts, start = {}, 0
     for name, shape in shapes.items():
         try:

@@ -6,6 +6,7 @@ points alone.
 """
 
 import contextlib
+import itertools
 import sys
 import sysconfig
 import time
@@ -70,7 +71,7 @@ class ClusterMap:
                     self._call, shipped, _rows(arrays, start, stop), single, pure=False
                 ),
             )
-            for start, stop in zip(edges, edges[1:], strict=False)
+            for start, stop in itertools.pairwise(edges)
         ]
         return [self._finished(start, stop, future) for start, stop, future in parts]
 
@@ -100,7 +101,7 @@ class _ByValue:
         with _by_value(sys.modules.get(getattr(fn, "__module__", None) or "")):
             try:
                 self._bytes = cloudpickle.dumps(fn)
-            except Exception as error:  # noqa: BLE001 - whatever pickling raises
+            except Exception as error:  # whatever pickling raises
                 raise ValueError(
                     f"the function {getattr(fn, '__name__', fn)!r} cannot be sent to the workers "
                     f"({type(error).__name__}: {error}); it must not hold open files, locks, "
