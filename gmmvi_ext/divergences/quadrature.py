@@ -14,8 +14,8 @@ from gmmvi_ext.divergences.support import log_density
 from gmmvi_ext.math.casting import to_dtype
 
 __all__ = [
-    "Quadrature",
     "RULES",
+    "Quadrature",
     "elbo_quadrature",
     "integrate",
     "kl_quadrature",

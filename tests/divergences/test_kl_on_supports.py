@@ -1,5 +1,7 @@
 """Divergences of densities with ends, poles, kinks and heavy tails, next to SciPy's integrals."""
 
+import itertools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -101,7 +103,7 @@ def by_scipy(p, q, ends):
         log_p = p.logpdf(x)
         return np.exp(log_p) * (log_p - q.logpdf(x)) if np.exp(log_p) > 0 else 0.0
 
-    pieces = zip(ends[:-1], ends[1:], strict=True)
+    pieces = itertools.pairwise(ends)
     return sum(integrate.quad(integrand, *piece, limit=400, epsrel=1e-11)[0] for piece in pieces)
 
 

@@ -87,7 +87,7 @@ def layer_members(base: type) -> dict:
             store[MARK + name] = np.ones([], np.int8)
 
     def load_own_variables(self, store):
-        marked = [key for key in store.keys() if key.startswith(MARK)]
+        marked = [key for key in store.keys() if key.startswith(MARK)]  # noqa: SIM118 - no dict
         _check_marks(self, marked)
         variables = _own_variables(self)
         items = list(self._parametrizations.values())
