@@ -245,11 +245,10 @@ class Posterior:
         Raises:
           ValueError: an unknown name, a value outside its support, or nothing is left.
         """
-        given = self.layout.check_names(list(values))
-        rest = [name for name in self.parameter_names if name not in given]
+        dims, layout = self.layout.select(list(values))
+        rest = self.layout.others(list(values))
         if not rest:
             raise ValueError("every parameter is given: nothing is left to condition.")
-        dims, layout = self.layout.select(given)
         flat = layout.pack(dict(values), self.mixture.dtype)
         for name, inside in layout.contains(layout.unpack(flat)).items():
             if not inside.all():

@@ -53,8 +53,9 @@ def joint_target(
     _refuse_unusable(joint, names, flat_shapes, dtypes, constraints)
     dtype = dtypes[0]
     shapes = {n: tuple(s.as_list()) for n, s in zip(names, flat_shapes, strict=True)}
+    order = _order(joint, names)
     if layout is None:
-        layout = _layout(joint, shapes, constraints, dtype)
+        layout = _layout(joint, shapes, order, constraints, dtype)
     elif layout.shapes != shapes:
         raise ValueError(
             f"the model has the parameters {shapes}, expected those of the posterior, "
@@ -78,22 +79,34 @@ def joint_target(
     )
 
 
-def _layout(joint, shapes: dict, constraints: Mapping | None, dtype: tf.DType) -> Layout:
+def _order(joint, names: list[str]) -> list[str]:
+    """The names as the user wrote them; TFP puts those of a dict in an order of its own."""
+    model = getattr(getattr(joint, "distribution", joint), "model", None)
+    written = list(model) if isinstance(model, Mapping) else names
+    return [name for name in written if name in names]
+
+
+def _layout(
+    joint, shapes: dict, order: list[str], constraints: Mapping | None, dtype: tf.DType
+) -> Layout:
     """One bijector for each part, or one of all where a support depends on another part."""
     constraints = dict(constraints or {})
+    in_order = {name: shapes[name] for name in order}
     if set(constraints) == set(shapes):
-        return PartsLayout(shapes, constraints)
+        return PartsLayout(in_order, constraints)
     bijector = _default_bijector(joint)
     if is_separable(bijector):
         own = dict(zip(shapes, joint._model_flatten(bijector.bijectors), strict=True))
-        return PartsLayout(shapes, own | constraints)
+        return PartsLayout(in_order, own | constraints)
     if constraints:
         raise ValueError(
             "the support of some part depends on another part, so `constraints` cannot replace "
             f"single bijectors: leave it out, or give all of {list(shapes)}."
         )
     flat = constraint_names.FlatToStructure(bijector, joint.event_shape)
-    return JointLayout(flat, flat.num_dimensions, list(shapes), dtype)
+    # Parts of a dict are found by their keys, others by their place.
+    is_dict = isinstance(joint.event_shape, Mapping)
+    return JointLayout(flat, flat.num_dimensions, order if is_dict else list(shapes), dtype)
 
 
 def _default_bijector(joint) -> tfb.Bijector:

@@ -135,3 +135,24 @@ def test_supports_that_depend_on_each_other():
     log_det += tf.math.log_sigmoid(x[:, 1]) + tf.math.log_sigmoid(-x[:, 1])
     wanted = tfd.Gamma(2.0, 1.0).log_prob(a) + tfd.Uniform(0.0, a).log_prob(b) + log_det
     np.testing.assert_allclose(target.log_prob(x), wanted, rtol=1e-4)
+
+
+@pytest.mark.parametrize("dependent", [False, True])
+def test_parameters_stand_in_the_order_of_the_model(dependent):
+    model = tfd.JointDistributionNamedAutoBatched(
+        {
+            "c": tfd.Normal(0.0, 1.0),
+            "a": tfd.HalfNormal(2.0),
+            "b": lambda a, c: tfd.Uniform(0.0, a) if dependent else tfd.Normal(a, 1.0 + c**2),
+        }
+    )
+    target = joint_target(model)
+    assert list(target.layout.shapes) == ["c", "a", "b"]
+    x = tf.constant(X, tf.float32)
+    values, log_det = target.layout.split_with_log_det(x)
+    assert (values["a"] > 0).numpy().all()
+    wanted = model.log_prob(**values) + log_det
+    np.testing.assert_allclose(target.log_prob(x), wanted, rtol=1e-5)
+    np.testing.assert_allclose(target.layout.join(values), x, rtol=1e-3, atol=1e-4)
+    data = joint_target(model.experimental_pin(c=0.5))
+    assert list(data.layout.shapes) == ["a", "b"]

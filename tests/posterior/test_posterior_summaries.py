@@ -85,7 +85,7 @@ def test_parts_that_cannot_be_separated_are_refused(make_mixture):
     flat = Posterior(make_mixture(), bijector=tfb.Exp(), parameter_names=list("abcd"))
     with pytest.raises(ValueError, match="one entry for each"):
         flat.marginal("a")
-    with pytest.raises(ValueError, match="unknown parameter names"):
+    with pytest.raises(ValueError, match="unknown parameter name"):
         Posterior(make_mixture(), parameter_names=list("abcd")).marginal(["e"])
     with pytest.raises(ValueError, match="nothing is left"):
         Posterior(make_mixture(dims=1), parameter_names=["a"]).condition({"a": 0.0})
@@ -100,3 +100,43 @@ def test_unconstrained_view(make_mixture):
     assert view.scale_tril.shape == (3, 4, 4) and view.loc.shape == (3, 4)
     factor = Mixture(view.log_weights, FullGaussians(view.loc, view.scale_tril))
     np.testing.assert_allclose(Posterior(factor).log_prob(x), posterior.log_prob(x))
+
+
+def test_single_elements_are_parameters_of_their_own(make_mixture):
+    bounds = {"name": "interval", "low": [0.0, 1.0], "high": 3.0}
+    posterior = Posterior(
+        make_mixture(dims=5),
+        bijector={"p": bounds, "w": "simplex"},
+        parameter_names={"p": (2,), "mu": (), "w": (3,)},
+    )
+    draws = posterior.sample(2000)
+    one = posterior.marginal(["mu", "p[1]"])
+    assert one.parameter_names == ["mu", "p[1]"]
+    mine = one.sample(2000)
+    assert mine["p[1]"].min() > 1.0 and mine["p[1]"].max() < 3.0
+    np.testing.assert_allclose(
+        one.quantiles([0.1, 0.9])["p[1]"],
+        posterior.marginal("p").quantiles([0.1, 0.9])["p"][:, 1],
+        rtol=1e-9,
+    )
+    rest = posterior.condition({"p[0]": 1.0, "mu": 0.3})
+    assert rest.parameter_names == ["p[1]", "w"]
+    both = posterior.condition({"mu": 0.3}).condition({"p[0]": 1.0})
+    points = {"p[1]": draws["p"][:5, 1], "w": draws["w"][:5]}
+    np.testing.assert_allclose(rest.log_prob(points), both.log_prob(points), rtol=1e-9)
+    # p(rest | given) p(given) = p(rest, given)
+    given = posterior.marginal(["p[0]", "mu"])
+    whole = {
+        "p": np.stack([np.ones(5), points["p[1]"]], 1),
+        "mu": np.full(5, 0.3),
+        "w": points["w"],
+    }
+    joint = rest.log_prob(points) + given.log_prob({"p[0]": [1.0], "mu": [0.3]})
+    np.testing.assert_allclose(joint, posterior.log_prob(whole), rtol=1e-9)
+    with pytest.raises(ValueError, match="elements of 'w' depend on each other"):
+        posterior.marginal("w[0]")
+    with pytest.raises(ValueError, match="named twice"):
+        posterior.marginal(["p", "p[1]"])
+    for name in ("p[2]", "q", "mu[0]"):
+        with pytest.raises(ValueError, match="unknown parameter name"):
+            posterior.marginal(name)

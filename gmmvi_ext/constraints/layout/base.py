@@ -80,9 +80,16 @@ class Layout:
     def select(self, names: Sequence[str]) -> tuple[list[int], "Layout"]:
         """Unconstrained coordinates of some parameters, and the layout of those alone.
 
+        Args:
+          names: of parameters, or of their elements (`theta[0]`).
+
         Raises:
-          ValueError: an unknown name, or parameters that depend on each other.
+          ValueError: an unknown name, or numbers that depend on each other.
         """
+        raise NotImplementedError
+
+    def others(self, names: Sequence[str]) -> list[str]:
+        """Names of what `names` leave, by element where only some of a parameter are named."""
         raise NotImplementedError
 
     def as_bijector(self) -> tfb.Bijector:
@@ -191,15 +198,6 @@ class Layout:
         values = self.unpack(y)
         found = self.contains({"x": values} if self.shapes is None else values)
         return ~np.all(list(found.values()), axis=0)
-
-    def check_names(self, names) -> list[str]:
-        """`names` as a list, refused if one is unknown."""
-        names = [names] if isinstance(names, str) else list(names)
-        known = list(self.shapes or [])
-        unknown = [name for name in names if name not in known]
-        if unknown or not names:
-            raise ValueError(f"unknown parameter names {unknown}; this posterior has {known}.")
-        return names
 
 
 def same_points(value: np.ndarray, back) -> np.ndarray:

@@ -85,8 +85,10 @@ class JointLayout(Layout):
             return super().inverse_flat(y)
         return self.bijector.inverse(tf.identity(y))  # a copy is in no bijector's cache
 
+    def others(self, names):
+        return self.select(names)[1]
+
     def select(self, names):
-        self.check_names(names)
         raise ValueError(
             "parameters under one joint bijector may depend on each other and cannot be separated; "
             "give `bijector` as a dict with one entry for each of them."

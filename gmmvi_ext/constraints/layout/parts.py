@@ -9,7 +9,7 @@ from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.base import ConstraintBijector
 from gmmvi_ext.constraints.layout import specs
-from gmmvi_ext.constraints.layout.base import Layout, LayoutError, same_points
+from gmmvi_ext.constraints.layout.base import Layout, LayoutError, element_names, same_points
 from gmmvi_ext.constraints.names import by_name
 
 __all__ = ["Part", "PartsLayout"]
@@ -123,11 +123,55 @@ class PartsLayout(Layout):
         return found
 
     def select(self, names):
-        names = self.check_names(names)
-        chosen = [self.parts[name] for name in names]
-        dims = [i for part in chosen for i in range(part.start, part.stop)]
-        bijectors = {n: part.bijector for n, part in zip(names, chosen, strict=True)}
-        return dims, PartsLayout({name: self.shapes[name] for name in names}, bijectors)
+        chosen = {}
+        for name in [names] if isinstance(names, str) else names:
+            whole, index = self._owner(name)
+            chosen[name] = self.parts[name] if index is None else self._element(whole, index)
+        if not chosen:
+            raise ValueError(f"no parameter is named; there are {list(self.shapes or [])}.")
+        dims = [i for part in chosen.values() for i in range(part.start, part.stop)]
+        if len(set(dims)) < len(dims):
+            raise ValueError(f"a parameter is named twice in {list(chosen)}.")
+        shapes = {name: part.shape for name, part in chosen.items()}
+        return dims, PartsLayout(shapes, {name: part.bijector for name, part in chosen.items()})
+
+    def others(self, names):
+        given = [self._owner(name) for name in names]
+        rest = []
+        for name, shape in (self.shapes or {}).items():
+            taken = [index for whole, index in given if whole == name]
+            if not taken:
+                rest.append(name)
+            elif None not in taken:
+                elements = enumerate(element_names(name, shape))
+                rest += [element for i, element in elements if i not in taken]
+        return rest
+
+    def _owner(self, name: str) -> tuple[str, int | None]:
+        """The parameter that `name` is or belongs to, and which of its elements it is."""
+        known = self.shapes or {}
+        if name in known:
+            return name, None
+        whole = name.partition("[")[0]
+        if whole in known and name in (elements := element_names(whole, known[whole])):
+            return whole, elements.index(name)
+        raise ValueError(f"unknown parameter name {name!r}; this posterior has {list(known)}.")
+
+    def _element(self, name: str, index: int) -> Part:
+        """One number of a parameter whose numbers do not depend on each other."""
+        part, bijector = self.parts[name], self.parts[name].bijector
+        if bijector is not None and bijector.forward_min_event_ndims > 0:
+            raise ValueError(
+                f"the elements of {name!r} depend on each other ({specs.words(bijector)}): take it "
+                "as a whole."
+            )
+        if isinstance(bijector, ConstraintBijector):
+            bounds = {k: v for k, v in bijector.spec.items() if not isinstance(v, str)}
+            own = {k: np.broadcast_to(v, part.shape).flat[index] for k, v in bounds.items()}
+            bijector = by_name(bijector.spec | own)
+        elif bijector is not None and bijector.forward(tf.zeros([], bijector.dtype)).shape.rank:
+            raise ValueError(f"the elements of {name!r} have different bijectors: take it whole.")
+        return Part((), (), part.start + index, part.start + index + 1, bijector)
 
     def as_bijector(self):
         outer = {name: part.bijector or tfb.Identity() for name, part in self.parts.items()}
