@@ -13,13 +13,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext import constraints
 from gmmvi_ext.constraints.layout import PartsLayout
 
 __all__ = ["StanLayout", "recognise"]
 
-tfb = tfp.bijectors
 
 SIGMOID = 1.0 / (1.0 + np.exp(-np.arange(3.0)))
 TOLERANCE = 1e-8

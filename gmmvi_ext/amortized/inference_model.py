@@ -3,12 +3,10 @@
 import math
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule
 from gmmvi_ext.amortized.networks.base import Network, dense
-
-tfd = tfp.distributions
 
 __all__ = ["InferenceModel"]
 

@@ -4,14 +4,12 @@ p(z, x) = p(z) p(x | z),     p(x | z) a conditional density of a decoder's outpu
 """
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import observations
 from gmmvi_ext.amortized.densities.base import ConditionalDensity
 from gmmvi_ext.amortized.networks.base import Network
 from gmmvi_ext.amortized.priors.base import Prior
-
-tfd = tfp.distributions
 
 __all__ = ["JointDistribution", "Observation"]
 

@@ -14,6 +14,7 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.vae import VAE
@@ -23,8 +24,6 @@ from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
-
-tfd = tfp.distributions
 
 __all__ = ["DatumPosterior", "Refinement", "Refiner", "amortised_mixture", "refine"]
 

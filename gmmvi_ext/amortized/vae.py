@@ -11,7 +11,7 @@ References:
 from typing import NamedTuple
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import observations
 from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
@@ -21,8 +21,6 @@ from gmmvi_ext.amortized.inference_model import InferenceModel
 from gmmvi_ext.amortized.joint import JointDistribution, Observation, draw_observations
 from gmmvi_ext.amortized.priors.base import Prior
 from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, closed_form_rate, draw
-
-tfd = tfp.distributions
 
 __all__ = ["VAE", "BoundReport", "Loss"]
 

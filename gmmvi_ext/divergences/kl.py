@@ -2,14 +2,12 @@
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.divergences import support
 from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.monte_carlo import kl_mc
 from gmmvi_ext.divergences.quadrature import Quadrature
-
-tfd = tfp.distributions
 
 __all__ = ["density_derivative", "kl", "kl_on_support"]
 

@@ -8,12 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.math.casting import to_dtype
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 __all__ = ["as_points", "centres", "ends", "is_discrete", "landmarks", "log_density"]
 

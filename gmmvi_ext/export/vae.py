@@ -12,15 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 import gmmvi_ext
 from gmmvi_ext.amortized.vae import VAE
 from gmmvi_ext.export.folder import refuse_foreign, written_whole
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import TOLERANCE, ExportVerificationError, run_elsewhere
-
-tfd = tfp.distributions
 
 __all__ = ["ExportedVae", "export_vae"]
 

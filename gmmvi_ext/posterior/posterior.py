@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints.layout import Layout, make_layout, require_agreement
 from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
@@ -26,7 +26,6 @@ from gmmvi_ext.targets.user_model import as_target
 
 __all__ = ["Posterior"]
 
-tfd = tfp.distributions
 
 DEFAULT_SAMPLES = 20000
 

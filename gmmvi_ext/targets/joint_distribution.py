@@ -13,6 +13,8 @@ from collections.abc import Mapping
 
 import tensorflow as tf
 import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext import constraints as constraint_names
 from gmmvi_ext.constraints.layout import JointLayout, Layout, LayoutError, PartsLayout
@@ -20,8 +22,6 @@ from gmmvi_ext.constraints.layout.build import is_separable
 from gmmvi_ext.targets.callables import CallableTarget
 
 __all__ = ["is_joint", "joint_target"]
-
-tfb, tfd = tfp.bijectors, tfp.distributions
 
 
 def is_joint(obj) -> bool:

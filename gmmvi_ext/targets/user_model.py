@@ -8,7 +8,7 @@ traced is tried at a few points: eagerly with tensors, then with NumPy arrays.
 from collections.abc import Callable
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
 from gmmvi_ext.targets.base import Target, TargetError
@@ -26,7 +26,6 @@ from gmmvi_ext.targets.joint_distribution import is_joint, joint_target
 
 __all__ = ["as_target"]
 
-tfd = tfp.distributions
 
 ZERO_ORDER = "a zero-order algorithm (algorithm='ZAMTRON')"
 

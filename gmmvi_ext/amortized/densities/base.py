@@ -10,11 +10,9 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints import names
-
-tfd = tfp.distributions
 
 __all__ = ["ConditionalDensity", "DensityRule", "positive_scale"]
 

@@ -2,12 +2,10 @@
 
 import dataclasses
 
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule, refuse_outside
 from gmmvi_ext.amortized.roles import DENSITIES
-
-tfd = tfp.distributions
 
 __all__ = ["Bernoulli", "ContinuousBernoulli"]
 

@@ -5,13 +5,11 @@ from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule, refuse_outside
 from gmmvi_ext.amortized.roles import DENSITIES
 from gmmvi_ext.ranges import Range, check_ranges, require
-
-tfd = tfp.distributions
 
 __all__ = ["Categorical", "OneHotCategorical"]
 

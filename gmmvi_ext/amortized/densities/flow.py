@@ -14,7 +14,8 @@ import dataclasses
 from typing import Annotated
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import (
     ConditionalDensity,
@@ -24,9 +25,6 @@ from gmmvi_ext.amortized.densities.base import (
 from gmmvi_ext.amortized.networks.base import Network, dense
 from gmmvi_ext.amortized.roles import DENSITIES
 from gmmvi_ext.ranges import POSITIVE, Range, check_ranges, require
-
-tfb = tfp.bijectors
-tfd = tfp.distributions
 
 __all__ = ["CouplingFlow", "Flow"]
 

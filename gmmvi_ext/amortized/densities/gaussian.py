@@ -3,13 +3,11 @@
 import dataclasses
 from typing import Annotated
 
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale
 from gmmvi_ext.amortized.roles import DENSITIES
 from gmmvi_ext.ranges import POSITIVE, check_ranges
-
-tfd = tfp.distributions
 
 __all__ = ["Gaussian"]
 

@@ -5,13 +5,11 @@ import math
 from typing import Annotated
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale
 from gmmvi_ext.amortized.roles import DENSITIES
 from gmmvi_ext.ranges import POSITIVE, Range, check_ranges
-
-tfd = tfp.distributions
 
 __all__ = ["GaussianMixture"]
 

@@ -9,12 +9,9 @@ import re
 from typing import Annotated
 
 import tensorflow as tf
-import tensorflow_probability as tfp
 
 from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl
 from gmmvi_ext.ranges import Range, check_ranges
-
-tfd = tfp.distributions
 
 __all__ = ["Estimator", "path_surrogate", "plain_reward"]
 

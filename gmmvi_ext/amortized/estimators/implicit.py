@@ -8,13 +8,11 @@ weights and components all get pathwise gradients.
 import dataclasses
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.roles import ESTIMATORS
 from gmmvi_ext.amortized.terms import draw, finish
-
-tfd = tfp.distributions
 
 __all__ = ["Implicit"]
 

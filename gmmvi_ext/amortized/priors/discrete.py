@@ -4,12 +4,10 @@ import dataclasses
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
-
-tfd = tfp.distributions
 
 __all__ = ["BernoulliPrior", "OneHotPrior"]
 

@@ -4,15 +4,13 @@ import dataclasses
 from typing import Annotated
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.flow import CouplingFlow
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.priors.standard_normal import standard_normal
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.ranges import Range, check_ranges
-
-tfd = tfp.distributions
 
 __all__ = ["FlowPrior"]
 

@@ -8,14 +8,12 @@ from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.constraints import PositiveParameter
 from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges, require
-
-tfd = tfp.distributions
 
 __all__ = ["MixturePrior"]
 

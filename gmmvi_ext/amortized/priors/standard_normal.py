@@ -3,12 +3,10 @@
 import dataclasses
 
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
-
-tfd = tfp.distributions
 
 __all__ = ["StandardNormalPrior", "standard_normal"]
 

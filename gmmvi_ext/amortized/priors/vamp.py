@@ -11,14 +11,12 @@ from typing import Annotated
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.constraints import ConstrainedParameter, by_name
 from gmmvi_ext.ranges import Range, check_ranges
-
-tfd = tfp.distributions
 
 __all__ = ["VampPrior"]
 
