@@ -15,12 +15,9 @@ from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError
-from gmmvi_ext.runs.workdir import WorkDir, fresh_folder
+from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, fresh_folder, refuse_other_run
 
 __all__ = ["main"]
-
-# What may differ when a run goes on: how long, on what, and what is written at the end.
-_MAY_CHANGE = ("training", "distribution", "outputs", "gmmvi_runner_config")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -33,7 +30,8 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
     config, path = _requested(values)
     with WorkDir(_own_folder(config, path)) as workdir:
-        config = _reconciled(config, workdir, values)
+        meant = [key.partition("=")[0].strip() for key in values["set"]] if values["resume"] else []
+        refuse_other_run(config, workdir, meant=meant, by_default=not config.is_auto)
         for note in config.notes:
             print(f"note: {note}")
         with quiet_start():
@@ -42,7 +40,7 @@ def main(arguments: Sequence[str]) -> int:
             run = task_of(config.document, "run")
             device, workers = open_devices(config, values["device"])
         with workers:
-            return run(config, workdir, device=device, distribution=workers)
+            return run(config, workdir, device=device, parallel=workers)
 
 
 def _own_folder(config: Config, path: Path) -> Path:
@@ -55,7 +53,7 @@ def _own_folder(config: Config, path: Path) -> Path:
         worker = int(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
     except (KeyError, TypeError, ValueError):
         return path  # what is wrong with it is said when it is opened
-    return path if worker == 0 else path.with_name(f"{path.name}-worker{worker}")
+    return folder_of_worker(path, worker)
 
 
 def _flags() -> CommandFlags:
@@ -119,19 +117,3 @@ def _refuse_code_from(workdir: Path, config: Config) -> None:
                 f"{origin}: {key}: {name} would run code that the work directory names; give "
                 "--config with a file of your own, or --allow_code if you trust it."
             )
-
-
-def _reconciled(config: Config, workdir: WorkDir, values: dict) -> Config:
-    """The configuration to run: refuses to mix two runs in one folder."""
-    if not workdir.holds_run:
-        return config
-    earlier = load_config(workdir / "config.yml")
-    meant = [key.partition("=")[0].strip() for key in values["set"]] if values["resume"] else []
-    differences = earlier.differences(config, ignore=(*_MAY_CHANGE, *meant))
-    if differences:
-        shown = "; ".join(differences[:5]) + (" ..." if len(differences) > 5 else "")
-        raise CommandError(
-            f"--workdir {workdir.path}: holds another run, which differs in {shown}. Choose "
-            "another folder, or give --resume and --set for each change that is meant."
-        )
-    return config

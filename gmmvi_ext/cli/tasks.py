@@ -11,7 +11,7 @@ __all__ = ["TASKS", "task_of"]
 TASKS = {
     "mixture": {
         "run": "gmmvi_ext.fitting.experiment:run_experiment",
-        "export": "gmmvi_ext.runs.export:export_mixture_run",
+        "export": "gmmvi_ext.fitting.export:export_mixture_run",
     },
     "vae": {
         "run": "gmmvi_ext.runs.vae:run_vae",

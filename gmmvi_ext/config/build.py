@@ -71,8 +71,13 @@ def _part_key(config: Config, text: str) -> str | None:
     return None
 
 
-def build_algorithm(config: Config | dict | str | Path, target):
+def build_algorithm(config: Config | dict | str | Path, target, *, prior: dict | None = None):
     """The algorithm that the seven roles and `model_initialization` describe, for `target`.
+
+    Args:
+      config: a `Config`, or what `load_config` takes.
+      target: a `Target`.
+      prior: `prior_mean` and `prior_scale` in place of the configuration's.
 
     Raises:
       ConfigError: a rule refuses its settings; names file, line and key.
@@ -89,7 +94,10 @@ def build_algorithm(config: Config | dict | str | Path, target):
     if values["temperature"] > largest:
         text = f"must be at most {largest:.1e} in {values['dtype']}, got {values['temperature']!r}."
         raise ConfigError(Problem(config.origin("temperature"), "temperature", text))
+    initial = values["model_initialization"] | (prior or {})
+    initial = {key: value for key, value in initial.items() if value is not None}
     try:
+        values = values | {"model_initialization": initial}
         return GMMVI.build_from_config(
             values, target, rules=rules, seed=config.seed, dtype=values["dtype"]
         )

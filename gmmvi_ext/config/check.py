@@ -6,14 +6,12 @@ Every problem becomes one line with file, line, key and expectation; all are rep
 import re
 
 from gmmvi_ext.config.document import Document, Names, Role, is_code
-from gmmvi_ext.config.errors import Origin, Problem
+from gmmvi_ext.config.errors import DEFAULT, Origin, Problem
 from gmmvi_ext.config.fields import MISSING, FieldSpec, SectionSpec, conform
 from gmmvi_ext.config.nodes import Node, from_plain
 from gmmvi_ext.registry import did_you_mean, normalized_name
 
 __all__ = ["DEFAULT", "check_section", "checked", "refusal_key"]
-
-DEFAULT = Origin("default")
 
 
 def checked(

@@ -12,14 +12,13 @@ from pathlib import Path
 from gmmvi_ext.config.codewords import AUTO, DEFAULT_CODE_WORD, ROLE_LETTERS, expand_code_word
 from gmmvi_ext.config.document import PYTHON_PREFIX, is_code
 from gmmvi_ext.config.documents import DOCUMENTS
-from gmmvi_ext.config.errors import ConfigError, Origin, Problem
+from gmmvi_ext.config.errors import BASE, DEFAULT, ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node, from_plain, parse_yaml, read_yaml
 from gmmvi_ext.config.shipped import find_config, shipped_example
 from gmmvi_ext.registry import normalized_name
 
-__all__ = ["BASE", "compose", "parse_override"]
+__all__ = ["compose", "parse_override"]
 
-BASE = Origin(f"algorithm: {AUTO}")
 _ROLES = [role for document in DOCUMENTS.values() for role in document.roles]
 _MODE_SECTIONS = {
     name
@@ -53,7 +52,7 @@ def compose(
     Raises:
       ConfigError: unreadable files, malformed code words and overrides.
     """
-    ground = _expanded(DEFAULT_CODE_WORD, Origin("default"))
+    ground = _expanded(DEFAULT_CODE_WORD, DEFAULT)
     lowest = from_plain(dict(base or {}), base_origin).value
     ground = _overlay(ground, _as_sections(lowest), [])
     layers = []
@@ -114,11 +113,17 @@ def _override_layer(key: str, value, origin: Origin, ground: dict) -> dict[str, 
 def _as_sections(layer: dict[str, Node]) -> dict[str, Node]:
     """The layer with `start: auto` written out as `start: {mode: auto}`."""
     return {
-        key: Node({"mode": node}, node.origin)
+        key: Node({"mode": _mode(node)}, node.origin)
         if key in _MODE_SECTIONS and not isinstance(node.value, dict | None)
         else node
         for key, node in layer.items()
     }
+
+
+def _mode(node: Node) -> Node:
+    """A mode as it is written; YAML reads `off` and `on` as false and true."""
+    word = {False: "off", True: AUTO}.get(node.value) if isinstance(node.value, bool) else None
+    return node if word is None else Node(word, node.origin)
 
 
 def _file_layer(

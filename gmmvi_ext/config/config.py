@@ -4,12 +4,12 @@ import copy
 import functools
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gmmvi_ext.config import nodes
 from gmmvi_ext.config.codewords import AUTO
 from gmmvi_ext.config.document import Document, is_code
-from gmmvi_ext.config.errors import Origin
+from gmmvi_ext.config.errors import BASE, DEFAULT, Origin
 
 __all__ = ["Config"]
 
@@ -20,10 +20,20 @@ class Config:
     Attributes:
       document: the kind of configuration.
       notes: sentences about settings that a later layer made void.
+      label: name of a target that is an object given in code.
     """
 
-    def __init__(self, document: Document, tree: dict[str, nodes.Node], notes: Sequence[str] = ()):
+    def __init__(
+        self,
+        document: Document,
+        tree: dict[str, nodes.Node],
+        notes: Sequence[str] = (),
+        *,
+        reload: Callable[..., "Config"] | None = None,
+    ):
         self.document = document
+        self.label: str | None = None
+        self._reload = reload
         self._tree = tree
         self.notes = list(notes)
 
@@ -54,6 +64,16 @@ class Config:
         """Whether the rules are left to the target: `algorithm: auto`."""
         return self.values.get("algorithm") == AUTO
 
+    def written(self, key: str):
+        """The value at a dotted key if somebody wrote it, None if it is a default."""
+        return None if self.origin(key) in (DEFAULT, BASE) else self.flat().get(key)
+
+    def with_base(self, base: Mapping[str, object]) -> "Config":
+        """The same files and overrides on top of another lowest layer of plain values."""
+        config = self._reload(base=base)
+        config.label = self.label
+        return config
+
     @property
     def code_word(self) -> str | None:
         """What is fitted in a word: the seven letters of the rules; None for rules without."""
@@ -63,7 +83,7 @@ class Config:
     @property
     def target_name(self) -> str | None:
         """What is fitted to: `environment_name`, or the data of a VAE."""
-        return self.values.get(self.document.role(self.document.subject).type_key)
+        return self.values.get(self.document.role(self.document.subject).type_key, self.label)
 
     def code_names(self) -> dict[str, str]:
         """Key -> `python:FILE.py:NAME` for everything that is code of the user's own."""
@@ -99,6 +119,26 @@ class Config:
     def training(self):
         """The section `training`."""
         return self.section("training")
+
+    @property
+    def start(self):
+        """The section `start`."""
+        return self.section("start")
+
+    @property
+    def explore(self):
+        """The section `explore`."""
+        return self.section("explore")
+
+    @property
+    def component_weights(self):
+        """The section `component_weights`."""
+        return self.section("component_weights")
+
+    @property
+    def population_monte_carlo(self):
+        """The section `population_monte_carlo`."""
+        return self.section("population_monte_carlo")
 
     @property
     def distribution(self):

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Iterable
 
-__all__ = ["ConfigError", "Origin", "Problem"]
+__all__ = ["BASE", "DEFAULT", "ConfigError", "Origin", "Problem"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,6 +20,10 @@ class Origin:
 
     def __str__(self) -> str:
         return self.source if self.line is None else f"{self.source}:{self.line}"
+
+
+DEFAULT = Origin("default")
+BASE = Origin("algorithm: auto")  # of values that nobody wrote either
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,16 +1,18 @@
 """From a file, a dictionary or nothing, and the command line, to a checked configuration."""
 
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY, auto_values
 from gmmvi_ext.config.catalog import names_for
 from gmmvi_ext.config.check import checked
 from gmmvi_ext.config.codewords import AUTO
-from gmmvi_ext.config.compose import BASE, compose, parse_override
+from gmmvi_ext.config.compose import compose, parse_override
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.document import Document, Names
 from gmmvi_ext.config.documents import DOCUMENTS, MIXTURE
-from gmmvi_ext.config.errors import ConfigError, Origin, Problem
+from gmmvi_ext.config.errors import BASE, DEFAULT, ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node
 from gmmvi_ext.registry import did_you_mean
 
@@ -62,18 +64,29 @@ def load_config(
         problems += error.problems
     if problems:
         raise ConfigError(problems)
+    reload = functools.partial(
+        load_config,
+        source,
+        algorithm=algorithm,
+        overrides=overrides,
+        needs_target=needs_target,
+        names=names,
+    )
+    if base is None and "model" not in tree and tree["algorithm"].value == AUTO:
+        most = Config(MIXTURE, tree).written(MAX_COMPONENTS_KEY)
+        return reload(base=auto_values(max_components=most))
     document, problems = _document_of(tree)
     label = "config" if source is None or isinstance(source, dict) else str(source)
     known = names_for(document) if names is None else names[document.name]
     full, found = checked(document, tree, known, needs_subject=needs_target, source=label)
     if problems or found:
         raise ConfigError([*problems, *found])
-    return Config(document, full, notes)
+    return Config(document, full, notes, reload=reload)
 
 
 def _document_of(tree: dict[str, Node]) -> tuple[Document, list[Problem]]:
     """The kind of a merged tree; takes what the code word brought out of it where none is meant."""
-    model = tree.get("model", Node(MIXTURE.name, Origin("default")))
+    model = tree.get("model", Node(MIXTURE.name, DEFAULT))
     document = DOCUMENTS.get(model.value) if isinstance(model.value, str) else None
     if document is None:
         message = f"unknown model {model.value!r}; choose one of {', '.join(DOCUMENTS)}."
@@ -85,9 +98,9 @@ def _document_of(tree: dict[str, Node]) -> tuple[Document, list[Problem]]:
             tree["algorithm"] = word
         return document, []
     for role in MIXTURE.letters:  # what the lowest layer says has no meaning here
-        if tree[f"{role}_type"].origin in (word.origin, Origin("default")):
+        if tree[f"{role}_type"].origin in (word.origin, DEFAULT):
             del tree[f"{role}_type"]
-    if word.origin == Origin("default"):
+    if word.origin == DEFAULT:
         return document, []
     message = f"code words choose the rules of a mixture; `model: {document.name}` has none."
     return document, [Problem(word.origin, "algorithm", message)]

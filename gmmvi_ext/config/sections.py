@@ -7,11 +7,15 @@ from typing import Annotated, Literal
 from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges
 
 __all__ = [
+    "ComponentWeightsSettings",
     "DistributionSettings",
+    "ExploreSettings",
     "MmdEvaluation",
     "ModelInitialization",
     "OutputSettings",
+    "PopulationMonteCarloSettings",
     "RunnerConfig",
+    "StartSettings",
     "TopLevel",
     "TrainingSettings",
 ]
@@ -29,16 +33,93 @@ class ModelInitialization:
       use_low_rank: rank of low-rank plus diagonal covariances instead of full ones; null for none.
       num_initial_components: number of components at the start.
       prior_mean: mean of the prior that draws the first means; a number or one for each dimension.
-      prior_scale: standard deviations of that prior.
+        null takes 0, or with start: auto what the target itself says.
+      prior_scale: standard deviations of that prior; null takes 1, or with start: auto what the
+        target itself says.
       initial_cov: variances of the first components; null takes prior_scale squared.
     """
 
     use_diagonal_covs: bool = False
     use_low_rank: Annotated[int, Range(1)] | None = None
     num_initial_components: Annotated[int, Range(1)] = 1
-    prior_mean: float | tuple[float, ...] = 0.0
-    prior_scale: Scale | tuple[Scale, ...] = 1.0
+    prior_mean: float | tuple[float, ...] | None = 0.0
+    prior_scale: Scale | tuple[Scale, ...] | None = 1.0
     initial_cov: Scale | tuple[Scale, ...] | None = None
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class StartSettings:
+    """Where a fit starts. off: at draws from model_initialization, as the reference does.
+
+    Attributes:
+      mode: auto searches for modes first: short L-BFGS runs from draws of the prior, and Gaussians
+        along them weighed by their ELBO; off does not.
+      max_evaluations: most target evaluations of the search; null takes a fifth of
+        training.max_evaluations, and 20 000 where that is null.
+    """
+
+    mode: Literal["off", "auto"] = "off"
+    max_evaluations: Annotated[int, Range(1)] | None = None
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ExploreSettings:
+    """Exploration while training: proposals of new components beyond the mixture.
+
+    Attributes:
+      mode: auto looks where the components lead to, every `interval` iterations and before training
+        counts as converged, and adds components where mass is missing (only with an adaptive number
+        of full or diagonal components, temperature 1 and a deterministic target); off does not.
+      interval: iterations between two explorations.
+      max_evaluations: most target evaluations of one.
+      max_components: most components of the mixture; null takes that of the component adaptation.
+    """
+
+    mode: Literal["off", "auto"] = "off"
+    interval: Annotated[int, Range(1)] = 40
+    max_evaluations: Annotated[int, Range(1)] = 2000
+    max_components: Annotated[int, Range(1)] | None = None
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class ComponentWeightsSettings:
+    """Component weights after training, re-estimated by importance-weighted draws.
+
+    Attributes:
+      mode: auto takes the weights of least KL(p || q) if draws that they were not made from agree;
+        off keeps those of training.
+      max_evaluations: most target evaluations; a tenth of those spent so far where that is less,
+        and none at all if fewer than 1000 would be left.
+    """
+
+    mode: Literal["off", "auto"] = "off"
+    max_evaluations: Annotated[int, Range(1000)] = 20_000
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class PopulationMonteCarloSettings:
+    """Population Monte Carlo after training: adaptive importance sampling of the whole mixture.
+
+    Attributes:
+      mode: auto moves weights, means and covariances towards importance-weighted draws where k-hat
+        exceeds 0.5, as long as that lowers it; off does not.
+      num_samples: target evaluations of each population; there are one to seven.
+    """
+
+    mode: Literal["off", "auto"] = "off"
+    num_samples: Annotated[int, Range(1000)] = 5000
 
     def __post_init__(self):
         check_ranges(self)
@@ -50,15 +131,21 @@ class TrainingSettings:
 
     Attributes:
       num_iterations: stop after so many iterations; with no limit at all, 1000.
-      max_evaluations: stop once the target was evaluated so often.
-      max_seconds: stop after so many seconds of training, those of earlier sittings included.
+      max_evaluations: stop once the target was evaluated so often, in all stages together.
+      max_seconds: stop after so many seconds of start and training, those of earlier sessions
+        included.
       log_interval: iterations between two rows of metrics; null takes
         gmmvi_runner_config.log_metrics_interval.
       num_evaluation_samples: fresh samples for the ELBO of a row; not counted as evaluations.
       checkpoint_interval: iterations between two checkpoints.
       max_checkpoints: checkpoints kept.
       stop_when_converged: stop when the ELBO has not risen beyond its noise.
-      convergence_window: rows that are compared with as many before them.
+      stop_rule: what that is read from: rows of metrics, or blocks of 20 iterations by their
+        medians, where iterations that stray show no rise.
+      keep_best: end with the mixture of the best block if the last one is worse, and without
+        components of negligible weight; only with the stop rule blocks.
+      convergence_window: rows (stop rule rows) or iterations (blocks) that are compared with as
+        many before them.
       convergence_tolerance: rise of the ELBO, in nats, that still counts as progress.
     """
 
@@ -70,11 +157,17 @@ class TrainingSettings:
     checkpoint_interval: Annotated[int, Range(1)] = 500
     max_checkpoints: Annotated[int, Range(1)] = 3
     stop_when_converged: bool = False
+    stop_rule: Literal["rows", "blocks"] = "rows"
+    keep_best: bool = False
     convergence_window: Annotated[int, Range(2)] = 10
     convergence_tolerance: Annotated[float, NON_NEGATIVE] = 0.01
 
     def __post_init__(self):
         check_ranges(self)
+        if self.keep_best and self.stop_rule != "blocks":
+            raise ValueError(
+                f"`keep_best` needs `stop_rule` blocks, which is {self.stop_rule!r} here."
+            )
 
 
 @dataclasses.dataclass(frozen=True)

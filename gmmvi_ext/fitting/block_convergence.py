@@ -1,4 +1,4 @@
-"""Watching the ELBO of a fit: when to stop, and which mixture to keep.
+"""Convergence by blocks of iterations: when to stop, and which mixture to keep.
 
 The ELBO estimates of single iterations come free with the training samples, but have outliers: an
 estimate that leans on one sample, a component that strays for some iterations. So they are looked
@@ -14,45 +14,55 @@ the neck of a funnel components may need fresh samples in every iteration, and g
 """
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 
+from gmmvi_ext.fitting.mixture_state import MixtureState
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.training.stopping import Convergence, StopReason
 
-__all__ = ["BLOCK", "Watch"]
+__all__ = ["BLOCK", "BlockConvergence"]
 
 BLOCK = 20
 CALM = 1.0  # nats between the quartiles of a block; a tenth for each dimension where that is more
 MAX_RELAPSES = 5  # blocks in a row without news before the best mixture is settled for
 
 
-class Watch:
-    """A hook of the training loop.
+class BlockConvergence:
+    """An observer of the training loop.
 
     Args:
       mixture_fn: gives the current mixture.
+      kept: holds the mixture at the end of the best block (checkpoints keep it).
       num_dimensions: D.
       convergence: the stop rule over block medians; None never stops.
 
     Attributes:
-      best: mixture at the end of the best block, None before there is one.
       best_elbo: median of that block.
       had_relapse: whether any block since the best one fell behind it.
-      num_evaluations: of the target: watching takes none.
     """
 
-    num_evaluations = 0
-
-    def __init__(self, mixture_fn, num_dimensions: int, convergence: Convergence | None):
+    def __init__(
+        self,
+        mixture_fn: Callable[[], Mixture],
+        kept: MixtureState,
+        num_dimensions: int,
+        convergence: Convergence | None,
+    ):
         self._mixture_fn = mixture_fn
         self._convergence = convergence
         self._calm = max(CALM, 0.1 * num_dimensions)
         self._values: list[float] = []
         self._relapses = 0
-        self.best: Mixture | None = None
+        self._kept = kept
         self.best_elbo = -math.inf
         self.had_relapse = False
+
+    @property
+    def best(self) -> Mixture | None:
+        """Mixture at the end of the best block, None before there is one."""
+        return self._kept.mixture() if math.isfinite(self.best_elbo) else None
 
     def __call__(self, row: dict) -> StopReason | None:
         elbo = row.get("elbo")
@@ -64,17 +74,41 @@ class Watch:
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="nearest")
         is_calm = np.isfinite(low) and high - low <= self._calm
         if not is_calm or middle < self.best_elbo - 0.5 * self._calm:
-            self.had_relapse |= self.best is not None
-            self._relapses += self.best is not None
-            if self.best is None or self._convergence is None:
+            has_best = math.isfinite(self.best_elbo)
+            self.had_relapse |= has_best
+            self._relapses += has_best
+            if not has_best or self._convergence is None:
                 return None
             is_over = self._relapses >= MAX_RELAPSES
             return StopReason.CONVERGED if is_over else self._judged(row, self.best_elbo)
         self._relapses = 0
         if middle >= self.best_elbo and abs(values[-1] - middle) <= self._calm:
-            self.best, self.best_elbo = self._mixture_fn(), float(middle)
+            self._kept.assign(self._mixture_fn())
+            self.best_elbo = float(middle)
             self.had_relapse = False
         return None if self._convergence is None else self._judged(row, float(middle))
+
+    def rule(self) -> list[float] | None:
+        """Settings of the stop rule."""
+        return None if self._convergence is None else self._convergence.rule()
+
+    def state(self) -> dict:
+        """What a checkpoint has to keep beside the mixture."""
+        return {
+            "values": self._values,
+            "relapses": self._relapses,
+            "best_elbo": self.best_elbo,
+            "had_relapse": self.had_relapse,
+            "convergence": None if self._convergence is None else self._convergence.state(),
+        }
+
+    def restore(self, state: dict) -> None:
+        """Takes back what `state` gave."""
+        self._values = list(state["values"])
+        self._relapses, self.had_relapse = state["relapses"], state["had_relapse"]
+        self.best_elbo = state["best_elbo"]
+        if self._convergence is not None and state["convergence"] is not None:
+            self._convergence.restore(state["convergence"])
 
     def _judged(self, row: dict, level: float) -> StopReason | None:
         """What the stop rule says of a block at this level."""

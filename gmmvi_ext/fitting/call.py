@@ -1,49 +1,35 @@
-"""`fit`: self-check, start, training, posterior."""
+"""`fit`: from a model to a posterior in one call."""
 
 import contextlib
 import dataclasses
-import math
-import sys
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 
-import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.sections import DistributionSettings
 from gmmvi_ext.fitting.arguments import check_calls, check_limits, checked_dtype
-from gmmvi_ext.fitting.block_convergence import BLOCK, Watch
-from gmmvi_ext.fitting.exploration import Extending, can_extend, room_for
-from gmmvi_ext.fitting.health import Watchdog
-from gmmvi_ext.fitting.learner import build_learner
-from gmmvi_ext.fitting.settings import asked_start, make_config, wants_gradient
-from gmmvi_ext.fitting.start import find_start, start_from
-from gmmvi_ext.gaussians import LowRankGaussians, Mixture
-from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.fitting.context import FitContext, printer
+from gmmvi_ext.fitting.engine import Fitted, run_stages
+from gmmvi_ext.fitting.experiment import fit_in_workdir
+from gmmvi_ext.fitting.settings import fit_config, wants_gradient
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.importance.draws import score_draws
-from gmmvi_ext.posterior.importance.population_monte_carlo import MAX_LOOKS
-from gmmvi_ext.targets.base import Target
-from gmmvi_ext.targets.checks import check_target_at
+from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, refuse_other_run
 from gmmvi_ext.targets.parallel.strategies import Distribution, open_distribution
 from gmmvi_ext.targets.user_model import as_target
-from gmmvi_ext.training.loop import TrainingResult, train
 from gmmvi_ext.training.progress import ProgressDisplay
-from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
 
-__all__ = ["FitError", "fit"]
+__all__ = ["fit"]
 
-START_SHARE = 0.2  # of `max_evaluations` that may go into finding the start
-START_BUDGET = 20_000
-NUM_JUDGED = 1000  # draws that decide between the last and the best mixture
-NUM_REFINED, MIN_REFINED = 5000, 1000  # evaluations of a look at a refinement: wanted, least
-REBALANCE_SHARE = 0.1  # of the evaluations of the fit
-MIN_REBALANCED, MAX_REBALANCED = 1000, 20_000  # evaluations: with fewer not at all, most
-MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
-
-
-class FitError(RuntimeError):
-    """A fit that ended without a usable mixture."""
+# Former names of arguments -> the argument, and what its values mean now.
+_FORMER = {
+    "extend": "explore",
+    "rebalance": "component_weights",
+    "refine": "population_monte_carlo",
+}
 
 
 def fit(
@@ -63,13 +49,17 @@ def fit(
     gradient: Callable | None = None,
     executor=None,
     strategy="none",
-    extend: bool = True,
-    rebalance: bool = True,
-    refine: bool = False,
+    workdir=None,
     callbacks: Sequence[Callable[[dict], object]] = (),
-    **overrides,
+    **settings,
 ) -> Posterior:
     """Fits a Gaussian mixture to an unnormalised log density; no setting is required.
+
+        posterior = gmmvi_ext.fit(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), num_dimensions=2)
+        print(posterior.report())
+
+    The stages are those of `gmmvi_ext.fitting.engine`; `gmmvi-ext run` of a file with
+    `algorithm: auto` does the same, digit for digit, with the same seed and threads.
 
     Args:
       target: a TFP joint distribution with the data pinned, a function that gives the log density
@@ -82,7 +72,7 @@ def fit(
         values; the Jacobian is added here.
       algorithm: "auto" (SAMTRON; ZAMTRON without a gradient), a code word, or a dict of roles.
       seed: of all random numbers; the same seed gives the same posterior.
-      max_evaluations: most evaluations of the target, up to those of one iteration.
+      max_evaluations: most evaluations of the target in all stages, up to those of one iteration.
       max_seconds: most seconds, up to those of one iteration.
       max_components: most components of the mixture.
       dtype: of the mixture and of what a function is called with.
@@ -94,27 +84,21 @@ def fit(
         "multi_worker" (the processes of TF_CONFIG, each of which makes this call), "dask" (host
         functions on a local cluster), or an object: `tf.distribute.Strategy`,
         `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
-      extend: every 40 iterations and before the fit counts as converged, look where the components
-        lead to, beyond the rim of the mixture, and take up what is missing there (`extending`).
-        Takes a tenth more evaluations on the way and 5 % for each of at most ten last looks, but no
-        more than 2000 a look; by default up to twelve components join the sixty added otherwise.
-      rebalance: after training, move the weights of the components to where importance-weighted
-        draws want them, if other such draws agree (`Posterior.rebalanced`). Takes a tenth more
-        evaluations, 20 000 at most, fewer where `max_evaluations` or `max_seconds` leave no more;
-        not tried with less than 1000.
-      refine: after training, measure k-hat and, where it exceeds 0.5, move the mixture towards its
-        importance-weighted draws as long as that lowers it (`Posterior.refined`); takes 5000
-        evaluations, up to 35 000 where it is tried, none beyond `max_evaluations`.
+      workdir: folder for checkpoints, metrics, summary, plots and export, as `gmmvi-ext run` writes
+        them. The same call with the same folder goes on where it was interrupted or killed, bit for
+        bit, and returns at once what a finished one has found.
       callbacks: called with the row of metrics of each iteration; true ends the fit.
-      **overrides: any key of a configuration, e.g. `training={"convergence_tolerance": 0.001}`.
+      **settings: any key of a configuration (`gmmvi-ext config describe`); a stage may be switched
+        by a word: `explore="off"`, `component_weights="off"`, `population_monte_carlo="auto"`, or
+        set in detail: `training={"convergence_tolerance": 0.001}`.
 
     Returns:
       the posterior over the constrained parameters; `report()` judges it.
 
     The fit stops when the ELBO has not risen over 100 iterations by more than 0.01 nats (more if
     they took more evaluations than the 100 before) or two standard errors
-    (`training.convergence_window`, `training.convergence_tolerance`; see `watch`) and nothing is
-    found beyond its rim, or at a limit.
+    (`training.convergence_window`, `training.convergence_tolerance`; see `block_convergence`) and
+    exploration finds nothing beyond the mixture, or at a limit.
 
     Raises:
       TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says
@@ -125,10 +109,10 @@ def fit(
     check_limits(max_evaluations, max_seconds, max_components)
     dtype = checked_dtype(dtype)
     check_calls(seed, callbacks)
-    needs_first_order = wants_gradient(algorithm)
-    with _opened(strategy, overrides) as distribution:
-        say = _Printer(verbose and distribution.is_chief)
-        target, findings = as_target(
+    settings = _with_limits(_renamed(settings), max_evaluations, max_seconds)
+    with _opened(strategy, settings) as parallel:
+        say = printer(verbose and parallel.is_chief)
+        target, notes = as_target(
             target,
             num_dimensions=num_dimensions,
             shapes=shapes,
@@ -137,269 +121,106 @@ def fit(
             batched=batched,
             gradient=gradient,
             executor=executor,
-            needs_gradient=needs_first_order,
+            needs_gradient=wants_gradient(algorithm),
         )
-        config = make_config(
+        config = fit_config(
             num_dimensions=target.num_dimensions,
             has_gradient=target.has_gradient,
             algorithm=algorithm,
             seed=seed,
             dtype=dtype.name,
             max_components=max_components,
-            overrides=overrides,
+            settings=settings,
         )
-        values = config.to_dict()
-        needs_gradient = values["ng_estimator_type"] != "MORE"
-        if needs_gradient and not target.has_gradient:
-            raise ValueError(
-                f"algorithm {config.code_word or algorithm!r} needs a gradient, which the target "
-                "does not have: pass `gradient=`, or leave `algorithm` at 'auto' for a zero-order "
-                "one."
+        config.label = target.name
+        _require_gradient(config, algorithm, target)
+        rules = config.code_word or "custom rules"
+        say(f"{rules}, {target.num_dimensions} unconstrained dimensions")
+        for note in notes:
+            say(f"target: {note}")
+        shared = parallel.distribute(target)
+        cost = parallel.cost_note(target)
+        if cost:
+            say(f"note: {cost}")
+        context = FitContext(config, target, shared, parallel, say, begin)
+        progress = ProgressDisplay(None if verbose and parallel.is_chief else False)
+        if workdir is None:
+            fitted = run_stages(context, callbacks=callbacks, progress=progress)
+        else:
+            fitted = _in_folder(context, workdir, callbacks, progress)
+        posterior = fitted.posterior
+        return posterior if parallel.lasts else posterior.with_target(target)
+
+
+def _in_folder(context: FitContext, workdir, callbacks, progress) -> Fitted:
+    """The fit in a work directory; what is wrong with that is a ValueError."""
+    device = "gpu" if tf.config.list_logical_devices("GPU") else "cpu"
+    path = workdir
+    if context.is_multi_worker:
+        path = folder_of_worker(workdir, context.parallel.worker)
+    try:
+        with WorkDir(path) as folder:
+            refuse_other_run(context.config, folder)
+            return fit_in_workdir(
+                context, folder, device=device, callbacks=callbacks, progress=progress
             )
-        start = start_from(target, **asked_start(algorithm, overrides), seed=config.seed)
-        say(f"{config.code_word or 'own rules'}, {target.num_dimensions} unconstrained dimensions")
-        findings += check_target_at(
-            target,
-            start.mean,
-            start.scale,
-            dtype=dtype,
-            needs_gradient=needs_gradient,
-            seed=config.seed,
-        )
-        for finding in findings:
-            say(f"target: {finding}")
-        shared = distribution.distribute(target)
-        note = distribution.cost_note(target)
-        if note:
-            say(f"note: {note}")
+    except CommandError as error:
+        raise ValueError(str(error).replace("--workdir ", "`workdir` ")) from error
 
-        budget = START_BUDGET if max_evaluations is None else START_SHARE * max_evaluations
-        limit = values["num_component_adapter_config"].get("max_components", 10)
-        first = find_start(
-            shared, start, max_components=min(limit, 10), budget=budget, seed=config.seed
+
+def _require_gradient(config: Config, algorithm, target) -> None:
+    if config.values["ng_estimator_type"] != "MORE" and not target.has_gradient:
+        raise ValueError(
+            f"algorithm {config.code_word or algorithm!r} needs a gradient, which the target "
+            "does not have: pass `gradient=`, or leave `algorithm` at 'auto' for a zero-order one."
         )
-        spent = first.num_evaluations
-        say(f"start: {len(first.log_weights)} components after {spent:,} evaluations")
-        learner = build_learner(config, shared, start, first)
-        watch = _make_watch(learner, config)
-        limits = _limits(config, spent, time.perf_counter() - begin, max_evaluations, max_seconds)
-        rim = None
-        if extend and can_extend(values, learner):
-            # Clocks differ between processes, which have to look alike.
-            is_timed = distribution.strategy != "multi_worker"
-            rim = Extending(
-                watch,
-                learner,
-                max_components=room_for(limit, max_components),
-                max_evaluations=limits["max_evaluations"],
-                max_seconds=limits["max_seconds"] if is_timed else None,
-                seed=config.seed,
+
+
+def _renamed(settings: dict) -> dict:
+    """Settings with former names of arguments replaced, each with a warning."""
+    renamed = {}
+    for name, value in settings.items():
+        new = _FORMER.get(name, name)
+        if name != new:
+            value = "auto" if value else "off"
+            warnings.warn(
+                f"`{name}` of `fit` is now `{new}`: give {new}={value!r}.",
+                FutureWarning,
+                stacklevel=3,
             )
-        result = _train(
-            learner,
-            rim or watch,
-            config,
-            limits,
-            callbacks,
-            verbose and distribution.is_chief,
-            distribution,
-        )
-        seconds = time.perf_counter() - begin
-        evaluations = result.num_target_evaluations + result.num_nonfinite + spent
-        if rim is not None and rim.num_looks:
-            evaluations += rim.num_evaluations
-            say(f"beyond the rim: {rim}")
-        if result.stop_reason.is_failure:
-            raise FitError(f"{result.problem}{_exception_text(shared)}")
-        kept, extra = _kept_mixture(watch, learner, shared, config.seed)
-        mixture, evaluations = _without_idle(kept), evaluations + extra
-        elbo = max(watch.best_elbo, result.last_row.get("elbo", math.nan))
-        say(
-            f"stopped by {result.stop_reason} after {result.iterations} iterations, "
-            f"{evaluations:,} evaluations, {seconds:.1f} s; {int(mixture.num_components)} "
-            f"components, ELBO about {elbo:.3f}"
-        )
-        if shared.num_exceptions:
-            say(f"the target raised {shared.num_exceptions} times{_exception_text(shared)}")
-        run_info = {
-            "converged": result.stop_reason is StopReason.CONVERGED,
-            "stop_reason": str(result.stop_reason),
-            "iterations": result.iterations,
-            "num_target_evaluations": evaluations,
-            "num_start_evaluations": spent,
-            "num_nonfinite": result.num_nonfinite,
-            "num_exceptions": shared.num_exceptions,
-            "train_seconds": round(seconds, 3),
-            "seed": config.seed,
-            "temperature": learner.temperature,
-            "algorithm": config.code_word or "own rules",
-        }
-        if rim is not None:
-            run_info["extension"] = rim.told()
-        posterior = Posterior(
-            mixture, run_info=run_info, target=shared if distribution.lasts else target
-        )
-        if rebalance:
-            left = None if max_seconds is None else max_seconds - seconds
-            posterior = _rebalanced(posterior, max_evaluations, left, say)
-        return _refined(posterior, max_evaluations, config.seed, say) if refine else posterior
+        renamed[new] = value
+    return renamed
 
 
-def _opened(strategy, overrides: dict):
-    """The distribution, as a context; what the caller opened is left open."""
+def _with_limits(settings: dict, max_evaluations, max_seconds) -> dict:
+    """The limits as settings of the training; the sooner one counts where both are given."""
+    given = {"max_evaluations": max_evaluations, "max_seconds": max_seconds}
+    given = {name: value for name, value in given.items() if value is not None}
+    if not given:
+        return settings
+    training = settings.get("training") or {}
+    if not isinstance(training, Mapping):
+        return settings  # refused where the configuration is checked
+    sooner = {
+        name: value if training.get(name) is None else min(value, training[name])
+        for name, value in given.items()
+    }
+    return settings | {"training": {**training, **sooner}}
+
+
+def _opened(strategy, settings: dict):
+    """Parallel evaluation as a context; what the caller opened is left open."""
     if isinstance(strategy, Distribution):
         return contextlib.nullcontext(strategy)
-    settings = dict(overrides.get("distribution") or {})
+    given = dict(settings.get("distribution") or {})
     if strategy == "none":
-        strategy = settings.pop("strategy", "none")
-    elif "strategy" in settings:
+        strategy = given.pop("strategy", "none")
+    elif "strategy" in given:
         raise ValueError("give either `strategy` or `distribution['strategy']`, not both.")
     elif isinstance(strategy, str):
-        overrides["distribution"] = settings | {"strategy": strategy}
+        settings["distribution"] = given | {"strategy": strategy}
     try:
-        settings = DistributionSettings(**(settings | {"strategy": strategy}))
+        found = DistributionSettings(**(given | {"strategy": strategy}))
     except TypeError as error:
         raise ValueError(f"`distribution`: {error}.") from error
-    return open_distribution(**dataclasses.asdict(settings))
-
-
-def _kept_mixture(watch: Watch, learner: GMMVI, target: Target, seed: int) -> tuple[Mixture, int]:
-    """The last mixture, or the best one if fresh draws say that the last is worse.
-
-    Returns:
-      the mixture, and the evaluations this took: none unless the ELBO has fallen back.
-    """
-    last = learner.mixture()
-    if watch.best is None or not watch.had_relapse:
-        return last, 0
-
-    def bound(mixture: Mixture) -> float:
-        draws = score_draws(mixture, target, NUM_JUDGED, [seed % 2**31, 0x6A75])
-        finite = draws.is_finite
-        return float(np.mean(draws.log_ratios[finite])) if finite.mean() > 0.5 else -math.inf
-
-    kept = watch.best if bound(watch.best) > bound(last) else last
-    return kept, 2 * NUM_JUDGED
-
-
-def _rebalanced(posterior: Posterior, max_evaluations, seconds_left, say) -> Posterior:
-    """The posterior after `Posterior.rebalanced`, within what is left of the limits."""
-    info = posterior.run_info
-    spent = info["num_target_evaluations"]
-    num_samples = min(int(REBALANCE_SHARE * spent), MAX_REBALANCED)
-    if max_evaluations is not None:
-        num_samples = min(num_samples, max_evaluations - spent)
-    if seconds_left is not None:
-        # While training an evaluation took longer: all else that is done is in it, too.
-        num_samples = min(num_samples, int(seconds_left * spent / info["train_seconds"]))
-    if num_samples < MIN_REBALANCED or int(posterior.mixture.num_components) == 1:
-        return posterior
-    balanced = posterior.rebalanced(num_samples, info["seed"])
-    told = balanced.run_info["rebalancing"]
-    result = "kept" if told["is_kept"] else "not kept"
-    say(
-        f"new weights {result}: KL(p || q) lower by {told['gain']:.4f} +- {told['gain_se']:.4f}, "
-        f"ELBO {told['elbo_change']:+.4f}, k-hat {told['khat']:.2f} and {told['khat_after']:.2f}, "
-        f"{told['num_evaluations']:,} evaluations"
-    )
-    return balanced
-
-
-def _refined(posterior: Posterior, max_evaluations, seed: int, say) -> Posterior:
-    """The posterior after `Posterior.refined`, within what is left of `max_evaluations`."""
-    num_samples = NUM_REFINED
-    if max_evaluations is not None:
-        left = max_evaluations - posterior.run_info["num_target_evaluations"]
-        num_samples = min(num_samples, left // MAX_LOOKS)
-    if num_samples < MIN_REFINED:
-        say("refinement: not tried, too few evaluations are left")
-        return posterior
-    if isinstance(posterior.mixture.components, LowRankGaussians):
-        say("refinement: not tried, only full and diagonal covariances can be refined")
-        return posterior
-    refined = posterior.refined(num_samples, seed)
-    told = refined.run_info["refinement"]
-    kept = [row for row in told["rounds"] if row["kept"]]
-    first = told["rounds"][0]["khat"]
-    result = f"lowered to {kept[-1]['khat']:.2f}" if kept else "mixture left as it was"
-    say(f"refinement: k-hat {first:.2f}, {result}, {told['num_evaluations']:,} evaluations")
-    return refined
-
-
-def _without_idle(mixture: Mixture) -> Mixture:
-    """The mixture without components whose weight never grew."""
-    index = tf.where(mixture.log_weights > math.log(MIN_WEIGHT))[:, 0]
-    components = type(mixture.components)(*(tf.gather(f, index) for f in mixture.components))
-    return Mixture(tf.nn.log_softmax(tf.gather(mixture.log_weights, index)), components)
-
-
-class _Printer:
-    """Lines on stderr, or nothing."""
-
-    def __init__(self, verbose: bool):
-        self._verbose = verbose
-
-    def __call__(self, line: str) -> None:
-        if self._verbose:
-            print(line, file=sys.stderr, flush=True)
-
-
-def _make_watch(learner: GMMVI, config) -> Watch:
-    training = config.training
-    convergence = None
-    if training.stop_when_converged:
-        num_blocks = max(2, training.convergence_window * config.log_interval // BLOCK)
-        convergence = Convergence(num_blocks, training.convergence_tolerance)
-    return Watch(learner.mixture, learner.target.num_dimensions, convergence)
-
-
-def _limits(config, spent: int, seconds: float, max_evaluations, max_seconds) -> dict:
-    """Limits of the training: those of the configuration and what is left of `fit`'s."""
-    training = config.training
-    return {
-        "num_iterations": training.num_iterations,
-        "max_evaluations": _sooner(training.max_evaluations, max_evaluations, spent),
-        "max_seconds": _sooner(training.max_seconds, max_seconds, seconds),
-    }
-
-
-def _train(
-    learner,
-    watch: Watch | Extending,
-    config,
-    limits: dict,
-    callbacks,
-    verbose,
-    distribution: Distribution,
-) -> TrainingResult:
-    most = limits["max_evaluations"]
-
-    def asked(row: dict):
-        if any([callback(row) for callback in callbacks]):
-            return StopReason.INTERRUPTED
-        # The loop counts what was of use; who pays for evaluations pays for the others, too.
-        spent_here = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
-        spent_here += watch.num_evaluations
-        return StopReason.MAX_EVALUATIONS if most is not None and spent_here >= most else None
-
-    return train(
-        learner,
-        limits=Limits(**limits),
-        log_interval=config.log_interval,
-        watchdog=Watchdog(learner.model),
-        watch_interval=BLOCK,
-        hooks=[watch, asked],
-        progress=ProgressDisplay(None if verbose else False),
-        agreed=distribution.agreed if distribution.strategy == "multi_worker" else None,
-    )
-
-
-def _sooner(configured, given, spent):
-    left = None if given is None else max(given - spent, 0)
-    known = [each for each in (configured, left) if each is not None]
-    return min(known) if known else None
-
-
-def _exception_text(target: Target) -> str:
-    error = target.last_exception
-    return "" if error is None else f" (last: {type(error).__name__}: {error})"
+    return open_distribution(**dataclasses.asdict(found))

@@ -30,8 +30,9 @@ class MixtureDumps:
         self._model = model
         self._folder.mkdir(parents=True, exist_ok=True)
 
-    def __call__(self, iteration: int, num_target_evaluations: int) -> None:
-        """Writes the mixture if it is the turn of this iteration."""
+    def __call__(self, row: dict) -> None:
+        """An observer of training: writes the mixture if it is the turn of this iteration."""
+        iteration = row["iteration"]
         if iteration >= _EVERY_UNTIL and iteration % _THEN_EVERY:
             return
         mixture = self._model.mixture()
@@ -43,26 +44,6 @@ class MixtureDumps:
             means=np.asarray(mixture.components.loc),
             covs=np.asarray(component_covariances(mixture.components)),
             timestamps=np.float64(time.time()),
-            fevals=np.int64(num_target_evaluations),
+            fevals=np.int64(row["num_target_evaluations"]),
         )
         os.replace(temporary, path)
-
-
-class DumpedAlgorithm:
-    """An algorithm whose mixture is dumped after each step; everything else is its own."""
-
-    steps = None  # one by one
-
-    def __init__(self, algorithm, dumps: MixtureDumps):
-        self._algorithm = algorithm
-        self._dumps = dumps
-
-    def __getattr__(self, name: str):
-        return getattr(self._algorithm, name)
-
-    def step(self):
-        """One step, then the dump."""
-        metrics = self._algorithm.step()
-        algorithm = self._algorithm
-        self._dumps(int(algorithm.num_iterations), int(algorithm.num_target_evaluations))
-        return metrics

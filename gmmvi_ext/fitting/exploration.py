@@ -12,8 +12,8 @@ something the fit goes on: the stop rule keeps its memory and may ask again 20 i
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.fitting.block_convergence import Watch
-from gmmvi_ext.fitting.settings import DEFAULT_MAX_COMPONENTS
+from gmmvi_ext.config.sections import ExploreSettings
+from gmmvi_ext.fitting.block_convergence import BlockConvergence
 from gmmvi_ext.fitting.start import Meter
 from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.inference.component_adaptation.extrapolation import MIN_WEIGHT, extend
@@ -21,18 +21,16 @@ from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.training.stopping import StopReason
 
-__all__ = ["Extending", "can_extend", "room_for"]
+__all__ = ["Exploration", "can_explore"]
 
-LOOK_ITERS = 40
 MAX_ON_THE_WAY, MAX_AT_LAST = 2, 6  # newcomers of a look
 MAX_LAST_LOOKS = 10
-EXTRA_COMPONENTS = 12  # beyond the default number; one that the user gave is kept to
 SHARE_ON_THE_WAY, SHARE_AT_LAST = 0.1, 0.05  # of the evaluations since the last look, and of all
-MAX_BUDGET, MIN_BUDGET = 2000, 50  # evaluations: most, and least that are worth a look
+MIN_BUDGET = 50  # evaluations that are worth a look
 _SALT = 0x7269
 
 
-def can_extend(values: dict, learner: GMMVI) -> bool:
+def can_explore(values: dict, learner: GMMVI) -> bool:
     """Whether a fit with this configuration may grow beyond its rim.
 
     Not where the number of components was fixed, where an ELBO is no bound of the evidence, where
@@ -46,18 +44,13 @@ def can_extend(values: dict, learner: GMMVI) -> bool:
     )
 
 
-def room_for(configured: int, given: int | None) -> int:
-    """Most components, from the configured number and the one that the user gave, if any."""
-    is_default = given is None and configured == DEFAULT_MAX_COMPONENTS
-    return configured + EXTRA_COMPONENTS * is_default
-
-
-class Extending:
-    """A hook of the training loop around a `Watch`.
+class Exploration:
+    """An observer of the training loop around a `BlockConvergence`.
 
     Args:
       watch: says when the ELBO stands still.
       learner: what is trained.
+      settings: how often it looks, and how much it may spend.
       max_components: most components of its mixture.
       max_evaluations, max_seconds: limits of the training; None for none.
       seed: integer.
@@ -70,16 +63,18 @@ class Extending:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: BlockConvergence,
         learner: GMMVI,
         *,
         max_components: int,
+        settings: ExploreSettings | None = None,
         max_evaluations=None,
         max_seconds=None,
         seed: int = 0,
     ):
         self._watch, self._learner = watch, learner
         self._max_components = max_components
+        self._settings = settings or ExploreSettings(mode="auto")
         self._max_evaluations, self._max_seconds = max_evaluations, max_seconds
         self._seed = tf.constant([seed % 2**31, _SALT], tf.int32)
         self._meter = Meter(learner.target)
@@ -94,14 +89,16 @@ class Extending:
     def told(self) -> dict:
         """What `run_info` tells."""
         return {
-            "num_looks": self.num_looks,
-            "num_newcomers": len(self.masses),
+            "num_rounds": self.num_looks,
+            "num_added_components": len(self.masses),
             "num_evaluations": self.num_evaluations,
         }
 
     def __str__(self) -> str:
-        looks = f"{self.num_looks} look{'s' if self.num_looks > 1 else ''}"
-        return f"{looks}, {len(self.masses)} components found, {self.num_evaluations:,} evaluations"
+        rounds = f"{self.num_looks} round{'s' if self.num_looks > 1 else ''}"
+        return (
+            f"{rounds}, {len(self.masses)} components added, {self.num_evaluations:,} evaluations"
+        )
 
     def __call__(self, row: dict) -> StopReason | None:
         reason = self._watch(row)
@@ -111,11 +108,35 @@ class Extending:
             self._num_last_looks += 1
             budget = SHARE_AT_LAST * self._spent(row)
             return None if self._has_grown(row, budget, MAX_AT_LAST) else reason
-        if reason is None and row["iteration"] - self._looked_at >= LOOK_ITERS:
+        if reason is None and row["iteration"] - self._looked_at >= self._settings.interval:
             self._has_grown(
                 row, SHARE_ON_THE_WAY * (self._spent(row) - self._spent_then), MAX_ON_THE_WAY
             )
         return reason
+
+    def rule(self) -> list:
+        """Settings of what it watches, and whether it looks beyond."""
+        return ["explore", self._watch.rule()]
+
+    def state(self) -> dict:
+        """What a checkpoint has to keep, what it watches included."""
+        return {
+            "watch": self._watch.state(),
+            "num_evaluations": self._meter.count,
+            "looked_at": self._looked_at,
+            "spent_then": self._spent_then,
+            "num_last_looks": self._num_last_looks,
+            "num_looks": self.num_looks,
+            "masses": self.masses,
+        }
+
+    def restore(self, state: dict) -> None:
+        """Takes back what `state` gave."""
+        self._watch.restore(state["watch"])
+        self._meter.count = state["num_evaluations"]
+        self._looked_at, self._spent_then = state["looked_at"], state["spent_then"]
+        self._num_last_looks, self.num_looks = state["num_last_looks"], state["num_looks"]
+        self.masses = list(state["masses"])
 
     def _has_grown(self, row: dict, budget: float, most: int) -> bool:
         """A look, and whether components joined."""
@@ -147,7 +168,7 @@ class Extending:
 
     def _affordable(self, row: dict, budget: float) -> int:
         """What the limits leave of it."""
-        spent, budget = self._spent(row), min(int(budget), MAX_BUDGET)
+        spent, budget = self._spent(row), min(int(budget), self._settings.max_evaluations)
         if self._max_evaluations is not None:
             budget = min(budget, self._max_evaluations - spent)
         if self._max_seconds is not None:

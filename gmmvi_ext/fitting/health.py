@@ -61,6 +61,14 @@ class Watchdog:
             alarm = self._missed("ELBO", not math.isfinite(elbo))
         return alarm
 
+    def state(self) -> dict:
+        """What a checkpoint has to keep."""
+        return {"missing": self._missing, "evaluations": self._evaluations}
+
+    def restore(self, state: dict) -> None:
+        """Takes back what `state` gave."""
+        self._missing, self._evaluations = dict(state["missing"]), state["evaluations"]
+
     def _missed(self, name: str, is_missing: bool) -> Alarm | None:
         """Counts looks in a row; an alarm when patience is at its end."""
         self._missing[name] = self._missing[name] + 1 if is_missing else 0

@@ -1,32 +1,42 @@
-"""The algorithm of a fit, with its first mixture in place."""
+"""The algorithm of a configuration, and its first mixture put in place."""
 
 import tensorflow as tf
 
-from gmmvi_ext.config.build import build_rules
+from gmmvi_ext.config.build import build_algorithm
 from gmmvi_ext.fitting.start import Start, StartMixture
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["build_learner"]
+__all__ = ["build_learner", "set_first_mixture"]
 
 
-def build_learner(config, target: Target, start: Start, first: StartMixture) -> GMMVI:
-    """The algorithm of a configuration, starting from a mixture instead of its own draws.
+def build_learner(config, target: Target, start: Start | None = None) -> GMMVI:
+    """The algorithm of a configuration.
 
     Args:
       config: complete.
       target: what is evaluated.
-      start: mean and scale of where new components may start, [D] each.
+      start: mean and scale of where new components may start, [D] each; None takes those of
+        `model_initialization`.
+
+    Raises:
+      ConfigError: a rule refuses its settings.
+    """
+    if start is None:
+        return build_algorithm(config, target)
+    prior = {"prior_mean": start.mean.tolist(), "prior_scale": start.scale.tolist()}
+    return build_algorithm(config, target, prior=prior)
+
+
+def set_first_mixture(learner: GMMVI, first: StartMixture) -> None:
+    """Makes a mixture the state of a learner that has not learned yet.
+
+    Args:
+      learner: changed in place.
       first: the mixture, with full factors [K, D, D]; where the model's covariances are diagonal,
         their standard deviations count.
     """
-    values = config.to_dict()
-    prior = {"prior_mean": start.mean.tolist(), "prior_scale": start.scale.tolist()}
-    values["model_initialization"] = values["model_initialization"] | prior
-    learner = GMMVI.build_from_config(
-        values, target, rules=build_rules(config), seed=config.seed, dtype=values["dtype"]
-    )
     model = learner.model
     loc = tf.constant(first.loc, model.dtype)
     if model.is_diagonal:
@@ -39,4 +49,3 @@ def build_learner(config, target: Target, start: Start, first: StartMixture) -> 
     count = len(first.log_weights)
     model.assign_learner(model.fresh_learner_state(count, 0))
     model.num_ids.assign(count)
-    return learner

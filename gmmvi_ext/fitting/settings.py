@@ -1,36 +1,18 @@
-"""Settings of a fit that nobody wrote down: sample sizes, components, when to stop.
-
-They are a configuration like any other: everything can be given to `fit` under its own key.
-"""
+"""From arguments of `fit`, or from a file with `algorithm: auto`, to a complete configuration."""
 
 from collections.abc import Mapping
 
-from gmmvi_ext.config import load_config
-from gmmvi_ext.config.codewords import expand_code_word
+from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY, auto_values
+from gmmvi_ext.config.codewords import AUTO
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
+from gmmvi_ext.config.loading import load_config
+from gmmvi_ext.targets.base import Target
 
-__all__ = [
-    "DEFAULT_MAX_COMPONENTS",
-    "FIRST_ORDER",
-    "ZERO_ORDER",
-    "asked_start",
-    "make_config",
-    "wants_gradient",
-]
-
-FIRST_ORDER = "SAMTRON"
-ZERO_ORDER = "ZAMTRON"
-DEFAULT_MAX_COMPONENTS = 60
-ADD_ITERS = 10
-# Near what is covered first: the start has looked for modes, what is missing are shapes and tails.
-THRESHOLDS = (10.0, 50.0, 5.0, 200.0, 20.0)
-# Every second newcomer starts at a draw of the missing mass: in funnels the scores see the neck.
-RESIDUAL_ADD_ITERS = 2 * ADD_ITERS
-NUM_ITERATIONS = 3000
+__all__ = ["completed", "fit_config", "wants_gradient"]
 
 
-def make_config(
+def fit_config(
     *,
     num_dimensions: int,
     has_gradient: bool,
@@ -38,69 +20,65 @@ def make_config(
     seed: int,
     dtype: str,
     max_components: int | None,
-    overrides: Mapping,
+    settings: Mapping,
 ) -> Config:
     """The configuration that the arguments of `fit` amount to, checked.
+
+    Args:
+      num_dimensions, has_gradient: of the target.
+      algorithm: "auto", a code word, or a dict of roles.
+      seed, dtype, max_components: arguments of `fit`.
+      settings: everything else that was given, with the keys of a configuration.
 
     Raises:
       ConfigError: an unknown key or a value out of range, as `fit(key=...)`.
       ValueError: `algorithm` is neither "auto", a code word nor a dict of roles.
     """
-    word = FIRST_ORDER if has_gradient else ZERO_ORDER
     roles: Mapping = {}
+    word = AUTO
     if isinstance(algorithm, Mapping):
         roles = algorithm
     elif isinstance(algorithm, str):
-        word = word if algorithm == "auto" else algorithm
-        expand_code_word(word)
+        word = algorithm
     else:
         raise ValueError(
             "`algorithm` must be 'auto', a code word such as 'SAMTRON', or a dict of roles, got "
             f"{algorithm!r}."
         )
-    # Settings belong to a rule: those of one that was not chosen are dropped.
-    tree = {f"{role}_type": name for role, name in expand_code_word(word).items()}
-    defaults = _defaults(num_dimensions, tree["ng_estimator_type"], max_components)
-    tree |= {key: value for key, value in defaults.items() if _belongs(key, tree)}
-    tree |= {"seed": int(seed), "dtype": dtype}
-    given = [
-        (key, value, Origin(f"fit({key}=...)")) for key, value in [*_flat(roles), *_flat(overrides)]
-    ]
-    if max_components is not None and tree["num_component_adapter_type"] == "adaptive":
-        key = "num_component_adapter_config.max_components"
-        given.append((key, int(max_components), Origin("fit(max_components=...)")))
-    return load_config(tree, overrides=given, needs_target=False)
+    given = [*_flat(roles), *_flat(settings)]
+    base = auto_values(
+        word,
+        num_dimensions=num_dimensions,
+        has_gradient=has_gradient,
+        max_components=max_components or dict(given).get(MAX_COMPONENTS_KEY),
+    )
+    overrides = [(key, value, Origin(f"fit({key}=...)")) for key, value in given]
+    adapter = dict(given).get("num_component_adapter_type", base["num_component_adapter_type"])
+    if max_components is not None and adapter == "adaptive":
+        origin = Origin("fit(max_components=...)")
+        overrides.append((MAX_COMPONENTS_KEY, int(max_components), origin))
+    return load_config(
+        {"algorithm": AUTO} if word == AUTO else None,
+        base=base | {"seed": int(seed), "dtype": dtype},
+        overrides=overrides,
+        needs_target=False,
+    )
 
 
-def _defaults(dim: int, estimator: str, max_components: int | None) -> dict:
-    if estimator == "MORE":
-        # A quadratic model has (D + 1)(D + 2) / 2 coefficients.
-        samples = max(100, (dim + 1) * (dim + 2))
-    else:
-        samples = int(min(max(60, 4 * dim), 400))
-    return {
-        "sample_selector_config": {"desired_samples_per_component": samples},
-        "num_component_adapter_config": {
-            "max_components": max_components or DEFAULT_MAX_COMPONENTS,
-            "add_iters": ADD_ITERS,
-            "del_iters": 60,
-            "thresholds_for_add_heuristic": list(THRESHOLDS),
-            "residual_add_iters": RESIDUAL_ADD_ITERS,
-        },
-        "training": {
-            "num_iterations": NUM_ITERATIONS,
-            "log_interval": 1,
-            "stop_when_converged": True,
-            "convergence_window": 2 * ADD_ITERS * len(THRESHOLDS),
-            "convergence_tolerance": 0.01,
-        },
-    }
+def completed(config: Config, target: Target) -> Config:
+    """A configuration with `algorithm: auto`, completed by what depends on the target.
 
-
-def _belongs(key: str, tree: Mapping) -> bool:
-    if key == "num_component_adapter_config":
-        return tree["num_component_adapter_type"] == "adaptive"
-    return True
+    Others are returned as they are.
+    """
+    if not config.is_auto:
+        return config
+    return config.with_base(
+        auto_values(
+            num_dimensions=target.num_dimensions,
+            has_gradient=target.has_gradient,
+            max_components=config.written(MAX_COMPONENTS_KEY),
+        )
+    )
 
 
 def _flat(values: Mapping):
@@ -116,17 +94,4 @@ def wants_gradient(algorithm) -> bool:
     """Whether the algorithm that `fit` was given, a code word or roles, is of first order."""
     if isinstance(algorithm, Mapping):
         return algorithm.get("ng_estimator_type", "Stein") != "MORE"
-    return algorithm == "auto" or "Z" not in str(algorithm).upper()
-
-
-def asked_start(algorithm, overrides: Mapping) -> dict:
-    """Mean and scale of the prior if the user wrote them."""
-    sections = [overrides.get("model_initialization")]
-    if isinstance(algorithm, Mapping):
-        sections.append(algorithm.get("model_initialization"))
-    found = {}
-    for section in sections:
-        if isinstance(section, Mapping):
-            names = (("mean", "prior_mean"), ("scale", "prior_scale"))
-            found |= {short: section[name] for short, name in names if name in section}
-    return found
+    return algorithm == AUTO or "Z" not in str(algorithm).upper()

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.lbfgs import minimise
 from gmmvi_ext.targets.base import Target
 
@@ -84,7 +85,13 @@ def start_from(target: Target, *, mean=None, scale=None, seed: int = 0) -> Start
 
 
 def find_start(
-    target: Target, start: Start, *, max_components: int, budget: float, seed: int = 0
+    target: Target,
+    start: Start,
+    *,
+    max_components: int,
+    budget: float,
+    seed: int = 0,
+    journal: EvaluationJournal | None = None,
 ) -> StartMixture:
     """The first mixture.
 
@@ -94,8 +101,9 @@ def find_start(
       max_components: most components.
       budget: evaluations that may be spent; they are never exceeded.
       seed: integer.
+      journal: keeps the evaluations on disk; None for none.
     """
-    meter = Meter(target)
+    meter = Meter(target, journal)
     dim = target.num_dimensions
     hessian_cost = 2 * (dim if dim <= MAX_FULL_HESSIAN else NUM_HESSIAN_PROBES) + NUM_ELBO_DRAWS
     run_cost = 3 * LOOKS[-1] + len(LOOKS) * hessian_cost
@@ -118,11 +126,17 @@ def find_start(
 
 
 class Meter:
-    """The target in float64 NumPy, traced where it can be, with a count of evaluations."""
+    """The target in float64 NumPy, traced where it can be, with a count of evaluations.
 
-    def __init__(self, target: Target):
+    Args:
+      target: log density.
+      journal: keeps the answers on disk; None for none.
+    """
+
+    def __init__(self, target: Target, journal: EvaluationJournal | None = None):
         self.target = target
         self.count = 0
+        self._journal = journal
         self._seed = tf.constant([0, 0x696E], tf.int32)
 
         def values(x):
@@ -131,27 +145,36 @@ class Meter:
         def values_and_grads(x):
             return target.log_prob_and_grad(x, seed=self._seed)
 
-        self._values, self._grads = values, values_and_grads
+        self._values, self._values_and_grads = values, values_and_grads
         if target.is_graph_safe:
             spec = tf.TensorSpec([None, target.num_dimensions], target.dtype)
             self._values = tf.function(values, input_signature=[spec], autograph=False)
-            self._grads = tf.function(values_and_grads, input_signature=[spec], autograph=False)
+            self._values_and_grads = tf.function(
+                values_and_grads, input_signature=[spec], autograph=False
+            )
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """[N]; what is not finite is -inf."""
-        self.count += len(x)
-        found = np.asarray(self._values(tf.constant(x, self.target.dtype)), float)
+        (found,) = self._asked(x, lambda points: [self._values(points)])
         return np.where(np.isfinite(found), found, -np.inf)
 
     def grads(self, x: np.ndarray) -> np.ndarray:
-        self.count += len(x)
-        return np.asarray(self._grads(tf.constant(x, self.target.dtype))[1], float)
+        """Gradients, [N, D]."""
+        return self._asked(x, self._values_and_grads)[1]
 
     def loss(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Minus the log density [N] and its gradient [N, D]."""
+        value, grad = self._asked(x, self._values_and_grads)
+        return -value, -grad
+
+    def _asked(self, x: np.ndarray, evaluate) -> list[np.ndarray]:
         self.count += len(x)
-        value, grad = self._grads(tf.constant(x, self.target.dtype))
-        return -np.asarray(value, float), -np.asarray(grad, float)
+
+        def fresh(points):
+            return evaluate(tf.constant(points, self.target.dtype))
+
+        found = fresh(x) if self._journal is None else self._journal.answer(x, fresh)
+        return [np.asarray(each, float) for each in found]
 
 
 def _distinct(points: np.ndarray, scale: np.ndarray) -> np.ndarray:

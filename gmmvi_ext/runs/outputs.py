@@ -1,5 +1,6 @@
 """What a run leaves behind at its end: summary, SavedModel, plots; and what it prints."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from gmmvi_ext.config.config import Config
@@ -7,10 +8,9 @@ from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.loop import TrainingResult
-from gmmvi_ext.training.stopping import StopReason
 from gmmvi_ext.training.writers import read_metrics, write_atomically, write_json
 
-__all__ = ["posterior_of", "write_outputs"]
+__all__ = ["write_outputs"]
 
 # Keys of `summary.json` that come from the report; the others come from the run.
 _REPORT_KEYS = (
@@ -26,21 +26,35 @@ _REPORT_KEYS = (
     "verdict",
     "trust",
 )
+# What the stages after training add to.
+_RUN_KEYS = ("num_target_evaluations", "train_seconds")
 _PLOTTED_DIMENSIONS = 4
 
 
 def write_outputs(
-    config: Config, workdir: WorkDir, target, algorithm, result: TrainingResult
+    config: Config,
+    workdir: WorkDir,
+    posterior,
+    result: TrainingResult,
+    say: Callable[[str], object] = print,
 ) -> list[Path]:
-    """Writes summary, export and plots of the trained mixture and prints the summary.
+    """Writes summary, export and plots of a posterior, and says what the report says.
+
+    Args:
+      config: of the run.
+      workdir: where to.
+      posterior: `gmmvi_ext.Posterior` with its target and `run_info`.
+      result: of the training.
+      say: takes lines for the user.
 
     Returns:
       the plots.
     """
     outputs = config.outputs
-    posterior = posterior_of(config, target, algorithm, result)
     report = posterior.report(num_samples=outputs.num_report_samples, seed=config.seed)
     summary = {key: getattr(report, key) for key in _REPORT_KEYS} | result_summary(result)
+    for key in _RUN_KEYS:
+        summary[key] = posterior.run_info.get(key, summary[key])
     write_json(workdir / "summary.json", summary)
     title = f"{config.code_word or 'own rules'} on {config.target_name}"
     page = summary_page(title, summary, report.to_markdown().strip())
@@ -50,34 +64,17 @@ def write_outputs(
     plots = []
     if outputs.plots:
         metrics = read_metrics(workdir / "metrics.jsonl")
-        pictures = _pictures(title, config.seed, target, posterior, report, metrics)
+        pictures = _pictures(title, config.seed, posterior, report, metrics)
         plots = write_pictures(workdir / "plots", pictures)
-    print(report)
+    say(str(report))
     if outputs.export:
-        print(f"model: {workdir / 'posterior'}")
+        say(f"model: {workdir / 'posterior'}")
     if plots:
-        print(f"plots: {', '.join(map(str, plots))}")
+        say(f"plots: {', '.join(map(str, plots))}")
     return plots
 
 
-def posterior_of(config: Config, target, algorithm, result: TrainingResult):
-    """The `Posterior` of a trained algorithm, with names, bijector and what the run knows."""
-    from gmmvi_ext.posterior import Posterior
-
-    run_info = {
-        "stop_reason": str(result.stop_reason),
-        "temperature": algorithm.temperature,
-        "iterations": result.iterations,
-        "num_target_evaluations": result.num_target_evaluations,
-        "train_seconds": round(result.clock.train, 3),
-        "seed": config.seed,
-    }
-    if config.training.stop_when_converged:
-        run_info["converged"] = result.stop_reason is StopReason.CONVERGED
-    return Posterior(algorithm.model.mixture(), target=target, run_info=run_info)
-
-
-def _pictures(title: str, seed: int, target, posterior, report, metrics: list[dict]) -> dict:
+def _pictures(title: str, seed: int, posterior, report, metrics: list[dict]) -> dict:
     """Name -> function that draws the figure."""
     import numpy as np
     from matplotlib.figure import Figure
@@ -106,5 +103,5 @@ def _pictures(title: str, seed: int, target, posterior, report, metrics: list[di
     }
     mixture = posterior.mixture
     samples = posterior.unconstrained.sample(2000, seed)
-    own = target.figures(mixture, samples)
+    own = posterior.target.figures(mixture, samples)
     return pictures | {name: (lambda figure=figure: figure) for name, figure in own.items()}

@@ -65,7 +65,7 @@ def read_run(folder: str | Path) -> RunRecord:
     config = None
     if (path / "config.yml").is_file():
         try:
-            config = load_config(path / "config.yml")
+            config = load_config(path / "config.yml", needs_target=False)
         except ConfigError:
             config = None
     return RunRecord(path, config, _json(path / "run.json"), _json(path / "summary.json"))

@@ -1,9 +1,10 @@
-"""One sitting of a run: taken up where the last one stopped, and ended in words and on disk."""
+"""One session of a run: taken up where the last one stopped, and ended in words and on disk."""
 
 import contextlib
 import dataclasses
 import sys
 import time
+from collections.abc import Callable
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.errors import CommandError
@@ -14,77 +15,100 @@ from gmmvi_ext.training.loop import TrainingResult, is_on_grid
 from gmmvi_ext.training.stopping import Limits, StopReason
 from gmmvi_ext.training.writers import truncate_metrics, write_atomically, write_json
 
-__all__ = ["Sitting", "announce_end", "disk_trouble_told"]
+__all__ = ["Session", "announce_end", "disk_trouble_told"]
 
 
-@dataclasses.dataclass(frozen=True)
-class Sitting:
+@dataclasses.dataclass
+class Session:
     """A run in its work directory, from here to the end of this process.
 
     Attributes:
       config: of the run.
       workdir: claimed by this process.
+      trained: algorithm or trainer.
       checkpoints: of the run.
       host_state: what the checkpoint held beside the tensors; None at the start of a run.
-      iteration: steps taken in earlier sittings.
-      limits: budgets over all sittings.
-      is_over: whether one of them is used up already.
-      start: clock at the start of this sitting.
+      limits: budgets over all sessions.
+      say: takes lines for the user.
+      start: clock at the start of this session.
     """
 
     config: Config
     workdir: WorkDir
+    trained: object
     checkpoints: Checkpoints
     host_state: dict | None
-    iteration: int
     limits: Limits
-    is_over: bool
-    start: float
+    say: Callable[[str], object] = print
+    start: float = dataclasses.field(default_factory=time.perf_counter)
 
     @classmethod
-    def take_up(cls, config: Config, workdir: WorkDir, trained) -> "Sitting":
+    def take_up(
+        cls,
+        config: Config,
+        workdir: WorkDir,
+        trained,
+        *,
+        say: Callable[[str], object] = print,
+        **more,
+    ) -> "Session":
         """Restores the newest sound checkpoint into `trained`, an algorithm or a trainer.
+
+        Args:
+          config: of the run.
+          workdir: claimed by this process.
+          trained: algorithm or trainer.
+          say: takes lines for the user.
+          **more: further trackable objects that belong to the state, by name.
 
         Raises:
           CommandError: there are checkpoints, and they do not fit.
         """
         training = config.training
         checkpoints = Checkpoints(
-            workdir / "checkpoints", trained, max_to_keep=training.max_checkpoints
+            workdir / "checkpoints", trained, max_to_keep=training.max_checkpoints, **more
         )
         try:
             host_state = checkpoints.restore()
         except CheckpointError as error:
             raise CommandError(str(error)) from error
-        for passed in checkpoints.passed_over:
-            print(f"note: checkpoint passed over: {passed}", file=sys.stderr)
+        for skipped in checkpoints.passed_over:
+            print(f"note: checkpoint skipped: {skipped}", file=sys.stderr)
         limits = Limits(training.num_iterations, training.max_evaluations, training.max_seconds)
-        iteration = int(trained.num_iterations)
-        seconds = (host_state or {}).get("clock", {}).get("train", 0.0)
-        reached = limits.reached(iteration, int(trained.num_target_evaluations), seconds)
-        return cls(
-            config,
-            workdir,
-            checkpoints,
-            host_state,
-            iteration,
-            limits,
-            reached is not None,
-            time.perf_counter(),
-        )
+        return cls(config, workdir, trained, checkpoints, host_state, limits, say)
+
+    @property
+    def iteration(self) -> int:
+        """Steps taken in earlier sessions, until training goes on."""
+        return int(self.trained.num_iterations)
 
     def open_folder(self, device: str) -> dict:
-        """Writes `config.yml`, drops rows that are taken again; returns the record of the run."""
+        """Writes `config.yml`; returns the record of the run."""
         # First of all, so that a folder that holds anything of a run says which run it is.
         write_atomically(self.workdir / "config.yml", config_text(self.config))
-        truncate_metrics(self.workdir / "metrics.jsonl", self._is_kept)
         return run_record(self.config, self.workdir, device)
+
+    def drop_rows(self) -> None:
+        """Drops the rows of `metrics.jsonl` that this session writes again."""
+        state = self.host_state or {}
+        iteration = self.iteration
+        seconds = state.get("clock", {}).get("train", 0.0)
+        evaluations = int(self.trained.num_target_evaluations)
+        is_over = self.limits.reached(iteration, evaluations, seconds) or "ended" in state
+
+        def is_kept(row: dict) -> bool:
+            # A last row off the grid belongs to a run that ended there; one that goes on has none.
+            on_grid = is_on_grid(row["iteration"], self.config.log_interval)
+            is_last = bool(is_over) and row["iteration"] == iteration
+            return row["iteration"] <= iteration and (on_grid or is_last)
+
+        truncate_metrics(self.workdir / "metrics.jsonl", is_kept)
 
     def announce_start(self, device: str) -> None:
         """Says what runs, on what, and where it goes on."""
         resumed = f", going on after iteration {self.iteration}" if self.iteration else ""
-        print(
-            f"{self.config.code_word or 'own rules'} on {self.config.target_name} ({device})"
+        self.say(
+            f"{self.config.code_word or 'custom rules'} on {self.config.target_name} ({device})"
             f"{resumed}; work directory {self.workdir.path}"
         )
 
@@ -98,13 +122,10 @@ class Sitting:
         record["seconds"]["total"] = round(time.perf_counter() - self.start, 3)
         write_json(self.workdir / "run.json", record | {"status": "finished"})
         if result.stop_reason is StopReason.INTERRUPTED:
-            print(f"interrupted; go on with: gmmvi-ext run --resume --workdir {self.workdir.path}")
-
-    def _is_kept(self, row: dict) -> bool:
-        # A last row off the grid belongs to a run that ended there; one that goes on has none.
-        at = row["iteration"]
-        on_grid = is_on_grid(at, self.config.log_interval)
-        return at <= self.iteration and (on_grid or (self.is_over and at == self.iteration))
+            again = f"gmmvi-ext run --resume --workdir {self.workdir.path}"
+            if "environment_name" not in self.config.to_dict():
+                again = "the same call of fit"
+            self.say(f"interrupted; go on with: {again}")
 
 
 def announce_end(result: TrainingResult) -> None:

@@ -12,9 +12,9 @@ from gmmvi_ext.amortized.trainer import VAETrainer
 from gmmvi_ext.config.build_vae import build_vae_parts
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.errors import CommandError
-from gmmvi_ext.runs.export import restored_result
 from gmmvi_ext.runs.record import result_record
-from gmmvi_ext.runs.session import Sitting, announce_end, disk_trouble_told
+from gmmvi_ext.runs.restore import restored_result
+from gmmvi_ext.runs.session import Session, announce_end, disk_trouble_told
 from gmmvi_ext.runs.vae_outputs import export_model, write_vae_outputs
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.runs.writers import require_extras, tensorboard_writers
@@ -50,7 +50,7 @@ class _RowEvaluator:
 
 
 def run_vae(
-    config: Config, workdir: WorkDir, *, device: str, distribution: Distribution | None = None
+    config: Config, workdir: WorkDir, *, device: str, parallel: Distribution | None = None
 ) -> int:
     """Builds, trains, and writes everything a run leaves behind.
 
@@ -58,7 +58,7 @@ def run_vae(
       config: checked.
       workdir: claimed by this process.
       device: in words.
-      distribution: not used; a VAE takes one process and one device.
+      parallel: not used; a VAE takes one process and one device.
 
     Returns:
       exit code, 0.
@@ -67,34 +67,35 @@ def run_vae(
       ConfigError, CommandError: one line each.
     """
     images, trainer = build_vae_parts(config)
-    sitting = Sitting.take_up(config, workdir, trainer)
+    session = Session.take_up(config, workdir, trainer)
     with disk_trouble_told(workdir):
-        _train_and_write(sitting, images, trainer, device)
+        _train_and_write(session, images, trainer, device)
     return 0
 
 
-def _train_and_write(sitting: Sitting, images: ImageData, trainer: VAETrainer, device: str) -> None:
-    config, workdir = sitting.config, sitting.workdir
+def _train_and_write(session: Session, images: ImageData, trainer: VAETrainer, device: str) -> None:
+    config, workdir = session.config, session.workdir
     training = config.training
     require_extras(config)
-    record = sitting.open_folder(device)
+    record = session.open_folder(device)
+    session.drop_rows()
     write_json(workdir / "run.json", record)
-    sitting.announce_start(device)
+    session.announce_start(device)
     evaluate = _RowEvaluator(config, images, trainer.vae)
     keeps_best = _keeps_best(config, images)
     writers = [JsonlWriter(workdir / "metrics.jsonl"), *tensorboard_writers(config, workdir)]
     try:
         result = train(
             trainer,
-            limits=sitting.limits,
+            limits=session.limits,
             log_interval=config.log_interval,
             evaluate=evaluate,
             writers=writers,
             convergence=Patience(training.patience, trainer.keep_best if keeps_best else None),
-            checkpoints=sitting.checkpoints,
+            checkpoints=session.checkpoints,
             checkpoint_interval=training.checkpoint_interval,
             progress=ProgressDisplay(),
-            host_state=sitting.host_state,
+            host_state=session.host_state,
         )
     finally:
         for writer in writers:
@@ -102,13 +103,13 @@ def _train_and_write(sitting: Sitting, images: ImageData, trainer: VAETrainer, d
     record |= result_record(result)
     if result.stop_reason.is_failure:
         problem = f"the ELBO is not finite after {result.iterations} steps. {trainer.remedy}"
-        sitting.fail(record, problem)
+        session.fail(record, problem)
         raise CommandError(f"{config.origin('optimizer_config')}: optimizer_config: {problem}")
     announce_end(result)
     if keeps_best:
         trainer.restore_best()
     write_vae_outputs(config, workdir, images, trainer, result)
-    sitting.finish(record, result)
+    session.finish(record, result)
 
 
 def _keeps_best(config: Config, images: ImageData) -> bool:

@@ -7,10 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.errors import BASE, DEFAULT
+from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.errors import CommandError
 
-__all__ = ["WorkDir", "claim_folder", "fresh_folder"]
+__all__ = ["WorkDir", "claim_folder", "folder_of_worker", "fresh_folder", "refuse_other_run"]
 
+# What may differ when a run goes on: how long, on what, and what is written at the end.
+_MAY_CHANGE = ("training", "distribution", "outputs", "gmmvi_runner_config")
 _LOCK = ".lock"
 _OWN_NAMES = (
     "config.yml",
@@ -32,6 +37,12 @@ def fresh_folder(parent: str, source: str) -> Path:
     base = Path(parent) / f"{Path(source).stem}-{stamp}"
     candidates = [base, *(base.with_name(f"{base.name}-{i}") for i in range(2, 100))]
     return next(path for path in candidates if not path.exists())
+
+
+def folder_of_worker(path: str | Path, worker: int) -> Path:
+    """The work directory of one of several processes; worker i > 0 has one of its own beside it."""
+    path = Path(path)
+    return path if worker == 0 else path.with_name(f"{path.name}-worker{worker}")
 
 
 def claim_folder(folder: Path, inside: Sequence[str] = (), *, by: str = "process") -> TextIO:
@@ -131,3 +142,33 @@ class WorkDir:
             except OSError:
                 break
         self._created = []
+
+
+def refuse_other_run(
+    config: Config, workdir: WorkDir, *, meant: Sequence[str] = (), by_default: bool = True
+) -> None:
+    """Refuses to mix two runs in one folder.
+
+    Args:
+      config: what is asked for.
+      workdir: claimed by this process.
+      meant: dotted keys that are meant to change.
+      by_default: whether values that nobody wrote count, too; not those of a configuration that is
+        not complete yet.
+
+    Raises:
+      CommandError: the folder holds a run with another configuration.
+    """
+    if not workdir.holds_run:
+        return
+    earlier = load_config(workdir / "config.yml", needs_target=False)
+    ignored = [*_MAY_CHANGE, *meant]
+    if not by_default:
+        ignored += [key for key in config.flat() if config.origin(key) in (DEFAULT, BASE)]
+    differences = earlier.differences(config, ignore=ignored)
+    if differences:
+        shown = "; ".join(differences[:5]) + (" ..." if len(differences) > 5 else "")
+        raise CommandError(
+            f"--workdir {workdir.path}: holds another run, which differs in {shown}. Choose "
+            "another folder, or give --resume and --set for each change that is meant."
+        )

@@ -1,12 +1,11 @@
-"""What a configuration may ask for beyond metrics and summary: dumps, MMD, TensorBoard, MLflow."""
+"""Where metrics and results may go beside the work directory: TensorBoard, MLflow."""
 
 import importlib.util
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.config import Config
-from gmmvi_ext.config.errors import ConfigError, Problem
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.writers import TensorBoardWriter
@@ -16,42 +15,7 @@ __all__ = [
     "publish",
     "require_extras",
     "tensorboard_writers",
-    "with_distance",
-    "with_dumps",
 ]
-
-
-def with_distance(config: Config, evaluate: Callable[[int], dict], model) -> Callable[[int], dict]:
-    """Adds `mmd` to each row where the configuration has an `mmd_evaluation_config`.
-
-    Raises:
-      ConfigError: the samples cannot be used; names the key.
-    """
-    settings = config.values.get("mmd_evaluation_config")
-    if not settings:
-        return evaluate
-    from gmmvi_ext.fitting.sample_distance import SampleDistance
-
-    key = "mmd_evaluation_config.sample_dir"
-    try:
-        distance = SampleDistance(
-            model, settings["sample_dir"], alpha=settings["alpha"], seed=config.seed
-        )
-    except (OSError, ValueError) as error:
-        text = getattr(error, "strerror", None)
-        text = f"{settings['sample_dir']}: {text}." if text else str(error)
-        raise ConfigError(Problem(config.origin(key), key, text)) from error
-    return lambda iteration: evaluate(iteration) | distance(iteration)
-
-
-def with_dumps(config: Config, workdir: WorkDir, algorithm):
-    """The algorithm, dumping its mixture where `dump_gmm_path` names a folder."""
-    folder = config.values.get("dump_gmm_path")
-    if not folder:
-        return algorithm
-    from gmmvi_ext.fitting.dumps import DumpedAlgorithm, MixtureDumps
-
-    return DumpedAlgorithm(algorithm, MixtureDumps(workdir / folder, algorithm.model))
 
 
 def open_writers(config: Config, workdir: WorkDir, record: dict) -> list:

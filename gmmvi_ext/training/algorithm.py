@@ -18,7 +18,7 @@ class Algorithm(Protocol):
     state, random seeds included: the same variables give the same next step.
 
     Attributes:
-      num_iterations: steps taken, over all sittings.
+      num_iterations: steps taken, over all sessions.
       num_target_evaluations: valid evaluations of the target.
       num_nonfinite: evaluations that gave no finite value.
     """

@@ -39,12 +39,15 @@ class Checkpoints:
       folder: where they lie.
       algorithm: trackable object with the whole state in variables.
       max_to_keep: how many are kept.
+      **more: further trackable objects, by name.
     """
 
-    def __init__(self, folder: str | Path, algorithm, *, max_to_keep: int = 3):
+    def __init__(self, folder: str | Path, algorithm, *, max_to_keep: int = 3, **more):
         self.folder = Path(folder)
         self._host_state = tf.Variable("", dtype=tf.string, trainable=False, name="host_state")
-        self._checkpoint = tf.train.Checkpoint(algorithm=algorithm, host_state=self._host_state)
+        self._checkpoint = tf.train.Checkpoint(
+            algorithm=algorithm, host_state=self._host_state, **more
+        )
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(folder), max_to_keep=max_to_keep, checkpoint_name=_PREFIX
         )

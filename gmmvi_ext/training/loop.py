@@ -10,7 +10,7 @@ reason.
 import dataclasses
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gmmvi_ext.training.alarms import SCALE_ADVICE, Alarm
 from gmmvi_ext.training.algorithm import Algorithm
@@ -22,21 +22,25 @@ from gmmvi_ext.training.writers import MetricWriter
 __all__ = ["Clock", "TrainingResult", "is_on_grid", "train"]
 
 MAX_CALL_SECONDS = 0.1  # of iterations in one call: the delay of signals and of the progress bar
+_MAX_CALL_ITERATIONS = 1000
+_OWN_ENDS = (StopReason.CONVERGED, StopReason.NO_IMPROVEMENT)  # of the stop rules
 MAX_RAISED = 6  # first iterations in which a target that raises gets another chance
 
 
 @dataclasses.dataclass
 class Clock:
-    """Seconds spent so far, over all sittings.
+    """Seconds spent so far, over all sessions.
 
     Attributes:
       train: inside steps, tracing included.
+      start: before the first step: looking at the target, searching for a start.
       trace: the part of `train` that went into tracing.
       evaluate: on rows of metrics.
       save: on checkpoints.
     """
 
     train: float = 0.0
+    start: float = 0.0
     trace: float = 0.0
     evaluate: float = 0.0
     save: float = 0.0
@@ -48,7 +52,7 @@ class TrainingResult:
 
     Attributes:
       stop_reason: why.
-      iterations: steps taken, over all sittings.
+      iterations: steps taken, over all sessions.
       num_target_evaluations: valid evaluations of the target.
       num_nonfinite: evaluations without a finite value.
       clock: seconds.
@@ -74,145 +78,144 @@ def train(
     algorithm: Algorithm,
     *,
     limits: Limits | None = None,
-    log_interval: int = 50,
+    log_interval: int | None = 50,
     evaluate: Callable[[int], dict] | None = None,
     writers: Sequence[MetricWriter] = (),
-    hooks: Sequence[Callable[[dict], StopReason | None]] = (),
+    observers: Mapping[str, Callable[[dict], StopReason | None]] | None = None,
     convergence: Convergence | None = None,
     checkpoints=None,
     checkpoint_interval: int = 500,
     progress: ProgressDisplay | None = None,
     host_state: dict | None = None,
     agreed: Callable[[list[int]], Sequence[int]] | None = None,
-    watchdog: Callable | None = None,
-    watch_interval: int = 1,
+    watchdog: Callable[[], Alarm | None] | None = None,
+    watch_interval: int | None = None,
 ) -> TrainingResult:
     """Steps until a limit, a stop rule or a signal says stop.
 
     Args:
       algorithm: what is trained; goes on from where its variables are.
-      limits: budgets over all sittings.
-      log_interval: iterations between two rows.
+      limits: budgets over all sessions.
+      log_interval: iterations between two rows of metrics; None writes none.
       evaluate: figures of a row beside the algorithm's own, from the iteration.
       writers: take the rows; one that fails with an `OSError` ends the run after a checkpoint.
-      hooks: called with each row on the grid of `log_interval`; a `StopReason` ends the run.
-      convergence: stop rule whose state is kept in checkpoints.
+      observers: by name, called after every iteration with its own figures (`iteration`,
+        `num_target_evaluations`, `train_seconds`, `elbo` and the algorithm's scalars); a
+        `StopReason` ends the run. What has `state()` and `restore(state)` (plain data) is kept in
+        checkpoints under its name.
+      convergence: stop rule over the rows; its state is kept in checkpoints.
       checkpoints: `Checkpoints`, or anything with `save(iteration, host_state)`; None for none.
       checkpoint_interval: iterations between two of them.
       progress: display.
-      host_state: what `Checkpoints.restore` returned.
+      host_state: what `Checkpoints.restore` returned; keys of other owners are kept as they are.
       agreed: sums a vector of counts over all processes that run the algorithm together, so that
         they stop at the same iteration although their clocks and signals differ.
-      watchdog: looks at the state with every row and before every checkpoint; an alarm ends the run
-        as diverged.
-      watch_interval: iterations between two looks, where rows come more often.
+      watchdog: looks at the state before every checkpoint and as often as `watch_interval` says; an
+        alarm ends the run as diverged. Its `judge` gets the ELBO and the evaluations.
+      watch_interval: iterations between two looks, with the algorithm's own ELBO estimate; None
+        looks with every row, at the row's ELBO.
 
     Returns:
       a `TrainingResult`; SIGINT and SIGTERM end in one as well.
     """
     session = _Session(
-        algorithm,
-        limits or Limits(),
-        log_interval,
-        evaluate,
-        writers,
-        hooks,
-        convergence,
-        checkpoints,
-        checkpoint_interval,
-        progress or ProgressDisplay(False),
-        host_state or {},
-        agreed,
-        watchdog,
-        watch_interval,
+        algorithm=algorithm,
+        limits=limits or Limits(),
+        log_interval=log_interval,
+        evaluate=evaluate,
+        writers=writers,
+        observers=dict(observers or {}),
+        convergence=convergence,
+        checkpoints=checkpoints,
+        checkpoint_interval=checkpoint_interval,
+        progress=progress or ProgressDisplay(False),
+        host_state=dict(host_state or {}),
+        agreed=agreed,
+        watchdog=watchdog,
+        watch_interval=watch_interval,
     )
     with InterruptFlag() as interrupted, session.progress:
         return session.run(interrupted)
 
 
+@dataclasses.dataclass(kw_only=True)
 class _Session:
     """State of one call of `train`."""
 
-    def __init__(
-        self,
-        algorithm,
-        limits,
-        log_interval,
-        evaluate,
-        writers,
-        hooks,
-        convergence,
-        checkpoints,
-        checkpoint_interval,
-        progress,
-        host_state,
-        agreed,
-        watchdog,
-        watch_interval,
-    ):
-        self.algorithm = algorithm
-        self.limits = limits
-        self.log_interval = log_interval
-        self.evaluate = evaluate
-        self.writers = writers
-        self.hooks = hooks
-        self.convergence = convergence
-        self.checkpoints = checkpoints
-        self.checkpoint_interval = checkpoint_interval
-        self.progress = progress
-        self.agreed = agreed
-        self.watchdog = watchdog
-        self.watch_interval = watch_interval
-        self.clock = Clock(**host_state.get("clock", {}))
-        if convergence is not None and "convergence" in host_state:
-            convergence.restore(host_state["convergence"])
-        self.iteration = int(algorithm.num_iterations)
-        self.evaluations = int(algorithm.num_target_evaluations)
-        self.row: dict = {}
+    algorithm: Algorithm
+    limits: Limits
+    log_interval: int | None
+    evaluate: Callable[[int], dict] | None
+    writers: Sequence[MetricWriter]
+    observers: dict[str, Callable[[dict], StopReason | None]]
+    convergence: Convergence | None
+    checkpoints: object
+    checkpoint_interval: int
+    progress: ProgressDisplay
+    host_state: dict
+    agreed: Callable[[list[int]], Sequence[int]] | None
+    watchdog: Callable[[], Alarm | None] | None
+    watch_interval: int | None
+    row: dict = dataclasses.field(default_factory=dict)  # the newest one
+    problem: str | None = None
+    alarm: Alarm | None = None
+
+    def __post_init__(self):
+        self.clock = Clock(**self.host_state.get("clock", {}))
+        for name, each in self._stateful():
+            if name in self.host_state:
+                each.restore(self.host_state[name])
+        self.iteration = int(self.algorithm.num_iterations)
+        self.evaluations = int(self.algorithm.num_target_evaluations)
         self.looked_at = self.good_at = self.iteration
-        self.saved_at: int | None = self.iteration if host_state else None
-        self.problem: str | None = None
-        self.alarm: Alarm | None = None
+        self.saved_at: int | None = self.iteration if self.host_state else None
         self._is_first_step = True
         self._traced_seconds: float | None = None
-        # One process could go further in the same time than another.
-        self._steps = getattr(algorithm, "steps", None) if agreed is None else None
+        # One process could go further in the same time than another, and observers see everything.
+        is_single = self.agreed is not None or bool(self.observers)
+        self._steps = None if is_single else getattr(self.algorithm, "steps", None)
         self._seconds_per_step: float | None = None  # once a step took place without tracing
 
+    def _stateful(self) -> list[tuple[str, object]]:
+        """Whose state goes into checkpoints, by name."""
+        owners = {"convergence": self.convergence, "watchdog": self.watchdog, **self.observers}
+        return [(name, each) for name, each in owners.items() if hasattr(each, "restore")]
+
     def run(self, interrupted: InterruptFlag) -> TrainingResult:
-        reason = self._common(
-            self.limits.reached(self.iteration, self.evaluations, self.clock.train)
-        )
+        reason = self._common(self._earlier_end() or self._limit())
         metrics: dict = {}
         while reason is None:
             metrics = self._advance(self._num_due())
-            is_row = is_on_grid(self.iteration, self.log_interval)
-            if is_row:
-                self._write_row(metrics)
+            own = self._own_figures(metrics)
+            self._check_health(own["elbo"])
+            if self._is_row():
+                self._write_row(own)
                 reason = self._judge_row()
+            reason = self._observed(own) or reason
             if self.iteration % self.checkpoint_interval == 0 and reason is None:
                 reason = self._save()
             reason = (
                 reason
                 or self._nothing_finite()
                 or (StopReason.INTERRUPTED if interrupted else None)
-                or self.limits.reached(self.iteration, self.evaluations, self.clock.train)
+                or self._limit()
             )
             reason = self._common(reason)
             self._show(metrics)
         self._finish_tracing()
         if metrics:
             self._look()
+            self.row = self.row if self.log_interval else own
         if metrics and self.row.get("iteration") != self.iteration:
-            self._write_row(metrics)
+            self._write_row(own)
         if self.alarm is not None or "problem" in self.row:
             reason = StopReason.DIVERGED
             self.problem = self.problem or self._describe(self.row["problem"])
         if reason.is_failure and self.problem is None:
             self.problem = f"another worker ended the run ({reason})"
         # A mixture that is not finite is no state to go on from: the checkpoint before it stays.
-        if not reason.is_failure and self.saved_at != self.iteration and metrics:
-            reason = self._save() or reason
+        if not reason.is_failure and metrics and self.saved_at != self.iteration:
+            reason = self._save(reason) or reason
         return TrainingResult(
             reason,
             self.iteration,
@@ -223,12 +226,41 @@ class _Session:
             self.problem,
         )
 
+    def _earlier_end(self) -> StopReason | None:
+        """Why an earlier session ended by itself, where the rules that ended it are the same."""
+        ended = self.host_state.get("ended")
+        if ended is None or ended["rules"] != self._rules():
+            return None
+        return StopReason(ended["stop_reason"])
+
+    def _rules(self) -> dict:
+        """Settings of the stop rules, as plain data."""
+        return {name: each.rule() for name, each in self._stateful() if hasattr(each, "rule")}
+
+    def _limit(self) -> StopReason | None:
+        return self.limits.reached(self.iteration, self.evaluations, self.clock.train)
+
+    def _is_row(self) -> bool:
+        return bool(self.log_interval) and is_on_grid(self.iteration, self.log_interval)
+
+    def _observed(self, own: dict) -> StopReason | None:
+        """What the observers say of an iteration."""
+        if self.alarm is not None:
+            return StopReason.DIVERGED
+        verdicts = [observer(own) for observer in self.observers.values()]
+        return next((verdict for verdict in verdicts if verdict is not None), None)
+
     def _num_due(self) -> int:
         """Iterations that can go into one call: nothing else is due before their end."""
         # What stops a run without a finite value looks at every iteration.
         if self._steps is None or self._seconds_per_step is None or self.evaluations == 0:
             return 1
-        seconds, due = MAX_CALL_SECONDS, [self.log_interval - self.iteration % self.log_interval]
+        seconds, due = MAX_CALL_SECONDS, [_MAX_CALL_ITERATIONS]
+        due += [
+            each - self.iteration % each
+            for each in (self.log_interval, self.watch_interval)
+            if each
+        ]
         if self.checkpoints is not None:
             due.append(self.checkpoint_interval - self.iteration % self.checkpoint_interval)
         if self.limits.num_iterations is not None:
@@ -271,23 +303,38 @@ class _Session:
         self.clock.trace += self._traced_seconds or 0.0
         self._traced_seconds = None
 
-    def _write_row(self, metrics: dict) -> None:
-        start = time.perf_counter()
+    def _own_figures(self, metrics: dict) -> dict:
+        """The figures that an iteration itself gives."""
         figures = {name: _number(value) for name, value in metrics.items()}
-        row = {
+        own = {
             "iteration": self.iteration,
             "num_target_evaluations": self.evaluations,
             "train_seconds": round(self.clock.train, 4),
             "elbo": figures.get("elbo_estimate"),
         }
-        row |= figures
-        is_due = self.iteration == 1 or self.iteration - self.looked_at >= self.watch_interval
-        if is_due:
+        return own | figures
+
+    def _check_health(self, elbo: float | None) -> None:
+        """A look at state and estimate, if one is due between the rows."""
+        interval = self.watch_interval
+        if interval is None or not (self.iteration == 1 or self.iteration % interval == 0):
+            return
+        self._look()
+        self._judge_elbo(elbo)
+
+    def _judge_elbo(self, elbo: float | None) -> None:
+        if self.alarm is None and self.watchdog is not None:
+            self._raise(self.watchdog.judge(elbo, self.evaluations))
+
+    def _write_row(self, own: dict) -> None:
+        start = time.perf_counter()
+        row = dict(own)
+        if self.watch_interval is None:
             self._look()
         if self.alarm is None and self.evaluate is not None:
             row |= self.evaluate(self.iteration)
-        if self.alarm is None and self.watchdog is not None and is_due:
-            self._raise(self.watchdog.judge(row.get("elbo"), self.evaluations))
+        if self.watch_interval is None:
+            self._judge_elbo(row.get("elbo"))
         if self.alarm is not None:
             row |= {"problem": str(self.alarm), "elbo": math.nan}
         self.row = row
@@ -299,10 +346,7 @@ class _Session:
         if "problem" in self.row:
             self.problem = self.problem or self._describe(self.row["problem"])
             return StopReason.DIVERGED
-        verdicts = [hook(self.row) for hook in self.hooks]
-        if self.convergence is not None:
-            verdicts.append(self.convergence(self.row))
-        return next((verdict for verdict in verdicts if verdict is not None), None)
+        return None if self.convergence is None else self.convergence(self.row)
 
     def _look(self) -> None:
         """The watchdog's look at the state after this iteration."""
@@ -347,17 +391,26 @@ class _Session:
         )
         return StopReason.NO_FINITE_VALUE
 
-    def _save(self) -> StopReason | None:
-        """Writes a checkpoint, unless the state is one to stop at."""
+    def _save(self, ended: StopReason | None = None) -> StopReason | None:
+        """Writes a checkpoint, unless the state is one to stop at.
+
+        Args:
+          ended: why training is over, where it is.
+        """
         if self.checkpoints is None:
             return None
         self._look()
         if self.alarm is not None:
             return StopReason.DIVERGED
         start = time.perf_counter()
-        state = {"clock": dataclasses.asdict(self.clock)}
-        if self.convergence is not None:
-            state["convergence"] = self.convergence.state()
+        state = {
+            **self.host_state,
+            "clock": dataclasses.asdict(self.clock),
+            **{name: each.state() for name, each in self._stateful()},
+        }
+        state.pop("ended", None)
+        if ended in _OWN_ENDS:
+            state["ended"] = {"stop_reason": str(ended), "rules": self._rules()}
         self.checkpoints.save(self.iteration, state)
         self.saved_at = self.iteration
         self.clock.save += time.perf_counter() - start

@@ -36,6 +36,10 @@ class Patience:
         is_over = self.rows is not None and self._since >= self.rows
         return StopReason.NO_IMPROVEMENT if is_over else None
 
+    def rule(self) -> int | None:
+        """Its setting: a run that it has ended stays ended under the same one."""
+        return self.rows
+
     def state(self) -> list[float | None]:
         """What a checkpoint has to keep."""
         return [self._best if math.isfinite(self._best) else None, self._since]

@@ -30,7 +30,7 @@ class StopReason(enum.StrEnum):
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """Budgets of a run, over all its sittings; None leaves one open.
+    """Budgets of a run, over all its sessions; None leaves one open.
 
     Attributes:
       num_iterations: most iterations; 1000 if all three are None.
@@ -119,6 +119,10 @@ class Convergence:
         before = counts[self.window - 1] - counts[0]
         last = counts[-1] - counts[self.window]
         return max(1.0, last / before) if before > 0 else 1.0
+
+    def rule(self) -> list[float]:
+        """Its settings: a run that it has ended stays ended under the same ones."""
+        return [self.window, self.tolerance]
 
     def state(self) -> list[list[float]]:
         """What a checkpoint has to keep."""

@@ -229,7 +229,7 @@ class Outcome(NamedTuple):
 def by_fit(name: str, case: Case) -> Outcome:
     """The outcome of `gmmvi_ext.fit`, saved and exported."""
     import gmmvi_ext
-    from gmmvi_ext.fitting.call import FitError
+    from gmmvi_ext.fitting import FitError
     from gmmvi_ext.targets.base import TargetError
 
     settings = dict(case.settings)
@@ -315,18 +315,18 @@ def by_command(name: str, case: Case) -> Outcome:
             "if isinstance(function, hostile.Counted):\n    function.reset()\n"
             "def log_prob(x):\n    return function(x)\n"
         )
-        first = {
-            "num_initial_components": 1000 if case.settings.get("thousand") else 5,
-            "prior_scale": 3.0,
-        }
+        settings = dict(case.settings)
+        if settings.pop("thousand", False):
+            settings = {"model_initialization": {"num_initial_components": 1000}, "start": "off"}
         config = {
             "environment_name": f"python:{file}:log_prob",
             "environment_config": {
                 "num_dimensions": case.num_dimensions,
                 "is_graph_safe": not case.is_host,
             },
-            "algorithm": "ZAMTRON" if case.is_host else "SAMTRON",
-            "model_initialization": first,
+            "algorithm": "auto",
+            "dtype": settings.pop("dtype", tf.float32).name,
+            **settings,
             "training": {
                 "max_evaluations": MAX_EVALUATIONS,
                 "max_seconds": MAX_SECONDS,

@@ -2,14 +2,24 @@
 
 import numpy as np
 
-from gmmvi_ext.fitting.block_convergence import BLOCK, MAX_RELAPSES, Watch
+from gmmvi_ext.fitting.block_convergence import BLOCK, MAX_RELAPSES, BlockConvergence
 from gmmvi_ext.training.stopping import Convergence, StopReason
+
+
+class Holder:
+    """Keeps a number for a mixture."""
+
+    def assign(self, value):
+        self.value = value
+
+    def mixture(self):
+        return self.value
 
 
 def watched(values, num_dimensions=2, window=3, costs=None):
     """The watch and the number of rows it took to stop (None if it never did)."""
     seen = []
-    watch = Watch(lambda: len(seen), num_dimensions, Convergence(window, 0.01))
+    watch = BlockConvergence(lambda: len(seen), Holder(), num_dimensions, Convergence(window, 0.01))
     counts = np.cumsum(np.ones(len(values)) if costs is None else costs)
     for value, count in zip(values, counts, strict=True):
         seen.append(value)

@@ -1,5 +1,6 @@
 """Looks beyond the rim while a fit trains: when, at what cost, and what joins."""
 
+import json
 import types
 
 import numpy as np
@@ -7,15 +8,14 @@ import pytest
 import tensorflow as tf
 
 import gmmvi_ext
+from gmmvi_ext.config.auto import auto_values
+from gmmvi_ext.config.sections import ExploreSettings
 from gmmvi_ext.fitting.exploration import (
-    LOOK_ITERS,
     MAX_AT_LAST,
-    MAX_BUDGET,
     MAX_LAST_LOOKS,
     MAX_ON_THE_WAY,
-    Extending,
-    can_extend,
-    room_for,
+    Exploration,
+    can_explore,
 )
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
@@ -23,6 +23,7 @@ from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.training.stopping import StopReason
 
+LOOK_ITERS, MAX_BUDGET = ExploreSettings().interval, ExploreSettings().max_evaluations
 WEIGHTS = np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.04])
 
 
@@ -45,12 +46,18 @@ class StillWatch:
     def __init__(self, stands_still: bool, elbo: float = 0.0, had_relapse: bool = False):
         self.stands_still, self.best_elbo, self.had_relapse = stands_still, elbo, had_relapse
 
+    def state(self):
+        return {}
+
+    def restore(self, state):
+        pass
+
     def __call__(self, row):
         return StopReason.CONVERGED if self.stands_still and row["iteration"] % 20 == 0 else None
 
 
 def learner_of(mixture: Mixture, target=None, temperature: float = 1.0):
-    """What `Extending` needs of a learner."""
+    """What `Exploration` needs of a learner."""
     truth = neck(6)
     target = target or CallableTarget(lambda x: mixtures.log_prob(truth, x), 2)
     model = GmmWrapper(mixture, history_length=3)
@@ -68,7 +75,7 @@ def rows(count: int, cost: int = 1000):
         }
 
 
-def driven(rim: Extending, count: int, cost: int = 1000) -> int | None:
+def driven(rim: Exploration, count: int, cost: int = 1000) -> int | None:
     """Row at which it stops."""
     for row in rows(count, cost):
         if rim(row) is not None:
@@ -78,7 +85,7 @@ def driven(rim: Extending, count: int, cost: int = 1000) -> int | None:
 
 def test_a_fit_that_would_stop_goes_on_until_nothing_is_missing():
     learner = learner_of(neck(3))
-    rim = Extending(StillWatch(True), learner, max_components=20)
+    rim = Exploration(StillWatch(True), learner, max_components=20)
     stopped = driven(rim, 400)
     assert stopped > 20 and rim.num_looks == stopped // 20
     assert rim.masses and len(learner.mixture().log_weights) == 3 + len(rim.masses)
@@ -91,7 +98,7 @@ def test_a_fit_that_would_stop_goes_on_until_nothing_is_missing():
 
 def test_looks_on_the_way_come_every_40_iterations_and_take_up_few():
     learner = learner_of(neck(3))
-    rim = Extending(StillWatch(False), learner, max_components=20)
+    rim = Exploration(StillWatch(False), learner, max_components=20)
     assert driven(rim, LOOK_ITERS - 1) is None and rim.num_looks == 0
     assert driven(rim, 3 * LOOK_ITERS) is None and rim.num_looks == 3
     assert 0 < len(rim.masses) <= 3 * MAX_ON_THE_WAY
@@ -99,18 +106,18 @@ def test_looks_on_the_way_come_every_40_iterations_and_take_up_few():
 
 def test_nothing_joins_a_mixture_that_is_the_target():
     learner = learner_of(neck(6))
-    rim = Extending(StillWatch(True), learner, max_components=20)
+    rim = Exploration(StillWatch(True), learner, max_components=20)
     assert driven(rim, 100) == 20
     assert (rim.num_looks, rim.masses) == (1, [])
     assert 0 < rim.num_evaluations <= 0.05 * 20_000
-    assert str(rim) == f"1 look, 0 components found, {rim.num_evaluations:,} evaluations"
-    assert rim.told()["num_newcomers"] == 0
+    assert str(rim) == f"1 round, 0 components added, {rim.num_evaluations:,} evaluations"
+    assert rim.told()["num_added_components"] == 0
 
 
 def test_looks_are_bounded_in_number_and_evaluations():
     # The evidence is claimed far too low: whatever candidate there is seems to be missing.
     learner = learner_of(neck(3))
-    rim = Extending(StillWatch(True, elbo=-1e3), learner, max_components=10_000)
+    rim = Exploration(StillWatch(True, elbo=-1e3), learner, max_components=10_000)
     assert driven(rim, 1000) == 20 * (MAX_LAST_LOOKS + 1)
     assert rim.num_looks == MAX_LAST_LOOKS
     assert len(rim.masses) <= MAX_LAST_LOOKS * MAX_AT_LAST
@@ -127,7 +134,7 @@ def test_looks_are_bounded_in_number_and_evaluations():
     ],
 )
 def test_a_look_stays_within_the_limits(limits, most):
-    rim = Extending(StillWatch(True), learner_of(neck(3)), max_components=20, **limits)
+    rim = Exploration(StillWatch(True), learner_of(neck(3)), max_components=20, **limits)
     for row in rows(20):
         rim(row)
     assert rim.num_evaluations <= most and (rim.num_evaluations > 0) == (most > 0)
@@ -135,44 +142,62 @@ def test_a_look_stays_within_the_limits(limits, most):
 
 def test_a_fit_that_fell_back_or_has_no_elbo_yet_does_not_look():
     for watch in (StillWatch(True, had_relapse=True), StillWatch(True, elbo=-np.inf)):
-        rim = Extending(watch, learner_of(neck(3)), max_components=20)
+        rim = Exploration(watch, learner_of(neck(3)), max_components=20)
         assert driven(rim, 100) == 20 and rim.num_looks == 0
 
 
 def test_components_without_weight_make_room():
     learner = learner_of(neck(3, idle=2))
-    rim = Extending(StillWatch(True), learner, max_components=5)
+    rim = Exploration(StillWatch(True), learner, max_components=5)
     driven(rim, 20)
     assert len(rim.masses) == 2
     state = learner.model.learner()
     assert np.all(learner.mixture().log_weights > np.log(1e-3))
     np.testing.assert_array_equal(state.component_id, [0, 1, 2, 5, 6])
     assert all(len(field) == 5 for field in state) and int(learner.model.num_ids) == 7
-    full = Extending(StillWatch(True), learner_of(neck(3)), max_components=3)
+    full = Exploration(StillWatch(True), learner_of(neck(3)), max_components=3)
     assert driven(full, 100) == 20 and full.num_looks == 0
 
 
 def test_values_that_are_not_finite_are_survived():
     broken = CallableTarget(lambda x: x[:, 0] * np.nan, 2)
-    rim = Extending(StillWatch(True), learner_of(neck(3), broken), max_components=20)
+    rim = Exploration(StillWatch(True), learner_of(neck(3), broken), max_components=20)
     assert driven(rim, 100) == 20 and rim.masses == []
 
 
 def test_a_number_of_components_that_was_given_is_kept_to():
-    assert room_for(60, None) == 72
-    assert (room_for(60, 60), room_for(40, None), room_for(5, 5)) == (60, 40, 5)
+    assert auto_values(num_dimensions=2)["explore"]["max_components"] == 72
+    given = auto_values(num_dimensions=2, max_components=40)
+    assert given["explore"]["max_components"] == 40
+    assert given["num_component_adapter_config"]["max_components"] == 40
+
+
+def test_its_state_comes_back_and_goes_on_alike():
+    """Interrupted in the middle, with JSON between: as if it had not been."""
+    whole, first = learner_of(neck(3)), learner_of(neck(3))
+    through = Exploration(StillWatch(True), whole, max_components=20)
+    before = Exploration(StillWatch(True), first, max_components=20)
+    after = Exploration(StillWatch(True), first, max_components=20)
+    for row in rows(60):
+        through(row)
+        (before if row["iteration"] <= 30 else after)(row)
+        if row["iteration"] == 30:
+            after.restore(json.loads(json.dumps(before.state())))
+    assert after.state() == through.state() and after.num_looks == 3
+    for mine, other in zip(whole.mixture().components, first.mixture().components, strict=True):
+        np.testing.assert_array_equal(mine, other)
 
 
 def test_where_it_makes_no_sense_there_are_no_looks():
     values = {"num_component_adapter_type": "adaptive"}
-    assert can_extend(values, learner_of(neck(3)))
-    assert not can_extend({"num_component_adapter_type": "fixed"}, learner_of(neck(3)))
-    assert not can_extend(values, learner_of(neck(3), temperature=2.0))
+    assert can_explore(values, learner_of(neck(3)))
+    assert not can_explore({"num_component_adapter_type": "fixed"}, learner_of(neck(3)))
+    assert not can_explore(values, learner_of(neck(3), temperature=2.0))
     noisy = CallableTarget(lambda x: x[:, 0], 2)
     noisy.is_stochastic = True
-    assert not can_extend(values, learner_of(neck(3), noisy))
+    assert not can_explore(values, learner_of(neck(3), noisy))
     diagonal = Mixture(tf.zeros([1]), DiagonalGaussians(tf.zeros([1, 2]), tf.ones([1, 2])))
-    assert can_extend(values, learner_of(diagonal))
+    assert can_explore(values, learner_of(diagonal))
 
 
 def test_a_fit_tells_of_its_looks_and_can_do_without(capsys):
@@ -181,14 +206,14 @@ def test_a_fit_tells_of_its_looks_and_can_do_without(capsys):
             lambda x: -0.5 * tf.reduce_sum(x**2, axis=1),
             num_dimensions=2,
             seed=1,
-            rebalance=False,
+            component_weights="off",
             **settings,
         )
 
     on = fitted()
-    told, info = on.run_info["extension"], on.run_info
-    assert told["num_newcomers"] == 0  # a Gaussian is fitted exactly: nothing is missing
+    told, info = on.run_info["exploration"], on.run_info
+    assert told["num_added_components"] == 0  # a Gaussian is fitted exactly: nothing is missing
     assert info["num_target_evaluations"] >= told["num_evaluations"] >= 0
-    assert ("beyond the rim: " in capsys.readouterr().err) == (told["num_looks"] > 0)
-    off = fitted(extend=False, verbose=False)
-    assert "extension" not in off.run_info
+    assert ("exploration: " in capsys.readouterr().err) == (told["num_rounds"] > 0)
+    off = fitted(explore="off", verbose=False)
+    assert "exploration" not in off.run_info

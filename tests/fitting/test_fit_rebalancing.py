@@ -1,17 +1,22 @@
-"""`fit(rebalance=...)`: on by itself, within the limits, told in `run_info`."""
+"""Stage `component_weights`: on by itself, within the limits, told in `run_info`."""
 
 import sys
+import time
+import types
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 import gmmvi_ext
-from gmmvi_ext.fitting.call import _rebalanced
+from gmmvi_ext.config.sections import ComponentWeightsSettings, TrainingSettings
+from gmmvi_ext.fitting.context import FitContext
+from gmmvi_ext.fitting.stages.corrections import reweighted_components
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets import CallableTarget
+from gmmvi_ext.targets.parallel.strategies import Distribution
 
 
 def mixture_of(weights, distance: float = 3.0) -> Mixture:
@@ -25,6 +30,14 @@ def posterior_after(spent: int, seconds: float = 1.0) -> Posterior:
     target = CallableTarget(lambda x: mixtures.log_prob(truth, x), 2)
     info = {"num_target_evaluations": spent, "train_seconds": seconds, "seed": 0}
     return Posterior(mixture_of([0.4, 0.6]), target=target, run_info=info)
+
+
+def context_of(said: list, **limits) -> FitContext:
+    """What the stage needs of a fit."""
+    config = types.SimpleNamespace(
+        component_weights=ComponentWeightsSettings("auto"), training=TrainingSettings(**limits)
+    )
+    return FitContext(config, None, None, Distribution(), said.append, time.perf_counter())
 
 
 @pytest.mark.parametrize(
@@ -41,18 +54,22 @@ def posterior_after(spent: int, seconds: float = 1.0) -> Posterior:
 )
 def test_number_of_evaluations(spent, most, left, wanted):
     said = []
-    found = _rebalanced(posterior_after(spent), most, left, said.append)
+    seconds = None if left is None else max(1.0 + left, 0.0)
+    context = context_of(said, max_evaluations=most, max_seconds=seconds)
+    found = reweighted_components(context, posterior_after(spent))
     assert found.run_info["num_target_evaluations"] == spent + wanted
     assert ("rebalancing" in found.run_info) == (wanted > 0) == (len(said) == 1)
     if wanted:
-        assert found.run_info["rebalancing"]["is_kept"] and said[0].startswith("new weights kept")
+        assert found.run_info["rebalancing"]["is_kept"] and said[0].startswith(
+            "component weights re-estimated"
+        )
         weight = np.exp(found.mixture.log_weights)[0]
         # Standard error below 0.02 at 1500 draws: false alarm below 1e-6.
         assert weight == pytest.approx(0.6, abs=0.1)
 
 
 def test_on_by_itself_and_off_when_asked(monkeypatch):
-    monkeypatch.setattr(sys.modules["gmmvi_ext.fitting.call"], "MIN_REBALANCED", 20)
+    monkeypatch.setattr(sys.modules["gmmvi_ext.fitting.stages.corrections"], "MIN_EVALUATIONS", 20)
     truth = mixture_of([0.6, 0.4], distance=10.0)
     start = {"num_iterations": 3}
 
@@ -67,7 +84,7 @@ def test_on_by_itself_and_off_when_asked(monkeypatch):
             **settings,
         )
 
-    on, off = fitted(), fitted(rebalance=False)
+    on, off = fitted(), fitted(component_weights="off")
     assert "rebalancing" not in off.run_info
     assert int(off.mixture.num_components) > 1
     told = on.run_info["rebalancing"]

@@ -1,4 +1,4 @@
-"""`fit(refine=True)`: within the limits, told in `run_info`, nothing without being asked."""
+"""Stage `population_monte_carlo`: within the limits, told in `run_info`, off unless asked for."""
 
 import tensorflow as tf
 import tensorflow_probability as tfp
@@ -14,13 +14,13 @@ def heavy(x):
     return tfd.MultivariateStudentTLinearOperator(3.0, tf.zeros(2), scale).log_prob(x)
 
 
-def fitted(max_evaluations, refine):
+def fitted(max_evaluations, mode):
     return gmmvi_ext.fit(
         heavy,
         num_dimensions=2,
         max_evaluations=max_evaluations,
         max_components=2,
-        refine=refine,
+        population_monte_carlo=mode,
         verbose=False,
         seed=1,
         training={"num_iterations": 20},
@@ -28,7 +28,7 @@ def fitted(max_evaluations, refine):
 
 
 def test_refinement_lowers_khat_and_keeps_to_the_limit():
-    plain, refined = fitted(20_000, False), fitted(20_000, True)
+    plain, refined = fitted(20_000, "off"), fitted(20_000, "auto")
     assert "refinement" not in plain.run_info
     told = refined.run_info["refinement"]
     assert told["rounds"][0]["khat"] > 0.5 and any(row["kept"] for row in told["rounds"])
@@ -41,4 +41,4 @@ def test_refinement_lowers_khat_and_keeps_to_the_limit():
 
 
 def test_no_refinement_without_evaluations_left():
-    assert "refinement" not in fitted(1500, True).run_info
+    assert "refinement" not in fitted(1500, "auto").run_info

@@ -136,12 +136,64 @@ def test_evaluation_overrides_the_estimate_of_the_step(counting_algorithm):
     assert rows[0]["elbo"] == -101.0 and rows[0]["elbo_estimate"] > -100.0
 
 
-def test_a_hook_can_stop_the_run(counting_algorithm):
-    hook = lambda row: StopReason.CONVERGED if row["iteration"] >= 4 else None  # noqa: E731
+def test_an_observer_sees_every_iteration_and_can_stop_the_run(counting_algorithm):
+    seen = []
+
+    def observer(row):
+        seen.append(row["iteration"])
+        return StopReason.CONVERGED if row["iteration"] >= 5 else None
+
     result = train(
-        counting_algorithm(), limits=Limits(num_iterations=50), log_interval=2, hooks=[hook]
+        counting_algorithm(),
+        limits=Limits(num_iterations=50),
+        log_interval=2,
+        observers={"mine": observer},
     )
-    assert (result.stop_reason, result.iterations) == (StopReason.CONVERGED, 4)
+    assert (result.stop_reason, result.iterations) == (StopReason.CONVERGED, 5)
+    assert seen == [1, 2, 3, 4, 5]
+
+
+class Counter:
+    """An observer with a state: stops after ten iterations, over all sessions."""
+
+    def __init__(self, most=10):
+        self.count, self.most = 0, most
+
+    def __call__(self, row):
+        self.count += 1
+        return StopReason.CONVERGED if self.count >= self.most else None
+
+    def rule(self):
+        return self.most
+
+    def state(self):
+        return self.count
+
+    def restore(self, state):
+        self.count = state
+
+
+class Folder:
+    """Keeps what a checkpoint would."""
+
+    def save(self, iteration, state):
+        self.iteration, self.state = iteration, state
+
+
+def test_the_state_of_an_observer_goes_on_and_an_end_of_its_own_stays(counting_algorithm):
+    algorithm, saved = counting_algorithm(), Folder()
+    options = {"checkpoints": saved, "checkpoint_interval": 3}
+    train(algorithm, limits=Limits(num_iterations=6), observers={"mine": Counter()}, **options)
+    assert (saved.iteration, saved.state["mine"]) == (6, 6) and "ended" not in saved.state
+    options["host_state"] = saved.state
+    limits = Limits(num_iterations=50)
+    result = train(algorithm, limits=limits, observers={"mine": Counter()}, **options)
+    assert (result.iterations, result.stop_reason) == (10, StopReason.CONVERGED)
+    options["host_state"] = saved.state
+    again = train(algorithm, limits=limits, observers={"mine": Counter()}, **options)
+    assert (again.iterations, again.stop_reason) == (10, StopReason.CONVERGED)
+    other = train(algorithm, limits=limits, observers={"mine": Counter(12)}, **options)
+    assert (other.iterations, other.stop_reason) == (12, StopReason.CONVERGED)
 
 
 def test_time_is_split_into_tracing_and_stepping(counting_algorithm):

@@ -23,13 +23,13 @@ def model():
 def test_dumps_come_at_every_iteration_below_100_then_at_every_fiftieth(model, tmp_path):
     dumps = MixtureDumps(tmp_path / "dumps", model)
     for iteration in (1, 2, 99, 100, 101, 149, 150, 199, 200):
-        dumps(iteration, 10 * iteration)
+        dumps({"iteration": iteration, "num_target_evaluations": 10 * iteration})
     names = sorted(path.stem for path in (tmp_path / "dumps").iterdir())
     assert names == [f"gmm_{n:06d}" for n in (1, 2, 99, 100, 150, 200)]
 
 
 def test_a_dump_holds_the_reference_s_arrays_and_no_pickle(model, tmp_path):
-    MixtureDumps(tmp_path, model)(7, 123)
+    MixtureDumps(tmp_path, model)({"iteration": 7, "num_target_evaluations": 123})
     with np.load(tmp_path / "gmm_000007.npz", allow_pickle=False) as arrays:
         assert set(arrays.files) == {"weights", "means", "covs", "timestamps", "fevals"}
         assert np.allclose(arrays["weights"], [0.25, 0.75])

@@ -142,7 +142,11 @@ MIXTURE = Document(
     sections={
         "model_initialization": sections.ModelInitialization,
         "gmmvi_runner_config": sections.RunnerConfig,
+        "start": sections.StartSettings,
         "training": sections.TrainingSettings,
+        "explore": sections.ExploreSettings,
+        "component_weights": sections.ComponentWeightsSettings,
+        "population_monte_carlo": sections.PopulationMonteCarloSettings,
         "distribution": sections.DistributionSettings,
         "outputs": sections.OutputSettings,
         "mmd_evaluation_config": sections.MmdEvaluation,

@@ -1,0 +1,190 @@
+"""The stages of a fit, in order; `gmmvi_ext.fit`, `gmmvi-ext run` and trials of sweeps run these.
+
+    check target -> start -> train <-> explore -> best mixture -> component weights
+                                                                -> population Monte Carlo
+
+A stage beyond the reference is off unless the configuration asks for it: `start`, `explore`,
+`component_weights`, `population_monte_carlo`, `training.stop_rule`, `training.keep_best`;
+`algorithm: auto` asks for all but population Monte Carlo.
+
+What a stage knows is numbers. In a work directory the learner, the best mixture and the state of
+the stop rules are in every checkpoint, evaluations of a search in its journal, and what the stages
+after training made in `final.npz`: a fit that was killed at any moment goes on bit for bit.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from gmmvi_ext.fitting.context import FitContext, FitError, exception_text
+from gmmvi_ext.fitting.evaluation import ElboEvaluator
+from gmmvi_ext.fitting.mixture_state import MixtureState
+from gmmvi_ext.fitting.stages.best_mixture import best_mixture, without_negligible
+from gmmvi_ext.fitting.stages.corrections import (
+    reweighted_components,
+    with_population_monte_carlo,
+)
+from gmmvi_ext.fitting.stages.start import StartStage
+from gmmvi_ext.fitting.stages.training import TrainingStage, training_limits
+from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.targets.checks import check_target, check_target_at
+from gmmvi_ext.training.loop import TrainingResult
+from gmmvi_ext.training.progress import ProgressDisplay
+from gmmvi_ext.training.stopping import StopReason
+
+__all__ = ["Fitted", "run_stages"]
+
+
+class Fitted(NamedTuple):
+    """What a fit ends with.
+
+    Attributes:
+      posterior: with `run_info`.
+      result: of the training.
+      is_from_file: whether all of it was read from a finished run.
+    """
+
+    posterior: Posterior
+    result: TrainingResult
+    is_from_file: bool = False
+
+
+def run_stages(
+    context: FitContext,
+    files=None,
+    *,
+    callbacks: Sequence[Callable[[dict], object]] = (),
+    progress: ProgressDisplay | None = None,
+) -> Fitted:
+    """Runs what the configuration asks for.
+
+    Args:
+      context: of the fit.
+      files: `gmmvi_ext.fitting.run_files.RunFiles`, which keeps checkpoints and metrics in a work
+        directory; None keeps nothing.
+      callbacks: called with the figures of every iteration; true ends the training.
+      progress: display.
+
+    Raises:
+      TargetError: the target cannot be fitted as it is.
+      FitError: the fit ended without a usable mixture.
+    """
+    config = context.config
+    start = StartStage(context)
+    _check_target(context, start)
+    learner = start.learner
+    kept = MixtureState(learner.mixture()) if config.training.stop_rule == "blocks" else None
+    state = files.open(learner, kept) if files is not None else {}
+    spent = _started(start, state, files)
+    stage = TrainingStage(
+        context,
+        learner,
+        training_limits(context, spent, state["clock"]["start"]),
+        kept,
+        callbacks,
+    )
+    if files is None:
+        result = stage.run(host_state=state, progress=progress)
+    else:
+        evaluate = ElboEvaluator(
+            learner.model,
+            learner.target,
+            num_samples=config.training.num_evaluation_samples,
+            temperature=learner.temperature,
+            seed=config.seed,
+        )
+        with files.training(learner, evaluate, stage.limits) as keyword_arguments:
+            result = stage.run(host_state=state, progress=progress, **keyword_arguments)
+    if result.stop_reason.is_failure:
+        problem = f"{result.problem}{exception_text(context.shared)}"
+        if files is not None:
+            files.fail(result)
+        raise FitError(problem)
+    if stage.exploration is not None and stage.exploration.num_looks:
+        context.say(f"exploration: {stage.exploration}")
+    finished = files.finished(result) if files is not None else None
+    if finished is not None:
+        posterior = Posterior(finished.mixture, target=context.alone, run_info=finished.run_info)
+        return Fitted(posterior, result, is_from_file=True)
+    posterior = _corrected(context, stage, result, spent)
+    if files is not None:
+        files.keep_finished(posterior, result)
+    return Fitted(posterior, result)
+
+
+def _check_target(context: FitContext, start: StartStage) -> None:
+    config = context.config
+    common = {
+        "needs_gradient": config.values["ng_estimator_type"] != "MORE",
+        "seed": config.seed,
+    }
+    if start.start is None:
+        warnings = check_target(context.target, start.learner.model.mixture(), **common)
+    else:
+        dtype = start.learner.model.dtype
+        where = start.start
+        warnings = check_target_at(context.target, where.mean, where.scale, dtype=dtype, **common)
+    for warning in warnings:
+        context.say(f"target: {warning}")
+
+
+def _started(start: StartStage, state: dict, files) -> int:
+    """Evaluations before training; searches for a first mixture unless that has been done."""
+    clock = state.setdefault("clock", {})
+    is_new = "start" not in state
+    if is_new:
+        journal = None if files is None else files.journal()
+        state["start"] = {"num_evaluations": start.run(journal) if start.is_on else 0}
+    clock["start"] = start.seconds(clock.get("start", 0.0))
+    if is_new and files is not None and start.is_on:
+        files.save_start(state)
+    return state["start"]["num_evaluations"]
+
+
+def _corrected(
+    context: FitContext, stage: TrainingStage, result: TrainingResult, spent: int
+) -> Posterior:
+    """The posterior after the stages that follow training."""
+    config, say = context.config, context.say
+    begin = time.perf_counter()
+    mixture = stage.learner.mixture()
+    evaluations = result.num_target_evaluations
+    if context.counts_everything:
+        evaluations += result.num_nonfinite + spent + stage.num_exploration_evaluations
+    elbo = result.last_row.get("elbo")
+    if config.training.keep_best:
+        mixture, extra = best_mixture(mixture, stage.blocks, context.alone, config.seed)
+        mixture, evaluations = without_negligible(mixture), evaluations + extra
+        elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None else elbo)
+    seconds = result.clock.train + result.clock.start + time.perf_counter() - begin
+    reached = "" if elbo is None else f", ELBO about {elbo:.3f}"
+    say(
+        f"stopped by {result.stop_reason} after {result.iterations} iterations, {evaluations:,} "
+        f"target evaluations, {seconds:.1f} s of training ({result.clock.trace:.1f} s of them "
+        f"tracing); {int(mixture.num_components)} components{reached}"
+    )
+    num_exceptions = context.shared.num_exceptions
+    if num_exceptions:
+        say(f"the target raised {num_exceptions} times{exception_text(context.shared)}")
+    run_info = {
+        "stop_reason": str(result.stop_reason),
+        "iterations": result.iterations,
+        "num_target_evaluations": evaluations,
+        "num_start_evaluations": spent,
+        "num_nonfinite": result.num_nonfinite,
+        "num_exceptions": num_exceptions,
+        "train_seconds": round(seconds, 3),
+        "seed": config.seed,
+        "temperature": stage.learner.temperature,
+        "algorithm": config.code_word or "custom rules",
+    }
+    if config.training.stop_when_converged:
+        run_info["converged"] = result.stop_reason is StopReason.CONVERGED
+    if stage.exploration is not None:
+        run_info["exploration"] = stage.exploration.told()
+    posterior = Posterior(mixture, target=context.alone, run_info=run_info)
+    if config.component_weights.mode != "off":
+        posterior = reweighted_components(context, posterior)
+    if config.population_monte_carlo.mode != "off":
+        posterior = with_population_monte_carlo(context, posterior)
+    return posterior

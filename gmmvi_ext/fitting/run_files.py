@@ -1,0 +1,247 @@
+"""What a fit keeps in its work directory: checkpoints, metrics, the record, its final mixture."""
+
+import contextlib
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.errors import ConfigError, Problem
+from gmmvi_ext.fitting.context import FitContext
+from gmmvi_ext.fitting.dumps import MixtureDumps
+from gmmvi_ext.fitting.journal import ARCHIVE_DAMAGE, EvaluationJournal
+from gmmvi_ext.fitting.mixture_state import MixtureState
+from gmmvi_ext.fitting.sample_distance import SampleDistance
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.reading import read_run
+from gmmvi_ext.runs.record import result_record
+from gmmvi_ext.runs.session import Session
+from gmmvi_ext.runs.workdir import WorkDir
+from gmmvi_ext.runs.writers import open_writers, require_extras
+from gmmvi_ext.targets.parallel.sharded import DISAGREEMENT
+from gmmvi_ext.training.loop import TrainingResult
+from gmmvi_ext.training.stopping import Limits
+from gmmvi_ext.training.writers import JsonlWriter, write_json
+
+__all__ = ["FinishedFit", "RunFiles", "read_finished"]
+
+_FAMILIES = (FullGaussians, DiagonalGaussians, LowRankGaussians)
+# Sections that the stages after training read.
+_LATER = ("component_weights", "population_monte_carlo", "training.keep_best")
+
+
+class FinishedFit(NamedTuple):
+    """What the stages after training made.
+
+    Attributes:
+      mixture: in the unconstrained space.
+      run_info: what the posterior knows of its run.
+    """
+
+    mixture: Mixture
+    run_info: dict
+
+
+class RunFiles:
+    """The work directory of one fit, in one session.
+
+    Args:
+      context: of the fit.
+      workdir: claimed by this process.
+      device: in words.
+    """
+
+    def __init__(self, context: FitContext, workdir: WorkDir, *, device: str):
+        self._context = context
+        self._workdir = workdir
+        self._device = device
+        self._journal: EvaluationJournal | None = None
+        self.writers: list = []
+        self.session: Session
+        self.record: dict
+
+    def open(self, learner: GMMVI, kept: MixtureState | None) -> dict:
+        """Restores the newest checkpoint; returns what it holds beside tensors, {} for none.
+
+        Raises:
+          CommandError: there are checkpoints, and they do not fit; an extra is missing.
+        """
+        config = self._context.config
+        more = {} if kept is None else {"kept": kept}
+        self.session = Session.take_up(
+            config, self._workdir, learner, say=self._context.say, **more
+        )
+        require_extras(config)
+        self.record = self.session.open_folder(self._device)
+        self.session.announce_start(self._device)
+        return dict(self.session.host_state or {})
+
+    def is_complete(self) -> bool:
+        """Whether an earlier session has written everything that this one is asked for."""
+        config, folder = self._context.config, self._workdir
+        wanted = ["summary.json", "summary.md"]
+        wanted += ["posterior"] if config.outputs.export else []
+        wanted += ["plots"] if config.outputs.plots else []
+        run = read_run(folder.path)
+        if run.config is None or run.config.differences(config) or run.status != "finished":
+            return False
+        return all((folder / name).exists() for name in wanted)
+
+    def journal(self) -> EvaluationJournal | None:
+        """Where a search keeps its evaluations; None where processes search in step."""
+        if self._context.is_multi_worker:
+            return None
+        self._journal = EvaluationJournal(self._workdir / "checkpoints" / "start.npz")
+        return self._journal
+
+    def save_start(self, state: dict) -> None:
+        """A checkpoint of the first mixture: the search is over."""
+        self.session.checkpoints.save(0, state)
+        if self._journal is not None:
+            self._journal.delete()
+
+    @contextlib.contextmanager
+    def training(self, learner: GMMVI, evaluate: Callable[[int], dict], limits: Limits):
+        """Context of the training: gives what `training.loop.train` is to be called with."""
+        config, workdir = self._context.config, self._workdir
+        self.session.limits = limits
+        evaluate = _with_distance(config, evaluate, learner.model)
+        self.session.drop_rows()
+        self.writers = open_writers(config, workdir, self.record)
+        write_json(workdir / "run.json", self.record)
+        rows = JsonlWriter(workdir / "metrics.jsonl")
+        observers = {}
+        folder = config.values.get("dump_gmm_path")
+        if folder:
+            observers["dumps"] = MixtureDumps(workdir / folder, learner.model)
+        try:
+            yield {
+                "evaluate": evaluate,
+                "writers": [*self.writers, rows],
+                "checkpoints": self.session.checkpoints,
+                "observers": observers,
+            }
+        except tf.errors.OpError as error:
+            if not self._context.is_multi_worker:
+                raise
+            raise CommandError(_worker_trouble(error)) from error
+        finally:
+            for writer in (*self.writers, rows):
+                writer.close()
+
+    def fail(self, result: TrainingResult) -> None:
+        """Writes down that the fit ended without anything to use."""
+        self.session.fail(self.record | result_record(result), result.problem)
+
+    def finished(self, result: TrainingResult) -> FinishedFit | None:
+        """What an earlier session made of this very mixture, if it came so far."""
+        return read_finished(self._workdir.path, self._context.config, result.iterations)
+
+    def keep_finished(self, posterior: Posterior, result: TrainingResult) -> None:
+        """Writes what the stages after training have made, in one atomic step."""
+        mixture = posterior.mixture
+        about = {
+            "iterations": result.iterations,
+            "settings": _later_settings(self._context.config),
+            "run_info": posterior.run_info,
+        }
+        path = _finished_path(self._workdir.path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_suffix(".tmp.npz")
+        np.savez(
+            temporary,
+            about=np.array(json.dumps(about)),
+            log_weights=mixture.log_weights.numpy(),
+            **{name: value.numpy() for name, value in mixture.components._asdict().items()},
+        )
+        os.replace(temporary, path)
+
+    def finish(self, result: TrainingResult) -> None:
+        """Writes that the run has ended."""
+        self.session.finish(self.record | result_record(result), result)
+
+
+def read_finished(folder: Path, config: Config, iteration: int) -> FinishedFit | None:
+    """What the stages after training made of the mixture after an iteration.
+
+    Args:
+      folder: of the run.
+      config: of the run.
+      iteration: of the checkpoint.
+
+    Returns:
+      None if they have not run, ran with other settings, or their file cannot be read.
+    """
+    try:
+        with np.load(_finished_path(folder), allow_pickle=False) as file:
+            about = json.loads(str(file["about"]))
+            if (about["iterations"], about["settings"]) != (iteration, _later_settings(config)):
+                return None
+            family = next(
+                each for each in _FAMILIES if set(each._fields) == set(file.files) - _OTHERS
+            )
+            components = family(*(tf.constant(file[name]) for name in family._fields))
+            mixture = Mixture(tf.constant(file["log_weights"]), components)
+            return FinishedFit(mixture, dict(about["run_info"]))
+    except (*ARCHIVE_DAMAGE, StopIteration):
+        return None
+
+
+_OTHERS = {"about", "log_weights"}
+
+
+def _finished_path(folder: Path) -> Path:
+    return folder / "checkpoints" / "final.npz"
+
+
+def _later_settings(config: Config) -> dict:
+    flat = config.flat()
+    return {
+        key: value
+        for key, value in flat.items()
+        if any(key == name or key.startswith(f"{name}.") for name in _LATER)
+    }
+
+
+def _with_distance(config: Config, evaluate: Callable[[int], dict], model):
+    """Adds `mmd` to each row where the configuration has an `mmd_evaluation_config`.
+
+    Raises:
+      ConfigError: the samples cannot be used; names the key.
+    """
+    settings = config.values.get("mmd_evaluation_config")
+    if not settings:
+        return evaluate
+    key = "mmd_evaluation_config.sample_dir"
+    try:
+        distance = SampleDistance(
+            model, settings["sample_dir"], alpha=settings["alpha"], seed=config.seed
+        )
+    except (OSError, ValueError) as error:
+        text = getattr(error, "strerror", None)
+        text = f"{settings['sample_dir']}: {text}." if text else str(error)
+        raise ConfigError(Problem(config.origin(key), key, text)) from error
+    return lambda iteration: evaluate(iteration) | distance(iteration)
+
+
+def _worker_trouble(error: tf.errors.OpError) -> str:
+    """What an error of TensorFlow during training means where several processes take part."""
+    text = " ".join(str(error.message).split())
+    if DISAGREEMENT[:40] in text:
+        return f"{DISAGREEMENT}."
+    # The message begins with where the operation was made; what happened comes last.
+    lines = [line.strip() for line in str(error.message).split("\n") if line.strip()]
+    places = ("File ", "Detected ", "[[", "The error")
+    reason = [line for line in lines if not line.startswith(places)] or lines
+    return (
+        f"another worker is gone ({reason[-1][:160]}); the last checkpoint is intact, give every "
+        "worker the same command again."
+    )

@@ -1,0 +1,44 @@
+"""Stage: which mixture of a training to keep, and which of its components."""
+
+import math
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.fitting.block_convergence import BlockConvergence
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.posterior.importance.draws import score_draws
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["best_mixture", "without_negligible"]
+
+NUM_SAMPLES = 1000  # draws that decide between the last and the best mixture
+MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
+_SALT = 0x6A75
+
+
+def best_mixture(
+    last: Mixture, blocks: BlockConvergence, target: Target, seed: int
+) -> tuple[Mixture, int]:
+    """The last mixture, or that of the best block if fresh draws say that the last is worse.
+
+    Returns:
+      the mixture, and the evaluations this took: none unless the ELBO has fallen back.
+    """
+    best = blocks.best
+    if best is None or not blocks.had_relapse:
+        return last, 0
+
+    def elbo(mixture: Mixture) -> float:
+        draws = score_draws(mixture, target, NUM_SAMPLES, [seed % 2**31, _SALT])
+        finite = draws.is_finite
+        return float(np.mean(draws.log_ratios[finite])) if finite.mean() > 0.5 else -math.inf
+
+    return (best if elbo(best) > elbo(last) else last), 2 * NUM_SAMPLES
+
+
+def without_negligible(mixture: Mixture) -> Mixture:
+    """The mixture without components whose weight never grew."""
+    index = tf.where(mixture.log_weights > math.log(MIN_WEIGHT))[:, 0]
+    components = type(mixture.components)(*(tf.gather(f, index) for f in mixture.components))
+    return Mixture(tf.nn.log_softmax(tf.gather(mixture.log_weights, index)), components)

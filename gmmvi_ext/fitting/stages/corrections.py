@@ -1,0 +1,64 @@
+"""Stages after training that move the mixture by importance-weighted draws.
+
+Each spends evaluations of its own, within what is left of the limits, and says what came of it.
+"""
+
+from gmmvi_ext.fitting.context import FitContext
+from gmmvi_ext.gaussians import LowRankGaussians
+from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.posterior.importance.population_monte_carlo import MAX_LOOKS
+
+__all__ = ["reweighted_components", "with_population_monte_carlo"]
+
+EVALUATION_SHARE = 0.1  # of the evaluations of the fit
+MIN_EVALUATIONS = 1000
+
+
+def reweighted_components(context: FitContext, posterior: Posterior) -> Posterior:
+    """The posterior with re-estimated component weights, if they are better."""
+    config = context.config
+    info = posterior.run_info
+    spent = info["num_target_evaluations"]
+    num_samples = min(int(EVALUATION_SHARE * spent), config.component_weights.max_evaluations)
+    if config.training.max_evaluations is not None:
+        num_samples = min(num_samples, config.training.max_evaluations - spent)
+    if config.training.max_seconds is not None:
+        left = config.training.max_seconds - info["train_seconds"]
+        # While training an evaluation took longer: all else that is done is in it, too.
+        num_samples = min(num_samples, int(left * spent / info["train_seconds"]))
+    if num_samples < MIN_EVALUATIONS or int(posterior.mixture.num_components) == 1:
+        return posterior
+    balanced = posterior.rebalanced(num_samples, info["seed"])
+    told = balanced.run_info["rebalancing"]
+    context.say(
+        f"component weights {'re-estimated' if told['is_kept'] else 'left as they were'}: "
+        f"KL(p || q) lower by {told['gain']:.4f} +- {told['gain_se']:.4f}, "
+        f"ELBO {told['elbo_change']:+.4f}, k-hat {told['khat']:.2f} and {told['khat_after']:.2f}, "
+        f"{told['num_evaluations']:,} evaluations"
+    )
+    return balanced
+
+
+def with_population_monte_carlo(context: FitContext, posterior: Posterior) -> Posterior:
+    """The posterior after population Monte Carlo, where k-hat asks for it."""
+    config, say = context.config, context.say
+    num_samples = config.population_monte_carlo.num_samples
+    if config.training.max_evaluations is not None:
+        left = config.training.max_evaluations - posterior.run_info["num_target_evaluations"]
+        num_samples = min(num_samples, left // MAX_LOOKS)
+    if num_samples < MIN_EVALUATIONS:
+        say("population Monte Carlo: not tried, too few evaluations are left")
+        return posterior
+    if isinstance(posterior.mixture.components, LowRankGaussians):
+        say("population Monte Carlo: not tried, it takes full or diagonal covariances")
+        return posterior
+    refined = posterior.refined(num_samples, config.seed)
+    told = refined.run_info["refinement"]
+    kept = [row for row in told["rounds"] if row["kept"]]
+    first = told["rounds"][0]["khat"]
+    result = f"lowered to {kept[-1]['khat']:.2f}" if kept else "mixture left as it was"
+    say(
+        f"population Monte Carlo: k-hat {first:.2f}, {result}, "
+        f"{told['num_evaluations']:,} evaluations"
+    )
+    return refined

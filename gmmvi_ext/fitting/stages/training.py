@@ -1,0 +1,142 @@
+"""Stage: training, with exploration where the configuration asks for it."""
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+from gmmvi_ext.fitting.block_convergence import BLOCK, BlockConvergence
+from gmmvi_ext.fitting.context import FitContext
+from gmmvi_ext.fitting.exploration import Exploration, can_explore
+from gmmvi_ext.fitting.health import Watchdog
+from gmmvi_ext.fitting.mixture_state import MixtureState
+from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.training.checkpoints import Checkpoints
+from gmmvi_ext.training.loop import TrainingResult, train
+from gmmvi_ext.training.progress import ProgressDisplay
+from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
+from gmmvi_ext.training.writers import MetricWriter
+
+__all__ = ["TrainingStage", "training_limits"]
+
+
+def training_limits(context: FitContext, spent: int, seconds: float) -> Limits:
+    """What the limits of the configuration leave for training.
+
+    Args:
+      context: of the fit.
+      spent: evaluations before training.
+      seconds: before training.
+    """
+    training = context.config.training
+    return Limits(
+        training.num_iterations,
+        _left(training.max_evaluations, spent),
+        _left(training.max_seconds, seconds),
+    )
+
+
+def _left(limit, spent):
+    return None if limit is None else max(limit - spent, 0)
+
+
+@dataclasses.dataclass
+class TrainingStage:
+    """Trains a learner until a limit, a stop rule or a signal ends it.
+
+    Attributes:
+      context: of the fit.
+      learner: what is trained, in place.
+      limits: of training alone.
+      kept: takes the mixture of the best block; None with the stop rule rows.
+      callbacks: called with the figures of every iteration; true ends the training.
+    """
+
+    context: FitContext
+    learner: GMMVI
+    limits: Limits
+    kept: MixtureState | None = None
+    callbacks: Sequence[Callable[[dict], object]] = ()
+
+    def __post_init__(self):
+        settings = self.context.config.training
+        rule = None
+        self.blocks: BlockConvergence | None = None
+        self.exploration: Exploration | None = None
+        self._convergence: Convergence | None = None
+        if settings.stop_rule == "rows":
+            if settings.stop_when_converged:
+                self._convergence = Convergence(
+                    settings.convergence_window, settings.convergence_tolerance
+                )
+            return
+        if settings.stop_when_converged:
+            num_blocks = max(2, settings.convergence_window // BLOCK)
+            rule = Convergence(num_blocks, settings.convergence_tolerance)
+        dim = self.learner.target.num_dimensions
+        self.blocks = BlockConvergence(self.learner.mixture, self.kept, dim, rule)
+        self.exploration = self._exploration()
+
+    def run(
+        self,
+        *,
+        evaluate: Callable[[int], dict] | None = None,
+        writers: Sequence[MetricWriter] = (),
+        observers: dict[str, Callable] | None = None,
+        checkpoints: Checkpoints | None = None,
+        host_state: dict | None = None,
+        progress: ProgressDisplay | None = None,
+    ) -> TrainingResult:
+        """Trains; the arguments are those of `training.loop.train`."""
+        config, parallel = self.context.config, self.context.parallel
+        watching = {"blocks": self.exploration or self.blocks} if self.blocks else {}
+        if self.context.counts_everything:
+            watching["budget"] = self._budget
+        if self.callbacks:
+            watching["callbacks"] = self._called
+        return train(
+            self.learner,
+            limits=self.limits,
+            log_interval=config.log_interval if writers else None if self.blocks else 50,
+            evaluate=evaluate,
+            writers=writers,
+            observers=watching | (observers or {}),
+            convergence=self._convergence,
+            checkpoints=checkpoints,
+            checkpoint_interval=config.training.checkpoint_interval,
+            progress=progress,
+            host_state=host_state,
+            agreed=parallel.agreed if self.context.is_multi_worker else None,
+            watchdog=Watchdog(self.learner.model),
+            watch_interval=BLOCK if self.blocks else None,
+        )
+
+    @property
+    def num_exploration_evaluations(self) -> int:
+        """Evaluations of the target by exploration, over all sessions."""
+        return 0 if self.exploration is None else self.exploration.num_evaluations
+
+    def _exploration(self) -> Exploration | None:
+        config = self.context.config
+        if config.explore.mode == "off" or not can_explore(config.values, self.learner):
+            return None
+        adapter = config.values["num_component_adapter_config"]
+        return Exploration(
+            self.blocks,
+            self.learner,
+            settings=config.explore,
+            max_components=config.explore.max_components or adapter["max_components"],
+            max_evaluations=self.limits.max_evaluations,
+            # Clocks differ between processes, which have to explore alike.
+            max_seconds=None if self.context.is_multi_worker else self.limits.max_seconds,
+            seed=config.seed,
+        )
+
+    def _budget(self, row: dict) -> StopReason | None:
+        """The loop counts finite values; who pays for evaluations pays for the others, too."""
+        most = self.limits.max_evaluations
+        spent = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
+        spent += self.num_exploration_evaluations
+        return StopReason.MAX_EVALUATIONS if most is not None and spent >= most else None
+
+    def _called(self, row: dict) -> StopReason | None:
+        is_over = any([callback(row) for callback in self.callbacks])
+        return StopReason.INTERRUPTED if is_over else None

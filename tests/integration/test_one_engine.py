@@ -1,0 +1,247 @@
+"""`fit`, `fit(workdir=...)` and `gmmvi-ext run` of `algorithm: auto` are one algorithm."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gmmvi_ext
+from gmmvi_ext.cli import main
+from gmmvi_ext.fitting import journal
+from gmmvi_ext.training import read_metrics
+
+MODEL = """
+import tensorflow as tf
+
+
+def log_density(p):
+    centred = (p["x"] - [1.0, -1.0]) / [0.5, 2.0]
+    near = -0.5 * tf.reduce_sum(centred**2, axis=-1)
+    far = -0.5 * tf.reduce_sum((p["x"] + 4.0) ** 2, axis=-1) - 1.0
+    return tf.reduce_logsumexp(tf.stack([near, far]), axis=0) - p["scale"]
+"""
+PARTS = {"shapes": {"x": (2,), "scale": ()}, "constraints": {"scale": "positive"}}
+SMALL = {
+    "training": {"num_iterations": 90, "checkpoint_interval": 20},
+    "outputs": {"plots": False, "tensorboard": False, "num_report_samples": 2000},
+    "explore": {"interval": 40},
+}
+
+
+@pytest.fixture(scope="module")
+def log_density():
+    space: dict = {}
+    exec(MODEL, space)
+    return space["log_density"]
+
+
+def fitted(log_density, **settings):
+    return gmmvi_ext.fit(log_density, **PARTS, seed=2, verbose=False, **SMALL, **settings)
+
+
+@pytest.fixture(scope="module")
+def plain(log_density):
+    return fitted(log_density)
+
+
+def assert_equal(one, other):
+    """Every bit of two mixtures."""
+    np.testing.assert_array_equal(one.log_weights, other.log_weights)
+    for mine, theirs in zip(one.components, other.components, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_file_that_says_auto_does_what_fit_does(plain, tmp_path, capsys):
+    (tmp_path / "model.py").write_text(MODEL)
+    config = {
+        "algorithm": "auto",
+        "environment_name": "python:model.py:log_density",
+        "shapes": {"x": [2], "scale": []},
+        "constraints": {"scale": "positive"},
+        "seed": 2,
+        **SMALL,
+    }
+    (tmp_path / "run.yml").write_text(json.dumps(config))
+    run = tmp_path / "run"
+    assert main(["run", "--config", str(tmp_path / "run.yml"), "--workdir", str(run)]) == 0
+    posterior = gmmvi_ext.load(run / "posterior")
+    assert_equal(posterior.mixture, plain.mixture)
+    summary = json.loads((run / "summary.json").read_text())
+    report = plain.report(2000, 2)
+    assert summary["num_target_evaluations"] == plain.run_info["num_target_evaluations"]
+    assert (summary["elbo"], summary["verdict"]) == (report.elbo, report.verdict)
+    assert [row["iteration"] for row in read_metrics(run / "metrics.jsonl")] == [1, 50, 90]
+    # What the file left open is written down, and what the target decided.
+    written = (run / "config.yml").read_text()
+    assert "algorithm: auto" in written and "desired_samples_per_component: 60" in written
+    capsys.readouterr()
+    assert main(["run", "--resume", "--allow_code", "--workdir", str(run)]) == 0
+    assert "nothing is evaluated again" in capsys.readouterr().out
+    assert main(["export", str(run), "--allow_code", "--out", str(tmp_path / "out")]) == 0
+    assert_equal(gmmvi_ext.load(tmp_path / "out").mixture, plain.mixture)
+
+
+class Killed(BaseException):
+    """Ends a fit at once: nothing is written any more."""
+
+
+def test_a_fit_that_is_killed_in_training_goes_on_bit_for_bit(plain, log_density, tmp_path):
+    def until(iteration):
+        def callback(row):
+            if row["iteration"] == iteration:
+                raise Killed
+
+        return callback
+
+    for iteration in (7, 21, 45, 88):
+        with pytest.raises(Killed):
+            fitted(log_density, workdir=tmp_path / "run", callbacks=[until(iteration)])
+    posterior = fitted(log_density, workdir=tmp_path / "run")
+    assert_equal(posterior.mixture, plain.mixture)
+    info = {k: v for k, v in posterior.run_info.items() if not k.endswith("seconds")}
+    assert info == {k: v for k, v in plain.run_info.items() if not k.endswith("seconds")}
+    assert [row["iteration"] for row in read_metrics(tmp_path / "run" / "metrics.jsonl")] == [
+        1,
+        50,
+        90,
+    ]
+
+
+@pytest.mark.parametrize("calls", [3, 20, 40])
+def test_a_fit_that_is_killed_while_it_searches_goes_on_bit_for_bit(tmp_path, monkeypatch, calls):
+    """A host function, so that evaluations can be counted and cut off; 40 is in training."""
+    monkeypatch.setattr(journal, "SAVE_SECONDS", -1.0)
+    left = [None]
+
+    def log_prob(x):
+        if left[0] is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+        return np.logaddexp(*(-0.5 * ((x - c) ** 2).sum(axis=1) for c in (-3.0, 3.0)))
+
+    def gradient(x):
+        share = 1.0 / (1.0 + np.exp(-6.0 * x.sum(axis=1, keepdims=True)))
+        return 6.0 * share - 3.0 - x
+
+    def fit(**settings):
+        return gmmvi_ext.fit(
+            log_prob,
+            num_dimensions=2,
+            gradient=gradient,
+            seed=1,
+            verbose=False,
+            training={"num_iterations": 25, "checkpoint_interval": 10},
+            outputs=SMALL["outputs"],
+            **settings,
+        )
+
+    whole = fit()
+    left[0] = 8 + calls  # after the looks at the target
+    with pytest.raises(Killed):
+        fit(workdir=tmp_path / "run")
+    left[0] = None
+    posterior = fit(workdir=tmp_path / "run")
+    assert_equal(posterior.mixture, whole.mixture)
+    spent = whole.run_info["num_target_evaluations"]
+    assert posterior.run_info["num_target_evaluations"] == spent
+
+
+def test_a_finished_fit_is_returned_without_an_evaluation(tmp_path):
+    calls = []
+
+    def log_prob(x):
+        calls.append(len(x))
+        return -0.5 * (x**2).sum(axis=1)
+
+    def fit(**settings):
+        return gmmvi_ext.fit(
+            log_prob,
+            num_dimensions=2,
+            seed=1,
+            verbose=False,
+            algorithm="ZAMTRON",
+            training={"num_iterations": 6},
+            outputs=SMALL["outputs"],
+            workdir=tmp_path / "run",
+            **settings,
+        )
+
+    first, count = fit(), sum(calls)
+    again = fit()
+    assert sum(calls) - count < 400, "the looks at the target before the fit alone"
+    assert_equal(again.mixture, first.mixture)
+    assert str(again.last_report) == str(first.last_report)
+    with pytest.raises(ValueError, match="holds another run, which differs in seed: 1 -> 3"):
+        gmmvi_ext.fit(
+            log_prob,
+            num_dimensions=2,
+            seed=3,
+            verbose=False,
+            algorithm="ZAMTRON",
+            outputs=SMALL["outputs"],
+            workdir=tmp_path / "run",
+        )
+
+
+def test_more_iterations_continue_the_training(log_density, tmp_path):
+    settings = dict(SMALL)
+    settings["training"] = {"num_iterations": 40, "checkpoint_interval": 20}
+    gmmvi_ext.fit(log_density, **PARTS, seed=2, verbose=False, workdir=tmp_path / "run", **settings)
+    longer = fitted(log_density, workdir=tmp_path / "run")
+    assert longer.run_info["iterations"] == 90
+
+
+def test_files_that_name_the_reference_s_rules_keep_its_meaning():
+    from gmmvi_ext.config import load_config
+
+    config = load_config({"algorithm": "SAMTRON", "environment_name": "banana"})
+    stages = ("start", "explore", "component_weights", "population_monte_carlo")
+    assert [config.section(name).mode for name in stages] == ["off"] * 4
+    assert (config.training.stop_rule, config.training.keep_best) == ("rows", False)
+    auto = load_config({"algorithm": "auto", "environment_name": "banana"})
+    assert [auto.section(name).mode for name in stages] == ["auto"] * 3 + ["off"]
+    asked = load_config({"algorithm": "SAMTRON", "environment_name": "banana", "start": "auto"})
+    assert asked.start.mode == "auto" and asked.explore.mode == "off"
+
+
+def test_single_stages_can_be_asked_for_in_a_file_of_the_reference(tmp_path):
+    config = {
+        "algorithm": "SAMTRON",
+        "environment_name": "banana",
+        "start": "auto",
+        "component_weights": "auto",
+        "model_initialization": {"prior_scale": 3.0},
+        "training": {"num_iterations": 60},
+        "outputs": SMALL["outputs"] | {"export": False},
+    }
+    (tmp_path / "run.yml").write_text(json.dumps(config))
+    run = tmp_path / "run"
+    assert main(["run", "--config", str(tmp_path / "run.yml"), "--workdir", str(run)]) == 0
+    with np.load(run / "checkpoints" / "final.npz") as file:
+        info = json.loads(str(file["about"]))["run_info"]
+    assert info["num_start_evaluations"] > 0 and "exploration" not in info
+    assert info["num_target_evaluations"] > info["num_start_evaluations"]
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [
+        ("extend", "explore"),
+        ("rebalance", "component_weights"),
+        ("refine", "population_monte_carlo"),
+    ],
+)
+def test_former_names_of_arguments_warn_and_work(former, now):
+    def fit():
+        return gmmvi_ext.fit(
+            lambda x: -0.5 * tf.reduce_sum(x**2, axis=1),
+            num_dimensions=1,
+            verbose=False,
+            training={"num_iterations": 2},
+            **{former: False},
+        )
+
+    with pytest.warns(FutureWarning, match=f"`{former}` of `fit` is now `{now}`"):
+        assert fit().run_info["iterations"] == 2
