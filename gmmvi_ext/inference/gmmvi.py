@@ -14,32 +14,31 @@ Maximises J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q.
 
 All components go through each step together; one `tf.function` is traced once per run, whatever the
 number of components and samples does. For targets that only the host can evaluate, step 1 is cut in
-two around the evaluation.
+two around the evaluation. The stages are in `iteration`; here are state and order.
 """
+
+import functools
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.inference.assembly import assemble_batch
-from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
+from gmmvi_ext.inference.component_adaptation import ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
-from gmmvi_ext.inference.low_rank import low_rank_update
-from gmmvi_ext.inference.membership import with_new, without_others
+from gmmvi_ext.inference.iteration import RunState, adapted, learned, proposed, step_seed
 from gmmvi_ext.inference.ng_estimators import NgEstimator
-from gmmvi_ext.inference.pairwise import moved_log_prob
-from gmmvi_ext.inference.rewards import expected_rewards
+from gmmvi_ext.inference.roles import Rules
 from gmmvi_ext.inference.sample_db import SampleDB
 from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
-from gmmvi_ext.inference.tracing import no_garbage_collection, one_optimiser_pass
+from gmmvi_ext.inference.tracing import TracedFunctions, one_optimiser_pass
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
-from gmmvi_ext.models import GmmWrapper, LearnerState, initial_mixture
+from gmmvi_ext.models import GmmWrapper, initial_mixture
 from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["GMMVI"]
 
-FAILURE_STEPSIZE_FACTOR = 0.5  # a failed update halves its stepsize
 # What an iteration reports: in the dtype of the mixture, and counts.
 FLOAT_METRICS = ("elbo_estimate", "max_weight", "mean_stepsize")
 METRICS = {
@@ -53,18 +52,8 @@ METRICS = {
 # The store is only ever read by drawing candidates: older samples than this many draws are not
 # missed.
 STORE_PER_CANDIDATE = 10
-# With so many from the start, tracing a second longer pays.
+# With so many, a second of tracing pays.
 MANY_COMPONENTS = 64
-# Argument of the constructor -> role that fills it.
-PARTS = {
-    "ng_estimator": NgEstimator,
-    "component_adaptation": ComponentAdaptation,
-    "sample_selector": SampleSelector,
-    "component_updater": NgBasedComponentUpdater,
-    "component_stepsize": ComponentStepsizeAdapter,
-    "weight_updater": WeightUpdater,
-    "weight_stepsize": WeightStepsizeAdapter,
-}
 OPTIONS = ("temperature", "use_sample_database", "max_database_size", "many_components")
 
 
@@ -80,9 +69,9 @@ class GMMVI(tf.Module):
       temperature: weight of the entropy in the objective, > 0.
       use_sample_database: keep samples over iterations (for reuse and as candidates).
       max_database_size: most samples kept.
-      many_components: compute dense passes by quadratic forms (`quadratic_forms`), which pays for
-        about a hundred components that overlap, and takes a second longer to trace. None for
-        whether the mixture starts with MANY_COMPONENTS. Full covariances only.
+      many_components: compute dense passes by quadratic forms (`pairwise.quadratic_forms`), which
+        pays for about a hundred components that overlap. None for iterations that start with
+        MANY_COMPONENTS or more: the first of them is traced anew. Full covariances only.
       seed: of all random numbers; the same seed gives the same run.
     """
 
@@ -117,41 +106,36 @@ class GMMVI(tf.Module):
         self.target = target
         self.model = model
         self.temperature = float(temperature)
-        self._estimator = ng_estimator
-        self._adaptation = component_adaptation
-        self._selector = sample_selector = sample_selector.for_target(target)
-        self._updater = component_updater
-        self._component_stepsize = component_stepsize
-        self._weight_updater = weight_updater
-        self._weight_stepsize_rule = weight_stepsize
+        self.rules = Rules(
+            ng_estimator,
+            component_adaptation,
+            sample_selector.for_target(target),
+            component_updater,
+            component_stepsize,
+            weight_updater,
+            weight_stepsize,
+        )
         self._prior = prior
         self._seed = tf.constant([seed % 2**31, 0x6D76], tf.int32)
-        self._reuses = use_sample_database and sample_selector.reuses
-        initial = model.mixture()
-        if many_components is None:
-            many_components = int(initial.num_components) >= MANY_COMPONENTS
-        self._by_forms = many_components and isinstance(initial.components, FullGaussians)
-        self._stores = use_sample_database and component_adaptation.num_database_candidates > 0
-        capacity = min(
-            max_database_size,
-            STORE_PER_CANDIDATE * max(component_adaptation.num_database_candidates, 1),
-        )
+        components = model.mixture().components
+        is_full = isinstance(components, FullGaussians)
+        self._many_components = many_components if is_full else False
+        self._reuses = use_sample_database and self.rules.sample_selector.reuses
+        num_candidates = component_adaptation.num_database_candidates
+        self._stores = use_sample_database and num_candidates > 0
+        capacity = min(max_database_size, STORE_PER_CANDIDATE * num_candidates)
         self.sample_db = SampleDB(
             target.num_dimensions,
             capacity=capacity if self._stores else 1,
-            components=initial.components,
+            components=components,
             with_gradient=ng_estimator.requires_gradient,
             dtype=model.dtype,
         )
-
-        def counter(name):
-            return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)
-
-        self.num_iterations = counter("num_iterations")
-        self.num_target_evaluations = counter("num_target_evaluations")
-        self.num_nonfinite = counter("num_nonfinite")
-        self.num_failed_updates = counter("num_failed_updates")
-        self._num_weight_updates = counter("num_weight_updates")
+        self.num_iterations = _counter("num_iterations")
+        self.num_target_evaluations = _counter("num_target_evaluations")
+        self.num_nonfinite = _counter("num_nonfinite")
+        self.num_failed_updates = _counter("num_failed_updates")
+        self._num_weight_updates = _counter("num_weight_updates")
         self._weight_stepsize = tf.Variable(
             tf.cast(weight_stepsize.initial_stepsize, model.dtype),
             trainable=False,
@@ -160,8 +144,7 @@ class GMMVI(tf.Module):
         self._elbo_history = tf.Variable(
             tf.fill([2], tf.cast(float("nan"), model.dtype)), trainable=False, name="elbo_history"
         )
-        self._graph_functions: dict[str, tf.types.experimental.PolymorphicFunction] = {}
-        self.num_traces = 0
+        self._traced = TracedFunctions()
 
     @classmethod
     def build_from_config(
@@ -188,10 +171,7 @@ class GMMVI(tf.Module):
         Raises:
           ValueError: naming the key that is off.
         """
-        parts = {
-            name: role.build_from_config(config) if rules is None else rules[role.role]
-            for name, role in PARTS.items()
-        }
+        parts = Rules.build_from_config(config) if rules is None else Rules.by_role(rules)
         initial = dict(config.get("model_initialization") or {})
         try:
             mixture = initial_mixture(target.num_dimensions, seed=seed, dtype=dtype, **initial)
@@ -206,13 +186,13 @@ class GMMVI(tf.Module):
         )
         model = GmmWrapper(
             mixture,
-            stepsize=parts["component_stepsize"].initial_stepsize,
-            ridge=getattr(parts["ng_estimator"], "initial_l2_regularizer", 0.0),
-            history_length=parts["component_adaptation"].history_length,
+            stepsize=parts.component_stepsize.initial_stepsize,
+            ridge=getattr(parts.ng_estimator, "initial_l2_regularizer", 0.0),
+            history_length=parts.component_adaptation.history_length,
             bijector=bijector,
         )
         options = {key: config[key] for key in OPTIONS if config.get(key) is not None}
-        return cls(target, model, **parts, prior=prior, seed=seed, **options)
+        return cls(target, model, **vars(parts), prior=prior, seed=seed, **options)
 
     def step(self) -> dict[str, tf.Tensor]:
         """One iteration.
@@ -244,131 +224,102 @@ class GMMVI(tf.Module):
         if num_iterations < 1:
             raise ValueError(f"`num_iterations` must be at least 1, got {num_iterations}.")
         most = tf.int64.max if max_evaluations is None else max_evaluations
-        if self.target.is_graph_safe:
-            with one_optimiser_pass():
-                return self._graph("iterate", self._iterate)(
-                    tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
-                )
-        for _ in range(num_iterations):
-            metrics = self._step_on_host()
-            if int(metrics["num_target_evaluations"]) >= most:
-                break
-        return metrics
-
-    def _step_on_host(self) -> dict[str, tf.Tensor]:
-        with one_optimiser_pass():
-            proposal, prior_draws = self._graph("propose", self._propose)()
-        points = tf.concat([proposal.x, prior_draws], axis=0)
-        # Outside: a function of the target's own may have been called before.
-        values, grads = self._evaluate(points, self._step_seed(4))
-        with one_optimiser_pass():
-            return self._learn_from_host(proposal, prior_draws, values, grads)
+        run = self._iterations if self.target.is_graph_safe else self._iteration_on_host
+        while True:
+            done, metrics = run(num_iterations, most)
+            num_iterations -= done
+            if num_iterations == 0 or int(metrics["num_target_evaluations"]) >= most:
+                return metrics
 
     def mixture(self) -> Mixture:
         """The current mixture, in the unconstrained space."""
         return self.model.mixture()
 
-    # Graph plumbing ----------------------------------------------------------------------------
+    @property
+    def num_traces(self) -> int:
+        """How often an iteration, or a part of it, was traced over the run."""
+        return self._traced.num_traces
 
-    def _graph(self, name: str, method):
-        """The traced version of a method; `num_traces` counts what was traced over the run."""
-        if name not in self._graph_functions:
+    # Calls of traced functions --------------------------------------------------------------------
 
-            def traced(*args):
-                self.num_traces += 1
-                with no_garbage_collection():
-                    return method(*args)
-
-            self._graph_functions[name] = tf.function(traced, autograph=False)
-        return self._graph_functions[name]
-
-    def _learn_from_host(self, proposal: Proposal, prior_draws, values, grads):
-        """`_learn`, traced once with open shapes, for values that come from the host."""
-        leaves = tf.nest.flatten((proposal, prior_draws))
-        if "learn" not in self._graph_functions:
-            outputs = self._graph_functions["propose"].get_concrete_function().structured_outputs
-            specs = [
-                None if leaf is None else tf.TensorSpec(leaf.shape, leaf.dtype)
-                for leaf in tf.nest.flatten(outputs)
-            ]
-
-            def traced(*tensors):
-                self.num_traces += 1
-                # Signatures take no None: what is absent is left out and put back.
-                rest = iter(tensors)
-                filled = [None if spec is None else next(rest) for spec in specs]
-                with no_garbage_collection():
-                    return self._learn(*tf.nest.pack_sequence_as(outputs, filled), *rest)
-
-            grad_dim = self.target.num_dimensions if self._estimator.requires_gradient else 0
-            signature = (
-                *(spec for spec in specs if spec is not None),
-                tf.TensorSpec([None], self.model.dtype),
-                tf.TensorSpec([None, grad_dim], self.model.dtype),
+    def _iterations(self, num_iterations: int, most: int) -> tuple[int, dict[str, tf.Tensor]]:
+        """How many iterations one call made (up to where they are traced anew), and metrics."""
+        use_forms = self._use_quadratic_forms()
+        iterate = self._traced.get(
+            f"iterate{'_by_forms' * use_forms}", functools.partial(self._loop, use_forms)
+        )
+        with one_optimiser_pass():
+            done, metrics = iterate(
+                tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
             )
-            self._graph_functions["learn"] = tf.function(
-                traced, input_signature=signature, autograph=False
+        return 1 if num_iterations == 1 else int(done), metrics
+
+    def _iteration_on_host(self, _: int, __: int) -> tuple[int, dict[str, tf.Tensor]]:
+        """One iteration, cut in two around the target."""
+        use_forms, dtype = self._use_quadratic_forms(), self.model.dtype
+        with one_optimiser_pass():
+            proposal, prior_draws = self._traced.get(
+                "propose", lambda: self._propose(self._state())
+            )()
+        points = tf.concat([proposal.x, prior_draws], axis=0)
+        # Outside: a function of the target's own may have been called before.
+        seed = step_seed(self._seed, self.num_iterations, 4)
+        values, grads = self._evaluate(points, seed)
+        with one_optimiser_pass():
+            learn = self._traced.get_open(
+                f"learn{'_by_forms' * use_forms}",
+                lambda *drawn: self._learn(self._state(), drawn, use_forms),
+                "propose",
+                tf.TensorSpec([None], dtype),
+                tf.TensorSpec([None, grads.shape[1]], dtype),
             )
-        tensors = [leaf for leaf in leaves if leaf is not None]
-        return self._graph_functions["learn"](*tensors, values, grads)
+            return 1, learn(proposal, prior_draws, values, grads)
 
-    def _step_seed(self, salt: int) -> tf.Tensor:
-        """Seed of one use of randomness in the current iteration."""
-        seed = tf.random.fold_in(self._seed, tf.cast(self.num_iterations, tf.int32))
-        return tf.random.fold_in(seed, salt)
+    def _use_quadratic_forms(self) -> bool:
+        """Whether the next iteration is computed by quadratic forms; the mixture decides alone."""
+        if self._many_components is not None:
+            return self._many_components
+        return int(self.model.num_components) >= MANY_COMPONENTS
 
-    # The iteration -----------------------------------------------------------------------------
+    # The iteration, in graphs ---------------------------------------------------------------------
 
-    def _iterate(self, num_iterations, max_evaluations) -> dict[str, tf.Tensor]:
-        """Iterations in a loop, see `steps`."""
+    def _loop(self, use_forms: bool, num_iterations, most) -> tuple[tf.Tensor, dict]:
+        """Iterations in a loop, see `steps`; and how many they were."""
 
         def is_due(done, metrics):
-            is_affordable = metrics["num_target_evaluations"] < max_evaluations
-            return (done == 0) | (done < num_iterations) & is_affordable
+            goes_on = (done < num_iterations) & (metrics["num_target_evaluations"] < most)
+            if self._many_components is None:
+                goes_on &= (metrics["num_components"] >= MANY_COMPONENTS) == use_forms
+            return (done == 0) | goes_on
 
         dtypes = METRICS | dict.fromkeys(FLOAT_METRICS, self.model.dtype)
         nothing = {name: tf.zeros([], dtype) for name, dtype in dtypes.items()}
-        _, metrics = tf.while_loop(
+        return tf.while_loop(
             is_due,
-            lambda done, _: (done + 1, self._iteration()),
+            lambda done, _: (done + 1, self._iteration(use_forms)),
             (0, nothing),
             parallel_iterations=1,
         )
-        return metrics
 
-    def _iteration(self) -> dict[str, tf.Tensor]:
+    def _iteration(self, use_forms: bool) -> dict[str, tf.Tensor]:
         # The scopes name the stages for the profiler (scripts/bench/profile_step.py).
+        state = self._state()
         with tf.name_scope("propose"):
-            proposal, prior_draws = self._propose()
+            proposal, prior_draws = self._propose(state)
             points = tf.concat([proposal.x, prior_draws], axis=0)
         with tf.name_scope("target"):
-            values, grads = self._evaluate(points, self._step_seed(4))
-        return self._learn(proposal, prior_draws, values, grads)
+            seed = step_seed(self._seed, state.num_iterations, 4)
+            values, grads = self._evaluate(points, seed)
+        return self._learn(state, (proposal, prior_draws, values, grads), use_forms)
 
-    def _propose(self) -> tuple[Proposal, tf.Tensor]:
-        """New samples, and prior draws to evaluate if this iteration adds a component."""
-        mixture = self.model.mixture()
-        window = self.sample_db.window()
-        proposal = self._selector.propose(
-            mixture, window, self.model.learner().component_id, self._step_seed(0)
-        )
-        wanted = self._adaptation.num_prior_candidates
-        dim = mixture.num_dimensions
-        if wanted == 0:
-            return proposal, tf.zeros([0, dim], mixture.dtype)
-        due = self._adaptation.is_adding(
-            self.num_iterations + 1, tf.cast(mixture.num_components, tf.int64)
-        )
-        noise = tf.random.stateless_normal(
-            [wanted * tf.cast(due, tf.int32), dim], self._step_seed(1), dtype=mixture.dtype
-        )
-        return proposal, self._prior.mean + tf.sqrt(self._prior.variance) * noise
+    def _propose(self, state: RunState) -> tuple[Proposal, tf.Tensor]:
+        return proposed(self.rules, self._prior, state, self.sample_db.window(), self._seed)
 
     def _evaluate(self, points: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Target values [n] and gradients [n, D] ([n, 0] where the estimator needs none)."""
         target = self.target
         points = tf.cast(points, target.dtype)
-        if self._estimator.requires_gradient:
+        if self.rules.ng_estimator.requires_gradient:
             values, grads = target.log_prob_and_grad(points, seed=seed)
         else:
             values = target.log_prob(points, seed=seed)
@@ -380,72 +331,30 @@ class GMMVI(tf.Module):
             )
         return tf.cast(values, self.model.dtype), tf.cast(grads, self.model.dtype)
 
-    def _learn(self, proposal: Proposal, prior_draws, values, grads) -> dict[str, tf.Tensor]:
-        mixture, learner = self.model.mixture(), self.model.learner()
-        temperature = tf.cast(self.temperature, mixture.dtype)
-        num_new = tf.shape(proposal.x)[0]
+    def _learn(self, state: RunState, drawn: tuple, use_forms: bool) -> dict[str, tf.Tensor]:
+        """What follows the evaluation; assigns the new state and the stored samples.
+
+        Args:
+          state: of the run.
+          drawn: the proposal, prior draws, and target values and gradients of both.
+          use_forms: whether dense products are those of quadratic forms.
+        """
+        proposal, prior_draws, values, grads = drawn
+        rules, num_new = self.rules, tf.shape(proposal.x)[0]
         is_valid = tf.math.is_finite(values) & tf.reduce_all(tf.math.is_finite(grads), axis=1)
         with tf.name_scope("densities"):
             batch, window = assemble_batch(
-                mixture,
-                learner.component_id,
+                state.mixture,
+                state.learner.component_id,
                 proposal,
                 values[:num_new],
                 grads[:num_new],
                 is_valid[:num_new],
-                selector=self._selector,
+                selector=rules.sample_selector,
                 reuses=self._reuses,
-                use_quadratic_forms=self._by_forms,
+                use_quadratic_forms=use_forms,
             )
-
-        stepsize = self._component_stepsize.adapt(
-            learner.stepsize, learner.num_updates, *_improved(learner.reward_history)
-        )
-        estimated, update = self._update_components(mixture, batch, stepsize, temperature, learner)
-        # Where there was nothing to estimate from (no own samples) the stepsize is not to blame.
-        blameless = update.ok | ~estimated
-        stepsize = tf.where(blameless, stepsize, FAILURE_STEPSIZE_FACTOR * stepsize)
-
-        moved = Mixture(mixture.log_weights, update.components)
-        with tf.name_scope("rewards"):
-            component_log_prob = moved_log_prob(
-                mixture,
-                update.components,
-                batch.component_log_prob,
-                batch.x,
-                step_norm=update.step_norm,
-                max_ratio=update.max_ratio,
-                share_ratio=self._selector.share_ratio,
-            )
-            rewards = expected_rewards(
-                moved,
-                batch,
-                component_log_prob,
-                temperature,
-                self_normalized=self._weight_updater.use_self_normalized_importance_weights,
-            )
-        elbo = tf.reduce_sum(tf.math.multiply_no_nan(rewards, tf.exp(mixture.log_weights)))
-        with tf.name_scope("weights"):
-            log_weights = self._update_weights(
-                mixture.log_weights, rewards, temperature, tf.reduce_any(batch.is_valid)
-            )
-        mixture = Mixture(log_weights, update.components)
-        learner = LearnerState(
-            stepsize=stepsize,
-            num_updates=learner.num_updates + 1,
-            ridge=self._estimator.adapt_ridge(learner.ridge, update.ok),
-            reward_history=_shifted(
-                learner.reward_history, rewards + temperature * moved.log_weights
-            ),
-            weight_history=_shifted(learner.weight_history, tf.exp(log_weights)),
-            component_id=learner.component_id,
-        )
-        self._elbo_history.assign(tf.stack([self._elbo_history[1], elbo]))
-        self.num_iterations.assign_add(1)
-        num_valid = tf.reduce_sum(tf.cast(is_valid, tf.int64))
-        self.num_target_evaluations.assign_add(num_valid)
-        self.num_nonfinite.assign_add(tf.size(is_valid, tf.int64) - num_valid)
-        self.num_failed_updates.assign_add(tf.reduce_sum(tf.cast(~update.ok, tf.int64)))
+        state, metrics = learned(rules, self.temperature, state, batch, is_valid)
         with tf.name_scope("store"):
             if self._stores:
                 kept = tf.where(is_valid[:num_new])[:, 0]
@@ -453,106 +362,49 @@ class GMMVI(tf.Module):
             if self._reuses:
                 self.sample_db.assign_window(window)
         with tf.name_scope("adapt"):
-            self._adapt_components(mixture, learner, prior_draws, values[num_new:], batch)
-        return {
-            "elbo_estimate": elbo,
-            "num_components": self.model.num_components,
-            "num_target_evaluations": self.num_target_evaluations.read_value(),
-            "num_nonfinite": self.num_nonfinite.read_value(),
-            "num_failed_updates": self.num_failed_updates.read_value(),
-            "max_weight": tf.exp(tf.reduce_max(log_weights)),
-            "mean_stepsize": tf.reduce_mean(stepsize),
+            num_candidates = rules.component_adaptation.num_database_candidates
+            draw = functools.partial(self.sample_db.random, num_candidates)
+            state, num_added = adapted(
+                rules,
+                self._prior,
+                state,
+                batch,
+                (prior_draws, values[num_new:]),
+                self._seed,
+                stored=draw if self._stores else None,
+                fresh=lambda num: self.model.fresh_learner_state(num, self.model.num_ids),
+            )
+            self.model.num_ids.assign_add(num_added)
+        self._assign(state)
+        return metrics | {
+            "num_components": state.mixture.num_components,
             "num_new_samples": num_new,
-            "num_active_samples": tf.shape(batch.x)[0],
         }
 
-    def _update_components(self, mixture, batch, stepsize, temperature, learner):
-        """Which components have an estimate, [K], and the update of all."""
-        if isinstance(mixture.components, LowRankGaussians):
-            return low_rank_update(
-                self._estimator,
-                self._updater,
-                mixture,
-                batch,
-                stepsize=stepsize,
-                temperature=temperature,
-                ridge=learner.ridge,
-                num_updates=learner.num_updates,
-            )
-        with tf.name_scope("estimate"):
-            estimate = self._estimator.estimate(mixture, batch, temperature, learner.ridge)
-        with tf.name_scope("update"):
-            update = self._updater.update(
-                mixture.components, estimate, stepsize, temperature, learner.num_updates
-            )
-        return estimate.ok, update
+    # State ----------------------------------------------------------------------------------------
 
-    def _update_weights(self, log_weights, rewards, temperature, any_valid) -> tf.Tensor:
-        improved, has_history = _improved(tf.expand_dims(self._elbo_history, 0))
-        stepsize = self._weight_stepsize_rule.adapt(
-            self._weight_stepsize, self._num_weight_updates, improved[0], has_history[0]
+    def _state(self) -> RunState:
+        numbers = (variable.read_value() for variable in self._numbers())
+        return RunState(self.model.mixture(), self.model.learner(), *numbers)
+
+    def _assign(self, state: RunState) -> None:
+        self.model.assign(state.mixture)
+        self.model.assign_learner(state.learner)
+        for variable, value in zip(self._numbers(), state[2:], strict=True):
+            variable.assign(value)
+
+    def _numbers(self) -> tuple[tf.Variable, ...]:
+        """Variables in the order of `RunState`, after mixture and learner."""
+        return (
+            self._weight_stepsize,
+            self._num_weight_updates,
+            self._elbo_history,
+            self.num_iterations,
+            self.num_target_evaluations,
+            self.num_nonfinite,
+            self.num_failed_updates,
         )
-        # A component that could not be rewarded gets the worst reward instead of poisoning the
-        # rest.
-        finite = tf.math.is_finite(rewards)
-        worst = tf.reduce_min(tf.where(finite, rewards, rewards.dtype.max))
-        updated = self._weight_updater.update(
-            log_weights, tf.where(finite, rewards, worst), stepsize, temperature
-        )
-        usable = any_valid & tf.reduce_any(finite) & tf.reduce_all(tf.math.is_finite(updated))
-        several = tf.size(log_weights) > 1
-        self._weight_stepsize.assign(tf.where(several, stepsize, self._weight_stepsize))
-        self._num_weight_updates.assign_add(tf.cast(several, tf.int64))
-        return tf.where(usable & several, updated, log_weights)
-
-    def _adapt_components(self, mixture, learner, prior_draws, prior_values, batch) -> None:
-        """Deletes and adds components and stores the result in the model."""
-        keep = self._adaptation.delete(learner, mixture, self.num_iterations)
-        if keep is not None:
-            mixture, learner = without_others(mixture, learner, keep)
-
-        def grown():
-            x, log_prob = prior_draws, prior_values
-            if self._stores:
-                stored = self.sample_db.random(
-                    self._adaptation.num_database_candidates, self._step_seed(2)
-                )
-                x = tf.concat([stored[0], x], axis=0)
-                log_prob = tf.concat([stored[1], log_prob], axis=0)
-            return tf.cond(tf.size(log_prob) > 0, lambda: joined(x, log_prob), unchanged)
-
-        def joined(x, log_prob):
-            new = self._adaptation.add(
-                mixture,
-                Candidates(x, log_prob, batch),
-                self._prior,
-                self.num_iterations,
-                self._step_seed(3),
-            )
-            fresh = self.model.fresh_learner_state(new.num_components, self.model.num_ids)
-            return with_new(mixture, learner, new, fresh)
-
-        def unchanged():
-            return mixture, learner
-
-        candidates = self._adaptation.num_database_candidates * self._stores
-        if candidates + self._adaptation.num_prior_candidates > 0:
-            adding = self._adaptation.is_adding(
-                self.num_iterations, tf.cast(mixture.num_components, tf.int64)
-            )
-            before = tf.cast(mixture.num_components, tf.int64)
-            mixture, learner = tf.cond(adding, grown, unchanged)
-            self.model.num_ids.assign_add(tf.cast(mixture.num_components, tf.int64) - before)
-        self.model.assign(mixture)
-        self.model.assign_learner(learner)
 
 
-def _improved(history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether the last entry beats the one before, and whether both exist, from [..., H]."""
-    last, previous = history[..., -1], history[..., -2]
-    recorded = ~tf.math.is_nan(previous)
-    return last > previous, recorded
-
-
-def _shifted(history: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
-    return tf.concat([history[:, 1:], tf.expand_dims(newest, 1)], axis=1)
+def _counter(name: str) -> tf.Variable:
+    return tf.Variable(0, dtype=tf.int64, trainable=False, name=name)

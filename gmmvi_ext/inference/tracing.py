@@ -1,10 +1,61 @@
-"""A shorter way to an iteration that runs."""
+"""Traced functions of an algorithm, and what shortens the time to a first iteration."""
 
 import contextlib
 import functools
 import gc
+from collections.abc import Callable
 
-__all__ = ["no_garbage_collection", "one_optimiser_pass"]
+import tensorflow as tf
+
+__all__ = ["TracedFunctions", "no_garbage_collection", "one_optimiser_pass"]
+
+
+class TracedFunctions:
+    """`tf.function`s by name, each traced when it is first called.
+
+    Attributes:
+      num_traces: how often one of them was traced.
+    """
+
+    def __init__(self):
+        self.num_traces = 0
+        self._functions: dict[str, tf.types.experimental.PolymorphicFunction] = {}
+
+    def get(self, name: str, function: Callable) -> Callable:
+        """The traced version of a function, whatever `function` is when asked for again."""
+        if name not in self._functions:
+            self._functions[name] = tf.function(self._counted(function), autograph=False)
+        return self._functions[name]
+
+    def get_open(self, name: str, function: Callable, source: str, *more: tf.TensorSpec):
+        """The same for a function of what another one returns, and more.
+
+        It is traced once, with the shapes that are open in the other's graph: those of the tensors
+        that it is called with would have it traced again and again.
+
+        Args:
+          name: of the function.
+          function: takes the outputs of `source` (None stays None), and more tensors.
+          source: a function without arguments that was called before.
+          more: what it takes besides.
+        """
+        if name not in self._functions:
+            outputs = self._functions[source].get_concrete_function().structured_outputs
+            specs = tf.nest.map_structure(
+                lambda leaf: None if leaf is None else tf.TensorSpec(leaf.shape, leaf.dtype),
+                outputs,
+            )
+            traced = tf.function(self._counted(function), autograph=False)
+            self._functions[name] = traced.get_concrete_function(*specs, *more)
+        return self._functions[name]
+
+    def _counted(self, function: Callable) -> Callable:
+        def traced(*args):
+            self.num_traces += 1
+            with no_garbage_collection():
+                return function(*args)
+
+        return traced
 
 
 @contextlib.contextmanager

@@ -8,7 +8,7 @@ from gmmvi_ext.config import build_from_config
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.fitting.health import PATIENCE, Alarm, Watchdog
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
-from gmmvi_ext.models import Gmm
+from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.targets import CallableTarget, HostTarget
 from gmmvi_ext.training import Limits, StopReason, train
 from gmmvi_ext.training.checkpoints import Checkpoints
@@ -71,7 +71,9 @@ def test_causes_come_before_consequences(learner):
 def test_a_model_without_a_learner_is_looked_at_too():
     parts = [np.zeros([3, 2], np.float32), np.ones([3, 2], np.float32)]
     parts[1][2, 1] = np.inf
-    watchdog = Watchdog(Gmm(Mixture(tf.zeros([3]), DiagonalGaussians(*map(tf.constant, parts)))))
+    watchdog = Watchdog(
+        GmmWrapper(Mixture(tf.zeros([3]), DiagonalGaussians(*map(tf.constant, parts))))
+    )
     assert watchdog() == Alarm("scale_diag", 2)
 
 

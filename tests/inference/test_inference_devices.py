@@ -30,7 +30,7 @@ with tf.device("/CPU:1"):
     algorithm = GMMVI.build_from_config(config, target, seed=0)
     for _ in range(4):
         metrics = algorithm.step()
-function = algorithm._graph_functions["iterate"].get_concrete_function(
+function = algorithm._traced.get("iterate", None).get_concrete_function(
     tf.constant(1), tf.constant(1, tf.int64)
 )
 graphs = [function.graph.as_graph_def()]

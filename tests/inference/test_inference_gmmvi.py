@@ -5,7 +5,9 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext import gaussians as g
+from gmmvi_ext.inference import gmmvi
 from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.inference.roles import ROLE_CLASSES
 from gmmvi_ext.targets.callables import CallableTarget, HostTarget
 
 DIM = 2
@@ -110,6 +112,39 @@ def test_many_components_take_the_same_path_as_few(reuse):
         np.testing.assert_allclose(few["elbo_estimate"], many["elbo_estimate"], atol=1e-7)
     assert [run.num_traces for run in runs] == [1, 1]
     np.testing.assert_allclose(*(run.mixture().components.loc for run in runs), atol=1e-6)
+
+
+@pytest.mark.parametrize("reuse", [0.0, 2.0])
+def test_a_mixture_that_grows_is_traced_anew_once_wherever_calls_end(monkeypatch, reuse):
+    monkeypatch.setattr(gmmvi, "MANY_COMPONENTS", 4)
+    changes = {
+        "dtype": tf.float64,
+        "sample_selector_config": {
+            "desired_samples_per_component": 40,
+            "ratio_reused_samples_to_desired": reuse,
+        },
+    }
+    one_by_one, together, plain = build(**changes), build(**changes), build(**changes)
+    counts = [int(one_by_one.step()["num_components"]) for _ in range(12)]
+    assert counts[0] < 4 <= counts[-1]
+    metrics = together.steps(12)
+    assert [each.num_traces for each in (one_by_one, together)] == [2, 2]
+    assert int(together.num_iterations) == 12 and int(metrics["num_components"]) == counts[-1]
+    for left, right in zip(one_by_one.variables, together.variables, strict=True):
+        np.testing.assert_array_equal(left, right)
+    monkeypatch.setattr(gmmvi, "MANY_COMPONENTS", 100)
+    plain.steps(12)
+    np.testing.assert_allclose(
+        plain.mixture().components.loc, together.mixture().components.loc, atol=1e-6
+    )
+
+
+def test_rules_that_exist_are_taken_as_they_are():
+    rules = {role.role: role.build_from_config(config()) for role in ROLE_CLASSES}
+    target = CallableTarget(three_modes, DIM)
+    algorithm = GMMVI.build_from_config(config(), target, rules=rules)
+    kept = vars(algorithm.rules).values()
+    assert all(any(rule is each for each in kept) for rule in rules.values())
 
 
 def test_the_same_seed_gives_the_same_run():

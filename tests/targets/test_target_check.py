@@ -6,7 +6,7 @@ import tensorflow as tf
 
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.gaussians import FullGaussians, Mixture
-from gmmvi_ext.models import Gmm
+from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.targets import CallableTarget, HostTarget
 from gmmvi_ext.targets.base import TargetError
 from gmmvi_ext.targets.checks import check_target
@@ -57,7 +57,7 @@ def test_a_bad_target_is_told_what_to_change(function, part):
 
 
 def test_the_elbo_of_the_target_itself_is_its_log_normaliser():
-    model = Gmm(standard())
+    model = GmmWrapper(standard())
     evaluate = ElboEvaluator(model, CallableTarget(normal, 2), num_samples=50)
     row = evaluate(3)
     assert row["elbo"] == pytest.approx(np.log(2 * np.pi), abs=1e-5)
@@ -66,7 +66,7 @@ def test_the_elbo_of_the_target_itself_is_its_log_normaliser():
 
 
 def test_temperature_weighs_the_entropy():
-    model = Gmm(standard())
+    model = GmmWrapper(standard())
     cold = ElboEvaluator(model, CallableTarget(normal, 2), num_samples=400, temperature=0.5)(1)
     warm = ElboEvaluator(model, CallableTarget(normal, 2), num_samples=400)(1)
     assert warm["elbo"] - cold["elbo"] == pytest.approx(0.5 * warm["entropy"], rel=1e-5)
@@ -74,7 +74,7 @@ def test_temperature_weighs_the_entropy():
 
 def test_values_that_are_not_finite_are_left_out_and_counted():
     half = CallableTarget(lambda x: tf.where(x[:, 0] > 0, normal(x), -np.inf), 2)
-    row = ElboEvaluator(Gmm(standard()), half, num_samples=2000)(1)
+    row = ElboEvaluator(GmmWrapper(standard()), half, num_samples=2000)(1)
     # 1000 +- 22 draws are left out; five standard deviations fail once in two million.
     assert abs(row["nonfinite_fraction"] - 0.5) < 0.06 and np.isfinite(row["elbo"])
 
@@ -85,7 +85,7 @@ class Measured(CallableTarget):
 
 
 def test_the_metrics_of_the_target_stand_in_the_row_under_their_names():
-    row = ElboEvaluator(Gmm(standard()), Measured(normal, 2), num_samples=2000)(1)
+    row = ElboEvaluator(GmmWrapper(standard()), Measured(normal, 2), num_samples=2000)(1)
     # Standard error 0.011; five of them fail once in two million.
     assert abs(row["share_right"] - 0.5) < 0.06
     assert row["elbo"] == pytest.approx(np.log(2 * np.pi), abs=1e-5)  # the row's own names win
@@ -96,6 +96,6 @@ def test_metrics_that_raise_leave_a_line_and_the_row_stands():
         def metrics(self, mixture, samples):
             raise KeyError("no test data")
 
-    row = ElboEvaluator(Gmm(standard()), Broken(normal, 2), num_samples=50)(1)
+    row = ElboEvaluator(GmmWrapper(standard()), Broken(normal, 2), num_samples=50)(1)
     assert row["metrics_problem"] == "KeyError: 'no test data'"
     assert row["elbo"] == pytest.approx(np.log(2 * np.pi), abs=1e-5)

@@ -8,7 +8,7 @@ from gmmvi_ext.divergences.mmd import Mmd, mmd_squared
 from gmmvi_ext.fitting.dumps import MixtureDumps
 from gmmvi_ext.fitting.sample_distance import SampleDistance
 from gmmvi_ext.gaussians import FullGaussians, Mixture
-from gmmvi_ext.models.gmm import Gmm
+from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.training.writers import TensorBoardWriter
 
 
@@ -17,7 +17,7 @@ def model():
     loc = tf.constant([[0.0, 0.0], [4.0, 1.0]])
     scale_tril = tf.constant([[[1.0, 0.0], [0.5, 2.0]], [[1.0, 0.0], [0.0, 1.0]]])
     log_weights = tf.math.log(tf.constant([0.25, 0.75]))
-    return Gmm(Mixture(log_weights, FullGaussians(loc, scale_tril)))
+    return GmmWrapper(Mixture(log_weights, FullGaussians(loc, scale_tril)))
 
 
 def test_dumps_come_at_every_iteration_below_100_then_at_every_fiftieth(model, tmp_path):
