@@ -244,7 +244,7 @@ class TopLevel:
       use_sample_database: keep samples of earlier iterations for reuse.
       max_database_size: samples kept.
       many_components: prepare for a hundred components and more that overlap: dense passes by
-        quadratic forms, a second more to trace; null does so if 64 are there from the start.
+        quadratic forms, a second more to trace; null does so while there are 64 or more.
       seed: seed of everything random; null takes start_seed.
       start_seed: the reference's name for the seed.
       dtype: floating-point format of the mixture.

@@ -1,13 +1,14 @@
-"""Where evaluated samples are kept: a store for new-component candidates, a window for reuse.
+"""Where evaluated samples are kept: a store for candidates, a replay buffer for reuse.
 
 The store is a ring of the newest samples with their log densities; it grows in few steps up to a
 fixed capacity and never copies otherwise (the reference concatenates all arrays in every iteration
 and thins them to every second sample when they are full).
 
-The window holds the newest whole blocks (one block is what one iteration drew) with everything that
-importance weighting needs. Its proposal density is the mixture of the block proposals p_b with
-weights N_b / N; log p_b(x_n) is kept for all pairs, so an iteration adds one row set (old proposals
-at the new samples) and one column (the new proposal at the old samples) instead of starting again.
+The replay buffer, or window, holds the newest whole blocks (the batch that one iteration drew) with
+everything that importance weighting needs. Its proposal density is the mixture of the block
+proposals p_b with weights N_b / N; log p_b(x_n) is kept for all pairs, so an iteration adds one row
+set (old proposals at the new samples) and one column (the new proposal at the old samples) instead
+of starting again.
 """
 
 from typing import NamedTuple
@@ -22,7 +23,7 @@ __all__ = ["SampleDB", "Window", "empty_window", "extend_window"]
 
 
 class Window(NamedTuple):
-    """The newest blocks of samples, oldest block first.
+    """The replay buffer: the newest batches ("blocks") of samples, oldest first.
 
     Attributes:
       x: samples, [N, D].
