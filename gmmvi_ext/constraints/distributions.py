@@ -100,8 +100,11 @@ def _default(dist, base: str) -> tfb.Bijector:
         return names.unit_vector()
     if isinstance(dist, tfd.LKJ) and not dist.input_output_cholesky:
         return names.correlation()
-    if isinstance(dist, tfd.WishartTriL) and not dist.input_output_cholesky:
-        return names.positive_definite()
+    if isinstance(dist, tfd.WishartTriL):
+        is_factor = dist.input_output_cholesky  # TFP's bijector for these knows float32 alone
+        return names.cholesky() if is_factor else names.positive_definite()
+    if isinstance(dist, tfd.InverseGaussian):  # likewise
+        return names.positive(base=base)
     bijector = dist.experimental_default_event_space_bijector()
     if bijector is None:
         raise ValueError(

@@ -150,3 +150,22 @@ def test_structured_refuses_unknown_names_and_low_ranks():
         constraints.structured({"mu": ()}, {"sigma": "positive"})
     with pytest.raises(ValueError, match="parameter 'mu': .* needs at least 1"):
         constraints.structured({"mu": ()}, {"mu": "simplex"})
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda one: tfd.InverseGaussian(one, one),
+        lambda one: tfd.WishartTriL(5 * one, one * np.eye(2), input_output_cholesky=True),
+    ],
+    ids=["inverse Gaussian", "Cholesky factor of a Wishart"],
+)
+def test_default_bijectors_take_either_float_type(make, dtype):
+    dist = make(tf.ones([], dtype))
+    bijector = constraints.default_bijector(dist)
+    free = bijector.inverse_event_shape(dist.event_shape).as_list()
+    noise = np.random.default_rng(0).standard_normal([3, *free])
+    x = tf.constant(noise, dtype)
+    values = bijector.forward(x)
+    assert values.dtype == dtype and np.isfinite(dist.log_prob(values)).all()
+    np.testing.assert_allclose(bijector.inverse(values), x, rtol=1e-3, atol=1e-4)
