@@ -9,6 +9,7 @@ import tensorflow as tf
 from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.math.random import stream
 
 __all__ = ["BoundEvaluator", "EvaluatedBound"]
 
@@ -50,7 +51,7 @@ class BoundEvaluator:
         self._x = np.asarray(x, vae.dtype.as_numpy_dtype)
         self._num_samples = num_samples
         self._batch = max(1, min(len(x), MAX_DECODES // num_samples))
-        self._seed = tf.constant([seed % 2**31, 0x6576], tf.int32)
+        self._seed = stream(seed, "vae evaluation")
         signature = (
             tf.TensorSpec([None, *vae.event_shape], vae.dtype),
             tf.TensorSpec([2], tf.int32),

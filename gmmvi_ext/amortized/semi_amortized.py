@@ -21,6 +21,7 @@ from gmmvi_ext.amortized.vae import VAE
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
@@ -28,7 +29,6 @@ from gmmvi_ext.targets.base import Target
 __all__ = ["DatumPosterior", "Refinement", "Refiner", "amortised_mixture", "refine"]
 
 _MOMENT_SAMPLES = 2000  # behind the Gaussian that starts from a flow posterior
-_EVALUATION_SALT = 0x7265
 _ROLES = {
     "ng_estimator_type": "Stein",
     "num_component_adapter_type": "adaptive",
@@ -156,7 +156,7 @@ class Refiner:
         x = checked_data(x, self._vae.event_shape, name="x")
         posteriors, figures = [], []
         for number, datum in enumerate(x):
-            seed = tf.constant([self._seed % 2**31, _EVALUATION_SALT + number], tf.int32)
+            seed = stream(self._seed, "semi-amortized", number)
             datum = tf.cast(datum, self._vae.dtype)
             mixture = self._refined(datum, seed)
             before = self._amortised(datum[tf.newaxis], seed)[0]

@@ -18,6 +18,7 @@ from gmmvi_ext.amortized.control_variates.base import RunningMean
 from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.ranges import NON_NEGATIVE, Range, check_ranges, require
 
 __all__ = ["Objective", "VAETrainer"]
@@ -92,7 +93,7 @@ class VAETrainer(tf.Module):
         self._x = tf.constant(x, vae.dtype)
         self._resample = resample
         self._objective = objective or Objective()
-        self._seed = tf.constant([seed % 2**31, 0x7661], tf.int32)
+        self._seed = stream(seed, "vae training")
         self._group = OptimizerGroup(optimizers or Optimizers(), vae.trainable_groups())
         self._optimizer_state = self._group.state
         self._running_rate = RunningMean(RATE_DECAY, vae.dtype, name="running_rate")

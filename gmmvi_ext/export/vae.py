@@ -18,6 +18,7 @@ from gmmvi_ext.amortized.vae import VAE
 from gmmvi_ext.export.folder import refuse_foreign, written_whole
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import TOLERANCE, ExportVerificationError, run_elsewhere
+from gmmvi_ext.math.random import STREAMS
 
 __all__ = ["ExportedVae", "export_vae"]
 
@@ -139,7 +140,8 @@ def export_vae(vae: VAE, path, *, about: dict | None = None, verify: bool = True
 
 def _pair(seed: tf.Tensor) -> tf.Tensor:
     """A stateless seed [2] from one integer."""
-    return tf.stack([tf.cast(seed % 2**31, tf.int32), tf.constant(0x7661, tf.int32)])
+    salt = tf.constant(STREAMS["vae training"], tf.int32)
+    return tf.stack([tf.cast(seed % 2**31, tf.int32), salt])
 
 
 def _verify(folder: Path, module: ExportedVae) -> None:

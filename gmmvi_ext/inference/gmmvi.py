@@ -33,6 +33,7 @@ from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
 from gmmvi_ext.inference.tracing import TracedFunctions, one_optimiser_pass
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.models import GmmWrapper, initial_mixture
 from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
@@ -116,7 +117,7 @@ class GMMVI(tf.Module):
             weight_stepsize,
         )
         self._prior = prior
-        self._seed = tf.constant([seed % 2**31, 0x6D76], tf.int32)
+        self._seed = stream(seed, "training")
         components = model.mixture().components
         is_full = isinstance(components, FullGaussians)
         self._many_components = many_components if is_full else False

@@ -13,11 +13,12 @@ from tensorflow_probability import distributions as tfd
 from gmmvi_ext.constraints.layout import Layout, make_layout, require_agreement
 from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.posterior import merging, storage, summary
 from gmmvi_ext.posterior.importance import expectations as weighted
 from gmmvi_ext.posterior.importance.component_weights import rebalance_mixture
 from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed, sample_mixture, score_draws
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture, score_draws
 from gmmvi_ext.posterior.importance.population_monte_carlo import Refinement, refine_mixture
 from gmmvi_ext.posterior.report.report import Report, make_report
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
@@ -79,7 +80,7 @@ def _pictures(config: Config, workdir: WorkDir, images, vae) -> dict:
     from gmmvi_ext import plotting
     from gmmvi_ext.export.vae import ExportedVae
 
-    seed = tf.constant([config.seed % 2**31, 0x706C], tf.int32)
+    seed = stream(config.seed, "vae pictures")
     x = tf.constant(images.test[:NUM_CODES], vae.dtype)
     labels = images.test_labels[:NUM_CODES]
     model = ExportedVae(vae)

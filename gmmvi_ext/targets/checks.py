@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target, TargetError
 from gmmvi_ext.targets.callables import CallableTarget, HostTarget
 
@@ -37,7 +38,6 @@ FEW, SOME, MANY = 8, 32, 256  # draws: for shapes and batches, for gradients, to
 ATTEMPTS = 4  # calls that tell a function that fails now and then from one that always does
 MAX_GRADIENT_ERROR = 0.05
 SLOW_SECONDS = 1e-3  # an evaluation that costs more is worth a line
-SALT = 0x7463
 
 
 class Traced(NamedTuple):
@@ -82,7 +82,7 @@ def check_target(
       TargetError: it fails, has the wrong shape, no finite value anywhere, or mixes up the points
         of a batch.
     """
-    call_seed = tf.constant([seed % 2**31, SALT], tf.int32)
+    call_seed = stream(seed, "target check")
     x, _ = mixtures.sample(mixture, MANY, call_seed)
     x = tf.cast(x, target.dtype)
     few = _values(target, x[:FEW], call_seed)

@@ -30,7 +30,8 @@ from gmmvi_ext import diagnostics
 from gmmvi_ext.diagnostics.psis import MAX_KHAT_THRESHOLD
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.posterior.importance.draws import CHUNK, as_seed, sample_mixture, score_draws
+from gmmvi_ext.math.random import substream
+from gmmvi_ext.posterior.importance.draws import CHUNK, sample_mixture, score_draws
 from gmmvi_ext.posterior.report.verdict import FLAT_WEIGHT, GOOD_KHAT
 from gmmvi_ext.targets.base import Target
 
@@ -43,7 +44,6 @@ NUM_FREE, MAX_FREE = 4, 60_000  # draws without the target: for each scored one,
 MIN_GAIN = 1e-4  # nats: less is rounding, or not worth a change
 MAX_KHAT_RISE = 0.1  # its standard error at 4500 draws
 MAX_ELBO_FALL = 0.01  # nats, the tolerance at which a fit stops
-_SALT = 0x7262
 
 
 class Rebalancing(NamedTuple):
@@ -98,7 +98,7 @@ def rebalance_mixture(mixture: Mixture, target: Target, *, num_samples: int, see
     """
     if int(mixture.num_components) == 1:
         return Rebalancing(mixture, False, math.nan, math.nan, math.nan, 0.0, 0.0, 0.0, 0)
-    salted = tf.random.experimental.stateless_fold_in(as_seed(seed), _SALT)
+    salted = substream(seed, "component weights")
     draws = score_draws(mixture, target, num_samples, salted)
     ratios = draws.log_ratios
     if np.isfinite(ratios).sum() < 2:

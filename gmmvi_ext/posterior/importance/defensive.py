@@ -20,9 +20,9 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.draws import (
     ScoredDraws,
-    as_seed,
     evaluate_target,
     sample_mixture,
 )
@@ -33,7 +33,6 @@ __all__ = ["DEFENSIVE_SHARE", "DefensiveDraws", "defensive_draws", "log_proposal
 DEFENSIVE_SHARE = 0.1  # of the draws; the effective draws of a perfect fit fall by as much
 DEGREES_OF_FREEDOM = 3.0  # the fewest with a finite variance
 CHUNK = 5000
-_SALT = 17
 
 
 class DefensiveDraws(NamedTuple):
@@ -68,7 +67,7 @@ def defensive_draws(
     if num_plain < 1:
         raise ValueError(f"`num_samples` must be at least 2, got {num_samples}.")
     x, index = sample_mixture(mixture, num_plain, seed)
-    salted = tf.random.experimental.stateless_fold_in(as_seed(seed), _SALT)
+    salted = substream(seed, "heavy tails")
     heavy, heavy_index = _heavy_draws(mixture, num_heavy, salted)
     both = np.concatenate([x, heavy.astype(x.dtype)])
     values = evaluate_target(target, both, seed).astype(np.float64)

@@ -9,24 +9,13 @@ import tensorflow as tf
 from gmmvi_ext import diagnostics
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.random import as_seed, substream
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["ScoredDraws", "answered", "as_seed", "evaluate_target", "sample_mixture", "score_draws"]
+__all__ = ["ScoredDraws", "answered", "evaluate_target", "sample_mixture", "score_draws"]
 
 CHUNK = 5000  # draws per evaluation: bounds memory whatever the number of components
 ATTEMPTS = 4  # at a batch of points: a host function may fail for the moment
-TARGET_SALT = 7  # stochastic targets get a stream of their own
-
-
-def as_seed(seed) -> tf.Tensor:
-    """A [2] int32 seed from an int (any size below 2^62), a pair, or such a tensor."""
-    if isinstance(seed, (int, np.integer)):
-        low, high = int(seed) % 2**31, (int(seed) // 2**31) % 2**31
-        return tf.constant([low, high], tf.int32)
-    seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
-    if tuple(seed.shape) != (2,):
-        raise ValueError(f"`seed` must be an int or a pair of ints, got shape {tuple(seed.shape)}.")
-    return seed
 
 
 class ScoredDraws(NamedTuple):
@@ -91,7 +80,7 @@ def evaluate_target(target: Target, x: np.ndarray, seed) -> np.ndarray:
     log_prob = target.log_prob
     if target.is_graph_safe:
         log_prob = tf.function(log_prob, autograph=False)
-    salted = tf.random.experimental.stateless_fold_in(as_seed(seed), TARGET_SALT)
+    salted = substream(seed, "target")
     values = []
     for number, part in enumerate(_chunks(x)):
         points = tf.cast(tf.constant(part), target.dtype)

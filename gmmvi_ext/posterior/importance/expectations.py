@@ -6,11 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext import diagnostics
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed
+from gmmvi_ext.math.random import SUBSTREAMS, as_seed
+from gmmvi_ext.posterior.importance.draws import ScoredDraws
 
 __all__ = ["Expectation", "expectation", "resample"]
-
-GUMBEL_SALT = 13
 
 
 class Expectation(NamedTuple):
@@ -54,7 +53,8 @@ def resample(draws: ScoredDraws, num_samples: int, seed, *, replace: bool) -> np
     systematic resampling. The order is random either way.
     """
     log_weights = draws.smoothed().log_weights
-    generator = np.random.default_rng([GUMBEL_SALT, *np.asarray(as_seed(seed)).tolist()])
+    pair = np.asarray(as_seed(seed)).tolist()
+    generator = np.random.default_rng([SUBSTREAMS["resampling"], *pair])
     if replace:
         points = (np.arange(num_samples) + generator.uniform()) / num_samples
         edges = np.cumsum(np.exp(log_weights))

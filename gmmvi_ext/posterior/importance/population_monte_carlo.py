@@ -27,13 +27,14 @@ from gmmvi_ext import diagnostics
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.linalg import safe_cholesky
+from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.defensive import (
     DEFENSIVE_SHARE,
     DefensiveDraws,
     defensive_draws,
     log_proposal,
 )
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed
+from gmmvi_ext.posterior.importance.draws import ScoredDraws
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["MAX_LOOKS", "NEEDS_REFINEMENT", "Refinement", "refine_mixture"]
@@ -49,7 +50,6 @@ MIN_WEIGHT = 1e-6
 WIDE_SHARE, WIDE_FACTOR = 0.1, 2.0  # weight and width of the copies added for the tails
 MAX_ELEMENTS = 10_000_000  # of an array of one chunk of draws
 TINY = 1e-300
-_SALT = 0x7266
 
 
 class Refinement(NamedTuple):
@@ -93,7 +93,7 @@ def refine_mixture(
       always: try it also where k-hat does not ask for it.
     """
     _check_family(mixture)
-    salted = tf.random.experimental.stateless_fold_in(as_seed(seed), _SALT)
+    salted = substream(seed, "population Monte Carlo")
     pool: list[tuple[ScoredDraws, Mixture]] = []
     rows: list[dict] = []
     best = current = mixture

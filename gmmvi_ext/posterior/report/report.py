@@ -9,7 +9,8 @@ import tensorflow as tf
 from gmmvi_ext import diagnostics
 from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, as_seed, evaluate_target
+from gmmvi_ext.math.random import substream
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_doubts
 from gmmvi_ext.posterior.report.verdict import Facts, Verdict, judge
@@ -18,7 +19,6 @@ from gmmvi_ext.targets.checks import rounding_of
 __all__ = ["Report", "make_report"]
 
 NUM_EXACT_DRAWS = 5000  # exact draws of the target for EUBO and coverage
-EXACT_SALT = 11
 MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
 
 
@@ -236,7 +236,7 @@ def _forward_checks(posterior, draws: ScoredDraws, seed) -> dict:
     target = posterior.target
     if target is None or not target.can_sample:
         return result
-    salted = tf.random.experimental.stateless_fold_in(as_seed(seed), EXACT_SALT)
+    salted = substream(seed, "exact draws")
     exact = np.asarray(target.sample(NUM_EXACT_DRAWS, salted))
     points = tf.cast(tf.constant(exact), posterior.mixture.dtype)
     log_q = mixtures.log_prob(posterior.mixture, points).numpy()

@@ -19,6 +19,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.callables import HostTarget
 from gmmvi_ext.targets.parallel.cluster import ClusterMap
@@ -288,7 +289,7 @@ def _dask(num_workers: int | None, address: str | None) -> Distribution:
 
 def _seconds(target: Target) -> float:
     """Seconds that `NUM_TIMED` points take, from few points where they are slow."""
-    seed = tf.constant([0, 0x636F], tf.int32)
+    seed = stream(0, "evaluation cost")
 
     def evaluate(x):
         if target.has_gradient:
