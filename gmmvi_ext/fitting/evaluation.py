@@ -10,11 +10,11 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior.importance.draws import answered
 
 __all__ = ["ElboEvaluator"]
 
-_SALT = 0x656C  # keeps this stream apart from the training's
 MAX_LISTED_WEIGHTS = 50
 MAX_PROBLEM = 200  # characters of an error in a row
 
@@ -37,7 +37,7 @@ class ElboEvaluator:
         self._target = target
         self._num_samples = num_samples
         self._temperature = temperature
-        self._seed = tf.constant([seed % 2**31, _SALT], tf.int32)
+        self._seed = stream(seed, "evaluation")
         self._draw = tf.function(self._draw_and_weigh, autograph=False)
 
     def __call__(self, iteration: int) -> dict:

@@ -19,6 +19,7 @@ from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.inference.component_adaptation.extrapolation import MIN_WEIGHT, extend
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.membership import with_new, without_others
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.training.stopping import StopReason
 
 __all__ = ["Exploration", "can_explore"]
@@ -27,7 +28,6 @@ MAX_ON_THE_WAY, MAX_AT_LAST = 2, 6  # newcomers of a look
 MAX_LAST_LOOKS = 10
 SHARE_ON_THE_WAY, SHARE_AT_LAST = 0.1, 0.05  # of the evaluations since the last look, and of all
 MIN_BUDGET = 50  # evaluations that are worth a look
-_SALT = 0x7269
 
 
 def can_explore(values: dict, learner: GMMVI) -> bool:
@@ -76,7 +76,7 @@ class Exploration:
         self._max_components = max_components
         self._settings = settings or ExploreSettings(mode="auto")
         self._max_evaluations, self._max_seconds = max_evaluations, max_seconds
-        self._seed = tf.constant([seed % 2**31, _SALT], tf.int32)
+        self._seed = stream(seed, "exploration")
         self._meter = Meter(learner.target)
         self._looked_at = self._spent_then = self._num_last_looks = 0
         self.num_looks = 0

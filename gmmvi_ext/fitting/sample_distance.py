@@ -7,11 +7,11 @@ import tensorflow as tf
 
 from gmmvi_ext.divergences.mmd import Mmd
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.random import stream
 
 __all__ = ["SampleDistance"]
 
 NUM_SAMPLES = 2000
-_SALT = 0x6D6D64  # keeps this stream apart from the training's
 
 
 class SampleDistance:
@@ -40,7 +40,7 @@ class SampleDistance:
             raise ValueError(f"{path} holds values that are not finite.")
         self._model = model
         self._distance = Mmd(samples, alpha=alpha)
-        self._seed = tf.constant([seed % 2**31, _SALT], tf.int32)
+        self._seed = stream(seed, "sample distance")
 
     def __call__(self, iteration: int) -> dict:
         """`mmd` of the current mixture; draws depend on seed and iteration alone."""

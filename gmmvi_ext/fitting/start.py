@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.lbfgs import minimise
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["Meter", "Start", "StartMixture", "find_start", "start_from"]
@@ -72,7 +73,7 @@ def start_from(target: Target, *, mean=None, scale=None, seed: int = 0) -> Start
         scale = np.broadcast_to(np.asarray(1.0 if scale is None else scale, float), (dim,))
         return Start(mean + scale * noise, mean, scale)
     if target.can_start:
-        draws = np.asarray(target.start(NUM_PRIOR_DRAWS, [seed % 2**31, 1]), float)
+        draws = np.asarray(target.start(NUM_PRIOR_DRAWS, stream(seed, "start")), float)
         draws = draws[np.isfinite(draws).all(axis=1)]
         if len(draws) >= MAX_STARTS:
             low, middle, high = np.quantile(draws, [0.16, 0.5, 0.84], axis=0)
@@ -137,7 +138,7 @@ class Meter:
         self.target = target
         self.count = 0
         self._journal = journal
-        self._seed = tf.constant([0, 0x696E], tf.int32)
+        self._seed = stream(0, "search")
 
         def values(x):
             return target.log_prob(x, seed=self._seed)

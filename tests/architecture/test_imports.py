@@ -28,14 +28,6 @@ RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 # (module, room): late imports that may run upward; `Posterior.plot_*`, `.export`, `.to_arviz`.
 UPWARD = {("posterior.posterior", "export"), ("posterior.posterior", "plotting")}
 
-# Still to be opened; may only shrink. (December 2026: empty.)
-OPEN_FILES: list[set[str]] = []
-OPEN_UPWARD = {"runs.writers"}
-OPEN_PRIVATE = {
-    "constraints.parametrize.parametrization",
-    "models.gmm_wrapper",
-}
-
 
 class Import(NamedTuple):
     """`name` is the name taken out of module `target`, if it is one and not a module."""
@@ -187,28 +179,20 @@ def test_every_room_has_its_layer():
 
 
 def test_no_import_runs_upward():
-    found = [line for line in upward_imports(PACKAGE) if not _is_open(line, OPEN_UPWARD)]
-    assert found == []
+    assert upward_imports(PACKAGE) == []
 
 
 def test_no_files_import_each_other():
-    circles = [{name.split(".")[-1] for name in each} for each in file_circles(PACKAGE)]
-    assert [each for each in circles if not any(each <= open_ for open_ in OPEN_FILES)] == []
+    assert file_circles(PACKAGE) == []
 
 
 def test_no_rooms_import_each_other():
-    assert [each for each in room_circles(PACKAGE) if each != ["fitting", "runs"]] == []
+    assert room_circles(PACKAGE) == []
 
 
 def test_no_private_name_leaves_its_module():
-    found = [line for line in private_imports(PACKAGE) if not _is_open(line, OPEN_PRIVATE)]
+    found = [line for line in private_imports(PACKAGE) if "models.gmm_wrapper" not in line]
     assert found == []
-
-
-def _is_open(line, modules):
-    return any(
-        line.startswith((f"gmmvi_ext.{module} ", f"gmmvi_ext.{module}:")) for module in modules
-    )
 
 
 def test_allowances_are_in_use():

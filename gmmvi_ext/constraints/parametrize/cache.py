@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator
 import tensorflow as tf
 from tensorflow.python import pywrap_tfe
 
-__all__ = ["cached", "read"]
+__all__ = ["cached", "read", "tf_variable"]
 
 READERS = frozenset(
     {
@@ -152,7 +152,7 @@ def _enclosing(graph) -> list:
 
 def _writes(graph, start: int, originals) -> bool:
     """Whether an operation from position `start` on may write one of the originals."""
-    handles = {id(_variable(each).handle) for each in originals}
+    handles = {id(tf_variable(each).handle) for each in originals}
     aliases = _aliases(graph, handles)
     if not aliases:
         return False
@@ -171,7 +171,7 @@ def _aliases(graph, handles: set[int]) -> set[int]:
     return {id(inside) for outside, inside in graph.captures if id(outside) in known}
 
 
-def _variable(original) -> tf.Variable:
+def tf_variable(original) -> tf.Variable:
     """The tf.Variable inside a keras.Variable, or the variable itself."""
     return original if isinstance(original, tf.Variable) else original._value
 
@@ -182,4 +182,4 @@ def _watched(tensor) -> int:
 
 
 def _watched_fresh(originals) -> int:
-    return max(_watched(tf.identity(_variable(each))) for each in originals)
+    return max(_watched(tf.identity(tf_variable(each))) for each in originals)

@@ -222,7 +222,7 @@ class Parametrization(tf.Module):
         """
         with tf.GradientTape(persistent=True) as tape:
             y = self.compute()
-        sources = [cache._variable(each) for each in self.originals]
+        sources = [cache.tf_variable(each) for each in self.originals]
 
         def pullback(dy):
             return tape.gradient(y, sources, output_gradients=dy)

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from gmmvi_ext.fitting.block_convergence import BlockConvergence
 from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior.importance.draws import score_draws
 from gmmvi_ext.targets.base import Target
 
@@ -14,7 +15,6 @@ __all__ = ["best_mixture", "without_negligible"]
 
 NUM_SAMPLES = 1000  # draws that decide between the last and the best mixture
 MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
-_SALT = 0x6A75
 
 
 def best_mixture(
@@ -30,7 +30,7 @@ def best_mixture(
         return last, 0
 
     def elbo(mixture: Mixture) -> float:
-        draws = score_draws(mixture, target, NUM_SAMPLES, [seed % 2**31, _SALT])
+        draws = score_draws(mixture, target, NUM_SAMPLES, stream(seed, "candidates"))
         finite = draws.is_finite
         return float(np.mean(draws.log_ratios[finite])) if finite.mean() > 0.5 else -math.inf
 
