@@ -26,6 +26,15 @@ def did_you_mean(name, choices: Iterable[str]) -> str:
     return f" Did you mean {spelled[near[0]]!r}?" if near else ""
 
 
+def _is_same(old, new) -> bool:
+    """Whether a definition is the other one run again, as cells of a notebook are."""
+
+    def name_of(entry):
+        return getattr(entry, "__module__", None), getattr(entry, "__qualname__", None)
+
+    return old is new or (None not in name_of(new) and name_of(old) == name_of(new))
+
+
 class Registry:
     """Maps names (hyphens and underscores alike, any case) to classes or functions.
 
@@ -38,12 +47,12 @@ class Registry:
         self._entries: dict[str, tuple[str, object]] = {}
 
     def register(self, name: str, *aliases: str) -> Callable:
-        """Class decorator; refuses a name that is already taken by something else."""
+        """Class decorator; refuses a name that is already taken by another definition."""
 
         def decorate(entry):
             for each in (name, *aliases):
                 key = normalized_name(each)
-                if key in self._entries and self._entries[key][1] is not entry:
+                if key in self._entries and not _is_same(self._entries[key][1], entry):
                     raise ValueError(
                         f"{self.role} {each!r} is already registered as {self._entries[key][1]!r}."
                     )

@@ -51,7 +51,9 @@ def _check(arguments: Sequence[str]) -> int:
             num_bad += 1
             print(error, file=sys.stderr)
         else:
-            print(f"{file}: fine ({config.code_word or 'own rules'} on {config.target_name})")
+            print(f"{file}: fine ({config.code_word or 'custom rules'} on {config.target_name})")
+            for key, name in config.code_names().items():
+                print(f"{file}: note: {key}: {name} is not run by a check, but before a run starts")
     return 2 if num_bad else 0
 
 

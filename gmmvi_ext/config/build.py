@@ -1,17 +1,16 @@
 """From a configuration to a target and an algorithm; TensorFlow is imported when called."""
 
-import re
 from pathlib import Path
 
 from gmmvi_ext.config.check import refusal_key
-from gmmvi_ext.config.codewords import ROLE_LETTERS
 from gmmvi_ext.config.config import Config
-from gmmvi_ext.config.document import is_code
 from gmmvi_ext.config.errors import ConfigError, Problem
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.config.python_target import python_target
+from gmmvi_ext.config.rules import build_rules
+from gmmvi_ext.user_code import is_code
 
-__all__ = ["build_algorithm", "build_from_config", "build_rules", "build_target"]
+__all__ = ["build_algorithm", "build_from_config", "build_target"]
 
 
 def build_target(config: Config | dict | str | Path, *, findings: list[str] | None = None):
@@ -138,31 +137,3 @@ def _check_data_dir(config: Config, settings: dict) -> None:
         key = "environment_config.data_dir"
         message = f"{folder} is no folder; give the one that holds the data files."
         raise ConfigError(Problem(config.origin(key), key, message))
-
-
-def build_rules(config: Config) -> dict:
-    """The seven rules, role -> rule.
-
-    Raises:
-      ConfigError: settings that contradict each other; names the line of one that was written.
-    """
-    from gmmvi_ext.inference.roles import ROLES
-
-    values = config.values
-    rules, problems = {}, []
-    for role in ROLE_LETTERS:
-        rule = ROLES[role].get(values[f"{role}_type"])
-        try:
-            rules[role] = rule(**values[f"{role}_config"])
-        except (TypeError, ValueError) as error:
-            name = refusal_key(error)
-            key = f"{role}_config.{name}" if name else f"{role}_config"
-            text = str(error).removeprefix(f"`{name}` ")
-            # Of settings that contradict each other, point at one that somebody wrote.
-            mentioned = [f"{role}_config.{each}" for each in re.findall(r"`(\w+)`", str(error))]
-            origins = [config.origin(each) for each in mentioned or [key]]
-            written = [origin for origin in origins if origin.source != "default"]
-            problems.append(Problem((written or origins)[0], key, text))
-    if problems:
-        raise ConfigError(problems)
-    return rules

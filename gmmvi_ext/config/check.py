@@ -5,13 +5,16 @@ Every problem becomes one line with file, line, key and expectation; all are rep
 
 import re
 
-from gmmvi_ext.config.document import Document, Names, Role, is_code
+from gmmvi_ext.config.document import Document, Names, Role
 from gmmvi_ext.config.errors import DEFAULT, Origin, Problem
 from gmmvi_ext.config.fields import MISSING, FieldSpec, SectionSpec, conform
 from gmmvi_ext.config.nodes import Node, from_plain
 from gmmvi_ext.registry import did_you_mean, normalized_name
+from gmmvi_ext.user_code import is_code
 
 __all__ = ["DEFAULT", "check_section", "checked", "refusal_key"]
+
+_ANYTHING = SectionSpec("any", {}, open_ended=True)  # said by the user's own code once it is built
 
 
 def checked(
@@ -77,6 +80,7 @@ def check_section(
     *,
     fills: bool = True,
     owner: Node | None = None,
+    kind: str = "",
 ) -> Node:
     """The section with converted values and defaults.
 
@@ -86,9 +90,11 @@ def check_section(
       spec: what it may hold.
       problems: receives what is wrong.
       fills: whether settings that are left out are filled in.
-      owner: names the thing whose settings these are.
+      owner: what is named where the settings are absent.
+      kind: whose settings these are, for messages; that of `owner` unless given.
     """
     node = Node({}, owner.origin if owner else DEFAULT) if node is None else node
+    name = kind or (owner.value if owner else "")
     entries = {} if node.value is None else node.value
     if not isinstance(entries, dict):
         problems.append(Problem(node.origin, path, "expected `key: value` lines, got a value."))
@@ -101,7 +107,7 @@ def check_section(
             if spec.open_ended:
                 values[key] = item
                 continue
-            of = f" of {owner.value!r}" if owner else ""
+            of = f" of {name!r}" if name else ""
             allowed = ", ".join(spec.fields) or "none"
             hint = did_you_mean(key, spec.fields)
             message = f"unknown key{of}; there are: {allowed}.{hint}"
@@ -143,7 +149,7 @@ def _check_role(
             message = f"expected python:FILE.py:{role.python}, got {node.value!r}."
             problems.append(Problem(node.origin, role.type_key, message))
             return
-        spec = role.python_section
+        spec = role.python_section or _ANYTHING
     if spec is None:
         message = (
             f"unknown {role.noun} {node.value!r}; choose one of {choices}{more}."
@@ -151,7 +157,7 @@ def _check_role(
         )
         problems.append(Problem(node.origin, role.type_key, message))
         return
-    if role.fills_defaults:
+    if role.fills_defaults and not is_code(node.value):
         full[role.type_key] = Node(spec.name, node.origin)
     section = tree.get(role.config_key)
     full[role.config_key] = check_section(

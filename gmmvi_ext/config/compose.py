@@ -10,12 +10,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.codewords import AUTO, DEFAULT_CODE_WORD, ROLE_LETTERS, expand_code_word
-from gmmvi_ext.config.document import PYTHON_PREFIX, is_code
 from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.config.errors import BASE, DEFAULT, ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node, from_plain, parse_yaml, read_yaml
 from gmmvi_ext.config.shipped import find_config, shipped_example
 from gmmvi_ext.registry import normalized_name
+from gmmvi_ext.user_code import PREFIX, is_code
 
 __all__ = ["compose", "parse_override"]
 
@@ -165,14 +165,14 @@ def _anchored(name: Node, folder: Path) -> Node:
     """
     if not is_code(name.value):
         return name
-    file, separator, function = name.value.removeprefix(PYTHON_PREFIX).rpartition(":")
+    file, separator, function = name.value.removeprefix(PREFIX).rpartition(":")
     if not separator:
         return name
     path = folder / file
     if not _is_file(path):
         path = shipped_example(file) or path
     try:
-        return Node(f"{PYTHON_PREFIX}{path.resolve()}:{function}", name.origin)
+        return Node(f"{PREFIX}{path.resolve()}:{function}", name.origin)
     except (OSError, ValueError):  # too long, or with a null byte: said when it is looked for
         return name
 

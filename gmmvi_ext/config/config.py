@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gmmvi_ext.config import nodes
 from gmmvi_ext.config.codewords import AUTO
-from gmmvi_ext.config.document import Document, is_code
+from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.errors import BASE, DEFAULT, Origin
+from gmmvi_ext.user_code import is_code
 
 __all__ = ["Config"]
 
@@ -52,12 +53,16 @@ class Config:
 
     def origin(self, key: str) -> Origin:
         """Where the value at a dotted key came from; the nearest section where it has none."""
+        return self.node(key).origin
+
+    def node(self, key: str) -> nodes.Node:
+        """The value at a dotted key with its origin; the nearest section where it has none."""
         node = nodes.Node(self._tree, Origin("config"))
         for part in key.split("."):
             if not isinstance(node.value, dict) or part not in node.value:
                 break
             node = node.value[part]
-        return node.origin
+        return node
 
     @property
     def is_auto(self) -> bool:

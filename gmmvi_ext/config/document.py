@@ -13,14 +13,7 @@ from gmmvi_ext.config.fields import FieldSpec, SectionSpec, section_from_datacla
 from gmmvi_ext.config.nodes import Node
 from gmmvi_ext.registry import Registry, normalized_name
 
-__all__ = ["PYTHON_PREFIX", "Column", "Document", "Names", "Role", "is_code", "names_of"]
-
-PYTHON_PREFIX = "python:"  # python:FILE.py:NAME, code of the user's own
-
-
-def is_code(value) -> bool:
-    """Whether `value` names code of the user's own, `python:FILE.py:NAME`."""
-    return isinstance(value, str) and value.startswith(PYTHON_PREFIX)
+__all__ = ["Column", "Document", "Names", "Role", "names_of"]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 
 from gmmvi_ext.config.document import Document, Names, Role
-from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.fields import MISSING, FieldSpec, SectionSpec
 
 __all__ = ["json_schema"]
@@ -46,7 +45,6 @@ def json_schema(document: Document, names: Names) -> dict:
         "type": "object",
         "properties": properties,
         "additionalProperties": False,
-        **({} if document is MIXTURE else {"required": ["model"]}),
         "allOf": choices,
     }
 

@@ -4,18 +4,15 @@ FUNCTION is a log density, or takes no argument and returns one, a (pinned) TFP 
 or a `Target`. The rules are those of `gmmvi_ext.fit`; what is wrong is said with file, line, key.
 """
 
-import importlib.util
 import inspect
-import sys
 from collections.abc import Mapping
-from pathlib import Path
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import ConfigError, Problem
+from gmmvi_ext.config.rules import needs_gradient
+from gmmvi_ext.user_code import load_module, split_name
 
 __all__ = ["python_target"]
-
-PREFIX = "python:"
 
 
 def python_target(config: Config) -> tuple:
@@ -39,7 +36,8 @@ def python_target(config: Config) -> tuple:
     values = config.values
     settings = {k: v for k, v in values["environment_config"].items() if v is not None}
     shapes, constraints = values.get("shapes"), values.get("constraints")
-    module, name = _module_and_name(values["environment_name"])
+    path, name = split_name(values["environment_name"])
+    module = load_module(path)
     given = _function(module, name)
     if callable(given) and (isinstance(given, type) or not _needs_argument(given)):
         given = _made(given, name)
@@ -55,7 +53,7 @@ def python_target(config: Config) -> tuple:
             dtype=tf.as_dtype(values["dtype"]),
             batched=settings.get("batched", True),
             gradient=None if gradient is None else _function(module, gradient),
-            needs_gradient=values["ng_estimator_type"] != "MORE",
+            needs_gradient=needs_gradient(config),
             on_host=not settings.get("is_graph_safe", True),
         )
     except LayoutError as error:
@@ -63,26 +61,6 @@ def python_target(config: Config) -> tuple:
         raise ConfigError(
             [Problem(config.origin(key), key, " ".join(t.split())) for key, t in keys.items()]
         ) from error
-
-
-def _module_and_name(environment_name: str) -> tuple:
-    file, _, name = environment_name.removeprefix(PREFIX).rpartition(":")
-    path = Path(file)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
-    return _module_from(path), name
-
-
-def _module_from(path: Path):
-    name = f"gmmvi_ext_user_{path.stem}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the user's file: one line, not a traceback
-        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {error}") from error
-    return module
 
 
 def _function(module, name: str):

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 import tensorflow as tf
 
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.config.sections import DistributionSettings
 from gmmvi_ext.fitting.arguments import check_calls, check_limits, checked_dtype
 from gmmvi_ext.fitting.context import FitContext, printer
@@ -169,7 +170,7 @@ def _in_folder(context: FitContext, workdir, callbacks, progress) -> Fitted:
 
 
 def _require_gradient(config: Config, algorithm, target) -> None:
-    if config.values["ng_estimator_type"] != "MORE" and not target.has_gradient:
+    if needs_gradient(config) and not target.has_gradient:
         raise ValueError(
             f"algorithm {config.code_word or algorithm!r} needs a gradient, which the target "
             "does not have: pass `gradient=`, or leave `algorithm` at 'auto' for a zero-order one."

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.fitting.context import FitContext, FitError, exception_text
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.fitting.mixture_state import MixtureState
@@ -115,7 +116,7 @@ def run_stages(
 def _check_target(context: FitContext, start: StartStage) -> None:
     config = context.config
     common = {
-        "needs_gradient": config.values["ng_estimator_type"] != "MORE",
+        "needs_gradient": needs_gradient(config),
         "seed": config.seed,
     }
     if start.start is None:

@@ -39,6 +39,8 @@ class StepsizeAdapter(Rule):
 
     initial_stepsize: float
 
+    required = ("adapt",)
+
     def adapt(
         self,
         stepsize: tf.Tensor,

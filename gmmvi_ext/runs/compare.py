@@ -171,7 +171,7 @@ def _telling(record: RunRecord) -> dict[str, object]:
         and not key.startswith("environment_")
         and not any(key == name or key.startswith(f"{name}.") for name in _QUIET)
     }
-    word = record.config.code_word or "own rules"
+    word = record.config.code_word or "custom rules"
     return {"target": target_of(record), "algorithm": word, **flat}
 
 

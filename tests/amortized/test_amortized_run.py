@@ -202,3 +202,22 @@ def test_names_are_described_without_tensorflow():
     assert done.returncode == 0, done.stderr[-600:]
     assert "num_pseudo_inputs" in done.stdout and "generator_rate" in done.stdout
     assert "sticking_the_landing" in done.stdout
+
+
+def test_a_checkpoint_is_exported_as_at_the_end_of_its_run(config, tmp_path, capsys):
+    assert run(config, tmp_path / "lean", *NO_FILES) == 0
+    before = json.loads((tmp_path / "lean" / "summary.json").read_text())
+    assert main(["export", str(tmp_path / "lean")]) == 0
+    after = json.loads((tmp_path / "lean" / "summary.json").read_text())
+    assert after == before
+    assert (tmp_path / "lean" / "model" / "saved_model.pb").is_file()
+    assert (tmp_path / "lean" / "plots" / "reconstructions.png").is_file()
+    capsys.readouterr()
+    early = tmp_path / "early"
+    assert main(["export", str(tmp_path / "lean"), "--checkpoint", "4", "--out", str(early)]) == 0
+    assert "checkpoint of iteration 4" in capsys.readouterr().out
+    assert json.loads((early / "export.json").read_text())["num_latents"] == 3
+    assert main(["export", str(tmp_path / "lean"), "--without_target", "--out", str(early)]) == 2
+    assert "--without_target is for mixtures" in capsys.readouterr().err
+    assert main(["export", str(tmp_path / "lean"), "--out", str(tmp_path)]) == 1
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

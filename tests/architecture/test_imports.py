@@ -13,7 +13,7 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "gmmvi_ext"
 
 LAYERS = [
-    {"math", "types", "ranges", "registry", "compat", "lazy"},
+    {"math", "types", "ranges", "registry", "user_code", "compat", "lazy"},
     {"gaussians", "constraints", "natural"},
     {"models", "targets", "divergences", "diagnostics"},
     {"posterior", "inference", "factors", "amortized", "adapters"},

@@ -56,7 +56,7 @@ REFUSED = [
     (
         "ng_estimator_type: MOER",
         "ng_estimator_type",
-        "choose one of MORE, Stein. Did you mean 'MORE'",
+        "choose one of MORE, Stein, or python:FILE.py:CLASS. Did you mean 'MORE'",
     ),
     (
         "ng_estimator_config: {initial_l2_regularizer: 1e-12}",

@@ -177,3 +177,38 @@ def test_rows_without_a_value_are_no_error():
 def test_the_page_has_two_pictures_for_each_target():
     figure = plot_comparison_page({"one": [curve("a", 0.0)], "two": [curve("b", 1.0)] * 30})
     assert len(figure.axes) == 4 and figure.axes[2].get_title(loc="left") == "two"
+
+
+def make_vae_run(folder):
+    folder.mkdir(parents=True)
+    config = load_config("vae_digits")
+    (folder / "config.yml").write_text(config.to_yaml())
+    record = {"status": "finished", "stop_reason": "num_iterations", "algorithm": config.code_word}
+    (folder / "run.json").write_text(json.dumps(record | {"seed": 3}))
+    summary = {"elbo": -20.5, "elbo_se": 0.25, "distortion": 15.0, "rate": 5.5, "iterations": 9}
+    summary |= {"log_prob_estimate": -19.75, "num_active_units": 6, "num_target_evaluations": 900}
+    (folder / "summary.json").write_text(json.dumps(summary))
+    (folder / "metrics.jsonl").write_text(json.dumps({"iteration": 1, "elbo": -20.5}) + "\n")
+    return folder
+
+
+def test_a_vae_has_columns_of_its_own(tmp_path):
+    records = compare.find_runs([make_vae_run(tmp_path / "v")])
+    [row] = compare.table_rows(records, ["v"])
+    assert "verdict" not in row and "k-hat" not in row
+    assert row["ELBO"] == "-20.5000 +- 0.2500" and row["IWAE bound"] == "-19.750"
+    assert (row["distortion"], row["rate"], row["active units"]) == ("15.000", "5.500", "6")
+    assert row["algorithm"].startswith("VAE (") and row["seed"] == "3"
+
+
+def test_a_mixture_and_a_vae_stand_side_by_side(tmp_path, capsys):
+    runs = [make_run(tmp_path / "a", seed=1), make_vae_run(tmp_path / "v")]
+    rows = compare.table_rows(compare.find_runs(runs), ["a", "v"])
+    assert list(rows[0]) == list(rows[1])
+    assert rows[0]["rate"] == "-" and rows[0]["k-hat"] == "0.30" and rows[0]["verdict"] == "TRUST"
+    assert rows[1]["rate"] == "5.500" and rows[1]["k-hat"] == "-" and rows[1]["verdict"] == "-"
+    out = tmp_path / "page.html"
+    assert main(["report", *map(str, runs), "--out", str(out)]) == 0
+    head, *lines = capsys.readouterr().out.splitlines()
+    assert "k-hat" in head and "distortion" in head and len(lines) == 4
+    assert "IWAE bound" in out.read_text()

@@ -9,11 +9,12 @@ from gmmvi_ext.config.codewords import (
     code_word_of,
     expand_code_word,
 )
-from gmmvi_ext.config.document import Column, Document, Names, Role, is_code, names_of
+from gmmvi_ext.config.document import Column, Document, Names, Role, names_of
 from gmmvi_ext.config.errors import Problem
 from gmmvi_ext.config.fields import FieldSpec, SectionSpec, section_from_function
 from gmmvi_ext.config.nodes import Node
 from gmmvi_ext.registry import did_you_mean
+from gmmvi_ext.user_code import is_code
 
 __all__ = ["MIXTURE"]
 
@@ -136,7 +137,10 @@ MIXTURE = Document(
             fills_defaults=False,
             dropped_with=tuple(_PARTS),
         ),
-        *(Role(role, default) for role, default in expand_code_word(DEFAULT_CODE_WORD).items()),
+        *(
+            Role(role, default, python="CLASS")
+            for role, default in expand_code_word(DEFAULT_CODE_WORD).items()
+        ),
     ),
     subject="environment",
     sections={

@@ -43,6 +43,7 @@ class NgBasedComponentUpdater(Rule):
 
     role = "ng_based_updater"
     registry = Registry("component updater")
+    required = ("move", "update")
 
     def update(
         self,

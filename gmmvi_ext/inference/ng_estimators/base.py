@@ -29,6 +29,7 @@ class NgEstimator(Rule):
 
     role = "ng_estimator"
     registry = Registry("natural-gradient estimator")
+    required = ("estimate",)
 
     requires_gradient = True
 

@@ -57,6 +57,7 @@ class SampleSelector(Rule):
 
     role = "sample_selector"
     registry = Registry("sample selector")
+    required = ("propose",)
 
     @property
     def reuses(self) -> bool:

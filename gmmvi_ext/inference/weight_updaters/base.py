@@ -22,6 +22,7 @@ class WeightUpdater(Rule):
 
     role = "weight_updater"
     registry = Registry("weight updater")
+    required = ("update",)
 
     def update(
         self,

@@ -23,7 +23,7 @@ class Cell:
 
     Attributes:
       name: folder of the run, made of what tells it from the others.
-      algorithm: code word of its rules, or "own rules".
+      algorithm: code word of its rules, or "custom rules".
       values: swept keys and their values.
       seed: its seed.
       config: its whole configuration.
@@ -126,7 +126,7 @@ def expand_grid(
         except ConfigError as error:
             problems += error.problems
             continue
-        algorithm = config.code_word or "own rules"
+        algorithm = config.code_word or "custom rules"
         name = _name(algorithm, values, config.seed)
         cells.append(Cell(name, algorithm, values, config.seed, config))
     if problems:

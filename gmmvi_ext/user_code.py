@@ -1,0 +1,58 @@
+"""Code of the user's own, named as `python:FILE.py:NAME`: the file is imported once while it stays
+as it is, and what goes wrong in it is one line, not a traceback."""
+
+import importlib.util
+import sys
+import traceback
+from pathlib import Path
+from types import ModuleType
+
+__all__ = ["PREFIX", "is_code", "load_module", "place_of", "split_name"]
+
+PREFIX = "python:"
+_LOADED: dict[tuple[str, int], ModuleType] = {}  # (path, time of its last change) -> module
+
+
+def is_code(value) -> bool:
+    """Whether `value` names code of the user's own."""
+    return isinstance(value, str) and value.startswith(PREFIX)
+
+
+def split_name(value: str) -> tuple[Path, str]:
+    """File and name of `python:FILE.py:NAME`."""
+    file, _, name = value.removeprefix(PREFIX).rpartition(":")
+    return Path(file), name
+
+
+def load_module(path: Path) -> ModuleType:
+    """Imports a file.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it cannot be imported; says why.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file.")
+    key = (str(path.resolve()), path.stat().st_mtime_ns)
+    if key in _LOADED:
+        return _LOADED[key]
+    name = f"gmmvi_ext_user_{path.stem}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"{path} is no Python file; its name must end in .py.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the user's file: one line, not a traceback
+        text = " ".join(str(error).split())
+        raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {text}") from error
+    _LOADED[key] = module
+    return module
+
+
+def place_of(error: BaseException, path: str | None) -> str:
+    """` (FILE:LINE)` of the last line of the file `path` that an error passed through, or ``."""
+    frames = traceback.extract_tb(error.__traceback__)
+    lines = [frame.lineno for frame in frames if path is not None and frame.filename == path]
+    return f" ({path}:{lines[-1]})" if lines else ""
