@@ -9,9 +9,7 @@ plain numbers cast to the dtype of the input, so one instance serves float32 and
 import ml_dtypes
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
-
-tfb = tfp.bijectors
+from tensorflow_probability import bijectors as tfb
 
 __all__ = [
     "ConstraintBijector",

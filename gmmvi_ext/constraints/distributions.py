@@ -11,12 +11,11 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
+from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints import names
 from gmmvi_ext.constraints.structured import FlatToStructure
-
-tfb, tfd = tfp.bijectors, tfp.distributions
 
 __all__ = [
     "constrain",

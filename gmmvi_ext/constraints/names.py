@@ -3,7 +3,7 @@
 import ast
 import math
 
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.base import ConstraintBijector
 from gmmvi_ext.constraints.matrices import (
@@ -15,8 +15,6 @@ from gmmvi_ext.constraints.matrices import (
 from gmmvi_ext.constraints.scalar import Interval, LessThan, Positive
 from gmmvi_ext.constraints.vectors import Ordered, Simplex, UnitVector
 from gmmvi_ext.registry import Registry
-
-tfb = tfp.bijectors
 
 __all__ = [
     "CONSTRAINTS",

@@ -8,11 +8,9 @@ lives in the flat space; the density in the constrained space carries the summed
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.base import UncachedBijector
-
-tfb = tfp.bijectors
 
 __all__ = ["FlatToStructure"]
 

@@ -1,5 +1,7 @@
 """Streams of random numbers: apart from each other, and the same for ever."""
 
+import pathlib
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -16,6 +18,13 @@ def test_a_stream_is_the_seed_and_the_salt_of_its_use():
 def test_no_two_uses_share_a_salt():
     salts = [*random.STREAMS.values(), *random.SUBSTREAMS.values()]
     assert len(salts) == len(set(salts))
+
+
+def test_no_other_module_makes_streams_of_its_own():
+    package = pathlib.Path(random.__file__).parents[1]
+    sources = {path.relative_to(package): path.read_text() for path in package.rglob("*.py")}
+    salted = {str(name) for name, text in sources.items() if "2**31, " in text}
+    assert salted <= {"math/random.py", "export/module.py", "export/vae.py"}
 
 
 def test_uses_of_one_seed_draw_different_numbers():

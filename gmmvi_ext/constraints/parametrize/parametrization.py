@@ -4,15 +4,13 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
+from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.base import spec_of
 from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.parametrize import cache
 from gmmvi_ext.constraints.parametrize.maps import MAPS
 from gmmvi_ext.math.casting import to_dtype
-
-tfb = tfp.bijectors
 
 __all__ = ["Parametrization", "as_map", "map_of_spec", "right_inverse_of", "spec_of_map"]
 
