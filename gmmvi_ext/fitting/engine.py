@@ -14,7 +14,7 @@ after training made in `final.npz`: a fit that was killed at any moment goes on 
 
 import time
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.fitting.context import FitContext, FitError, exception_text
@@ -115,10 +115,7 @@ def run_stages(
 
 def _check_target(context: FitContext, start: StartStage) -> None:
     config = context.config
-    common = {
-        "needs_gradient": needs_gradient(config),
-        "seed": config.seed,
-    }
+    common: dict[str, Any] = {"needs_gradient": needs_gradient(config), "seed": config.seed}
     if start.start is None:
         warnings = check_target(context.target, start.learner.model.mixture(), **common)
     else:
