@@ -30,13 +30,7 @@ REFUSED = [
         "weight_stepsize_adapter_config.annealing_exponent",
         "expected a number, got the text 'TODO'. Replace the placeholder.",
     ),
-    (
-        "model_initialization: {prior_mean: null}\n"
-        "num_component_adapter_config: {num_prior_samples: 10}",
-        "model_initialization.prior_mean",
-        "expected a number or a list of numbers, got null",
-    ),
-    ("model_initialization: {prior_scale: null}", "model_initialization.prior_scale", "got null"),
+    ("model_initialization: {prior_scale: 0}", "model_initialization.prior_scale", "positive"),
     ("num_component_adapter_config: {del_iters: -1}", "del_iters", "must be at least 1, got -1"),
     ("max_database_size: [2000000]", "max_database_size", "expected an integer, got [2000000]"),
     ("max_database_size: 0", "max_database_size", "must be at least 1"),
