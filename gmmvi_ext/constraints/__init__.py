@@ -36,9 +36,9 @@ from gmmvi_ext.constraints.parameters import (
     IntervalParameter,
     OrderedParameter,
     PositiveDefiniteParameter,
-    PositiveParameter,
     SimplexParameter,
 )
+from gmmvi_ext.constraints.positive_parameter import PositiveParameter
 from gmmvi_ext.constraints.structured import FlatToStructure
 from gmmvi_ext.constraints.validation import InvalidValueError
 

@@ -236,10 +236,11 @@ def _product(factor: tf.Tensor) -> tf.Tensor:
 def _margin(pivots: tf.Tensor) -> tf.Tensor:
     """By how much to raise the diagonal of a product [..., 1], relative, to outweigh its roundings.
 
-    Zero unless a pivot, relative to its row, is small.
+    Zero unless pivots, relative to their rows, are small.
     """
-    margin = 16 * float(np.sqrt(pivots.shape[-1])) * resolution(pivots.dtype)
-    smallest = tf.reduce_min(pivots, axis=-1, keepdims=True)
+    margin = 64 * float(np.sqrt(pivots.shape[-1])) * resolution(pivots.dtype)
+    # Several small pivots multiply their effect.
+    smallest = tf.reduce_prod(tf.minimum(10 * pivots, 1.0), axis=-1, keepdims=True)
     raised = tf.constant(margin, pivots.dtype)
     return tf.where(smallest < 64 * margin, raised, tf.zeros_like(raised))
 
@@ -265,4 +266,5 @@ def _has_factor(matrix: np.ndarray, shift: float, epsilon: float) -> bool:
         factor = np.linalg.cholesky(0.5 * (scaled + scaled.T))
     except np.linalg.LinAlgError:
         return False
-    return bool((np.diag(factor) * root > shift * (1 - 8 * len(matrix) * epsilon)).all())
+    rounding = 16 * len(matrix) * epsilon  # of a pivot, in units of its diagonal entry
+    return bool((np.diag(factor) ** 2 > (shift / root) ** 2 * (1 - rounding) - rounding).all())

@@ -25,7 +25,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
       value: initial value in the constrained space, or None with `shape`.
       constraint: anything `by_name` takes.
       shape: constrained shape; the raw entries are then standard normal.
-      dtype: float32 unless told or given by `value`.
+      dtype: float32 unless told or given by a floating `value`.
       trainable: False for a parameter that starts frozen.
       seed: stateless seed [2] or int of a random start.
       raw: an existing variable (tf.Variable or keras.Variable) to wrap instead.
@@ -50,7 +50,12 @@ class ConstrainedParameter(TensorLike, tf.Module):
             raise ValueError(f"parameter {name!r} needs either `value` or `shape`.")
         if raw is None:
             if dtype is None:
-                dtype = value.dtype if hasattr(value, "dtype") else tf.float32
+                dtype = tf.as_dtype(getattr(value, "dtype", tf.float32))
+                dtype = dtype if dtype.is_floating else tf.float32
+            if not tf.as_dtype(dtype).is_floating:
+                raise ValueError(
+                    f"parameter {name!r} needs a floating dtype, got {tf.as_dtype(dtype).name}."
+                )
             raw = self._make_raw(value, shape, tf.as_dtype(dtype), trainable, seed)
         self._raw = raw
         self._trainable = bool(trainable)
@@ -68,6 +73,9 @@ class ConstrainedParameter(TensorLike, tf.Module):
                 value, self._bijector, name=self.name, shape=static, dtype=dtype, cast=True
             )
             start = self._finite_raw(kept)
+        return self._variable(start, trainable)
+
+    def _variable(self, start, trainable: bool) -> tf.Variable:
         return tf.Variable(start, trainable=trainable, name=f"{self.name}_raw")
 
     @property
@@ -88,8 +96,18 @@ class ConstrainedParameter(TensorLike, tf.Module):
         return self._bijector.forward_event_shape(tf.TensorShape(self._raw.shape))
 
     @property
+    def device(self) -> str:
+        """Where the raw variable lies."""
+        return tf.convert_to_tensor(self._raw).device
+
+    @property
     def trainable(self) -> bool:
+        """Whether gradients train it; setting it is `freeze` and `unfreeze`."""
         return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        self.unfreeze() if trainable else self.freeze()
 
     def value(self) -> tf.Tensor:
         """The constrained value."""
@@ -157,15 +175,32 @@ class ConstrainedParameter(TensorLike, tf.Module):
         """Brings the raw value back into the set; nothing to do except in projected mode."""
 
     def astype(self, dtype) -> "ConstrainedParameter":
-        """A new parameter of another dtype with the same value."""
-        dtype = tf.as_dtype(dtype)
-        raw = tf.Variable(tf.cast(self._raw, dtype), trainable=self._trainable, name=self._raw.name)
-        return self._like(raw)
+        """A new parameter of another dtype with the same value, kind and mode.
+
+        A variable keeps its dtype for life: give the new `raw` to the optimiser.
+        """
+        return self.to(dtype=dtype)
+
+    def to(self, device: str | None = None, dtype=None) -> "ConstrainedParameter":
+        """A new parameter, on another device or of another dtype: same value, kind and mode."""
+        dtype = self.dtype if dtype is None else tf.as_dtype(dtype)
+        with tf.device(device):
+            start = tf.identity(tf.cast(tf.convert_to_tensor(self._raw), dtype))
+            return self._like(self._variable(start, self._trainable))
+
+    def clone(self) -> "ConstrainedParameter":
+        """A new parameter with a variable of its own."""
+        return self.to()
+
+    _settings: tuple[str, ...] = ()  # attributes of subclasses that a copy shares
 
     def _like(self, raw) -> "ConstrainedParameter":
-        return ConstrainedParameter(
-            constraint=self._bijector, raw=raw, trainable=self._trainable, name=self.name
-        )
+        new = type(self).__new__(type(self))
+        tf.Module.__init__(new, name=self.name)
+        for key in ("_bijector", "_trainable", *self._settings):
+            setattr(new, key, getattr(self, key))
+        new._raw = raw
+        return new
 
     def __repr__(self) -> str:
         return (

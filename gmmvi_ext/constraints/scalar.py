@@ -78,7 +78,9 @@ class Positive(ConstraintBijector):
     def _inverse(self, y):
         distance = tf.maximum(y - tf.constant(self._lower, y.dtype), y.dtype.as_numpy_dtype(0))
         if self._base == "softplus":
-            return tfp.math.softplus_inverse(distance)
+            # TFP's does not know bfloat16.
+            wide = tf.float32 if y.dtype == tf.bfloat16 else y.dtype
+            return tf.cast(tfp.math.softplus_inverse(tf.cast(distance, wide)), y.dtype)
         return tf.math.log(distance)
 
     def _forward_log_det_jacobian(self, x):

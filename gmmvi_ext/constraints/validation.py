@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.base import ConstraintBijector
+from gmmvi_ext.math.casting import to_dtype
 
 __all__ = ["InvalidValueError", "checked_value"]
 
@@ -37,7 +38,7 @@ def checked_value(
             f"parameter {name!r} has dtype {dtype.name}, got a value of dtype "
             f"{tf.as_dtype(value.dtype).name}; convert it or pass `cast=True`."
         )
-    tensor = tf.cast(value, dtype) if has_dtype else tf.convert_to_tensor(value, dtype)
+    tensor = to_dtype(value, dtype)
     if not shape.is_compatible_with(tensor.shape):
         raise InvalidValueError(
             f"parameter {name!r} has shape {tuple(shape)}, got a value of shape "

@@ -18,7 +18,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
-from gmmvi_ext.factors.products import ratio_products
+from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.math.count_products import ratio_products
 
 __all__ = ["MODES", "Terms", "kl_of_factors", "make_terms", "poisson_bound"]
 
@@ -43,7 +44,7 @@ class Terms(NamedTuple):
 def make_terms(loc, scale, mode: str, *, num_samples: int = 3, seed=(0, 0)) -> Terms:
     """Terms at the current q: loc and scale [L, N]."""
     check_mode(mode)
-    limit = tf.cast(MAX_EXPONENT, loc.dtype)
+    limit = to_dtype(MAX_EXPONENT, loc.dtype)
     mean = tf.exp(tf.minimum(loc + 0.5 * tf.square(scale), limit))
     if mode == "lower-bound":
         zeros = tf.zeros_like(loc)[tf.newaxis]
@@ -56,7 +57,7 @@ def make_terms(loc, scale, mode: str, *, num_samples: int = 3, seed=(0, 0)) -> T
 
 def sampled_exposure(loc, scale, noise) -> tf.Tensor:
     """e^{loc + scale noise}, [S, L, N]."""
-    return tf.exp(tf.minimum(loc + scale * noise, tf.cast(MAX_EXPONENT, loc.dtype)))
+    return tf.exp(tf.minimum(loc + scale * noise, to_dtype(MAX_EXPONENT, loc.dtype)))
 
 
 def poisson_bound(
@@ -109,7 +110,7 @@ def poisson_bound(
 
 def kl_of_factors(loc, scale, prior_scale) -> tf.Tensor:
     """KL(N(loc, scale^2) || N(0, prior_scale^2)), [L, N]."""
-    prior = tf.cast(prior_scale, loc.dtype)
+    prior = to_dtype(prior_scale, loc.dtype)
     prior = prior[:, tf.newaxis] if prior.shape.rank == 1 else prior
     ratio = tf.square(scale / prior)
     return 0.5 * (ratio + tf.square(loc / prior) - 1 - tf.math.log(ratio))

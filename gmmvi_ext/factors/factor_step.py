@@ -13,7 +13,8 @@ until Q does not fall, cannot lower the bound. Several such steps share one pass
 import tensorflow as tf
 
 from gmmvi_ext.factors.bounds import Terms, make_terms, sampled_exposure
-from gmmvi_ext.factors.products import ratio_products
+from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.math.count_products import ratio_products
 from gmmvi_ext.natural import mean_std_to_natural, natural_step, natural_to_mean_std
 
 __all__ = ["factor_step"]
@@ -59,7 +60,7 @@ def factor_step(
         slope_loc = tf.reduce_mean(pull, axis=0)
         slope_scale = tf.reduce_mean(pull * terms.noise, axis=0)
     totals = tf.reduce_sum(weights, axis=0)[:, tf.newaxis]
-    precision = 1 / tf.square(tf.cast(prior_scale, loc.dtype))
+    precision = 1 / tf.square(to_dtype(prior_scale, loc.dtype))
     precision = precision[:, tf.newaxis] if precision.shape.rank == 1 else precision
 
     def surrogate(loc, scale):
@@ -98,7 +99,7 @@ def _ascend(surrogate, loc, scale, stepsize):
         (new_loc, new_scale), good = attempt(rate)
         return rate, good, new_loc, new_scale
 
-    rate = tf.fill(tf.shape(loc), tf.cast(stepsize, loc.dtype))
+    rate = tf.fill(tf.shape(loc), to_dtype(stepsize, loc.dtype))
     (new_loc, new_scale), good = attempt(rate)
     _, good, new_loc, new_scale = tf.while_loop(
         lambda rate, good, *unused: tf.logical_not(tf.reduce_all(good)),

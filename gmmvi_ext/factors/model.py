@@ -1,8 +1,10 @@
 """Poisson factor model as a scikit-learn estimator."""
 
+import numbers
+
 import numpy as np
 import tensorflow as tf
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gmmvi_ext.factors.bounds import check_mode, make_terms, poisson_bound
@@ -12,7 +14,8 @@ from gmmvi_ext.factors.multiplicative import (
     forgetting_rate,
     multiplicative_update,
 )
-from gmmvi_ext.factors.products import to_counts
+from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.math.count_products import to_counts
 
 __all__ = ["PoissonFactorModel"]
 
@@ -23,7 +26,7 @@ WARM_UP = 100  # iterations before the prior is learned: the factors must have s
 MIN_PRIOR_SCALE = 1e-2
 
 
-class PoissonFactorModel(TransformerMixin, BaseEstimator):
+class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
     """Counts X [n_samples, n_features] ~ Poisson(e^F components_), with a posterior over F.
 
     Weights are learned by multiplicative updates, the Gaussian posterior of the log factors by
@@ -161,6 +164,14 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
     def _counts(self, X, *, reset: bool = False):
         """Checked counts as a tensor [n_features, n_samples]."""
         check_mode(self.mode)
+        if not isinstance(self.n_components, numbers.Integral) or self.n_components < 1:
+            raise ValueError(
+                f"`n_components` must be an integer of at least 1, got {self.n_components!r}."
+            )
+        if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
+            raise ValueError(
+                "`X` is a masked array, and masks are not read; fill or drop the entries first."
+            )
         dtype = tf.as_dtype(self.dtype)
         X = validate_data(self, X, accept_sparse="csr", dtype=dtype.as_numpy_dtype, reset=reset)
         lowest = X.data.min(initial=0) if hasattr(X, "tocoo") else X.min(initial=0)
@@ -180,7 +191,7 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
         jitter = tf.random.stateless_uniform(shape, [self.seed, 17], 0.2, 1.8, dtype=dtype)
         weights = rates[:, tf.newaxis] * jitter / self.n_components
         loc, scale = self._start_factors(counts)
-        prior = tf.fill([self.n_components], tf.cast(self.prior_scale, dtype))
+        prior = tf.fill([self.n_components], to_dtype(self.prior_scale, dtype))
         return weights, loc, scale, prior
 
     def _start_factors(self, counts):
@@ -188,7 +199,7 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
         sizes = dense(counts, axis=0) + 1
         loc = tf.math.log(sizes / tf.reduce_mean(sizes))
         loc = tf.tile(loc[tf.newaxis], [self.n_components, 1])
-        return loc, tf.fill(tf.shape(loc), tf.cast(START_SCALE, loc.dtype))
+        return loc, tf.fill(tf.shape(loc), to_dtype(START_SCALE, loc.dtype))
 
     def _infer(self, counts, num_iterations):
         weights, prior = tf.constant(self._weights), tf.constant(self.prior_scale_)
@@ -251,6 +262,11 @@ class PoissonFactorModel(TransformerMixin, BaseEstimator):
         from rich.progress import track
 
         return track(range(total), description="Poisson factors")
+
+    @property
+    def _n_features_out(self) -> int:
+        """For the names of the columns that `transform` returns."""
+        return self.components_.shape[0]
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

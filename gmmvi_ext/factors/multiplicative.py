@@ -13,7 +13,8 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.factors.bounds import Terms
-from gmmvi_ext.factors.products import ratio_products
+from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.math.count_products import ratio_products
 
 __all__ = ["Averages", "forgetful_update", "forgetting_rate", "multiplicative_update"]
 
@@ -40,19 +41,19 @@ def multiplicative_update(
       weights: W [D, L].
       terms: at the current q.
       rows: int indices [B] in [0, D); all rows if None.
-      eps: added to the rates in ratios.
+      eps: added to the rates in ratios; smallest denominator.
       floor: smallest weight; 0 makes zeros absorbing.
     """
-    floor = tf.cast(floor, weights.dtype)
+    floor = to_dtype(floor, weights.dtype)
     if rows is None:
         numerator, denominator = _parts(counts, weights, terms, eps)
-        return tf.maximum(tf.math.divide_no_nan(numerator, denominator), floor)
+        return tf.maximum(numerator / tf.maximum(denominator, to_dtype(eps, weights.dtype)), floor)
     rows = tf.convert_to_tensor(rows)
     count = weights.shape[0]
     if hasattr(rows, "numpy") and not bool(tf.reduce_all((rows >= 0) & (rows < count))):
         raise ValueError(f"`rows` must lie in [0, {count}), got {rows.numpy().tolist()}.")
     numerator, denominator = _parts(counts, tf.gather(weights, rows), terms, eps)
-    new = tf.maximum(tf.math.divide_no_nan(numerator, denominator), floor)
+    new = tf.maximum(numerator / tf.maximum(denominator, to_dtype(eps, weights.dtype)), floor)
     return tf.tensor_scatter_nd_update(weights, rows[:, tf.newaxis], new)
 
 
@@ -76,17 +77,17 @@ def forgetful_update(
       averages: from before, None at the first batch.
       rate: weight of this batch, see `forgetting_rate`.
       scale: number of columns in all over B.
-      eps: added to the rates in ratios.
+      eps: added to the rates in ratios; smallest denominator.
       floor: smallest weight.
     """
-    scale = tf.cast(scale, weights.dtype)
+    scale = to_dtype(scale, weights.dtype)
     now = Averages(*[scale * each for each in _parts(counts, weights, terms, eps)])
     if averages is not None:
-        rate = tf.cast(rate, weights.dtype)
+        rate = to_dtype(rate, weights.dtype)
         pairs = zip(averages, now, strict=True)
         now = Averages(*[(1 - rate) * old + rate * new for old, new in pairs])
-    ratio = tf.math.divide_no_nan(now.numerator, now.denominator)
-    return tf.maximum(ratio, tf.cast(floor, weights.dtype)), now
+    ratio = now.numerator / tf.maximum(now.denominator, to_dtype(eps, weights.dtype))
+    return tf.maximum(ratio, to_dtype(floor, weights.dtype)), now
 
 
 def forgetting_rate(step: int) -> float:

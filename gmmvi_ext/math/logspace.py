@@ -2,6 +2,8 @@
 
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import to_dtype
+
 __all__ = ["LOG_WEIGHT_FLOOR", "effective_sample_size", "normalise_log_weights", "softmax"]
 
 LOG_WEIGHT_FLOOR = -69.07  # log(1e-30): keeps the KL of a dying component finite
@@ -10,7 +12,7 @@ LOG_WEIGHT_FLOOR = -69.07  # log(1e-30): keeps the KL of a dying component finit
 def normalise_log_weights(log_weights: tf.Tensor, floor: float = LOG_WEIGHT_FLOOR) -> tf.Tensor:
     """Log of the normalised weights [K], kept from falling far below `floor`."""
     normalised = tf.nn.log_softmax(log_weights)
-    return tf.nn.log_softmax(tf.maximum(normalised, tf.cast(floor, log_weights.dtype)))
+    return tf.nn.log_softmax(tf.maximum(normalised, to_dtype(floor, log_weights.dtype)))
 
 
 def effective_sample_size(log_weights: tf.Tensor, axis: int = 0) -> tf.Tensor:

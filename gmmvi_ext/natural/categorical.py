@@ -7,6 +7,7 @@ sum_k p_k f_k - sum_k p_k log p_k lands on softmax(f).
 
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
 
 __all__ = ["natural_to_log_weights"]
@@ -22,7 +23,7 @@ def natural_to_log_weights(logits, *, gradient: str = "expectation") -> tf.Tenso
         return tf.nn.log_softmax(logits)
 
     def pullback(outputs, upstream):
-        weights = tf.maximum(tf.exp(outputs), tf.cast(WEIGHT_FLOOR, logits.dtype))
+        weights = tf.maximum(tf.exp(outputs), to_dtype(WEIGHT_FLOOR, logits.dtype))
         gradient = upstream[0] / weights
         return gradient - tf.reduce_mean(gradient, axis=-1, keepdims=True)
 

@@ -15,6 +15,7 @@ moments of Adam) would mix two kinds of gradient. All functions are elementwise 
 
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
 
 __all__ = [
@@ -39,8 +40,8 @@ def natural_to_mean_std(
         ordinary ones.
 
     Returns:
-      (mu, s), both of the broadcast shape and both from one s^2. `theta2 >= 0` yields NaN for s,
-      never a plausible number; steps keep theta2 inside its domain, see `natural_step`.
+      (mu, s), both of the broadcast shape and both from one s^2. `theta2 >= 0` yields NaN for
+      both, never a plausible number; steps keep theta2 inside its domain, see `natural_step`.
     """
     check_gradient(gradient)
     theta1 = tf.convert_to_tensor(theta1)
@@ -50,7 +51,10 @@ def natural_to_mean_std(
 
     def forward(theta1, theta2):
         # The jitter moves the pole out of the domain: theta2 = jitter / 2 > 0.
-        variance = 1 / (tf.cast(jitter, theta2.dtype) - 2 * theta2)
+        precision = to_dtype(jitter, theta2.dtype) - 2 * theta2
+        valid = precision > 0
+        inverse = 1 / tf.where(valid, precision, tf.ones_like(precision))
+        variance = tf.where(valid, inverse, tf.constant(float("nan"), inverse.dtype))
         return variance * theta1, tf.sqrt(variance)
 
     def pullback(outputs, upstream):

@@ -13,6 +13,7 @@ Theta2 is a full symmetric matrix and so is its gradient (trace inner product). 
 
 import tensorflow as tf
 
+from gmmvi_ext.math.linalg import safe_cholesky
 from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
 
 __all__ = [
@@ -34,7 +35,7 @@ def natural_to_mean_chol(
       gradient: "expectation" or "true", as in `natural_to_mean_std`.
 
     Returns:
-      (mu [..., D], L [..., D, D]).
+      (mu [..., D], L [..., D, D]); NaN where -Theta2 is not positive definite.
     """
     check_gradient(gradient)
     theta1 = tf.convert_to_tensor(theta1)
@@ -59,12 +60,12 @@ def mean_chol_to_expectation(mu, L) -> tuple[tf.Tensor, tf.Tensor]:
 def expectation_to_mean_chol(eta1, H2) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and lower Cholesky factor of expectation parameters."""
     eta1 = tf.convert_to_tensor(eta1)
-    return eta1, tf.linalg.cholesky(H2 - _outer(eta1))
+    return eta1, _factor(H2 - _outer(eta1))
 
 
 def _forward(theta1, Theta2):
-    covariance = _inverse_from_factor(tf.linalg.cholesky(-(Theta2 + _transposed(Theta2))))
-    return tf.linalg.matvec(covariance, theta1), tf.linalg.cholesky(covariance)
+    covariance = _inverse_from_factor(_factor(-(Theta2 + _transposed(Theta2))))
+    return tf.linalg.matvec(covariance, theta1), _factor(covariance)
 
 
 def _pullback(outputs, upstream):
@@ -82,6 +83,13 @@ def _inverse_from_factor(factor):
     eye = tf.eye(tf.shape(factor)[-1], batch_shape=tf.shape(factor)[:-2], dtype=factor.dtype)
     inverse = tf.linalg.triangular_solve(factor, eye)
     return tf.matmul(inverse, inverse, transpose_a=True)
+
+
+def _factor(matrix):
+    """Lower Cholesky factor; NaN where there is none, whatever the device leaves behind."""
+    factor, ok = safe_cholesky(matrix)
+    not_a_number = tf.constant(float("nan"), factor.dtype)
+    return tf.where(ok[..., tf.newaxis, tf.newaxis], factor, not_a_number)
 
 
 def _outer(vector):

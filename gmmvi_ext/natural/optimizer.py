@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.natural.step import DOMAINS, RETRACTIONS, natural_step
 
 __all__ = ["NaturalGradient"]
@@ -85,7 +86,7 @@ class NaturalGradient(tf.Module):
                 f"no gradient reached {', '.join(missing)}; read natural parameters through "
                 "`natural_to_mean_std` or its relatives inside the loss."
             )
-        rho = self.stepsize * tf.cast(self._num_data, self.stepsize.dtype)
+        rho = self.stepsize * to_dtype(self._num_data, self.stepsize.dtype)
         for group, domain in zip(self._groups, self._domains, strict=True):
             mine, grads = grads[: len(group)], grads[len(group) :]
             bounds = (

@@ -15,6 +15,7 @@ step gives P + rho G, G = 2 grad_eta2 L, which may leave the positive cone. Retr
 
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.linalg import safe_cholesky
 
 __all__ = ["DOMAINS", "RETRACTIONS", "natural_step"]
@@ -57,7 +58,7 @@ def natural_step(
         raise ValueError(f"`domain` must be one of {DOMAINS}, got {domain!r}.")
     theta = tuple(map(tf.convert_to_tensor, theta))
     grads = tuple(map(tf.convert_to_tensor, grads))
-    rho = tf.cast(rho, theta[0].dtype)
+    rho = to_dtype(rho, theta[0].dtype)
     if domain == "categorical":
         return (theta[0] - rho * grads[0],)
     if domain == "full":
@@ -87,7 +88,7 @@ def _diagonal_step(theta, grads, rho, retraction, floor):
 
     def inside(rate):
         first, second = theta[0] - rate * grads[0], theta[1] - rate * grads[1]
-        wanted = tf.cast(max(floor, PRECISION_TINY), second.dtype)
+        wanted = to_dtype(max(floor, PRECISION_TINY), second.dtype)
         return tf.math.is_finite(first) & tf.math.is_finite(second) & (-2 * second >= wanted)
 
     rate = _backed_off(inside, tf.broadcast_to(rho, tf.shape(theta[1])))
@@ -142,7 +143,7 @@ def _clipped(theta, min_var, max_var):
     variance = -0.5 / theta[1]
     mean = variance * theta[0]
     if min_var is not None:
-        variance = tf.maximum(variance, tf.cast(min_var, variance.dtype))
+        variance = tf.maximum(variance, to_dtype(min_var, variance.dtype))
     if max_var is not None:
-        variance = tf.minimum(variance, tf.cast(max_var, variance.dtype))
+        variance = tf.minimum(variance, to_dtype(max_var, variance.dtype))
     return mean / variance, -0.5 / variance

@@ -1,5 +1,6 @@
 """Constrained parameters: reading, writing, refusing, freezing, checkpoints, exports, Keras."""
 
+import copy
 import subprocess
 import sys
 import textwrap
@@ -10,7 +11,7 @@ import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext import constraints
+from gmmvi_ext import constraints, factors
 from gmmvi_ext.constraints import ConstrainedParameter, InvalidValueError, PositiveParameter
 
 
@@ -131,12 +132,136 @@ def test_multiplicative_mode_takes_no_gradients():
     assert not parameter.trainable_variables
     with pytest.raises(ValueError, match="takes no gradients"):
         parameter.unfreeze()
-    parameter.multiplicative_update([[2.0, 0.5]], 1.0, rows=[1])
+    parameter.rescale([[2.0, 0.5]], 1.0, rows=[1])
     np.testing.assert_allclose(parameter.numpy(), [[1.0, 2.0], [6.0, 2.0]])
     with pytest.raises(ValueError, match=r"must lie in \[0, 2\)"):
-        parameter.multiplicative_update([[1.0, 1.0]], 1.0, rows=[2])
+        parameter.rescale([[1.0, 1.0]], 1.0, rows=[2])
     with pytest.raises(ValueError, match="need `mode='multiplicative'`"):
-        PositiveParameter([1.0]).multiplicative_update([1.0], 1.0)
+        PositiveParameter([1.0]).rescale([1.0], 1.0)
+
+
+def test_zero_denominators_give_finite_weights():
+    parameter = PositiveParameter([1.0, 2.0], mode="multiplicative")
+    parameter.rescale([0.0, 1.0], [0.0, 0.0])
+    np.testing.assert_allclose(parameter.numpy(), [1e-8, 2e8])
+    with pytest.raises(InvalidValueError, match="not finite"):
+        parameter.rescale([1e38, 1.0], [1e-8, 1.0])
+    np.testing.assert_allclose(parameter.numpy(), [1e-8, 2e8])
+
+
+@pytest.mark.parametrize("mode", ["simple", "expanded", "lower-bound"])
+def test_one_call_raises_the_bound_that_elbo_mode_names(mode):
+    rng = np.random.default_rng(0)
+    counts = rng.poisson(3.0, size=(6, 8)).astype("f8")
+    loc, scale = (tf.constant(rng.normal(size=(2, 8)) * 0.3) for _ in range(2))
+    scale = tf.abs(scale) + 0.1
+    terms = factors.make_terms(loc, scale, mode, num_samples=4, seed=[1, 2])
+    start = rng.uniform(0.5, 2, size=(6, 2))
+    weights = PositiveParameter(start, "multiplicative", mode)
+    expected = factors.multiplicative_update(counts, tf.constant(start), terms)
+    np.testing.assert_allclose(weights.multiplicative_update(counts, terms), expected, rtol=1e-12)
+    by_rows = PositiveParameter(start, "multiplicative", mode)
+    for rows in ([0, 4, 5], [1, 2, 3]):
+        by_rows.multiplicative_update(counts[rows], terms, idy=rows)
+    np.testing.assert_allclose(by_rows, expected, rtol=1e-12)
+    samples = tf.exp(loc + scale * terms.noise)
+    mapping = {"exp_mu": tf.exp(loc), "exp_mu_sigma": tf.exp(loc + scale**2 / 2)}
+    mapping |= {"exp_F_samples": samples, "rate_mean": None}
+    by_mapping = PositiveParameter(start, "multiplicative", mode)
+    by_mapping.multiplicative_update(counts, mapping)
+    np.testing.assert_allclose(by_mapping, expected, rtol=1e-12)
+    other = "simple" if mode == "lower-bound" else "lower-bound"
+    with pytest.raises(ValueError, match="another mode"):
+        PositiveParameter(start, "multiplicative", other).multiplicative_update(counts, terms)
+
+
+def test_a_tuple_of_integers_is_a_shape():
+    matrix = PositiveParameter((10, 50), "exp")
+    assert matrix.shape == (10, 50) and matrix.mode == "exp"
+    np.testing.assert_array_equal(PositiveParameter([2.0, 3.0]), [2.0, 3.0])
+
+
+@pytest.mark.parametrize("how", ["astype", "raw", "clone", "deepcopy"])
+def test_projected_entries_come_back_after_any_conversion(how):
+    parameter = PositiveParameter([0.05], mode="projected")
+    if how == "raw":
+        parameter = PositiveParameter(raw=tf.Variable([0.05]), mode="projected")
+    elif how == "astype":
+        parameter = parameter.astype(tf.float64)
+    else:
+        parameter = parameter.clone() if how == "clone" else copy.deepcopy(parameter)
+    optimizer = keras.optimizers.SGD(0.1)
+    parameter.raw.assign([-0.95])
+    for step in range(30):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum((parameter - 1.0) ** 2)
+        (gradient,) = tape.gradient(loss, [parameter.raw])
+        assert gradient[0] != 0
+        optimizer.apply_gradients([(gradient, parameter.raw)])
+        assert parameter.raw.numpy()[0] >= 0, step
+    np.testing.assert_allclose(parameter, [1.0], atol=0.01)
+    assert parameter.mode == "projected"
+
+
+def test_settings_are_not_rounded_to_float32():
+    parameter = PositiveParameter([0.1], mode="projected", lower=0.1, dtype=tf.float64)
+    assert parameter.numpy()[0] == 0.1
+    parameter = PositiveParameter(np.float64([1.0]), "multiplicative")
+    parameter.rescale([0.0], [1.0])
+    assert parameter.numpy()[0] == 1e-8
+    assert PositiveParameter(0.1, dtype=tf.float64).value().dtype == tf.float64
+
+
+def test_integers_make_float_parameters():
+    assert PositiveParameter(np.array([1, 2, 3])).dtype == tf.float32
+    with pytest.raises(InvalidValueError, match="positive entries"):
+        constraints.SimplexParameter(np.array([1, 0]))
+    with pytest.raises(ValueError, match="floating dtype"):
+        PositiveParameter([1.0], dtype=tf.int32)
+
+
+def test_sizes_devices_and_picked_entries_as_in_tensors():
+    parameter = PositiveParameter([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]])
+    assert parameter.ndim == parameter.dim() == 2
+    assert parameter.size == parameter.numel() == np.size(parameter) == 6
+    assert parameter.size() == (2, 3) and parameter.size(1) == 3
+    assert "CPU" in parameter.device and "CPU" in parameter.to("cpu:0").device
+    np.testing.assert_allclose(parameter[[0, 1], [1, 2]], [2.0, 6.0], rtol=1e-6)
+    np.testing.assert_allclose(parameter[[1]], [[4.0, 5.0, 6.0]], rtol=1e-6)
+    np.testing.assert_allclose(parameter % 2.0, [[1, 0, 1], [0, 1, 0]], atol=1e-5)
+    with tf.GradientTape() as tape:
+        loss = tf.reduce_sum(parameter.detach() * parameter)
+    np.testing.assert_allclose(
+        tape.gradient(loss, parameter.raw), parameter * (1 - np.exp(-parameter.numpy())), rtol=1e-5
+    )
+    clone = parameter.clone()
+    clone.assign(tf.ones([2, 3]))
+    assert parameter.tolist()[1][2] == pytest.approx(6.0) and clone.mode == parameter.mode
+
+
+def test_comparisons_and_truth_as_for_tensors():
+    scalar, vector = PositiveParameter(1.5), PositiveParameter([1.0, 2.0], mode="projected")
+    np.testing.assert_array_equal(vector == 1.0, [True, False])
+    np.testing.assert_array_equal(vector != [1.0, 5.0], [False, True])
+    assert (scalar or None) is scalar and int(scalar) == 1 and scalar.item() == pytest.approx(1.5)
+    assert scalar != None and scalar != "exp"  # noqa: E711
+    with pytest.raises(ValueError, match="ambiguous"):
+        bool(vector)
+    assert {scalar: 1}[scalar] == 1
+    scalar.trainable = False
+    assert not scalar.trainable_variables
+    scalar.trainable = True
+    assert len(scalar.trainable_variables) == 1
+
+
+@pytest.mark.parametrize(
+    "make", [constraints.CholeskyParameter, constraints.PositiveDefiniteParameter]
+)
+def test_shapes_that_do_not_fit_are_refused_by_name(make):
+    with pytest.raises(ValueError, match="needs square matrices"):
+        make(shape=(3,))
+    with pytest.raises(ValueError, match="last axis"):
+        constraints.SimplexParameter(shape=())
 
 
 def test_unknown_modes_are_refused():

@@ -13,6 +13,8 @@ from typing import NamedTuple
 
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import to_dtype
+
 __all__ = ["Products", "ratio_products", "to_counts"]
 
 
@@ -38,7 +40,7 @@ def to_counts(counts, dtype) -> tf.Tensor | tf.SparseTensor:
         coo = counts.tocsr().tocoo()  # rows in order, as TensorFlow wants them
         indices = tf.stack([tf.cast(coo.row, tf.int64), tf.cast(coo.col, tf.int64)], axis=1)
         return tf.SparseTensor(indices, tf.cast(coo.data, dtype), coo.shape)
-    return tf.cast(counts, dtype)
+    return to_dtype(counts, dtype)
 
 
 def ratio_products(counts, weights: tf.Tensor, exposure: tf.Tensor, eps: float) -> Products:
@@ -59,7 +61,7 @@ def ratio_products(counts, weights: tf.Tensor, exposure: tf.Tensor, eps: float) 
         return Products(
             tf.reduce_mean(parts.log_term), tf.reduce_mean(parts.rows, axis=0), parts.columns
         )
-    eps = tf.cast(eps, weights.dtype)
+    eps = to_dtype(eps, weights.dtype)
     if isinstance(counts, tf.SparseTensor):
         return _sparse_products(counts, weights, exposure, eps)
     rates = tf.matmul(weights, exposure)
