@@ -11,6 +11,8 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from gmmvi_ext.math.casting import to_dtype
+
 __all__ = ["BoundEstimate", "BoundTerms", "RewardControl", "closed_form_rate", "draw"]
 
 # reward [S, *B], log q(z | x)-free: returns the reward to be scored and a loss of its own, scalar.
@@ -35,7 +37,7 @@ class BoundTerms:
 
     def beta(self, dtype) -> tf.Tensor:
         """The weight of the rate as a tensor."""
-        return tf.cast(self.rate_weight, dtype)
+        return to_dtype(self.rate_weight, dtype)
 
     def model_part(self, z: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """log p(x | z) and log p(z), [..., *B] each."""

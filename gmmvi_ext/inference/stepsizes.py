@@ -15,6 +15,7 @@ from typing import Annotated
 import tensorflow as tf
 
 from gmmvi_ext.inference.rule import Rule
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.ranges import FINITE_NON_NEGATIVE, NON_NEGATIVE, Range, require
 from gmmvi_ext.registry import Registry
 
@@ -103,7 +104,7 @@ class Decaying(StepsizeAdapter):
         count = tf.cast(num_updates, stepsize.dtype)
         # A power of 0 is 1 at exponent 0, which would halve the first step: mask it.
         decay = tf.where(count > 0, count**self.annealing_exponent, tf.zeros_like(count))
-        return tf.cast(self.initial_stepsize, stepsize.dtype) / (1 + decay)
+        return to_dtype(self.initial_stepsize, stepsize.dtype) / (1 + decay)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -130,7 +131,7 @@ class ImprovementBased(StepsizeAdapter):
         require(high >= low, "max_stepsize", f"at least `min_stepsize` = {low}", high)
 
     def adapt(self, stepsize, num_updates, improved, has_history):
-        low, high = (tf.cast(v, stepsize.dtype) for v in (self.min_stepsize, self.max_stepsize))
+        low, high = (to_dtype(v, stepsize.dtype) for v in (self.min_stepsize, self.max_stepsize))
         moved = tf.where(
             improved,
             tf.minimum(self.stepsize_inc_factor * stepsize, high),

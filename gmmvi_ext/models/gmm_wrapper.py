@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.casting import to_dtype
 
 __all__ = ["GmmWrapper", "LearnerState", "initial_learner_state"]
 
@@ -51,9 +52,9 @@ def initial_learner_state(
     count = tf.convert_to_tensor(num_components, tf.int32)
     unknown = tf.cast(tf.fill([count, history_length], float("nan")), dtype)
     return LearnerState(
-        stepsize=tf.fill([count], tf.cast(stepsize, dtype)),
+        stepsize=tf.fill([count], to_dtype(stepsize, dtype)),
         num_updates=tf.zeros([count], tf.int64),
-        ridge=tf.fill([count], tf.cast(ridge, dtype)),
+        ridge=tf.fill([count], to_dtype(ridge, dtype)),
         reward_history=unknown,
         weight_history=unknown,
         component_id=tf.cast(first_id, tf.int64) + tf.range(tf.cast(count, tf.int64)),
