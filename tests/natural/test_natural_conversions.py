@@ -219,3 +219,14 @@ def test_export_differentiates_in_a_fresh_process(tmp_path):
         cwd=tmp_path,
     )
     assert "as documented" in run.stdout, run.stderr[-2000:]
+
+
+def test_parameters_outside_the_domain_are_not_numbers_and_settings_keep_their_digits():
+    for theta2 in (0.0, 0.1):
+        mean, scale = natural.natural_to_mean_std(np.float64(1.0), theta2)
+        assert np.isnan(mean) and np.isnan(scale)
+    mean, factor = natural.natural_to_mean_chol(np.ones(2), np.diag([-0.5, 0.5]))
+    assert np.all(np.isnan(mean)) and np.all(np.isnan(np.tril(factor)[np.tril_indices(2)]))
+    theta = (np.float64(0.0), np.float64(-1.0))
+    moved = natural.natural_step(theta, (np.float64(1.0), np.float64(0.0)), rho=0.1)
+    assert moved[0].numpy() == -0.1
