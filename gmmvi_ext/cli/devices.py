@@ -1,4 +1,4 @@
-"""Where a run computes: the device TensorFlow sees, its threads, and who evaluates the target."""
+"""Where a run computes: the device TensorFlow sees, its threads, and parallel evaluation."""
 
 import contextlib
 import dataclasses
@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.errors import CommandError
-from gmmvi_ext.targets.parallel.strategies import Distribution, DistributionError, open_distribution
+from gmmvi_ext.targets.parallel.strategies import ParallelError, ParallelEvaluation, open_parallel
 
 __all__ = ["choose_threads", "open_devices", "open_workers", "select_device"]
 
@@ -64,21 +64,21 @@ def select_device(name: str | None) -> str:
     return f"gpu:{number} ({details.get('device_name', 'unknown')})"
 
 
-def open_devices(config: Config, device: str | None) -> tuple[str, Distribution]:
-    """Devices and workers for a run; a configuration without `distribution` takes one device."""
-    if not config.has_section("distribution"):
-        return select_device(device), Distribution()
+def open_devices(config: Config, device: str | None) -> tuple[str, ParallelEvaluation]:
+    """Devices and workers for a run; a configuration without `parallel` takes one device."""
+    if not config.has_section("parallel"):
+        return select_device(device), ParallelEvaluation()
     choose_threads()
     return open_workers(config, device)
 
 
-def open_workers(config: Config, device: str | None) -> tuple[str, Distribution]:
+def open_workers(config: Config, device: str | None) -> tuple[str, ParallelEvaluation]:
     """Chooses devices and opens the strategy; returns the devices in words, and the strategy.
 
     Raises:
-      CommandError: there is no such device, or the strategy cannot be had.
+      CommandError: there is no such device, or the strategy is not available.
     """
-    settings = config.distribution
+    settings = config.parallel
     is_replicated = settings.strategy in ("mirrored", "multi_worker")
     gpus = tf.config.list_physical_devices("GPU") if is_replicated else []
     takes_all = gpus and (device or "auto").lower() in ("auto", "gpu")
@@ -90,13 +90,13 @@ def open_workers(config: Config, device: str | None) -> tuple[str, Distribution]
     elif is_replicated:
         device = select_device(device)
     try:
-        distribution = open_distribution(**dataclasses.asdict(settings))
-    except DistributionError as error:
-        key = "distribution.strategy"
+        parallel = open_parallel(**dataclasses.asdict(settings))
+    except ParallelError as error:
+        key = "parallel.strategy"
         raise CommandError(f"{config.origin(key)}: {key}: {error}") from error
     words = f"{len(gpus)} gpus" if takes_all else device
     if not takes_all and not (is_replicated and (words or "").startswith("gpu:")):
         words = select_device("cpu" if is_replicated else device)
     if settings.strategy != "none":
-        words = f"{words}, {settings.strategy} over {distribution.num_workers} workers"
-    return words, distribution
+        words = f"{words}, {settings.strategy} over {parallel.num_workers} workers"
+    return words, parallel

@@ -45,9 +45,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _own_folder(config: Config, path: Path) -> Path:
     """The work directory; worker i > 0 of several has one of its own beside it."""
-    if not config.has_section("distribution"):
+    if not config.has_section("parallel"):
         return path
-    if config.distribution.strategy != "multi_worker":
+    if config.parallel.strategy != "multi_worker":
         return path
     try:
         worker = int(json.loads(os.environ["TF_CONFIG"])["task"]["index"])
@@ -73,8 +73,8 @@ def _flags() -> CommandFlags:
     flags.string("device", "cpu, gpu, gpu:1 or auto", "DEVICE")
     flags.string(
         "strategy",
-        "none, mirrored, multi_worker or dask: who evaluates the target; same as "
-        "--set distribution.strategy=NAME",
+        "none, mirrored, multi_worker or dask: parallel evaluation; same as "
+        "--set parallel.strategy=NAME",
         "NAME",
     )
     flags.boolean("allow_code", "let a resumed run's own configuration name python: code")
@@ -96,7 +96,7 @@ def _requested(values: dict) -> tuple[Config, Path]:
     for key, flag in (
         ("seed", "seed"),
         ("training.num_iterations", "num_iterations"),
-        ("distribution.strategy", "strategy"),
+        ("parallel.strategy", "strategy"),
     ):
         if values[flag] is not None:
             overrides.append((key, values[flag], Origin(f"--{flag} {values[flag]}")))

@@ -3,7 +3,8 @@
 
 Sections merge key by key and the later layer wins. A `XXX_config` belongs to the rule it was
 written for: where a later layer picks another rule, the earlier settings of that role are dropped
-and a note says so. A section that is written as one word is its `mode`.
+and a note says so. A section that is written as one word is its `mode`. Former keys are read under
+their names of today, with a note.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +18,10 @@ from gmmvi_ext.config.shipped import find_config, shipped_example
 from gmmvi_ext.registry import normalized_name
 from gmmvi_ext.user_code import PREFIX, is_code
 
-__all__ = ["compose", "parse_override"]
+__all__ = ["FORMER_KEYS", "compose", "parse_override"]
+
+# Former keys, dotted -> the keys of today, under the same section; read with a note for a version.
+FORMER_KEYS = {"distribution": "parallel"}
 
 _ROLES = [role for document in DOCUMENTS.values() for role in document.roles]
 _MODE_SECTIONS = {
@@ -47,7 +51,7 @@ def compose(
       base: plain values of a layer below all files, above the default code word. What it says of
         a rule holds while that rule is chosen; `algorithm: auto` chooses its rules.
       base_origin: where these come from, as messages say it.
-      notes: receives a sentence for each setting that was dropped.
+      notes: receives a sentence for each setting that was dropped and each former key.
 
     Raises:
       ConfigError: unreadable files, malformed code words and overrides.
@@ -58,13 +62,13 @@ def compose(
     layers = []
     if isinstance(source, dict):
         root = from_plain(source, Origin("config"))
-        layers.append(_file_layer(root, None, (), ground))
+        layers.append(_file_layer(root, None, (), ground, notes))
     elif source is not None:
         path = find_config(str(source))
-        layers.append(_file_layer(read_yaml(path), path, (path.resolve(),), ground))
+        layers.append(_file_layer(read_yaml(path), path, (path.resolve(),), ground, notes))
     if algorithm is not None:
         layers.append(_expanded(algorithm, Origin(f"--algorithm {algorithm}"), ground))
-    layers += [_override_layer(key, value, origin, ground) for key, value, origin in overrides]
+    layers += [_override_layer(*override, ground, notes) for override in overrides]
     tree = dict(ground)
     for layer in layers:
         tree = _overlay(tree, layer, notes, quiet=base_origin)
@@ -99,7 +103,9 @@ def parse_override(argument: str) -> tuple[str, object, Origin]:
     return key, parse_yaml(text, str(origin), with_lines=False), origin
 
 
-def _override_layer(key: str, value, origin: Origin, ground: dict) -> dict[str, Node]:
+def _override_layer(
+    key: str, value, origin: Origin, ground: dict, notes: list[str]
+) -> dict[str, Node]:
     if key == "defaults":
         raise ConfigError(Problem(origin, key, "files to build on belong into the file itself."))
     node = from_plain(value, origin)
@@ -107,7 +113,31 @@ def _override_layer(key: str, value, origin: Origin, ground: dict) -> dict[str, 
         return _expanded(node.plain(), origin, ground)
     for part in reversed(key.split(".")):
         node = Node({part: node}, origin)
-    return _as_sections(node.value)
+    return _as_sections(_renamed(node.value, notes))
+
+
+def _renamed(layer: dict[str, Node], notes: list[str], section: str = "") -> dict[str, Node]:
+    """The layer with former keys under their names of today, and a note for each.
+
+    Raises:
+      ConfigError: a key is there under both names.
+    """
+    renamed: dict[str, Node] = {}
+    for key, node in layer.items():
+        former = f"{section}{key}"
+        today = FORMER_KEYS.get(former, former)
+        if today != former:
+            name = today.removeprefix(section)
+            if name in layer:
+                message = f"is the former name of {today}, which is given, too; leave it out."
+                raise ConfigError(Problem(node.origin, former, message))
+            note = f"{former} is now called {today} ({node.origin})."
+            notes += [] if note in notes else [note]
+            key = name
+        if isinstance(node.value, dict):
+            node = Node(_renamed(node.value, notes, f"{today}."), node.origin)
+        renamed[key] = node
+    return renamed
 
 
 def _as_sections(layer: dict[str, Node]) -> dict[str, Node]:
@@ -127,21 +157,26 @@ def _mode(node: Node) -> Node:
 
 
 def _file_layer(
-    root: Node, path: Path | None, chain: tuple[Path, ...], ground: dict[str, Node]
+    root: Node,
+    path: Path | None,
+    chain: tuple[Path, ...],
+    ground: dict[str, Node],
+    notes: list[str],
 ) -> dict[str, Node]:
     """A file with what its `defaults:` and `algorithm:` bring in, below its own keys."""
     if root.value is None:
         return {}
     if not isinstance(root.value, dict):
         raise ConfigError(Problem(root.origin, "", "expected `key: value` lines at the top level."))
-    own = _as_sections(root.value)
+    own = _as_sections(_renamed(root.value, notes))
     layer: dict[str, Node] = {}
     for node in _include_nodes(own.pop("defaults", None)):
         file = find_config(node.value, beside=path.parent if path else None, origin=node.origin)
         resolved = file.resolve()
         if resolved in chain or len(chain) > _MAX_INCLUDES:
             raise ConfigError(Problem(node.origin, "defaults", f"{node.value} includes itself."))
-        layer = _overlay(layer, _file_layer(read_yaml(file), file, (*chain, resolved), ground), [])
+        included = _file_layer(read_yaml(file), file, (*chain, resolved), ground, notes)
+        layer = _overlay(layer, included, [])
     if "algorithm" in own:
         node = own.pop("algorithm")
         layer = _overlay(layer, _expanded(node.value, node.origin, ground), [])

@@ -146,9 +146,9 @@ class Config:
         return self.section("population_monte_carlo")
 
     @property
-    def distribution(self):
-        """The section `distribution`."""
-        return self.section("distribution")
+    def parallel(self):
+        """The section `parallel`."""
+        return self.section("parallel")
 
     @property
     def outputs(self):

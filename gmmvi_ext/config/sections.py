@@ -8,11 +8,11 @@ from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges
 
 __all__ = [
     "ComponentWeightsSettings",
-    "DistributionSettings",
     "ExploreSettings",
     "MmdEvaluation",
     "ModelInitialization",
     "OutputSettings",
+    "ParallelSettings",
     "PopulationMonteCarloSettings",
     "RunnerConfig",
     "StartSettings",
@@ -171,8 +171,8 @@ class TrainingSettings:
 
 
 @dataclasses.dataclass(frozen=True)
-class DistributionSettings:
-    """Who evaluates the target.
+class ParallelSettings:
+    """Parallel evaluation of the target.
 
     Attributes:
       strategy: none, here; mirrored, several devices of this machine; multi_worker, the processes
@@ -195,7 +195,11 @@ class DistributionSettings:
         if self.num_workers is not None and self.strategy in ("none", "multi_worker"):
             raise ValueError(
                 f"`num_workers` is for strategies mirrored and dask; with {self.strategy!r} "
-                + ("nothing is shared out." if self.strategy == "none" else "TF_CONFIG tells it.")
+                + (
+                    "nothing is evaluated in parallel."
+                    if self.strategy == "none"
+                    else "TF_CONFIG tells it."
+                )
             )
 
 

@@ -8,9 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 import tensorflow as tf
 
+from gmmvi_ext.config.compose import FORMER_KEYS
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.rules import needs_gradient
-from gmmvi_ext.config.sections import DistributionSettings
+from gmmvi_ext.config.sections import ParallelSettings
 from gmmvi_ext.fitting.arguments import check_calls, check_limits, checked_dtype
 from gmmvi_ext.fitting.context import FitContext, printer
 from gmmvi_ext.fitting.engine import Fitted, run_stages
@@ -19,14 +20,14 @@ from gmmvi_ext.fitting.settings import fit_config, wants_gradient
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, refuse_other_run
-from gmmvi_ext.targets.parallel.strategies import Distribution, open_distribution
+from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation, open_parallel
 from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.training.progress import ProgressDisplay
 
 __all__ = ["fit"]
 
-# Former names of arguments -> the argument, and what its values mean now.
-_FORMER = {
+# Former switches -> the stages that have taken their place; true and false are "auto" and "off".
+_FORMER_SWITCHES = {
     "extend": "explore",
     "rebalance": "component_weights",
     "refine": "population_monte_carlo",
@@ -81,10 +82,10 @@ def fit(
       batched: False if the function takes a single point.
       gradient: host function for the gradient with respect to the constrained values.
       executor: `concurrent.futures.Executor` for single points of a host function.
-      strategy: who evaluates the target: "none" (this process), "mirrored" (its devices),
+      strategy: of parallel evaluation: "none" (this process), "mirrored" (its devices),
         "multi_worker" (the processes of TF_CONFIG, each of which makes this call), "dask" (host
         functions on a local cluster), or an object: `tf.distribute.Strategy`,
-        `distributed.Client`. `distribution={"num_workers": 2, "address": ...}` says more.
+        `distributed.Client`. `parallel={"num_workers": 2, "address": ...}` says more.
       workdir: folder for checkpoints, metrics, summary, plots and export, as `gmmvi-ext run` writes
         them. The same call with the same folder goes on where it was interrupted or killed, bit for
         bit, and returns at once what a finished one has found.
@@ -150,7 +151,7 @@ def fit(
         else:
             fitted = _in_folder(context, workdir, callbacks, progress)
         posterior = fitted.posterior
-        return posterior if parallel.lasts else posterior.with_target(target)
+        return posterior if parallel.is_usable_after_close else posterior.with_target(target)
 
 
 def _in_folder(context: FitContext, workdir, callbacks, progress) -> Fitted:
@@ -181,14 +182,12 @@ def _renamed(settings: dict) -> dict:
     """Settings with former names of arguments replaced, each with a warning."""
     renamed = {}
     for name, value in settings.items():
-        new = _FORMER.get(name, name)
-        if name != new:
+        new = (_FORMER_SWITCHES | FORMER_KEYS).get(name, name)
+        if name in _FORMER_SWITCHES:
             value = "auto" if value else "off"
-            warnings.warn(
-                f"`{name}` of `fit` is now `{new}`: give {new}={value!r}.",
-                FutureWarning,
-                stacklevel=3,
-            )
+        if name != new:
+            message = f"`{name}` of `fit` is now `{new}`: give {new}={value!r}."
+            warnings.warn(message, FutureWarning, stacklevel=3)
         renamed[new] = value
     return renamed
 
@@ -211,17 +210,17 @@ def _with_limits(settings: dict, max_evaluations, max_seconds) -> dict:
 
 def _opened(strategy, settings: dict):
     """Parallel evaluation as a context; what the caller opened is left open."""
-    if isinstance(strategy, Distribution):
+    if isinstance(strategy, ParallelEvaluation):
         return contextlib.nullcontext(strategy)
-    given = dict(settings.get("distribution") or {})
+    given = dict(settings.get("parallel") or {})
     if strategy == "none":
         strategy = given.pop("strategy", "none")
     elif "strategy" in given:
-        raise ValueError("give either `strategy` or `distribution['strategy']`, not both.")
+        raise ValueError("give either `strategy` or `parallel['strategy']`, not both.")
     elif isinstance(strategy, str):
-        settings["distribution"] = given | {"strategy": strategy}
+        settings["parallel"] = given | {"strategy": strategy}
     try:
-        found = DistributionSettings(**(given | {"strategy": strategy}))
+        found = ParallelSettings(**(given | {"strategy": strategy}))
     except TypeError as error:
-        raise ValueError(f"`distribution`: {error}.") from error
-    return open_distribution(**dataclasses.asdict(found))
+        raise ValueError(f"`parallel`: {error}.") from error
+    return open_parallel(**dataclasses.asdict(found))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.targets.base import Target
-from gmmvi_ext.targets.parallel.strategies import Distribution
+from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
 
 __all__ = ["FitContext", "FitError", "exception_text", "printer"]
 
@@ -23,7 +23,7 @@ class FitContext:
       config: complete and checked.
       target: log density, as given.
       shared: the same, evaluated in parallel where that was asked for.
-      parallel: who evaluates.
+      parallel: how the target is evaluated.
       say: takes lines for the user.
       begin: `time.perf_counter()` at the start of this session.
     """
@@ -31,7 +31,7 @@ class FitContext:
     config: Config
     target: Target
     shared: Target
-    parallel: Distribution
+    parallel: ParallelEvaluation
     say: Callable[[str], None]
     begin: float
 

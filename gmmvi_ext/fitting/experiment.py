@@ -18,14 +18,14 @@ from gmmvi_ext.runs.session import disk_trouble_told
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.runs.writers import publish
 from gmmvi_ext.targets.base import TargetError
-from gmmvi_ext.targets.parallel.strategies import Distribution, DistributionError
+from gmmvi_ext.targets.parallel.strategies import ParallelError, ParallelEvaluation
 from gmmvi_ext.training.progress import ProgressDisplay
 
 __all__ = ["fit_in_workdir", "run_experiment"]
 
 
 def run_experiment(
-    config: Config, workdir: WorkDir, *, device: str, parallel: Distribution | None = None
+    config: Config, workdir: WorkDir, *, device: str, parallel: ParallelEvaluation | None = None
 ) -> int:
     """Builds, checks, trains, and writes everything a run leaves behind.
 
@@ -41,15 +41,15 @@ def run_experiment(
     for warning in warnings:
         print(f"target: {warning}")
     config = completed(config, target)
-    parallel = parallel or Distribution()
+    parallel = parallel or ParallelEvaluation()
     try:
         shared = parallel.distribute(target)
         note = parallel.cost_note(target)
-    except DistributionError as error:
-        key = "distribution.strategy"
+    except ParallelError as error:
+        key = "parallel.strategy"
         raise CommandError(f"{config.origin(key)}: {key}: {error}") from error
     if note:
-        print(f"note: distribution.strategy: {note}")
+        print(f"note: parallel.strategy: {note}")
     context = FitContext(config, target, shared, parallel, print, begin)
     try:
         fit_in_workdir(context, workdir, device=device, progress=ProgressDisplay())

@@ -18,7 +18,7 @@ from gmmvi_ext.runs.session import Session, announce_end, disk_trouble_told
 from gmmvi_ext.runs.vae_outputs import export_model, write_vae_outputs
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.runs.writers import require_extras, tensorboard_writers
-from gmmvi_ext.targets.parallel.strategies import Distribution
+from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
 from gmmvi_ext.training.loop import train
 from gmmvi_ext.training.patience import Patience
 from gmmvi_ext.training.progress import ProgressDisplay
@@ -50,7 +50,7 @@ class _RowEvaluator:
 
 
 def run_vae(
-    config: Config, workdir: WorkDir, *, device: str, parallel: Distribution | None = None
+    config: Config, workdir: WorkDir, *, device: str, parallel: ParallelEvaluation | None = None
 ) -> int:
     """Builds, trains, and writes everything a run leaves behind.
 

@@ -15,7 +15,7 @@ from gmmvi_ext.runs.errors import CommandError
 __all__ = ["WorkDir", "claim_folder", "folder_of_worker", "fresh_folder", "refuse_other_run"]
 
 # What may differ when a run goes on: how long, on what, and what is written at the end.
-_MAY_CHANGE = ("training", "distribution", "outputs", "gmmvi_runner_config")
+_MAY_CHANGE = ("training", "parallel", "outputs", "gmmvi_runner_config")
 _LOCK = ".lock"
 _OWN_NAMES = (
     "config.yml",

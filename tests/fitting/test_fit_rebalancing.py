@@ -16,7 +16,7 @@ from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets import CallableTarget
-from gmmvi_ext.targets.parallel.strategies import Distribution
+from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
 
 
 def mixture_of(weights, distance: float = 3.0) -> Mixture:
@@ -37,7 +37,7 @@ def context_of(said: list, **limits) -> FitContext:
     config = types.SimpleNamespace(
         component_weights=ComponentWeightsSettings("auto"), training=TrainingSettings(**limits)
     )
-    return FitContext(config, None, None, Distribution(), said.append, time.perf_counter())
+    return FitContext(config, None, None, ParallelEvaluation(), said.append, time.perf_counter())
 
 
 @pytest.mark.parametrize(

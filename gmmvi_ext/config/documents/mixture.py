@@ -151,7 +151,7 @@ MIXTURE = Document(
         "explore": sections.ExploreSettings,
         "component_weights": sections.ComponentWeightsSettings,
         "population_monte_carlo": sections.PopulationMonteCarloSettings,
-        "distribution": sections.DistributionSettings,
+        "parallel": sections.ParallelSettings,
         "outputs": sections.OutputSettings,
         "mmd_evaluation_config": sections.MmdEvaluation,
     },

@@ -1,1 +1,1 @@
-"""Who evaluates a target: this process, devices, other processes, a cluster."""
+"""Parallel evaluation of a target: by this process, devices, other processes, a cluster."""

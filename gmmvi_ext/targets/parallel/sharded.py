@@ -1,7 +1,7 @@
 """A target whose evaluations are split over the replicas of a `tf.distribute` strategy.
 
-    points [N, D]  ->  R equal shares (the last one filled up with points that are there already)
-    replica i      ->  values and gradients of share i
+    points [N, D]  ->  R equal shards (the last one filled up with points that are there already)
+    replica i      ->  values and gradients of shard i
     all replicas   ->  values [N], gradients [N, D] in the order of the points
 
 The algorithm that calls it does not know: it runs as before, once a process. With several processes
@@ -25,13 +25,13 @@ DISAGREEMENT = (
 
 
 class ShardedTarget(Target):
-    """`base`, evaluated in shares; everything else is asked of `base` itself.
+    """`base`, evaluated in shards; everything else is asked of `base` itself.
 
     Args:
       base: a target of TensorFlow operations.
       strategy: `tf.distribute.MirroredStrategy` or `MultiWorkerMirroredStrategy`.
 
-    For stochastic targets every share has a seed of its own, made of the seed of the call.
+    For stochastic targets every shard has a seed of its own, made of the seed of the call.
     """
 
     def __init__(self, base: Target, strategy: tf.distribute.Strategy):
@@ -39,7 +39,7 @@ class ShardedTarget(Target):
         if not base.is_graph_safe:
             raise ValueError(
                 f"target {base.name!r} is evaluated on the host, which `tf.distribute` cannot "
-                "share out; use the strategy dask."
+                "shard; use the strategy dask."
             )
         self.base = base
         self.has_gradient = base.has_gradient
@@ -48,7 +48,7 @@ class ShardedTarget(Target):
         self.parameter_names = base.parameter_names
         self.data_size = base.data_size
         self._strategy = strategy
-        self._num_shares = strategy.num_replicas_in_sync
+        self._num_shards = strategy.num_replicas_in_sync
         self._spans_processes = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
         # Behind a plain callable: checkpoints of what holds this target do not look into it.
         self._traced = functools.cache(self._make_traced)
@@ -83,27 +83,27 @@ class ShardedTarget(Target):
     def _evaluate(self, x: tf.Tensor, seed, *, with_grad: bool) -> tf.Tensor:
         """Values and, if asked for, gradients side by side, [N, 1] or [N, 1 + D]."""
         if not tf.executing_eagerly():
-            return self._shared_out(x, seed, with_grad)
+            return self._sharded(x, seed, with_grad)
         # Outside a graph the replicas would take turns.
         seed = None if seed is None else tf.convert_to_tensor(seed, tf.int32)
         return self._traced(with_grad)(tf.convert_to_tensor(x, self.dtype), seed)
 
     def _make_traced(self, with_grad: bool):
         return tf.function(
-            lambda x, seed: self._shared_out(x, seed, with_grad),
+            lambda x, seed: self._sharded(x, seed, with_grad),
             autograph=False,
             reduce_retracing=True,
         )
 
-    def _shared_out(self, x: tf.Tensor, seed, with_grad: bool) -> tf.Tensor:
-        shares, count = self._num_shares, tf.shape(x)[0]
-        rows = -(-count // shares)
-        # What fills the last share up are points that are evaluated anyway: no new ones.
-        index = tf.range(rows * shares) % tf.maximum(count, 1)
+    def _sharded(self, x: tf.Tensor, seed, with_grad: bool) -> tf.Tensor:
+        shards, count = self._num_shards, tf.shape(x)[0]
+        rows = -(-count // shards)
+        # What fills the last shard up are points that are evaluated anyway: no new ones.
+        index = tf.range(rows * shards) % tf.maximum(count, 1)
         padded = tf.gather(x, index)
         mark = tf.reduce_sum(x) if self._spans_processes else None
 
-        def share():
+        def shard():
             context = tf.distribute.get_replica_context()
             number = tf.cast(context.replica_id_in_sync_group, tf.int32)
             part = padded[number * rows : (number + 1) * rows]
@@ -112,10 +112,10 @@ class ShardedTarget(Target):
             if mark is None:
                 return out
             out = tf.concat([out, tf.fill([rows, 1], mark)], axis=1)
-            place = [[number * rows, (shares - 1 - number) * rows], [0, 0]]
+            place = [[number * rows, (shards - 1 - number) * rows], [0, 0]]
             return context.all_reduce(tf.distribute.ReduceOp.SUM, tf.pad(out, place))
 
-        found = self._strategy.experimental_local_results(self._strategy.run(share))
+        found = self._strategy.experimental_local_results(self._strategy.run(shard))
         if mark is None:
             return tf.concat(found, axis=0)[:count]
         out = found[0][:count]
@@ -132,5 +132,5 @@ class ShardedTarget(Target):
 
 
 def _own(seed: tf.Tensor, number: tf.Tensor) -> tf.Tensor:
-    """Seed of one share; the first one keeps the seed of the call."""
+    """Seed of one shard; the first one keeps the seed of the call."""
     return tf.where(number == 0, seed, tf.random.fold_in(seed, number))

@@ -1,7 +1,7 @@
-"""Where a target is evaluated: here, on several devices, on several hosts, or on a Dask cluster.
+"""Parallel evaluation of a target: here, on several devices, on several hosts, or on a Dask cluster.
 
-    with open_distribution("mirrored", num_workers=2) as distribution:
-        target = distribution.distribute(target)
+    with open_parallel("mirrored", num_workers=2) as parallel:
+        target = parallel.distribute(target)
 
 | strategy | for | workers |
 |---|---|---|
@@ -25,44 +25,44 @@ from gmmvi_ext.targets.callables import HostTarget
 from gmmvi_ext.targets.parallel.cluster import ClusterMap
 from gmmvi_ext.targets.parallel.sharded import ShardedTarget
 
-__all__ = ["STRATEGIES", "Distribution", "DistributionError", "open_distribution"]
+__all__ = ["STRATEGIES", "ParallelError", "ParallelEvaluation", "open_parallel"]
 
 STRATEGIES = ("none", "mirrored", "multi_worker", "dask")
-# Seconds that sharing one batch out takes, measured on two cores (docs/distribution.md).
+# Overhead of one batch in seconds, measured on two cores (docs/parallel.md).
 OVERHEAD = {"mirrored": 0.002, "multi_worker": 0.006, "dask": 0.010}
 NUM_TIMED = 256  # points of the batch that the cost is stated for
 FIRST_TIMED = 8
 
 
-class DistributionError(ValueError):
-    """A strategy that cannot be had here, or not for this target; says what to do."""
+class ParallelError(ValueError):
+    """A strategy that is not available here, or not for this target; says what to do."""
 
 
-class Distribution:
+class ParallelEvaluation:
     """The strategy `none`, and the interface of the others; a context that closes what it opened.
 
     Attributes:
       strategy: its name.
-      num_workers: how many share the evaluations.
+      num_workers: how many evaluate in parallel.
       worker: number of this process among those that run the algorithm.
-      lasts: whether targets can still be evaluated when the context is left, by this process alone.
+      is_usable_after_close: whether targets can still be evaluated when the context is left, by this process alone.
       is_chief: whether this process writes results.
     """
 
     strategy = "none"
     num_workers = 1
     worker = 0
-    lasts = True
+    is_usable_after_close = True
 
     @property
     def is_chief(self) -> bool:
         return self.worker == 0
 
     def distribute(self, target: Target) -> Target:
-        """The target whose evaluations are shared out.
+        """The target, evaluated in parallel.
 
         Raises:
-          DistributionError: this strategy is not for such a target.
+          ParallelError: this strategy is not for such a target.
         """
         return target
 
@@ -73,46 +73,46 @@ class Distribution:
     def close(self) -> None:
         """Gives back what was opened."""
 
-    def __enter__(self) -> "Distribution":
+    def __enter__(self) -> "ParallelEvaluation":
         return self
 
     def __exit__(self, *_) -> None:
         self.close()
 
     def cost_note(self, target: Target) -> str | None:
-        """A line if `target`, timed once on its own, is too cheap for sharing out to pay.
+        """A line if `target`, timed once on its own, is too cheap for parallel evaluation to pay.
 
-        The evaluations of this look are not counted.
+        These evaluations are not counted.
         """
         overhead = OVERHEAD.get(self.strategy)
         if overhead is None:
             return None
         if self.num_workers == 1:
-            return f"strategy {self.strategy} has one worker: nothing is shared out"
+            return f"strategy {self.strategy} has one worker: nothing is evaluated in parallel"
         seconds = _seconds(target)
         saved = seconds * (1.0 - 1.0 / self.num_workers)
         if saved > overhead:
             return None
         return (
-            f"{NUM_TIMED} points cost the target {1e3 * seconds:.2g} ms; sharing them out over "
-            f"{self.num_workers} workers saves at most {1e3 * saved:.2g} ms of that and takes "
+            f"{NUM_TIMED} points cost the target {1e3 * seconds:.2g} ms; evaluated in parallel by "
+            f"{self.num_workers} workers this saves at most {1e3 * saved:.2g} ms and takes "
             f"about {1e3 * overhead:.2g} ms: too cheap for strategy {self.strategy} to pay, use "
             "none"
         )
 
 
-class _Replicated(Distribution):
+class _Replicated(ParallelEvaluation):
     """`tf.distribute`: devices of this process, and of others."""
 
     def __init__(self, name: str, strategy: tf.distribute.Strategy, worker: int = 0):
         self.strategy, self._strategy, self.worker = name, strategy, worker
         self.num_workers = strategy.num_replicas_in_sync
-        self.lasts = name == "mirrored"
+        self.is_usable_after_close = name == "mirrored"
         self._sum = tf.function(self._summed, autograph=False, reduce_retracing=True)
 
     def distribute(self, target):
         if not target.is_graph_safe:
-            raise DistributionError(
+            raise ParallelError(
                 f"strategy {self.strategy} is for targets of TensorFlow operations, this one is "
                 "evaluated on the host; use strategy dask."
             )
@@ -131,7 +131,7 @@ class _Replicated(Distribution):
         return self._strategy.experimental_local_results(self._strategy.run(replica))[0]
 
 
-class _Clustered(Distribution):
+class _Clustered(ParallelEvaluation):
     """A Dask cluster."""
 
     strategy = "dask"
@@ -139,21 +139,21 @@ class _Clustered(Distribution):
     def __init__(self, client, opened: tuple = ()):
         self._map, self._opened = ClusterMap(client), opened
         self.num_workers = self._map.num_workers
-        self.lasts = not opened
+        self.is_usable_after_close = not opened
 
     def distribute(self, target):
         if target.is_graph_safe:
-            raise DistributionError(
+            raise ParallelError(
                 "strategy dask is for functions that the host evaluates, this target is made of "
                 "TensorFlow operations; use strategy mirrored or multi_worker."
             )
         if not isinstance(target, HostTarget):
-            raise DistributionError(
+            raise ParallelError(
                 f"strategy dask needs a function to send to the workers, which targets of type "
                 f"{type(target).__name__} do not have; give the function itself, or a `HostTarget`."
             )
         if target.executor is not None:
-            raise DistributionError("give either `executor` or strategy dask, not both.")
+            raise ParallelError("give either `executor` or strategy dask, not both.")
         shared = copy.copy(target)
         shared.cluster = self._map
         return shared
@@ -163,22 +163,22 @@ class _Clustered(Distribution):
             each.close()
 
 
-def open_distribution(
+def open_parallel(
     strategy="none", *, num_workers: int | None = None, address: str | None = None
-) -> Distribution:
+) -> ParallelEvaluation:
     """Opens a strategy; before any TensorFlow operation has run, where devices are to be set up.
 
     Args:
       strategy: one of `STRATEGIES`, or an object: `tf.distribute.Strategy`, `distributed.Client`,
-        `Distribution`.
+        `ParallelEvaluation`.
       num_workers: logical CPU devices (mirrored, where there is no GPU) or processes of the local
         cluster (dask); None takes all devices there are, and one process a core.
       address: of the scheduler of a Dask cluster that runs already.
 
     Raises:
-      DistributionError: it cannot be had; says why and what to do.
+      ParallelError: it is not available; says why and what to do.
     """
-    if isinstance(strategy, Distribution):
+    if isinstance(strategy, ParallelEvaluation):
         return strategy
     if isinstance(strategy, tf.distribute.Strategy):
         is_multi = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
@@ -187,14 +187,14 @@ def open_distribution(
     if not isinstance(strategy, str) and hasattr(strategy, "submit"):
         return _Clustered(strategy)
     if strategy in (None, "none"):
-        return Distribution()
+        return ParallelEvaluation()
     if strategy == "mirrored":
         return _Replicated("mirrored", _mirrored(num_workers))
     if strategy == "multi_worker":
         return _multi_worker()
     if strategy == "dask":
         return _dask(num_workers, address)
-    raise DistributionError(
+    raise ParallelError(
         f"`strategy` must be one of {', '.join(STRATEGIES)}, a tf.distribute.Strategy or a "
         f"distributed.Client, got {strategy!r}."
     )
@@ -204,7 +204,7 @@ def _mirrored(num_workers: int | None) -> tf.distribute.Strategy:
     gpus = tf.config.list_logical_devices("GPU") if tf.config.list_physical_devices("GPU") else []
     if gpus:
         if num_workers is not None and num_workers > len(gpus):
-            raise DistributionError(
+            raise ParallelError(
                 f"`num_workers` is {num_workers}, but TensorFlow sees {len(gpus)} GPUs."
             )
         return _strategy_of(gpus[:num_workers])
@@ -212,7 +212,7 @@ def _mirrored(num_workers: int | None) -> tf.distribute.Strategy:
         _split_cpu(num_workers)
     cpus = tf.config.list_logical_devices("CPU")
     if num_workers is not None and len(cpus) < num_workers:
-        raise DistributionError(
+        raise ParallelError(
             f"{num_workers} logical CPU devices cannot be set up any more, TensorFlow has started "
             f"with {len(cpus)}; open the strategy before anything is computed, or call "
             "tf.config.set_logical_device_configuration at the start of the program."
@@ -232,7 +232,7 @@ def _split_cpu(count: int) -> None:
 
 def _strategy_of(devices: list) -> tf.distribute.Strategy:
     names = [device.name for device in devices]
-    # Shares are put together by the algorithm's own device: no collective library is needed.
+    # Shards are put together by the algorithm's own device: no collective library is needed.
     reduction = tf.distribute.ReductionToOneDevice()
     return tf.distribute.MirroredStrategy(names, cross_device_ops=reduction)
 
@@ -243,7 +243,7 @@ def _task() -> tuple[int, int]:
         config = json.loads(os.environ["TF_CONFIG"])
         return int(config["task"]["index"]), len(config["cluster"]["worker"])
     except (KeyError, TypeError, ValueError) as error:
-        raise DistributionError(
+        raise ParallelError(
             "strategy multi_worker reads the addresses of all workers from the environment "
             "variable TF_CONFIG, which is "
             f"{'missing' if 'TF_CONFIG' not in os.environ else 'not understood'}; set for worker 0 "
@@ -252,30 +252,30 @@ def _task() -> tuple[int, int]:
         ) from error
 
 
-def _multi_worker() -> Distribution:
+def _multi_worker() -> ParallelEvaluation:
     worker, _ = _task()
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
-        raise DistributionError(
+        raise ParallelError(
             "strategy multi_worker has to be opened before TensorFlow computes anything: call it "
             f"at the start of the program, or use `gmmvi-ext run --strategy multi_worker` ({error})"
         ) from error
     return _Replicated("multi_worker", strategy, worker)
 
 
-def _dask(num_workers: int | None, address: str | None) -> Distribution:
+def _dask(num_workers: int | None, address: str | None) -> ParallelEvaluation:
     try:
         import distributed
     except ImportError as error:
-        raise DistributionError(
+        raise ParallelError(
             "strategy dask needs the package distributed: pip install 'gmmvi_ext[dask]'."
         ) from error
     if address is not None:
         try:
             client = distributed.Client(address, timeout=10)
         except (OSError, ValueError) as error:
-            raise DistributionError(
+            raise ParallelError(
                 f"`address`: no Dask scheduler answers at {address} ({type(error).__name__})."
             ) from error
         return _Clustered(client, (client,))

@@ -1,4 +1,4 @@
-"""Targets shared out over devices, processes and a cluster give the values they give alone."""
+"""Targets evaluated in parallel by devices, processes and a cluster give the values they give alone."""
 
 import json
 import os
@@ -15,10 +15,10 @@ from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.targets import CallableTarget, HostTarget
 from gmmvi_ext.targets.parallel.cluster import ClusterMap, Part
 from gmmvi_ext.targets.parallel.sharded import ShardedTarget
-from gmmvi_ext.targets.parallel.strategies import DistributionError, open_distribution
+from gmmvi_ext.targets.parallel.strategies import ParallelError, open_parallel
 
 ROOT = Path(__file__).resolve().parents[2]
-BENCH = ROOT / "scripts" / "bench" / "distribution.py"
+BENCH = ROOT / "scripts" / "bench" / "parallel.py"
 
 
 def in_process(code: str) -> str:
@@ -147,25 +147,25 @@ def test_what_cannot_be_had_is_said(arguments, message, monkeypatch):
     tf.zeros([])
     if arguments["strategy"] == "dask":
         pytest.importorskip("distributed", reason="needs the extra dask")
-    with pytest.raises(DistributionError, match=message):
-        open_distribution(**arguments)
+    with pytest.raises(ParallelError, match=message):
+        open_parallel(**arguments)
 
 
 def test_each_strategy_has_its_targets():
     strategy = tf.distribute.MirroredStrategy(["CPU:0"])
     with (
-        open_distribution(strategy) as distribution,
-        pytest.raises(DistributionError, match="use strategy dask"),
+        open_parallel(strategy) as parallel,
+        pytest.raises(ParallelError, match="use strategy dask"),
     ):
-        distribution.distribute(HostTarget(square, 2))
-    assert "has one worker" in open_distribution(strategy).cost_note(HostTarget(square, 2))
+        parallel.distribute(HostTarget(square, 2))
+    assert "has one worker" in open_parallel(strategy).cost_note(HostTarget(square, 2))
 
 
 def test_a_target_that_is_too_cheap_is_named():
-    distribution = open_distribution(tf.distribute.MirroredStrategy(["CPU:0"]))
-    distribution.num_workers = 2
+    parallel = open_parallel(tf.distribute.MirroredStrategy(["CPU:0"]))
+    parallel.num_workers = 2
     cheap = HostTarget(square, 2)
-    assert "too cheap for strategy mirrored to pay" in distribution.cost_note(cheap)
+    assert "too cheap for strategy mirrored to pay" in parallel.cost_note(cheap)
 
     def slow(x):
         import time
@@ -173,13 +173,13 @@ def test_a_target_that_is_too_cheap_is_named():
         time.sleep(0.12)
         return square(x)
 
-    assert distribution.cost_note(HostTarget(slow, 2)) is None
+    assert parallel.cost_note(HostTarget(slow, 2)) is None
 
 
 def test_a_broken_part_of_tf_config_is_explained(monkeypatch):
     monkeypatch.setenv("TF_CONFIG", "{")
-    with pytest.raises(DistributionError, match="TF_CONFIG, which is not understood"):
-        open_distribution("multi_worker")
+    with pytest.raises(ParallelError, match="TF_CONFIG, which is not understood"):
+        open_parallel("multi_worker")
 
 
 @pytest.mark.slow
@@ -188,12 +188,12 @@ def test_two_logical_devices_agree_with_one():
     out = in_process(
         """
         import numpy as np
-        from gmmvi_ext.targets.parallel.strategies import open_distribution
-        distribution = open_distribution("mirrored", num_workers=2)
+        from gmmvi_ext.targets.parallel.strategies import open_parallel
+        parallel = open_parallel("mirrored", num_workers=2)
         import tensorflow as tf
         import gmmvi_ext
         from gmmvi_ext.targets import CallableTarget, Target
-        assert distribution.num_workers == 2 and len(tf.config.list_logical_devices("CPU")) == 2
+        assert parallel.num_workers == 2 and len(tf.config.list_logical_devices("CPU")) == 2
 
         def log_prob(x):
             value = -0.5 * tf.reduce_sum(x ** 2, axis=1)
@@ -201,7 +201,7 @@ def test_two_logical_devices_agree_with_one():
             return tf.where(x[:, 0] < -1.0, tf.constant(float("-inf")), value)
 
         base = CallableTarget(log_prob, 3)
-        shared = distribution.distribute(base)
+        shared = parallel.distribute(base)
         traced = tf.function(shared.log_prob_and_grad, autograph=False)
         for n in (1, 2, 7, 100):
             x = 2.0 * tf.random.stateless_normal([n, 3], [1, n])
@@ -215,14 +215,14 @@ def test_two_logical_devices_agree_with_one():
             def log_prob(self, x, seed=None):
                 return tf.random.stateless_normal([tf.shape(x)[0]], seed) - tf.reduce_sum(x ** 2, 1)
 
-        noisy = distribution.distribute(Noisy(3))
+        noisy = parallel.distribute(Noisy(3))
         x, seed = tf.zeros([6, 3]), tf.constant([1, 2])
         first = noisy.log_prob(x, seed=seed).numpy()
         assert len(set(first)) == 6 and np.array_equal(first, noisy.log_prob(x, seed=seed))
 
         posterior = gmmvi_ext.fit(
             lambda x: -0.5 * tf.reduce_sum((x - 1.0) ** 2, axis=1), num_dimensions=3,
-            strategy=distribution, max_evaluations=3000, verbose=False,
+            strategy=parallel, max_evaluations=3000, verbose=False,
         )
         assert posterior.report(1000).trust
         print("all", "well")
@@ -266,23 +266,23 @@ def test_a_dask_worker_tells_what_was_raised_and_survives_a_function_of_main():
             return -0.5 * (point ** 2).sum()
 
         if __name__ == "__main__":
-            from gmmvi_ext.targets.parallel.strategies import open_distribution
+            from gmmvi_ext.targets.parallel.strategies import open_parallel
             from gmmvi_ext.constraints.layout import PartsLayout
             from gmmvi_ext.targets import CallableTarget, HostTarget
             import tensorflow as tf
-            with open_distribution("dask", num_workers=2) as distribution:
+            with open_parallel("dask", num_workers=2) as parallel:
                 x = tf.constant([[-1.0, 0.0], [-2.0, 0.0], [1.0, 0.0], [2.0, 0.0]])
-                target = distribution.distribute(HostTarget(log_prob, 2))
+                target = parallel.distribute(HostTarget(log_prob, 2))
                 assert np.array_equal(np.isnan(target.log_prob(x)), [False, False, True, True])
                 assert "left the domain" in str(target.last_exception), target.last_exception
                 layout = PartsLayout(num_dimensions=2)
                 single = HostTarget(one, layout=layout, batched=False)
-                target = distribution.distribute(single)
+                target = parallel.distribute(single)
                 mixed = tf.gather(x, [0, 2, 1, 3])
                 assert np.array_equal(np.isnan(target.log_prob(mixed)), [False, True, False, True])
                 assert target.num_exceptions == 2 and single.num_exceptions == 0
                 try:
-                    distribution.distribute(CallableTarget(lambda x: x[:, 0], 2))
+                    parallel.distribute(CallableTarget(lambda x: x[:, 0], 2))
                 except ValueError as error:
                     assert "mirrored" in str(error)
             print("all", "well")

@@ -1,12 +1,12 @@
 """One fit over several workers: the same ELBO trajectory, and how the throughput scales.
 
-    python scripts/bench/distribution.py                           every strategy, two workers
-    python scripts/bench/distribution.py --strategies mirrored --workers 4 --milliseconds 5
+    python scripts/bench/parallel.py                           every strategy, two workers
+    python scripts/bench/parallel.py --strategies mirrored --workers 4 --milliseconds 5
 
 Every strategy runs in processes of its own. The trajectory is that of 20 iterations on a Gaussian
 mixture with a known normaliser (TensorFlow targets: SAMTRON; host functions: ZAMTRON). The
 throughput is taken from a target that sleeps for `--milliseconds` at every point, in batches of
-`--points`, so that it shows what sharing out costs and not how many cores are free.
+`--points`, so that it shows the overhead of parallel evaluation and not how many cores are free.
 """
 
 import argparse
@@ -64,11 +64,11 @@ def work(mode: str, args) -> dict:
     """Trajectory and throughput in this process."""
     from functools import partial
 
-    from gmmvi_ext.targets.parallel.strategies import open_distribution
+    from gmmvi_ext.targets.parallel.strategies import open_parallel
 
     strategy = "none" if mode.startswith("none") else mode
     count = args.workers if strategy in ("mirrored", "dask") else None
-    with open_distribution(strategy, num_workers=count) as distribution:
+    with open_parallel(strategy, num_workers=count) as parallel:
         from gmmvi_ext.config import build_from_config
         from gmmvi_ext.targets import CallableTarget, HostTarget
 
@@ -88,15 +88,15 @@ def work(mode: str, args) -> dict:
             "model_initialization": {"num_initial_components": 4, "prior_scale": 3.0},
             "num_component_adapter_config": {"add_iters": 5},
         }
-        algorithm = build_from_config(config, distribution.distribute(target), seed=args.seed)
+        algorithm = build_from_config(config, parallel.distribute(target), seed=args.seed)
         elbos = [float(algorithm.step()["elbo_estimate"]) for _ in range(args.iterations)]
         result = {
             "elbos": elbos,
             "num_components": int(algorithm.model.num_components),
-            "note": distribution.cost_note(target),
+            "note": parallel.cost_note(target),
         }
         if args.points:
-            result["points_per_second"] = throughput(distribution.distribute(slow), args.points)
+            result["points_per_second"] = throughput(parallel.distribute(slow), args.points)
     return result
 
 
