@@ -1,10 +1,11 @@
-"""Names of a package that are imported when first asked for, so that `import` stays quick."""
+"""Names of modules that are resolved when they are used: lazy imports, and former names."""
 
 import importlib
 import sys
+import warnings
 from collections.abc import Callable, Mapping
 
-__all__ = ["lazy_names"]
+__all__ = ["former_names", "lazy_names"]
 
 
 def lazy_names(
@@ -28,3 +29,21 @@ def lazy_names(
         return sorted({*vars(sys.modules[package]), *module_of})
 
     return get, names
+
+
+def former_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], object]:
+    """`__getattr__` for a module with former public names; each warns for a version.
+
+    Args:
+      module: its `__name__`.
+      renamed: former name -> name in the same module.
+    """
+
+    def get(name: str) -> object:
+        if name not in renamed:
+            raise AttributeError(f"module {module!r} has no attribute {name!r}")
+        message = f"`{module}.{name}` is now `{renamed[name]}`."
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        return getattr(sys.modules[module], renamed[name])
+
+    return get

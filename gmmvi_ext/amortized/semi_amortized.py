@@ -1,10 +1,10 @@
-"""From the amortised posterior of a datum to its own Gaussian mixture, by natural gradients.
+"""Semi-amortised inference: a Gaussian mixture for each datum, started at its amortised posterior.
 
 For each x the posterior p(z | x) is the target log p(z) + log p(x | z). GMM-VI starts at q(z | x)
 and moves, adds and weighs components; nothing of the VAE changes.
 
     log p(x) - ELBO(q_x) = KL(q_x || p(z | x))        inference gap
-    amortisation gap     = ELBO(refined) - ELBO(amortised)      (Cremer, Li and Duvenaud, ICML 2018)
+    amortisation gap     = ELBO(q_x) - ELBO(amortised)          (Cremer, Li and Duvenaud, ICML 2018)
 
 All data go through one traced algorithm, whose variables are put back before each of them.
 """
@@ -21,12 +21,28 @@ from gmmvi_ext.amortized.vae import VAE
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.lazy import former_names
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["DatumPosterior", "Refinement", "Refiner", "amortised_mixture", "refine"]
+__all__ = [
+    "DatumPosterior",
+    "SemiAmortizedInference",
+    "SemiAmortizedPosteriors",
+    "amortized_mixture",
+    "fit_semi_amortized",
+]
+
+__getattr__ = former_names(
+    __name__,
+    {
+        "Refinement": "SemiAmortizedPosteriors",
+        "Refiner": "SemiAmortizedInference",
+        "refine": "fit_semi_amortized",
+    },
+)
 
 _MOMENT_SAMPLES = 2000  # behind the Gaussian that starts from a flow posterior
 _ROLES = {
@@ -59,15 +75,15 @@ class DatumPosterior(Target):
 
 
 @dataclasses.dataclass(frozen=True)
-class Refinement:
-    """Refined posteriors of N data and what they gained, in nats.
+class SemiAmortizedPosteriors:
+    """Semi-amortised posteriors of N data and what they gained, in nats.
 
     Attributes:
-      posteriors: N refined posteriors over z.
+      posteriors: N posteriors over z.
       elbo_before: bound of the amortised posterior, [N].
-      elbo_after: true bound of the refined mixture, from fresh draws and its exact density, [N].
+      elbo_after: true bound of the mixture, from fresh draws and its exact density, [N].
       elbo_se: standard errors of `elbo_after`, [N].
-      log_evidence: log p(x) by importance sampling from the refined mixture, [N].
+      log_evidence: log p(x) by importance sampling from the mixture, [N].
     """
 
     posteriors: list[Posterior]
@@ -83,36 +99,36 @@ class Refinement:
 
     @property
     def gap_after(self) -> np.ndarray:
-        """log p(x) - ELBO of the refined posterior, [N]."""
+        """log p(x) - ELBO of the semi-amortised posterior, [N]."""
         return self.log_evidence - self.elbo_after
 
     @property
     def amortisation_gap(self) -> np.ndarray:
-        """What refining gained, [N]."""
+        """What the mixtures gained, [N]."""
         return self.elbo_after - self.elbo_before
 
     def __str__(self) -> str:
         rows = {
             "ELBO, amortised": self.elbo_before,
-            "ELBO, refined": self.elbo_after,
+            "ELBO, semi-amortised": self.elbo_after,
             "log evidence": self.log_evidence,
             "gap, amortised": self.gap_before,
-            "gap, refined": self.gap_after,
+            "gap, semi-amortised": self.gap_after,
             "amortisation gap": self.amortisation_gap,
         }
         count = len(self.elbo_after)
-        lines = [f"{'mean over ' + str(count) + ' data':<20}{'nats':>10}"]
-        return "\n".join([*lines, *(f"{name:<20}{v.mean():>10.3f}" for name, v in rows.items())])
+        lines = [f"{'mean over ' + str(count) + ' data':<22}{'nats':>10}"]
+        return "\n".join([*lines, *(f"{name:<22}{v.mean():>10.3f}" for name, v in rows.items())])
 
 
-class Refiner:
-    """Refines data one after the other with one traced algorithm.
+class SemiAmortizedInference:
+    """Fits the posteriors of data one after the other with one traced algorithm.
 
     Args:
       vae: the model; a continuous latent vector.
       num_iterations: of GMM-VI, for each datum.
       samples_per_component: draws of an iteration.
-      max_components: most components of a refined mixture.
+      max_components: most components of a mixture.
       num_samples: fresh draws behind each bound.
       seed: integer.
     """
@@ -128,7 +144,9 @@ class Refiner:
         seed: int = 0,
     ):
         if vae.prior.is_discrete:
-            raise ValueError("`refine` needs a continuous latent vector, this one is discrete.")
+            raise ValueError(
+                "semi-amortised inference needs a continuous latent vector, this one is discrete."
+            )
         require(num_iterations >= 1, "num_iterations", "at least 1", num_iterations)
         require(max_components >= 1, "max_components", "at least 1", max_components)
         require(num_samples >= 2, "num_samples", "at least 2", num_samples)
@@ -151,24 +169,24 @@ class Refiner:
             lambda x, seed: vae.report(x, num_samples, seed).elbo, autograph=False
         )
 
-    def __call__(self, x) -> Refinement:
-        """Refines the data x [N, *event]."""
+    def __call__(self, x) -> SemiAmortizedPosteriors:
+        """Posteriors of the data x [N, *event]."""
         x = checked_data(x, self._vae.event_shape, name="x")
         posteriors, figures = [], []
         for number, datum in enumerate(x):
             seed = stream(self._seed, "semi-amortized", number)
             datum = tf.cast(datum, self._vae.dtype)
-            mixture = self._refined(datum, seed)
+            mixture = self._fitted(datum, seed)
             before = self._amortised(datum[tf.newaxis], seed)[0]
             figures.append([float(before), *map(float, self._evaluate(mixture, seed))])
             posteriors.append(Posterior(mixture, target=self._own_target(datum)))
-        return Refinement(posteriors, *np.array(figures).T)
+        return SemiAmortizedPosteriors(posteriors, *np.array(figures).T)
 
-    def _refined(self, datum: tf.Tensor, seed) -> Mixture:
+    def _fitted(self, datum: tf.Tensor, seed) -> Mixture:
         for variable, value in self._start:
             variable.assign(value)
         self._target.x.assign(datum)
-        start = amortised_mixture(self._vae.posterior(datum), seed)
+        start = amortized_mixture(self._vae.posterior(datum), seed)
         model = self._algorithm.model
         model.assign(start)
         model.assign_learner(model.fresh_learner_state(start.num_components, 0))
@@ -191,12 +209,12 @@ class Refiner:
         return tf.reduce_mean(ratio), error, tf.reduce_logsumexp(ratio) - tf.math.log(count)
 
 
-def refine(vae: VAE, x, **settings) -> Refinement:
-    """Refined posteriors of the data x [N, *event]; settings as `Refiner`."""
-    return Refiner(vae, **settings)(x)
+def fit_semi_amortized(vae: VAE, x, **settings) -> SemiAmortizedPosteriors:
+    """Posteriors of the data x [N, *event]; settings as `SemiAmortizedInference`."""
+    return SemiAmortizedInference(vae, **settings)(x)
 
 
-def amortised_mixture(posterior: tfd.Distribution, seed) -> Mixture:
+def amortized_mixture(posterior: tfd.Distribution, seed) -> Mixture:
     """The posterior of one datum as a Gaussian mixture; of a flow, the Gaussian of its moments.
 
     Args:

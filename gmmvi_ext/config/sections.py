@@ -73,9 +73,10 @@ class ExploreSettings:
     """Exploration while training: proposals of new components beyond the mixture.
 
     Attributes:
-      mode: auto looks where the components lead to, every `interval` iterations and before training
-        counts as converged, and adds components where mass is missing (only with an adaptive number
-        of full or diagonal components, temperature 1 and a deterministic target); off does not.
+      mode: auto proposes components where the present ones lead to, every `interval` iterations and
+        before training counts as converged, and adds those that cover missing mass (only
+        with an adaptive number of full or diagonal components, temperature 1 and a deterministic
+        target); off does not.
       interval: iterations between two explorations.
       max_evaluations: most target evaluations of one.
       max_components: most components of the mixture; null takes that of the component adaptation.
@@ -127,7 +128,7 @@ class PopulationMonteCarloSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """When to stop, how often to look, how often to save.
+    """When to stop, how often to evaluate, how often to save.
 
     Attributes:
       num_iterations: stop after so many iterations; with no limit at all, 1000.

@@ -101,7 +101,7 @@ def run_stages(
         if files is not None:
             files.fail(result)
         raise FitError(problem)
-    if stage.exploration is not None and stage.exploration.num_looks:
+    if stage.exploration is not None and stage.exploration.num_rounds:
         context.say(f"exploration: {stage.exploration}")
     finished = files.finished(result) if files is not None else None
     if finished is not None:
@@ -179,7 +179,7 @@ def _corrected(
     if config.training.stop_when_converged:
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
     if stage.exploration is not None:
-        run_info["exploration"] = stage.exploration.told()
+        run_info["exploration"] = stage.exploration.summary()
     posterior = Posterior(mixture, target=context.alone, run_info=run_info)
     if config.component_weights.mode != "off":
         posterior = reweighted_components(context, posterior)

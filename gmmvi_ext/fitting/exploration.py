@@ -1,12 +1,13 @@
-"""Does the mixture go on where it seems to end? Looks beyond its rim while a fit trains.
+"""Exploration while a fit trains: proposals of new components where mass is missing.
 
-An ELBO that stands still says nothing of mass that no component covers, and newcomers that start at
+A converged ELBO does not exclude mass that no component covers, and components that are added at
 samples of the mixture do not get there either. So every 40 iterations, and before the fit counts as
-converged, it looks where its components lead to (`inference.component_adaptation.extrapolation`).
-What is found missing joins at once, with the weight that was found for it, and trains with the
-others. A look on the way takes a tenth of the evaluations since the one before; a last one, which a
-fit that would stop has to pass, 5 % of all; either no more than 2000. Where a last look finds
-something the fit goes on: the stop rule keeps its memory and may ask again 20 iterations later.
+converged, new components are proposed where the present ones lead to
+(`inference.component_adaptation.extrapolation`). Those that cover missing mass are added at once,
+with the weight estimated for them, and train with the others. A round during training takes a tenth
+of the evaluations since the one before; a final round, required before the fit may stop, 5 % of
+all; either no more than 2000. Where a final round adds components the fit continues: the stop rule
+keeps its memory and may request another one 20 iterations later.
 """
 
 import numpy as np
@@ -14,9 +15,12 @@ import tensorflow as tf
 
 from gmmvi_ext.config.sections import ExploreSettings
 from gmmvi_ext.fitting.block_convergence import BlockConvergence
-from gmmvi_ext.fitting.start import Meter
+from gmmvi_ext.fitting.start import CountedTarget
 from gmmvi_ext.gaussians import LowRankGaussians, Mixture
-from gmmvi_ext.inference.component_adaptation.extrapolation import MIN_WEIGHT, extend
+from gmmvi_ext.inference.component_adaptation.extrapolation import (
+    MIN_WEIGHT,
+    propose_components,
+)
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.math.random import stream
@@ -24,14 +28,14 @@ from gmmvi_ext.training.stopping import StopReason
 
 __all__ = ["Exploration", "can_explore"]
 
-MAX_ON_THE_WAY, MAX_AT_LAST = 2, 6  # newcomers of a look
-MAX_LAST_LOOKS = 10
-SHARE_ON_THE_WAY, SHARE_AT_LAST = 0.1, 0.05  # of the evaluations since the last look, and of all
-MIN_BUDGET = 50  # evaluations that are worth a look
+MAX_DURING, MAX_FINAL = 2, 6  # components added by a round during training, and by a final one
+MAX_FINAL_ROUNDS = 10
+SHARE_DURING, SHARE_FINAL = 0.1, 0.05  # of the evaluations since the last round, and of all
+MIN_BUDGET = 50  # evaluations: fewer are not worth a round
 
 
 def can_explore(values: dict, learner: GMMVI) -> bool:
-    """Whether a fit with this configuration may grow beyond its rim.
+    """Whether a fit with this configuration may propose new components.
 
     Not where the number of components was fixed, where an ELBO is no bound of the evidence, where
     values of the target are noisy, and for low-rank covariances.
@@ -48,17 +52,17 @@ class Exploration:
     """An observer of the training loop around a `BlockConvergence`.
 
     Args:
-      watch: says when the ELBO stands still.
+      watch: decides when the ELBO has converged.
       learner: what is trained.
-      settings: how often it looks, and how much it may spend.
+      settings: interval and budget of the rounds.
       max_components: most components of its mixture.
       max_evaluations, max_seconds: limits of the training; None for none.
       seed: integer.
 
     Attributes:
-      num_evaluations: of the target, by all looks.
-      num_looks: how many there were.
-      masses: of the components that joined, as shares of the target when they did.
+      num_evaluations: of the target, in all rounds.
+      num_rounds: number of rounds.
+      masses: of the added components, as shares of the target when they were added.
     """
 
     def __init__(
@@ -77,25 +81,25 @@ class Exploration:
         self._settings = settings or ExploreSettings(mode="auto")
         self._max_evaluations, self._max_seconds = max_evaluations, max_seconds
         self._seed = stream(seed, "exploration")
-        self._meter = Meter(learner.target)
-        self._looked_at = self._spent_then = self._num_last_looks = 0
-        self.num_looks = 0
+        self._counted = CountedTarget(learner.target)
+        self._last_round_at = self._spent_then = self._num_final_rounds = 0
+        self.num_rounds = 0
         self.masses: list[float] = []
 
     @property
     def num_evaluations(self) -> int:
-        return self._meter.count
+        return self._counted.count
 
-    def told(self) -> dict:
-        """What `run_info` tells."""
+    def summary(self) -> dict:
+        """The entry of `run_info`."""
         return {
-            "num_rounds": self.num_looks,
+            "num_rounds": self.num_rounds,
             "num_added_components": len(self.masses),
             "num_evaluations": self.num_evaluations,
         }
 
     def __str__(self) -> str:
-        rounds = f"{self.num_looks} round{'s' if self.num_looks > 1 else ''}"
+        rounds = f"{self.num_rounds} round{'s' if self.num_rounds > 1 else ''}"
         return (
             f"{rounds}, {len(self.masses)} components added, {self.num_evaluations:,} evaluations"
         )
@@ -104,62 +108,60 @@ class Exploration:
         reason = self._watch(row)
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
-        if reason is StopReason.CONVERGED and self._num_last_looks < MAX_LAST_LOOKS:
-            self._num_last_looks += 1
-            budget = SHARE_AT_LAST * self._spent(row)
-            return None if self._has_grown(row, budget, MAX_AT_LAST) else reason
-        if reason is None and row["iteration"] - self._looked_at >= self._settings.interval:
-            self._has_grown(
-                row, SHARE_ON_THE_WAY * (self._spent(row) - self._spent_then), MAX_ON_THE_WAY
-            )
+        if reason is StopReason.CONVERGED and self._num_final_rounds < MAX_FINAL_ROUNDS:
+            self._num_final_rounds += 1
+            budget = SHARE_FINAL * self._spent(row)
+            return None if self._explore(row, budget, MAX_FINAL) else reason
+        if reason is None and row["iteration"] - self._last_round_at >= self._settings.interval:
+            self._explore(row, SHARE_DURING * (self._spent(row) - self._spent_then), MAX_DURING)
         return reason
 
     def rule(self) -> list:
-        """Settings of what it watches, and whether it looks beyond."""
+        """Settings of the stop rule, and that it explores."""
         return ["explore", self._watch.rule()]
 
     def state(self) -> dict:
-        """What a checkpoint has to keep, what it watches included."""
+        """What a checkpoint has to keep, the stop rule included."""
         return {
             "watch": self._watch.state(),
-            "num_evaluations": self._meter.count,
-            "looked_at": self._looked_at,
+            "num_evaluations": self._counted.count,
+            "last_round_at": self._last_round_at,
             "spent_then": self._spent_then,
-            "num_last_looks": self._num_last_looks,
-            "num_looks": self.num_looks,
+            "num_final_rounds": self._num_final_rounds,
+            "num_rounds": self.num_rounds,
             "masses": self.masses,
         }
 
     def restore(self, state: dict) -> None:
         """Takes back what `state` gave."""
         self._watch.restore(state["watch"])
-        self._meter.count = state["num_evaluations"]
-        self._looked_at, self._spent_then = state["looked_at"], state["spent_then"]
-        self._num_last_looks, self.num_looks = state["num_last_looks"], state["num_looks"]
+        self._counted.count = state["num_evaluations"]
+        self._last_round_at, self._spent_then = state["last_round_at"], state["spent_then"]
+        self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
         self.masses = list(state["masses"])
 
-    def _has_grown(self, row: dict, budget: float, most: int) -> bool:
-        """A look, and whether components joined."""
-        self._looked_at, self._spent_then = row["iteration"], self._spent(row)
+    def _explore(self, row: dict, budget: float, most: int) -> bool:
+        """One round; whether components were added."""
+        self._last_round_at, self._spent_then = row["iteration"], self._spent(row)
         mixture = self._learner.mixture()
         num_active = int(tf.math.count_nonzero(mixture.log_weights > np.log(MIN_WEIGHT)))
         room = min(self._max_components - num_active, most)
         budget = self._affordable(row, budget)
         if budget < MIN_BUDGET or room < 1:
             return False
-        found = extend(
+        found = propose_components(
             mixture,
-            lambda x: self._meter.values(x.numpy()),
+            lambda x: self._counted.values(x.numpy()),
             log_evidence=self._watch.best_elbo,
             max_evaluations=budget,
-            max_newcomers=room,
-            seed=tf.random.fold_in(self._seed, self.num_looks),
+            max_components=room,
+            seed=tf.random.fold_in(self._seed, self.num_rounds),
         )
-        self.num_looks += 1
-        if found.newcomers is None:
+        self.num_rounds += 1
+        if found.components is None:
             return False
-        self.masses += np.exp(found.newcomers.log_weights).tolist()
-        _join(self._learner.model, found.newcomers, self._max_components)
+        self.masses += np.exp(found.components.log_weights).tolist()
+        _add(self._learner.model, found.components, self._max_components)
         return True
 
     def _spent(self, row: dict) -> int:
@@ -177,16 +179,16 @@ class Exploration:
         return budget
 
 
-def _join(model, newcomers: Mixture, most: int) -> None:
-    """Newcomers join; components without weight make room for them where that is needed."""
+def _add(model, proposed: Mixture, most: int) -> None:
+    """Adds components; those without weight make room for them where that is needed."""
     mixture, learner = model.mixture(), model.learner()
-    count = int(newcomers.num_components)
+    count = int(proposed.num_components)
     if int(mixture.num_components) + count > most:
         is_active = mixture.log_weights > np.log(MIN_WEIGHT)
         mixture, learner = without_others(mixture, learner, is_active)
-    components = (tf.cast(field, mixture.dtype) for field in newcomers.components)
+    components = (tf.cast(field, mixture.dtype) for field in proposed.components)
     new = Mixture(
-        tf.cast(newcomers.log_weights, mixture.dtype), type(mixture.components)(*components)
+        tf.cast(proposed.log_weights, mixture.dtype), type(mixture.components)(*components)
     )
     fresh = model.fresh_learner_state(count, model.num_ids)
     mixture, learner = with_new(mixture, learner, new, fresh)

@@ -21,7 +21,7 @@ TOLERANCE = 1e-3  # largest entry of the gradient at which a run has arrived
 def minimise(
     fn: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     points: np.ndarray,
-    looks: Sequence[int],
+    save_at: Sequence[int],
     max_evaluations: float,
     largest: float = np.inf,
 ) -> list[np.ndarray]:
@@ -30,26 +30,26 @@ def minimise(
     Args:
       fn: values [n] and gradients [n, D] at points [n, D]; values that are not finite are walls.
       points: where the runs begin, [R, D].
-      looks: iterations, ascending.
+      save_at: iterations, ascending.
       max_evaluations: most points that `fn` may be asked for; the runs end where they are when it
         does not stretch to the next round.
       largest: absolute coordinate beyond which `fn` is never asked.
 
     Returns:
-      positions [R, D] at every look, the latest last; the last one once more for looks that were
-      not reached.
+      positions [R, D] at every one of `save_at`, the latest last; the last one once more for
+      those that were not reached.
     """
     budget = _Budget(fn, max_evaluations, largest)
     x = np.array(points, float)
     if not budget.covers(len(x)):
-        return [x] * len(looks)
+        return [x] * len(save_at)
     value, grad = budget.spend(x)
     is_running = np.isfinite(value)
     # Length of a step along the gradient, until there is curvature to tell: a move of at most one.
     scale = np.minimum(1.0, 1.0 / np.maximum(np.linalg.norm(grad, axis=1), 1e-300))
     history: deque = deque(maxlen=MEMORY)
     seen = []
-    for iteration in range(1, looks[-1] + 1):
+    for iteration in range(1, save_at[-1] + 1):
         is_running &= np.max(np.abs(grad), axis=1) > TOLERANCE
         if is_running.any():
             direction = _direction(grad, history, scale)
@@ -68,7 +68,7 @@ def minimise(
             np.divide(curvature, squares, where=usable, out=scale)
             is_running &= np.any(step != 0, axis=1)
             x, value, grad = new, new_value, new_grad
-        if iteration in looks:
+        if iteration in save_at:
             seen.append(x)
     return seen
 

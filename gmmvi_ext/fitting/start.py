@@ -20,11 +20,11 @@ from gmmvi_ext.fitting.lbfgs import minimise
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["Meter", "Start", "StartMixture", "find_start", "start_from"]
+__all__ = ["CountedTarget", "Start", "StartMixture", "find_start", "start_from"]
 
 WIDTHS = (1.0, 3.0, 10.0)  # of starting points where no prior tells
 NUM_PRIOR_DRAWS = 128
-LOOKS = (5, 13, 25)  # L-BFGS iterations
+SAVE_AT = (5, 13, 25)  # L-BFGS iterations whose points are candidates
 LARGEST = 1e6  # coordinate at which a run has gone astray
 NUM_ELBO_DRAWS = 24
 MAX_FULL_HESSIAN = 100
@@ -104,29 +104,29 @@ def find_start(
       seed: integer.
       journal: keeps the evaluations on disk; None for none.
     """
-    meter = Meter(target, journal)
+    counted = CountedTarget(target, journal)
     dim = target.num_dimensions
     hessian_cost = 2 * (dim if dim <= MAX_FULL_HESSIAN else NUM_HESSIAN_PROBES) + NUM_ELBO_DRAWS
-    run_cost = 3 * LOOKS[-1] + len(LOOKS) * hessian_cost
+    run_cost = 3 * SAVE_AT[-1] + len(SAVE_AT) * hessian_cost
     num_starts = int(min(MAX_STARTS, budget // run_cost))
     rng = np.random.default_rng([seed, 2])
     if not target.has_gradient or num_starts < MIN_STARTS:
-        return _by_draws(meter, start, max_components, budget, rng)
-    runs = minimise(meter.loss, start.points[:num_starts], LOOKS, budget / 2, LARGEST)
-    affordable = int((budget - meter.count) // hessian_cost)
+        return _by_draws(counted, start, max_components, budget, rng)
+    runs = minimise(counted.loss, start.points[:num_starts], SAVE_AT, budget / 2, LARGEST)
+    affordable = int((budget - counted.count) // hessian_cost)
     candidates = _distinct(np.concatenate(runs[::-1]), start.scale)[:affordable]
     if not len(candidates):
-        return _by_draws(meter, start, max_components, budget, rng)
-    factors = _scales(meter, candidates, start.scale, rng)
-    elbos = _elbos(meter, candidates, factors, rng)
+        return _by_draws(counted, start, max_components, budget, rng)
+    factors = _scales(counted, candidates, start.scale, rng)
+    elbos = _elbos(counted, candidates, factors, rng)
     chosen = _choose(candidates, factors, elbos, max_components)
     if not chosen:
-        return _by_draws(meter, start, max_components, budget, rng)
+        return _by_draws(counted, start, max_components, budget, rng)
     log_weights = elbos[chosen] - np.logaddexp.reduce(elbos[chosen])
-    return StartMixture(log_weights, candidates[chosen], factors[chosen], meter.count)
+    return StartMixture(log_weights, candidates[chosen], factors[chosen], counted.count)
 
 
-class Meter:
+class CountedTarget:
     """The target in float64 NumPy, traced where it can be, with a count of evaluations.
 
     Args:
@@ -156,19 +156,19 @@ class Meter:
 
     def values(self, x: np.ndarray) -> np.ndarray:
         """[N]; what is not finite is -inf."""
-        (found,) = self._asked(x, lambda points: [self._values(points)])
+        (found,) = self._evaluated(x, lambda points: [self._values(points)])
         return np.where(np.isfinite(found), found, -np.inf)
 
     def grads(self, x: np.ndarray) -> np.ndarray:
         """Gradients, [N, D]."""
-        return self._asked(x, self._values_and_grads)[1]
+        return self._evaluated(x, self._values_and_grads)[1]
 
     def loss(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Minus the log density [N] and its gradient [N, D]."""
-        value, grad = self._asked(x, self._values_and_grads)
+        value, grad = self._evaluated(x, self._values_and_grads)
         return -value, -grad
 
-    def _asked(self, x: np.ndarray, evaluate) -> list[np.ndarray]:
+    def _evaluated(self, x: np.ndarray, evaluate) -> list[np.ndarray]:
         self.count += len(x)
 
         def fresh(points):
@@ -188,7 +188,7 @@ def _distinct(points: np.ndarray, scale: np.ndarray) -> np.ndarray:
     return np.array(kept).reshape(-1, points.shape[1])
 
 
-def _scales(meter: Meter, points: np.ndarray, scale: np.ndarray, rng) -> np.ndarray:
+def _scales(counted: CountedTarget, points: np.ndarray, scale: np.ndarray, rng) -> np.ndarray:
     """Cholesky factors of inverse minus-Hessians, in units of `scale` never wider than it."""
     count, dim = points.shape
     if dim <= MAX_FULL_HESSIAN:
@@ -197,7 +197,7 @@ def _scales(meter: Meter, points: np.ndarray, scale: np.ndarray, rng) -> np.ndar
         directions = rng.choice([-1.0, 1.0], (NUM_HESSIAN_PROBES, dim))
     step = 1e-3 * scale * directions  # [P, D]
     shifted = np.stack([points[:, None] + step, points[:, None] - step])  # [2, C, P, D]
-    grads = meter.grads(shifted.reshape(-1, dim)).reshape(shifted.shape)
+    grads = counted.grads(shifted.reshape(-1, dim)).reshape(shifted.shape)
     # Rows: minus the Hessian in units of `scale`, times the direction.
     rows = -(grads[0] - grads[1]) / 2e-3 * scale
     rows = np.where(np.isfinite(rows), rows, 0.0)
@@ -213,13 +213,13 @@ def _scales(meter: Meter, points: np.ndarray, scale: np.ndarray, rng) -> np.ndar
     return np.linalg.cholesky(covariance + jitter)
 
 
-def _elbos(meter: Meter, points: np.ndarray, factors: np.ndarray, rng) -> np.ndarray:
+def _elbos(counted: CountedTarget, points: np.ndarray, factors: np.ndarray, rng) -> np.ndarray:
     """ELBO of the Gaussian at every candidate, -inf where the target mostly is not finite."""
     count, dim = points.shape
     half = rng.standard_normal((NUM_ELBO_DRAWS // 2, dim))
     noise = np.concatenate([half, -half])
     x = points[:, None] + np.einsum("cij,sj->csi", factors, noise)
-    values = meter.values(x.reshape(-1, dim)).reshape(count, -1)
+    values = counted.values(x.reshape(-1, dim)).reshape(count, -1)
     finite = np.isfinite(values)
     total = np.where(finite, values, 0.0).sum(axis=1)
     mean = total / np.maximum(finite.sum(axis=1), 1)
@@ -248,15 +248,15 @@ def _choose(points, factors, elbos, max_components: int) -> list[int]:
     return chosen
 
 
-def _by_draws(meter: Meter, start: Start, max_components, budget, rng) -> StartMixture:
+def _by_draws(counted: CountedTarget, start: Start, max_components, budget, rng) -> StartMixture:
     """Without gradients or budget: wide Gaussians at the best of some draws."""
     dim = len(start.mean)
-    count = int(min(200 + 20 * dim, max(budget - meter.count, 0)))
+    count = int(min(200 + 20 * dim, max(budget - counted.count, 0)))
     factor = np.diag(start.scale)
     if count < 1:
-        return StartMixture(np.zeros(1), start.mean[None], factor[None], meter.count)
+        return StartMixture(np.zeros(1), start.mean[None], factor[None], counted.count)
     draws = start.mean + start.scale * rng.standard_normal((count, dim))
-    values = meter.values(draws)
+    values = counted.values(draws)
     order = [i for i in np.argsort(-values, kind="stable") if np.isfinite(values[i])]
     chosen: list[int] = []
     for index in order:
@@ -266,7 +266,7 @@ def _by_draws(meter: Meter, start: Start, max_components, budget, rng) -> StartM
         if len(chosen) >= min(5, max_components):
             break
     if not chosen:
-        return StartMixture(np.zeros(1), start.mean[None], factor[None], meter.count)
+        return StartMixture(np.zeros(1), start.mean[None], factor[None], counted.count)
     loc = draws[chosen]
     factors = np.broadcast_to(0.5 * factor, (len(chosen), dim, dim))
-    return StartMixture(np.full(len(chosen), -np.log(len(chosen))), loc, factors, meter.count)
+    return StartMixture(np.full(len(chosen), -np.log(len(chosen))), loc, factors, counted.count)

@@ -16,10 +16,10 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.posterior import merging, storage, summary
 from gmmvi_ext.posterior.importance import expectations as weighted
-from gmmvi_ext.posterior.importance.component_weights import rebalance_mixture
+from gmmvi_ext.posterior.importance.component_weights import reweight_components
 from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture, score_draws
-from gmmvi_ext.posterior.importance.population_monte_carlo import Refinement, refine_mixture
+from gmmvi_ext.posterior.importance.population_monte_carlo import population_monte_carlo
 from gmmvi_ext.posterior.report.report import Report, make_report
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
 from gmmvi_ext.targets.base import Target
@@ -167,7 +167,7 @@ class Posterior:
         Args:
           num_samples: draws, each one target evaluation.
           seed: of the draws.
-          defensive: look with as many heavy-tailed draws as well (see `posterior.defensive`); they
+          defensive: judge by as many heavy-tailed draws as well (see `posterior.defensive`); they
             can only make the verdict worse.
         """
         self.last_report, _ = make_report(self, num_samples, seed, defensive=defensive)
@@ -272,46 +272,60 @@ class Posterior:
         first = posteriors[0]
         return cls(mixture, layout=first.layout, target=first.target, run_info=run_info)
 
-    def refined(self, num_samples: int = 5000, seed=0, *, always: bool = False) -> "Posterior":
-        """This posterior, moved towards its importance-weighted draws where that lowers k-hat.
+    def population_monte_carlo(
+        self, num_samples: int = 5000, seed=0, *, always: bool = False
+    ) -> "Posterior":
+        """Adaptive importance sampling: the mixture moves towards its importance-weighted draws.
 
-        Forward-KL refinement (see `posterior.refinement`): tried where k-hat exceeds 0.5, at most
-        three rounds, each kept only if fresh draws show a lower k-hat, and more of them confirm it.
+        Population Monte Carlo (see `posterior.importance.population_monte_carlo`): tried where
+        k-hat exceeds 0.5, at most three rounds, each kept only if fresh draws show a lower k-hat,
+        and more of them confirm it.
 
         Args:
-          num_samples: target evaluations of a look at a mixture; there are one to seven.
+          num_samples: target evaluations of a population; there are one to seven.
           seed: of the draws.
           always: try it whatever k-hat is.
 
         Returns:
-          the refined posterior, or one with the same mixture; `run_info["refinement"]` tells.
+          the new posterior, or one with the same mixture, see `run_info["population_monte_carlo"]`.
         """
-        self._need_target("`refined`")
-        found = refine_mixture(
+        self._need_target("`population_monte_carlo`")
+        found = population_monte_carlo(
             self.mixture, self.target, num_samples=num_samples, seed=seed, always=always
         )
-        return self._with_refinement(found)
+        about = {"rounds": found.rounds, "num_evaluations": found.num_evaluations}
+        return self._adapted("population_monte_carlo", found.mixture, about)
 
-    def rebalanced(self, num_samples: int = 5000, seed=0) -> "Posterior":
-        """This posterior with the weights that importance-weighted draws ask for.
+    def reweight_components(self, num_samples: int = 5000, seed=0) -> "Posterior":
+        """This posterior with component weights re-estimated by importance-weighted draws.
 
         The weights of the components move to where KL(p || q) is least (see
-        `posterior.rebalancing`), if draws that they were not made from say that it falls.
+        `posterior.importance.component_weights`), if draws that they were not made from show that
+        it falls.
 
         Args:
           num_samples: draws, and target evaluations.
           seed: of the draws.
 
         Returns:
-          the new posterior, or one with the same mixture; `run_info["rebalancing"]` tells.
+          the new posterior, or one with the same mixture, see `run_info["component_weights"]`.
         """
-        self._need_target("`rebalanced`")
-        found = rebalance_mixture(self.mixture, self.target, num_samples=num_samples, seed=seed)
-        told = found._asdict()
-        mixture = told.pop("mixture")
-        spent = self.run_info.get("num_target_evaluations", 0) + found.num_evaluations
-        run_info = self.run_info | {"rebalancing": told, "num_target_evaluations": spent}
-        return Posterior(mixture, layout=self.layout, target=self.target, run_info=run_info)
+        self._need_target("`reweight_components`")
+        found = reweight_components(self.mixture, self.target, num_samples=num_samples, seed=seed)
+        about = found._asdict()
+        return self._adapted("component_weights", about.pop("mixture"), about)
+
+    def refined(self, *args, **options) -> "Posterior":
+        """The former name of `population_monte_carlo`."""
+        message = "`Posterior.refined` is now `population_monte_carlo`."
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        return self.population_monte_carlo(*args, **options)
+
+    def rebalanced(self, *args, **options) -> "Posterior":
+        """The former name of `reweight_components`."""
+        message = "`Posterior.rebalanced` is now `reweight_components`."
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        return self.reweight_components(*args, **options)
 
     def with_target(
         self, target, *, batched: bool = True, gradient: Callable | None = None, executor=None
@@ -440,11 +454,11 @@ class Posterior:
             return self.defensive_draws(num_samples, seed).pooled
         return self.scored_draws(num_samples, seed)
 
-    def _with_refinement(self, found: Refinement) -> "Posterior":
-        told = {"rounds": found.rounds, "num_evaluations": found.num_evaluations}
-        spent = self.run_info.get("num_target_evaluations", 0) + found.num_evaluations
-        run_info = self.run_info | {"refinement": told, "num_target_evaluations": spent}
-        return Posterior(found.mixture, layout=self.layout, target=self.target, run_info=run_info)
+    def _adapted(self, stage: str, mixture: Mixture, about: dict) -> "Posterior":
+        """The posterior with another mixture; what the stage did goes into `run_info[stage]`."""
+        spent = self.run_info.get("num_target_evaluations", 0) + about["num_evaluations"]
+        run_info = self.run_info | {stage: about, "num_target_evaluations": spent}
+        return Posterior(mixture, layout=self.layout, target=self.target, run_info=run_info)
 
     def _values(self, x: np.ndarray):
         return self.layout.unpack(

@@ -4,7 +4,7 @@
     python scripts/bench/vae.py --models mog_prior,flow_posterior --seeds 5
     python scripts/bench/vae.py --variance             variances of the gradient estimators
     python scripts/bench/vae.py --iwae                 the importance-weighted bound over samples
-    python scripts/bench/vae.py --refine               amortisation gap of 50 test digits
+    python scripts/bench/vae.py --semi_amortized               amortisation gap of 50 test digits
 
 Settings: scikit-learn's digits, pixels >= 0.5 are one, the first 1500 train and the last 297 test;
 8 latents, one hidden layer of 128, Adam 1e-3, 1500 steps of 128, one sample a datum. ELBO and the
@@ -243,14 +243,14 @@ def iwae(data) -> None:
         print(f"{count:>8}{bounds.mean():>10.3f}", flush=True)
 
 
-def refinement(data) -> None:
-    """What refining the posteriors of 50 test digits gains."""
-    from gmmvi_ext.amortized.semi_amortized import Refiner
+def semi_amortized(data) -> None:
+    """What the semi-amortised posteriors of 50 test digits gain."""
+    from gmmvi_ext.amortized.semi_amortized import SemiAmortizedInference
 
     for name in ("gaussian", "stratified"):
         vae, _, _ = trained(models()[name][0], data, 0)
         cpu, wall = time.process_time(), time.perf_counter()
-        found = Refiner(vae)(data.test[:50])
+        found = SemiAmortizedInference(vae)(data.test[:50])
         print(
             f"\n{name}: cpu {time.process_time() - cpu:.1f} s, "
             f"wall {time.perf_counter() - wall:.1f} s"
@@ -271,7 +271,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--variance", action="store_true")
     parser.add_argument("--iwae", action="store_true")
-    parser.add_argument("--refine", action="store_true")
+    parser.add_argument("--semi_amortized", action="store_true")
     args = parser.parse_args()
     from gmmvi_ext.amortized.data import Digits
 
@@ -284,9 +284,9 @@ def main() -> None:
         variances(data)
     if args.iwae:
         iwae(data)
-    if args.refine:
-        refinement(data)
-    if not (args.variance or args.iwae or args.refine):
+    if args.semi_amortized:
+        semi_amortized(data)
+    if not (args.variance or args.iwae or args.semi_amortized):
         table(wanted, data, args.seeds)
 
 

@@ -1,4 +1,4 @@
-"""Looks beyond the rim while a fit trains: when, at what cost, and what joins."""
+"""Exploration while a fit trains: when, at what cost, and what is added."""
 
 import json
 import types
@@ -11,9 +11,9 @@ import gmmvi_ext
 from gmmvi_ext.config.auto import auto_values
 from gmmvi_ext.config.sections import ExploreSettings
 from gmmvi_ext.fitting.exploration import (
-    MAX_AT_LAST,
-    MAX_LAST_LOOKS,
-    MAX_ON_THE_WAY,
+    MAX_DURING,
+    MAX_FINAL,
+    MAX_FINAL_ROUNDS,
     Exploration,
     can_explore,
 )
@@ -23,7 +23,7 @@ from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.training.stopping import StopReason
 
-LOOK_ITERS, MAX_BUDGET = ExploreSettings().interval, ExploreSettings().max_evaluations
+INTERVAL, MAX_BUDGET = ExploreSettings().interval, ExploreSettings().max_evaluations
 WEIGHTS = np.array([0.4, 0.25, 0.15, 0.1, 0.06, 0.04])
 
 
@@ -75,20 +75,20 @@ def rows(count: int, cost: int = 1000):
         }
 
 
-def driven(rim: Exploration, count: int, cost: int = 1000) -> int | None:
+def driven(exploration: Exploration, count: int, cost: int = 1000) -> int | None:
     """Row at which it stops."""
     for row in rows(count, cost):
-        if rim(row) is not None:
+        if exploration(row) is not None:
             return row["iteration"]
     return None
 
 
 def test_a_fit_that_would_stop_goes_on_until_nothing_is_missing():
     learner = learner_of(neck(3))
-    rim = Exploration(StillWatch(True), learner, max_components=20)
-    stopped = driven(rim, 400)
-    assert stopped > 20 and rim.num_looks == stopped // 20
-    assert rim.masses and len(learner.mixture().log_weights) == 3 + len(rim.masses)
+    exploration = Exploration(StillWatch(True), learner, max_components=20)
+    stopped = driven(exploration, 400)
+    assert stopped > 20 and exploration.num_rounds == stopped // 20
+    assert exploration.masses and len(learner.mixture().log_weights) == 3 + len(exploration.masses)
     # The far end, 4 % of the mass, is covered now.
     end = neck(6).components.loc[-1:]
     truth, found = (mixtures.log_prob(each, end)[0] for each in (neck(6), learner.mixture()))
@@ -98,30 +98,33 @@ def test_a_fit_that_would_stop_goes_on_until_nothing_is_missing():
 
 def test_looks_on_the_way_come_every_40_iterations_and_take_up_few():
     learner = learner_of(neck(3))
-    rim = Exploration(StillWatch(False), learner, max_components=20)
-    assert driven(rim, LOOK_ITERS - 1) is None and rim.num_looks == 0
-    assert driven(rim, 3 * LOOK_ITERS) is None and rim.num_looks == 3
-    assert 0 < len(rim.masses) <= 3 * MAX_ON_THE_WAY
+    exploration = Exploration(StillWatch(False), learner, max_components=20)
+    assert driven(exploration, INTERVAL - 1) is None and exploration.num_rounds == 0
+    assert driven(exploration, 3 * INTERVAL) is None and exploration.num_rounds == 3
+    assert 0 < len(exploration.masses) <= 3 * MAX_DURING
 
 
 def test_nothing_joins_a_mixture_that_is_the_target():
     learner = learner_of(neck(6))
-    rim = Exploration(StillWatch(True), learner, max_components=20)
-    assert driven(rim, 100) == 20
-    assert (rim.num_looks, rim.masses) == (1, [])
-    assert 0 < rim.num_evaluations <= 0.05 * 20_000
-    assert str(rim) == f"1 round, 0 components added, {rim.num_evaluations:,} evaluations"
-    assert rim.told()["num_added_components"] == 0
+    exploration = Exploration(StillWatch(True), learner, max_components=20)
+    assert driven(exploration, 100) == 20
+    assert (exploration.num_rounds, exploration.masses) == (1, [])
+    assert 0 < exploration.num_evaluations <= 0.05 * 20_000
+    assert (
+        str(exploration)
+        == f"1 round, 0 components added, {exploration.num_evaluations:,} evaluations"
+    )
+    assert exploration.summary()["num_added_components"] == 0
 
 
 def test_looks_are_bounded_in_number_and_evaluations():
     # The evidence is claimed far too low: whatever candidate there is seems to be missing.
     learner = learner_of(neck(3))
-    rim = Exploration(StillWatch(True, elbo=-1e3), learner, max_components=10_000)
-    assert driven(rim, 1000) == 20 * (MAX_LAST_LOOKS + 1)
-    assert rim.num_looks == MAX_LAST_LOOKS
-    assert len(rim.masses) <= MAX_LAST_LOOKS * MAX_AT_LAST
-    assert rim.num_evaluations <= MAX_LAST_LOOKS * MAX_BUDGET
+    exploration = Exploration(StillWatch(True, elbo=-1e3), learner, max_components=10_000)
+    assert driven(exploration, 1000) == 20 * (MAX_FINAL_ROUNDS + 1)
+    assert exploration.num_rounds == MAX_FINAL_ROUNDS
+    assert len(exploration.masses) <= MAX_FINAL_ROUNDS * MAX_FINAL
+    assert exploration.num_evaluations <= MAX_FINAL_ROUNDS * MAX_BUDGET
 
 
 @pytest.mark.parametrize(
@@ -134,35 +137,35 @@ def test_looks_are_bounded_in_number_and_evaluations():
     ],
 )
 def test_a_look_stays_within_the_limits(limits, most):
-    rim = Exploration(StillWatch(True), learner_of(neck(3)), max_components=20, **limits)
+    exploration = Exploration(StillWatch(True), learner_of(neck(3)), max_components=20, **limits)
     for row in rows(20):
-        rim(row)
-    assert rim.num_evaluations <= most and (rim.num_evaluations > 0) == (most > 0)
+        exploration(row)
+    assert exploration.num_evaluations <= most and (exploration.num_evaluations > 0) == (most > 0)
 
 
 def test_a_fit_that_fell_back_or_has_no_elbo_yet_does_not_look():
     for watch in (StillWatch(True, had_relapse=True), StillWatch(True, elbo=-np.inf)):
-        rim = Exploration(watch, learner_of(neck(3)), max_components=20)
-        assert driven(rim, 100) == 20 and rim.num_looks == 0
+        exploration = Exploration(watch, learner_of(neck(3)), max_components=20)
+        assert driven(exploration, 100) == 20 and exploration.num_rounds == 0
 
 
 def test_components_without_weight_make_room():
     learner = learner_of(neck(3, idle=2))
-    rim = Exploration(StillWatch(True), learner, max_components=5)
-    driven(rim, 20)
-    assert len(rim.masses) == 2
+    exploration = Exploration(StillWatch(True), learner, max_components=5)
+    driven(exploration, 20)
+    assert len(exploration.masses) == 2
     state = learner.model.learner()
     assert np.all(learner.mixture().log_weights > np.log(1e-3))
     np.testing.assert_array_equal(state.component_id, [0, 1, 2, 5, 6])
     assert all(len(field) == 5 for field in state) and int(learner.model.num_ids) == 7
     full = Exploration(StillWatch(True), learner_of(neck(3)), max_components=3)
-    assert driven(full, 100) == 20 and full.num_looks == 0
+    assert driven(full, 100) == 20 and full.num_rounds == 0
 
 
 def test_values_that_are_not_finite_are_survived():
     broken = CallableTarget(lambda x: x[:, 0] * np.nan, 2)
-    rim = Exploration(StillWatch(True), learner_of(neck(3), broken), max_components=20)
-    assert driven(rim, 100) == 20 and rim.masses == []
+    exploration = Exploration(StillWatch(True), learner_of(neck(3), broken), max_components=20)
+    assert driven(exploration, 100) == 20 and exploration.masses == []
 
 
 def test_a_number_of_components_that_was_given_is_kept_to():
@@ -183,7 +186,7 @@ def test_its_state_comes_back_and_goes_on_alike():
         (before if row["iteration"] <= 30 else after)(row)
         if row["iteration"] == 30:
             after.restore(json.loads(json.dumps(before.state())))
-    assert after.state() == through.state() and after.num_looks == 3
+    assert after.state() == through.state() and after.num_rounds == 3
     for mine, other in zip(whole.mixture().components, first.mixture().components, strict=True):
         np.testing.assert_array_equal(mine, other)
 

@@ -44,9 +44,9 @@ def test_a_run_does_not_depend_on_the_others():
 
 
 def test_values_never_rise_from_look_to_look():
-    looks = [0 * points(), *minimise(rosenbrock, points(), list(range(1, 20)), np.inf)]
-    looks[0] = points()
-    values = np.array([rosenbrock(x)[0] for x in looks])
+    saved = [0 * points(), *minimise(rosenbrock, points(), list(range(1, 20)), np.inf)]
+    saved[0] = points()
+    values = np.array([rosenbrock(x)[0] for x in saved])
     assert np.all(np.diff(values, axis=0) <= 0) and np.all(values[-1] < 0.1 * values[0])
 
 
@@ -58,12 +58,12 @@ def test_the_evaluations_are_never_exceeded(most):
         seen.append(len(x))
         return rosenbrock(x)
 
-    looks = minimise(counted, points(), [5, 40], most)
-    assert sum(seen) <= most and len(looks) == 2
+    saved = minimise(counted, points(), [5, 40], most)
+    assert sum(seen) <= most and len(saved) == 2
     # What is left is less than the next round would have taken.
     assert sum(seen) > most - len(points())
     if most < len(points()):
-        np.testing.assert_array_equal(looks[-1], points())
+        np.testing.assert_array_equal(saved[-1], points())
 
 
 def test_walls_are_met_and_not_passed():
@@ -101,6 +101,6 @@ def test_nothing_to_do_and_nothing_finite():
         return np.full(len(x), np.nan), np.full_like(x, np.nan)
 
     for fn in (flat, nowhere):
-        looks = minimise(fn, points(), [2, 4], np.inf)
-        assert len(looks) == 2
-        np.testing.assert_array_equal(looks[-1], points())
+        saved = minimise(fn, points(), [2, 4], np.inf)
+        assert len(saved) == 2
+        np.testing.assert_array_equal(saved[-1], points())

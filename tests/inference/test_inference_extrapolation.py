@@ -1,4 +1,4 @@
-"""Newcomers beyond the rim: the map, what is found, what is not, and at what cost."""
+"""Proposals of new components: the map, what is found, what is not, and at what cost."""
 
 import numpy as np
 import pytest
@@ -9,9 +9,9 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.inference.component_adaptation.extrapolation import (
     NUM_DRAWS,
     NUM_SCREENING,
-    extend,
     extrapolated,
     nearest_components,
+    propose_components,
 )
 
 SEED = tf.constant([3, 4], tf.int32)
@@ -60,13 +60,13 @@ def target_of(mixture: Mixture, shift: float = 0.0):
     return log_prob
 
 
-def found_by(mixture, log_prob, log_evidence=0.0, max_evaluations=2000, newcomers=6, seed=SEED):
-    return extend(
+def found_by(mixture, log_prob, log_evidence=0.0, max_evaluations=2000, most=6, seed=SEED):
+    return propose_components(
         mixture,
         log_prob,
         log_evidence=log_evidence,
         max_evaluations=max_evaluations,
-        max_newcomers=newcomers,
+        max_components=most,
         seed=seed,
     )
 
@@ -114,7 +114,7 @@ def test_the_missing_end_of_a_neck_is_found_with_its_mass(family):
     target = target_of(mixture_of(truth, weights), shift=7.0)
     # The last two are one step on from component 2: by 1, and by 0.
     rest = mixture_of(first(truth, 3), weights[:3] / weights[:3].sum())
-    found = found_by(rest, target, log_evidence=7.0).newcomers
+    found = found_by(rest, target, log_evidence=7.0).components
     assert int(found.num_components) == 2
     order = np.argsort(found.components.loc[:, 0])
     for new, wanted in zip(found.components, truth, strict=True):
@@ -123,7 +123,7 @@ def test_the_missing_end_of_a_neck_is_found_with_its_mass(family):
     np.testing.assert_allclose(np.exp(found.log_weights)[order], weights[3:], rtol=0.1)
     fields = (tf.concat(pair, 0) for pair in zip(rest.components, found.components, strict=True))
     log_weights = tf.nn.log_softmax(tf.concat([rest.log_weights, found.log_weights], 0))
-    assert found_by(Mixture(log_weights, family(*fields)), target, 7.0).newcomers is None
+    assert found_by(Mixture(log_weights, family(*fields)), target, 7.0).components is None
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -131,7 +131,7 @@ def test_nothing_is_found_where_the_mixture_is_the_target(seed):
     # Every gain is zero whatever the draws are: no false alarm.
     exact = mixture_of(chain(length=6, seed=seed))
     assert (
-        found_by(exact, target_of(exact, 2.0), 2.0, seed=tf.constant([seed, 0])).newcomers is None
+        found_by(exact, target_of(exact, 2.0), 2.0, seed=tf.constant([seed, 0])).components is None
     )
 
 
@@ -139,7 +139,7 @@ def test_too_little_mass_is_left_alone():
     truth = chain()
     weights = np.array([0.5, 0.3, 0.1997, 0.0002, 0.0001])
     rest = mixture_of(first(truth, 3), weights[:3] / weights[:3].sum())
-    assert found_by(rest, target_of(mixture_of(truth, weights))).newcomers is None
+    assert found_by(rest, target_of(mixture_of(truth, weights))).components is None
 
 
 @pytest.mark.parametrize("most", [8, 60, 100, 2000])
@@ -154,16 +154,16 @@ def test_evaluations_stay_within_the_budget_and_are_counted(most):
 def test_no_more_newcomers_than_there_is_room_for():
     truth = chain(length=8)
     rest, log_prob = mixture_of(first(truth, 5)), target_of(mixture_of(truth))
-    assert int(found_by(rest, log_prob, newcomers=1).newcomers.num_components) == 1
-    assert found_by(rest, log_prob, newcomers=0) == (None, 0)
+    assert int(found_by(rest, log_prob, most=1).components.num_components) == 1
+    assert found_by(rest, log_prob, most=0) == (None, 0)
     assert found_by(mixture_of(first(truth, 1)), log_prob) == (None, 0)  # no pair to go by
 
 
 def test_the_same_seed_finds_the_same():
     truth = chain(length=8)
     one, two = (found_by(mixture_of(first(truth, 5)), target_of(mixture_of(truth))) for _ in "ab")
-    np.testing.assert_array_equal(one.newcomers.log_weights, two.newcomers.log_weights)
-    np.testing.assert_array_equal(one.newcomers.components.loc, two.newcomers.components.loc)
+    np.testing.assert_array_equal(one.components.log_weights, two.components.log_weights)
+    np.testing.assert_array_equal(one.components.components.loc, two.components.components.loc)
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
@@ -175,8 +175,8 @@ def test_values_that_are_not_finite_rule_a_candidate_out(value):
         values = log_prob(x)
         return np.where(np.asarray(x)[:, 0] > truth.loc.numpy()[3, 0], value, values)
 
-    assert found_by(rest, broken).newcomers is None
-    assert found_by(rest, lambda x: np.full(len(x), value)).newcomers is None
+    assert found_by(rest, broken).components is None
+    assert found_by(rest, lambda x: np.full(len(x), value)).components is None
 
 
 def test_components_without_weight_lead_nowhere():
@@ -189,4 +189,4 @@ def test_a_candidate_that_leaves_the_range_of_numbers_is_passed_over():
     loc, scale = np.zeros((2, 1)), np.array([[1e-200], [1e200]])
     wide = mixture_of(DiagonalGaussians(tf.constant(loc), tf.constant(scale)))
     with np.errstate(all="ignore"):
-        assert found_by(wide, lambda x: np.zeros(len(x))).newcomers is None
+        assert found_by(wide, lambda x: np.zeros(len(x))).components is None

@@ -1,4 +1,4 @@
-"""Targets evaluated in parallel by devices, processes and a cluster give the values they give alone."""
+"""Targets evaluated in parallel give the values that one process gives."""
 
 import json
 import os

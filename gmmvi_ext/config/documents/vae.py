@@ -55,12 +55,12 @@ class ControlSettings:
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """When to stop, how often to look, how often to save.
+    """When to stop, how often to evaluate, how often to save.
 
     Attributes:
       num_iterations: stop after so many steps.
       max_evaluations: stop after so many evaluations of the likelihood.
-      max_seconds: stop after so many seconds of training, those of earlier sittings included.
+      max_seconds: stop after so many seconds of training, those of earlier sessions included.
       log_interval: steps between two rows of metrics.
       num_evaluation_samples: draws for each datum behind the figures of a row.
       checkpoint_interval: steps between two checkpoints.

@@ -6,7 +6,7 @@ Each spends evaluations of its own, within what is left of the limits, and says 
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.gaussians import LowRankGaussians
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.importance.population_monte_carlo import MAX_LOOKS
+from gmmvi_ext.posterior.importance.population_monte_carlo import MAX_POPULATIONS
 
 __all__ = ["reweighted_components", "with_population_monte_carlo"]
 
@@ -28,15 +28,16 @@ def reweighted_components(context: FitContext, posterior: Posterior) -> Posterio
         num_samples = min(num_samples, int(left * spent / info["train_seconds"]))
     if num_samples < MIN_EVALUATIONS or int(posterior.mixture.num_components) == 1:
         return posterior
-    balanced = posterior.rebalanced(num_samples, info["seed"])
-    told = balanced.run_info["rebalancing"]
+    reweighted = posterior.reweight_components(num_samples, info["seed"])
+    found = reweighted.run_info["component_weights"]
     context.say(
-        f"component weights {'re-estimated' if told['is_kept'] else 'left as they were'}: "
-        f"KL(p || q) lower by {told['gain']:.4f} +- {told['gain_se']:.4f}, "
-        f"ELBO {told['elbo_change']:+.4f}, k-hat {told['khat']:.2f} and {told['khat_after']:.2f}, "
-        f"{told['num_evaluations']:,} evaluations"
+        f"component weights {'re-estimated' if found['is_kept'] else 'left as they were'}: "
+        f"KL(p || q) lower by {found['gain']:.4f} +- {found['gain_se']:.4f}, "
+        f"ELBO {found['elbo_change']:+.4f}, "
+        f"k-hat {found['khat']:.2f} and {found['khat_after']:.2f}, "
+        f"{found['num_evaluations']:,} evaluations"
     )
-    return balanced
+    return reweighted
 
 
 def with_population_monte_carlo(context: FitContext, posterior: Posterior) -> Posterior:
@@ -45,20 +46,20 @@ def with_population_monte_carlo(context: FitContext, posterior: Posterior) -> Po
     num_samples = config.population_monte_carlo.num_samples
     if config.training.max_evaluations is not None:
         left = config.training.max_evaluations - posterior.run_info["num_target_evaluations"]
-        num_samples = min(num_samples, left // MAX_LOOKS)
+        num_samples = min(num_samples, left // MAX_POPULATIONS)
     if num_samples < MIN_EVALUATIONS:
         say("population Monte Carlo: not tried, too few evaluations are left")
         return posterior
     if isinstance(posterior.mixture.components, LowRankGaussians):
         say("population Monte Carlo: not tried, it takes full or diagonal covariances")
         return posterior
-    refined = posterior.refined(num_samples, config.seed)
-    told = refined.run_info["refinement"]
-    kept = [row for row in told["rounds"] if row["kept"]]
-    first = told["rounds"][0]["khat"]
+    adapted = posterior.population_monte_carlo(num_samples, config.seed)
+    found = adapted.run_info["population_monte_carlo"]
+    kept = [row for row in found["rounds"] if row["kept"]]
+    first = found["rounds"][0]["khat"]
     result = f"lowered to {kept[-1]['khat']:.2f}" if kept else "mixture left as it was"
     say(
         f"population Monte Carlo: k-hat {first:.2f}, {result}, "
-        f"{told['num_evaluations']:,} evaluations"
+        f"{found['num_evaluations']:,} evaluations"
     )
-    return refined
+    return adapted

@@ -1,8 +1,8 @@
-"""Newcomers beyond the rim of a mixture: where its components lead to, one step on.
+"""Proposals of new components by extrapolation from the present ones.
 
-Draws of a mixture go where a component is. Mass next to what is covered (further down the neck of a
-funnel, along a tail, round the end of a banana) is never seen, however long the fit goes on. But
-the components tell how the shape changes on the way there. The affine map that carries component j
+Draws of a mixture lie where it has components. Mass next to what is covered (further down the neck
+of a funnel, along a tail, round the end of a banana) is never sampled, however long the fit goes
+on. But the components show how the shape changes on the way there. The affine map that carries component j
 to its neighbour k (of the nearest five, by KL divergence)
 
     T(x) = mu_k + A (x - mu_j),   A = L_k L_j^{-1},
@@ -16,7 +16,7 @@ A few draws of c tell whether the target p has mass there and the mixture q has 
     mass_c = exp(E_c[log p - log c] - log Z)    a lower bound of the share of p, by Jensen
     gain_c = E_c[log p - log q] - log Z         0 for every c if q = p / Z
 
-Candidates are taken with the weight mass_c if mass_c >= 0.0005 and gain_c >= 1 nat, by draws that
+Candidates are added with the weight mass_c if mass_c >= 0.0005 and gain_c >= 1 nat, by draws that
 they were not chosen by; first that with the largest mass_c gain_c, what is missing there in
 KL(p || q). Only values of the target are needed, no gradients. The maps are triangular:
 they preserve what is Gaussian given the coordinates before it.
@@ -32,38 +32,38 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Components, DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 
-__all__ = ["Extension", "extend", "extrapolated", "nearest_components"]
+__all__ = ["Proposal", "extrapolated", "nearest_components", "propose_components"]
 
 NUM_NEIGHBOURS = 5
-MIN_WEIGHT = 1e-6  # components below it have not found their shape
-NUM_SCREENING, NUM_DRAWS = 4, 16  # draws of each candidate, and of each that is looked at again
+MIN_WEIGHT = 1e-6  # components below it have not converged to a shape
+NUM_SCREENING, NUM_DRAWS = 4, 16  # draws of each candidate, and of each that passes the screening
 MIN_GAIN = 1.0  # nats
 MIN_MASS = 5e-4
-MIN_DISTANCE = 3.0  # nats of E_c[log c - log q] below which gain and mass cannot be had together
+MIN_DISTANCE = 3.0  # nats of E_c[log c - log q] below which gain and mass exclude each other
 
 
-class Extension(NamedTuple):
-    """What an extrapolation came to.
+class Proposal(NamedTuple):
+    """Proposed components.
 
     Attributes:
-      newcomers: a mixture of the new components alone, their log weights those they join with; None
-        for none.
+      components: a mixture of the new components alone, with the log weights they are added with;
+        None for none.
       num_evaluations: of the target.
     """
 
-    newcomers: Mixture | None
+    components: Mixture | None
     num_evaluations: int
 
 
-def extend(
+def propose_components(
     mixture: Mixture,
     log_prob_fn: Callable[[tf.Tensor], np.ndarray],
     *,
     log_evidence: float,
     max_evaluations: int,
-    max_newcomers: int,
+    max_components: int,
     seed: tf.Tensor,
-) -> Extension:
+) -> Proposal:
     """Components that continue the mixture to where the target has mass.
 
     Args:
@@ -71,8 +71,8 @@ def extend(
       log_prob_fn: log density of the target, from [N, D] to [N]; may give values not finite.
       log_evidence: log Z, or an ELBO.
       max_evaluations: most evaluations, half of them to screen candidates (a random choice, where
-        there are more), half for a second look at the best of them.
-      max_newcomers: most new components.
+        there are more), half to check the best of them with more draws.
+      max_components: most new components.
       seed: [2] int32.
     """
     known = tf.where(mixture.log_weights > math.log(MIN_WEIGHT))[:, 0]
@@ -80,26 +80,28 @@ def extend(
         tf.nn.log_softmax(tf.cast(tf.gather(mixture.log_weights, known), tf.float64)),
         _gathered(mixture.components, known),
     )
-    if len(known) < 2 or max_newcomers < 1:
-        return Extension(None, 0)
+    if len(known) < 2 or max_components < 1:
+        return Proposal(None, 0)
     seeds = tf.random.split(seed, 3)
     candidates = extrapolated(mixture.components)
     order = tf.argsort(tf.random.stateless_uniform([int(candidates.num_components)], seeds[0]))
-    first = _Look(_gathered(candidates, order), mixture, NUM_SCREENING, seeds[1])
+    screened = _ScoredCandidates(_gathered(candidates, order), mixture, NUM_SCREENING, seeds[1])
     # Without the target: what is covered, or no Gaussian within the range of numbers.
-    is_far = np.nan_to_num(first.distance(), nan=0.0, posinf=0.0) >= MIN_DISTANCE
-    first = first.of(np.flatnonzero(is_far)[: max_evaluations // (2 * NUM_SCREENING)])
-    count = first.evaluate(log_prob_fn)
-    score = first.score(log_evidence, min_mass=0.0)
-    hopeful = np.argsort(-score, kind="stable")[: max_evaluations // (2 * NUM_DRAWS)]
-    hopeful = hopeful[score[hopeful] > 0]
-    second = _Look(_gathered(first.components, hopeful), mixture, NUM_DRAWS, seeds[2])
-    count += second.evaluate(log_prob_fn)
-    taken, masses = second.best(log_evidence, max_newcomers)
+    is_far = np.nan_to_num(screened.distance(), nan=0.0, posinf=0.0) >= MIN_DISTANCE
+    screened = screened.of(np.flatnonzero(is_far)[: max_evaluations // (2 * NUM_SCREENING)])
+    count = screened.evaluate(log_prob_fn)
+    score = screened.score(log_evidence, min_mass=0.0)
+    promising = np.argsort(-score, kind="stable")[: max_evaluations // (2 * NUM_DRAWS)]
+    promising = promising[score[promising] > 0]
+    checked = _ScoredCandidates(
+        _gathered(screened.components, promising), mixture, NUM_DRAWS, seeds[2]
+    )
+    count += checked.evaluate(log_prob_fn)
+    taken, masses = checked.best(log_evidence, max_components)
     if not taken:
-        return Extension(None, count)
-    return Extension(
-        Mixture(tf.constant(np.log(masses)), _gathered(second.components, taken)), count
+        return Proposal(None, count)
+    return Proposal(
+        Mixture(tf.constant(np.log(masses)), _gathered(checked.components, taken)), count
     )
 
 
@@ -137,7 +139,7 @@ def nearest_components(components: Components, most: int = NUM_NEIGHBOURS) -> tf
     return tf.argsort(cross, axis=1, stable=True)[:, 1 : most + 1]
 
 
-class _Look:
+class _ScoredCandidates:
     """Draws of candidates, with the densities of the candidate, of the mixture and of the target.
 
     Attributes:
@@ -163,9 +165,9 @@ class _Look:
         self.log_q = mixtures.log_prob(mixture, flat).numpy().reshape(self.log_c.shape)
         self.log_p = np.full_like(self.log_c, np.nan)
 
-    def of(self, index) -> "_Look":
-        """The look at some of the candidates."""
-        part = object.__new__(_Look)
+    def of(self, index) -> "_ScoredCandidates":
+        """Some of the candidates with their draws."""
+        part = object.__new__(_ScoredCandidates)
         part.components = _gathered(self.components, index)
         part.x = tf.gather(self.x, index)
         part.log_c, part.log_q, part.log_p = (
@@ -196,7 +198,7 @@ class _Look:
         return np.where((gain >= MIN_GAIN) & (mass >= min_mass), mass, 0.0) * np.maximum(gain, 0.0)
 
     def best(self, log_evidence: float, most: int) -> tuple[list[int], list[float]]:
-        """Candidates to take and their masses, one by one: each covers what the next would."""
+        """Candidates to add and their masses, one by one: each covers what the next would."""
         mass = self.mass(log_evidence)
         taken: list[int] = []
         for _ in range(min(most, len(mass))):
@@ -205,10 +207,10 @@ class _Look:
             if not score.max() > 0:
                 break
             taken.append(int(np.argmax(score)))
-            self._join(taken[-1], mass[taken[-1]])
+            self._add(taken[-1], mass[taken[-1]])
         return taken, mass[taken].tolist()
 
-    def _join(self, index: int, weight: float) -> None:
+    def _add(self, index: int, weight: float) -> None:
         """The mixture with one of the candidates in it."""
         one = _gathered(self.components, [index])
         flat = tf.reshape(self.x, [-1, self.x.shape[-1]])

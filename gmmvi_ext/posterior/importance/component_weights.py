@@ -1,4 +1,4 @@
-"""Rebalancing: the weights of a fitted mixture move towards the target's own masses.
+"""Component weights of a fitted mixture, re-estimated by importance-weighted draws.
 
 A fit minimises KL(q || p), which hardly feels how much mass lies in a thin part of the target; the
 moments do. With the components N_k as they are, the weights that minimise KL(p || q) satisfy
@@ -35,7 +35,7 @@ from gmmvi_ext.posterior.importance.draws import CHUNK, sample_mixture, score_dr
 from gmmvi_ext.posterior.report.verdict import FLAT_WEIGHT, GOOD_KHAT
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["Rebalancing", "rebalance_mixture"]
+__all__ = ["ComponentWeights", "reweight_components"]
 
 NUM_STEPS = 50
 MIN_FACTOR = 0.1  # of a weight in a step: sampled expectations may be negative
@@ -46,8 +46,8 @@ MAX_KHAT_RISE = 0.1  # its standard error at 4500 draws
 MAX_ELBO_FALL = 0.01  # nats, the tolerance at which a fit stops
 
 
-class Rebalancing(NamedTuple):
-    """What a rebalancing came to.
+class ComponentWeights(NamedTuple):
+    """What the re-estimation came to.
 
     Attributes:
       mixture: with the new weights, or the given one.
@@ -83,7 +83,9 @@ class _Pool(NamedTuple):
     weights: np.ndarray
 
 
-def rebalance_mixture(mixture: Mixture, target: Target, *, num_samples: int, seed=0) -> Rebalancing:
+def reweight_components(
+    mixture: Mixture, target: Target, *, num_samples: int, seed=0
+) -> ComponentWeights:
     """New weights for `mixture`, kept where draws they were not made from speak for them.
 
     Each half of the draws judges the weights made from the other. The result is kept if KL(p || q)
@@ -97,13 +99,13 @@ def rebalance_mixture(mixture: Mixture, target: Target, *, num_samples: int, see
       seed: of the draws.
     """
     if int(mixture.num_components) == 1:
-        return Rebalancing(mixture, False, math.nan, math.nan, math.nan, 0.0, 0.0, 0.0, 0)
+        return ComponentWeights(mixture, False, math.nan, math.nan, math.nan, 0.0, 0.0, 0.0, 0)
     salted = substream(seed, "component weights")
     draws = score_draws(mixture, target, num_samples, salted)
     ratios = draws.log_ratios
     if np.isfinite(ratios).sum() < 2:
         nothing = (math.inf, math.inf, 0.0, 0.0, 0.0, 0.0, num_samples)
-        return Rebalancing(mixture, False, *nothing)
+        return ComponentWeights(mixture, False, *nothing)
     smoothed = diagnostics.pareto_smooth(ratios)
     ess = diagnostics.effective_sample_size(ratios) / num_samples
     free_seed = tf.random.experimental.stateless_fold_in(salted, 1)
@@ -112,8 +114,8 @@ def rebalance_mixture(mixture: Mixture, target: Target, *, num_samples: int, see
         _densities(mixture, draws.x), _densities(mixture, free), np.exp(smoothed.log_weights)
     )
     before = np.exp(np.asarray(mixture.log_weights, np.float64))
-    gain, gain_se = _judged(pool, before)
-    after = _balanced(pool, before)
+    gain, gain_se = _gain(pool, before)
+    after = _reestimated(pool, before)
     rise = np.log(pool.scored @ after) - np.log(pool.scored @ before)  # log q - log q_0, [N]
     khat, khat_after = _khat(ratios), _khat(ratios - rise)
     change = _elbo_change(ratios, rise)
@@ -123,7 +125,7 @@ def rebalance_mixture(mixture: Mixture, target: Target, *, num_samples: int, see
         and gain > max(gain_se, MIN_GAIN)
         and change >= -MAX_ELBO_FALL
     )
-    return Rebalancing(
+    return ComponentWeights(
         _with_weights(mixture, after) if is_kept else mixture,
         bool(is_kept),
         khat,
@@ -147,7 +149,7 @@ def _densities(mixture: Mixture, x: np.ndarray) -> np.ndarray:
     return np.exp(parts - parts.max(1, keepdims=True))
 
 
-def _balanced(pool: _Pool, before: np.ndarray) -> np.ndarray:
+def _reestimated(pool: _Pool, before: np.ndarray) -> np.ndarray:
     """Weights [K] after some steps of expectation maximisation from `before`."""
     excess = pool.weights - 1.0 / len(pool.weights)
     at_start = 1.0 / (pool.free @ before)
@@ -161,13 +163,13 @@ def _balanced(pool: _Pool, before: np.ndarray) -> np.ndarray:
     return weights
 
 
-def _judged(pool: _Pool, before: np.ndarray) -> tuple[float, float]:
+def _gain(pool: _Pool, before: np.ndarray) -> tuple[float, float]:
     """Fall of KL(p || q) and its standard error; either half of the draws judges the other's."""
     half = len(pool.weights) // 2
     gains, variances = [], []
     for made_from, judge in ((slice(half), slice(half, None)), (slice(half, None), slice(half))):
         share = pool.weights[made_from] / max(pool.weights[made_from].sum(), 1e-300)
-        after = _balanced(_Pool(pool.scored[made_from], pool.free, share), before)
+        after = _reestimated(_Pool(pool.scored[made_from], pool.free, share), before)
         rise, free = (
             np.log(part @ after) - np.log(part @ before) for part in (pool.scored[judge], pool.free)
         )

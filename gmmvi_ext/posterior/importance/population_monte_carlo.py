@@ -1,4 +1,4 @@
-"""Forward-KL refinement: a fitted mixture moves towards its importance-weighted draws.
+"""Population Monte Carlo: a fitted mixture moves towards its importance-weighted draws (M-PMC).
 
     x_n ~ r            draws of the current mixture with a share of heavy tails (`defensive`)
     v_n ~ p~ / r       Pareto-smoothed weights, pooled over the rounds
@@ -10,7 +10,7 @@
 are steps of expectation maximisation on sum_n v_n log q(x_n), that is on -KL(p || q), where the fit
 itself minimises KL(q || p). The one leaves no mass of the target uncovered, the other puts no mass
 where there is none: the first is what importance sampling needs. A round is kept where fresh draws,
-and on a second look more of them, show a lower k-hat; else the mixture stays as it was.
+and then a second population of them, show a lower k-hat; else the mixture stays as it was.
 
 References:
   Cappe, Douc, Guillin, Marin, Robert (2008), Adaptive importance sampling in general mixture
@@ -37,12 +37,12 @@ from gmmvi_ext.posterior.importance.defensive import (
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["MAX_LOOKS", "NEEDS_REFINEMENT", "Refinement", "refine_mixture"]
+__all__ = ["KHAT_TO_RUN", "MAX_POPULATIONS", "PopulationMonteCarlo", "population_monte_carlo"]
 
-NEEDS_REFINEMENT = 0.5  # k-hat above which refinement is tried: ratios without a finite variance
-NUM_SAMPLES = 5000  # draws of a round
+KHAT_TO_RUN = 0.5  # k-hat above which it is tried: ratios without a finite variance
+NUM_SAMPLES = 5000  # draws of a population
 MAX_ROUNDS = 3
-MAX_LOOKS = 1 + 2 * MAX_ROUNDS  # of `num_samples` evaluations each
+MAX_POPULATIONS = 1 + 2 * MAX_ROUNDS  # of `num_samples` evaluations each
 NUM_STEPS = 10  # of expectation maximisation in a round
 MARGIN = 0.1  # by which k-hat has to fall: its standard error at 4500 draws
 MIN_ESS_RATIO = 0.8  # of the effective draws before
@@ -52,11 +52,11 @@ MAX_ELEMENTS = 10_000_000  # of an array of one chunk of draws
 TINY = 1e-300
 
 
-class Refinement(NamedTuple):
-    """What a refinement came to.
+class PopulationMonteCarlo(NamedTuple):
+    """What population Monte Carlo came to.
 
     Attributes:
-      mixture: the refined mixture, or the given one.
+      mixture: the adapted mixture, or the given one.
       rounds: one dict for the given mixture and each round: `khat`, `ess` (share of the draws),
         `elbo`, `kept`.
       num_evaluations: of the target.
@@ -72,7 +72,7 @@ class Refinement(NamedTuple):
         return any(row["kept"] for row in self.rounds[1:])
 
 
-def refine_mixture(
+def population_monte_carlo(
     mixture: Mixture,
     target: Target,
     *,
@@ -80,17 +80,17 @@ def refine_mixture(
     max_rounds: int = MAX_ROUNDS,
     seed=0,
     always: bool = False,
-) -> Refinement:
-    """Refines `mixture` while fresh draws say that it helps.
+) -> PopulationMonteCarlo:
+    """Adapts `mixture` while fresh draws show that it helps.
 
     Args:
       mixture: with full or diagonal covariances.
       target: log density.
-      num_samples: draws, and target evaluations, of a look: one at the given mixture, one at that
-        of every round, and a second one at those that seem better.
+      num_samples: draws, and target evaluations, of a population: one of the given mixture, one of
+        that of every round, and a second one of those that seem better.
       max_rounds: most rounds.
       seed: of the draws.
-      always: try it also where k-hat does not ask for it.
+      always: try it whatever k-hat is.
     """
     _check_family(mixture)
     salted = substream(seed, "population Monte Carlo")
@@ -98,41 +98,42 @@ def refine_mixture(
     rows: list[dict] = []
     best = current = mixture
     for number in range(max_rounds + 1):
-        looks: list[DefensiveDraws] = []
+        populations: list[DefensiveDraws] = []
 
-        def look(number=number, looks=looks, current=current) -> dict:
-            look_seed = tf.random.experimental.stateless_fold_in(salted, 2 * number + len(looks))
-            looks.append(defensive_draws(current, target, num_samples, look_seed))
-            pool.append((looks[-1].pooled, current))
-            return _judged([each.plain for each in looks])
+        def draw(number=number, populations=populations, current=current) -> dict:
+            salt = 2 * number + len(populations)
+            own_seed = tf.random.experimental.stateless_fold_in(salted, salt)
+            populations.append(defensive_draws(current, target, num_samples, own_seed))
+            pool.append((populations[-1].pooled, current))
+            return _figures([each.plain for each in populations])
 
-        row = look()
+        row = draw()
         is_kept = number > 0 and _is_better(row, rows)
-        if is_kept:  # by luck? a second look joins the first
-            row = look()
+        if is_kept:  # a second population guards against chance
+            row = draw()
             is_kept = _is_better(row, rows)
         rows.append(row | {"kept": is_kept})
         best = current if is_kept else best
-        is_good = row["khat"] <= NEEDS_REFINEMENT and not always
+        is_good = row["khat"] <= KHAT_TO_RUN and not always
         if is_good or number == max_rounds or not math.isfinite(row["elbo"]):
             break
         x, log_weights = _pooled(pool)
         current = _moved(best, x, log_weights)
-    return Refinement(best, rows, num_samples * len(pool))
+    return PopulationMonteCarlo(best, rows, num_samples * len(pool))
 
 
 def _check_family(mixture: Mixture) -> None:
     if not isinstance(mixture.components, (FullGaussians, DiagonalGaussians)):
         raise ValueError(
-            f"a mixture of {type(mixture.components).__name__} cannot be refined: only full and "
+            f"a mixture of {type(mixture.components).__name__} cannot be adapted: only full and "
             "diagonal covariances have closed-form weighted moments."
         )
 
 
-def _judged(looks: list[ScoredDraws]) -> dict:
-    """k-hat, share of effective draws and ELBO of all looks together."""
-    ratios = np.concatenate([draws.log_ratios for draws in looks])
-    finite = np.concatenate([draws.is_finite for draws in looks])
+def _figures(populations: list[ScoredDraws]) -> dict:
+    """k-hat, share of effective draws and ELBO of all populations together."""
+    ratios = np.concatenate([draws.log_ratios for draws in populations])
+    finite = np.concatenate([draws.is_finite for draws in populations])
     if not np.isfinite(ratios).any():
         return {"khat": math.inf, "ess": 0.0, "elbo": -math.inf}
     return {

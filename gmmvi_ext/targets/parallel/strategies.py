@@ -1,4 +1,4 @@
-"""Parallel evaluation of a target: here, on several devices, on several hosts, or on a Dask cluster.
+"""Parallel evaluation of a target: by devices, by processes on several hosts, by a Dask cluster.
 
     with open_parallel("mirrored", num_workers=2) as parallel:
         target = parallel.distribute(target)
@@ -19,6 +19,7 @@ import time
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.lazy import former_names
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.callables import HostTarget
@@ -30,6 +31,14 @@ __all__ = ["STRATEGIES", "ParallelError", "ParallelEvaluation", "open_parallel"]
 STRATEGIES = ("none", "mirrored", "multi_worker", "dask")
 # Overhead of one batch in seconds, measured on two cores (docs/parallel.md).
 OVERHEAD = {"mirrored": 0.002, "multi_worker": 0.006, "dask": 0.010}
+__getattr__ = former_names(
+    __name__,
+    {
+        "Distribution": "ParallelEvaluation",
+        "DistributionError": "ParallelError",
+        "open_distribution": "open_parallel",
+    },
+)
 NUM_TIMED = 256  # points of the batch that the cost is stated for
 FIRST_TIMED = 8
 
@@ -45,7 +54,8 @@ class ParallelEvaluation:
       strategy: its name.
       num_workers: how many evaluate in parallel.
       worker: number of this process among those that run the algorithm.
-      is_usable_after_close: whether targets can still be evaluated when the context is left, by this process alone.
+      is_usable_after_close: whether targets can still be evaluated when the context is left, by
+        this process alone.
       is_chief: whether this process writes results.
     """
 

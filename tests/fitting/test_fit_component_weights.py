@@ -58,9 +58,9 @@ def test_number_of_evaluations(spent, most, left, wanted):
     context = context_of(said, max_evaluations=most, max_seconds=seconds)
     found = reweighted_components(context, posterior_after(spent))
     assert found.run_info["num_target_evaluations"] == spent + wanted
-    assert ("rebalancing" in found.run_info) == (wanted > 0) == (len(said) == 1)
+    assert ("component_weights" in found.run_info) == (wanted > 0) == (len(said) == 1)
     if wanted:
-        assert found.run_info["rebalancing"]["is_kept"] and said[0].startswith(
+        assert found.run_info["component_weights"]["is_kept"] and said[0].startswith(
             "component weights re-estimated"
         )
         weight = np.exp(found.mixture.log_weights)[0]
@@ -85,9 +85,9 @@ def test_on_by_itself_and_off_when_asked(monkeypatch):
         )
 
     on, off = fitted(), fitted(component_weights="off")
-    assert "rebalancing" not in off.run_info
+    assert "component_weights" not in off.run_info
     assert int(off.mixture.num_components) > 1
-    told = on.run_info["rebalancing"]
+    told = on.run_info["component_weights"]
     spent = off.run_info["num_target_evaluations"]
     assert told["num_evaluations"] == spent // 10
     assert on.run_info["num_target_evaluations"] == spent + spent // 10

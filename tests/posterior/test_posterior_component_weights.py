@@ -9,11 +9,11 @@ from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussia
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.importance.component_weights import (
-    _balanced,
     _densities,
     _elbo_change,
     _Pool,
-    rebalance_mixture,
+    _reestimated,
+    reweight_components,
 )
 from gmmvi_ext.targets import CallableTarget
 
@@ -51,8 +51,8 @@ def pool_of(mixture: Mixture, seed: int) -> tuple[_Pool, np.ndarray, np.ndarray]
 def test_a_mixture_that_equals_the_target_stays_exactly_as_it_is():
     pool, _, _ = pool_of(mixture_of(TRUE), 0)
     even = pool._replace(weights=np.full(200, 1 / 200))
-    np.testing.assert_allclose(_balanced(even, TRUE), TRUE, rtol=1e-12)
-    found = rebalance_mixture(mixture_of(TRUE), target_of(TRUE), num_samples=2000, seed=0)
+    np.testing.assert_allclose(_reestimated(even, TRUE), TRUE, rtol=1e-12)
+    found = reweight_components(mixture_of(TRUE), target_of(TRUE), num_samples=2000, seed=0)
     assert not found.is_kept and abs(found.gain) < 1e-6 and abs(found.elbo_change) < 1e-6
     np.testing.assert_array_equal(found.mixture.log_weights, mixture_of(TRUE).log_weights)
 
@@ -60,7 +60,7 @@ def test_a_mixture_that_equals_the_target_stays_exactly_as_it_is():
 def test_the_weights_fulfil_their_equation():
     pool, _, _ = pool_of(mixture_of(WRONG), 1)
     # With the free draws' weights uniform the equation is that of the docstring, line by line.
-    after = _balanced(pool, WRONG)
+    after = _reestimated(pool, WRONG)
     now, start = pool.free @ after, pool.free @ WRONG
     scored = pool.scored @ after
     for k in range(3):
@@ -76,7 +76,7 @@ def test_the_weights_fulfil_their_equation():
 
 @pytest.mark.parametrize("family", [FullGaussians, DiagonalGaussians, LowRankGaussians])
 def test_wrong_weights_are_put_right(family):
-    found = rebalance_mixture(
+    found = reweight_components(
         mixture_of(WRONG, family), target_of(TRUE, family), num_samples=5000, seed=1
     )
     assert found.is_kept and found.num_evaluations == 5000
@@ -89,7 +89,7 @@ def test_wrong_weights_are_put_right(family):
 
 
 def test_the_predicted_gains_are_those_of_fresh_draws():
-    found = rebalance_mixture(mixture_of(WRONG), target_of(TRUE), num_samples=5000, seed=2)
+    found = reweight_components(mixture_of(WRONG), target_of(TRUE), num_samples=5000, seed=2)
     truth = mixture_of(TRUE)
     x, _ = mixtures.sample(truth, 40_000, tf.constant([1, 2]))
     rise = mixtures.log_prob(found.mixture, x) - mixtures.log_prob(mixture_of(WRONG), x)
@@ -116,27 +116,41 @@ def test_weights_from_useless_ratios_are_not_kept():
         FullGaussians(tf.constant([[0.0, 0.0], [0.3, 0.0]]), 0.3 * tf.eye(2, batch_shape=[2])),
     )
     wide = CallableTarget(tfd.MultivariateNormalDiag(tf.zeros(2)).log_prob, 2)
-    found = rebalance_mixture(narrow, wide, num_samples=3000, seed=0)
+    found = reweight_components(narrow, wide, num_samples=3000, seed=0)
     assert found.khat > 0.7 and not found.is_kept and found.mixture is narrow
 
 
 def test_nothing_to_do_and_nothing_finite():
     one = Mixture(tf.zeros([1]), FullGaussians(tf.zeros([1, 2]), tf.eye(2, batch_shape=[1])))
-    found = rebalance_mixture(one, target_of(TRUE), num_samples=100)
+    found = reweight_components(one, target_of(TRUE), num_samples=100)
     assert found.num_evaluations == 0 and not found.is_kept and found.mixture is one
     broken = CallableTarget(lambda x: x[:, 0] * float("nan"), 2)
-    found = rebalance_mixture(mixture_of(TRUE), broken, num_samples=100)
+    found = reweight_components(mixture_of(TRUE), broken, num_samples=100)
     assert found.num_evaluations == 100 and not found.is_kept and found.ess == 0.0
 
 
 def test_the_posterior_tells_what_was_done():
     posterior = Posterior(mixture_of(WRONG), target=target_of(TRUE))
-    one, other = posterior.rebalanced(3000, seed=4), posterior.rebalanced(3000, seed=4)
+    one, other = (
+        posterior.reweight_components(3000, seed=4),
+        posterior.reweight_components(3000, seed=4),
+    )
     np.testing.assert_array_equal(one.mixture.log_weights, other.mixture.log_weights)
-    told = one.run_info["rebalancing"]
-    assert told["is_kept"] and "mixture" not in told and told["num_evaluations"] == 3000
+    about = one.run_info["component_weights"]
+    assert about["is_kept"] and "mixture" not in about and about["num_evaluations"] == 3000
     assert one.run_info["num_target_evaluations"] == 3000 and posterior.run_info == {}
     before, after = posterior.report(3000), one.report(3000)
     assert after.elbo > before.elbo + 0.02 and after.ess > before.ess
     with pytest.raises(ValueError, match="needs the target"):
-        Posterior(mixture_of(TRUE)).rebalanced()
+        Posterior(mixture_of(TRUE)).reweight_components()
+
+
+@pytest.mark.parametrize(
+    ("former", "now"),
+    [("rebalanced", "reweight_components"), ("refined", "population_monte_carlo")],
+)
+def test_former_names_warn_and_work(former, now):
+    posterior = Posterior(mixture_of(TRUE), target=target_of(TRUE))
+    with pytest.warns(FutureWarning, match=f"`Posterior.{former}` is now `{now}`"):
+        old = getattr(posterior, former)(1000, 3)
+    assert old.run_info == getattr(posterior, now)(1000, 3).run_info

@@ -1,4 +1,4 @@
-"""Heavy-tailed draws and forward-KL refinement: identities, honesty, and when they do nothing."""
+"""Heavy-tailed draws and population Monte Carlo: identities, honesty, and when they do nothing."""
 
 import numpy as np
 import pytest
@@ -10,7 +10,7 @@ from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussia
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.importance.defensive import DEFENSIVE_SHARE, defensive_draws, log_proposal
-from gmmvi_ext.posterior.importance.population_monte_carlo import refine_mixture
+from gmmvi_ext.posterior.importance.population_monte_carlo import population_monte_carlo
 from gmmvi_ext.targets import CallableTarget
 
 tfd = tfp.distributions
@@ -83,7 +83,7 @@ def test_same_seed_same_draws():
 @pytest.mark.parametrize("family", [FullGaussians, DiagonalGaussians])
 def test_too_narrow_a_fit_is_widened(family):
     target = target_of(as_distribution(single(1.6)))
-    found = refine_mixture(single(family=family), target, seed=2, num_samples=4000)
+    found = population_monte_carlo(single(family=family), target, seed=2, num_samples=4000)
     assert found.is_changed and found.rounds[0]["khat"] > 0.5
     kept = [row["khat"] for row in found.rounds if row["kept"]]
     assert kept[-1] < found.rounds[0]["khat"] - 0.1
@@ -103,33 +103,33 @@ def test_heavy_tails_are_met():
         4,
     )
     posterior = Posterior(single(1.15, dim=4), target=target)
-    refined = posterior.refined(seed=1)
-    before, after = posterior.report(10_000, 5), refined.report(10_000, 5)
+    adapted = posterior.population_monte_carlo(seed=1)
+    before, after = posterior.report(10_000, 5), adapted.report(10_000, 5)
     assert after.khat < before.khat - 0.1 and after.ess > before.ess
-    assert refined.run_info["refinement"]["rounds"][0]["khat"] > 0.5
-    assert refined.run_info["num_target_evaluations"] % 5000 == 0
+    assert adapted.run_info["population_monte_carlo"]["rounds"][0]["khat"] > 0.5
+    assert adapted.run_info["num_target_evaluations"] % 5000 == 0
 
 
 def test_a_good_fit_stays_as_it_is():
     target = target_of(as_distribution(two()))
-    found = refine_mixture(two(), target, seed=0, num_samples=2000)
+    found = population_monte_carlo(two(), target, seed=0, num_samples=2000)
     assert not found.is_changed and found.num_evaluations == 2000
     np.testing.assert_array_equal(found.mixture.components.loc, LOC)
-    forced = refine_mixture(two(), target, seed=0, num_samples=2000, always=True)
+    forced = population_monte_carlo(two(), target, seed=0, num_samples=2000, always=True)
     assert len(forced.rounds) == 4  # tried although nothing asks for it
 
 
 def test_a_target_that_is_nowhere_finite_ends_it():
     target = CallableTarget(lambda x: x[:, 0] * float("nan"), 2)
-    found = refine_mixture(single(), target, num_samples=200)
+    found = population_monte_carlo(single(), target, num_samples=200)
     assert not found.is_changed and found.num_evaluations == 200
 
 
 def test_low_rank_covariances_are_refused():
     components = LowRankGaussians(tf.zeros([1, 3]), tf.ones([1, 3]), tf.ones([1, 3, 1]))
     mixture = Mixture(tf.zeros([1]), components)
-    with pytest.raises(ValueError, match="LowRankGaussians cannot be refined"):
-        refine_mixture(mixture, target_of(as_distribution(single(dim=3)), 3))
+    with pytest.raises(ValueError, match="LowRankGaussians cannot be adapted"):
+        population_monte_carlo(mixture, target_of(as_distribution(single(dim=3)), 3))
 
 
 def test_heavy_tailed_draws_see_the_mode_that_the_mixture_misses():
@@ -174,4 +174,4 @@ def test_wrong_arguments():
     with pytest.raises(ValueError, match="`share` must lie strictly between 0 and 1"):
         defensive_draws(single(), target, 100, 0, share=1.0)
     with pytest.raises(ValueError, match="needs the target"):
-        Posterior(single()).refined()
+        Posterior(single()).population_monte_carlo()

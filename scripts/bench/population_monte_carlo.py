@@ -1,11 +1,11 @@
-"""Heavy-tailed draws and forward-KL refinement: k-hat, effective draws, log evidence before, after.
+"""Heavy-tailed draws and population Monte Carlo: k-hat, ESS, log evidence before and after.
 
-    python scripts/bench/refinement.py --out refinement.md
-    python scripts/bench/refinement.py eight_schools funnel --max_evaluations 15000
+    python scripts/bench/population_monte_carlo.py --out figures.md
+    python scripts/bench/population_monte_carlo.py eight_schools funnel --max_evaluations 15000
 
-Fits each target with the defaults of `fit` (or with a cap), refines the mixture whatever its k-hat
-(`--rule` asks only where `fit(refine=True)` would), and judges both with the same number of fresh
-draws. `--fits DIR` keeps the fits.
+Fits each target with the defaults of `fit` (or with a cap), adapts the mixture whatever its k-hat
+(`--rule`: only where `fit(population_monte_carlo="auto")` would), and judges both with the same
+number of fresh draws. `--fits DIR` keeps the fits.
 """
 
 import argparse
@@ -91,16 +91,18 @@ def main() -> None:
     for name in arguments.targets or TARGETS:
         posterior = fitted(name, arguments.max_evaluations, arguments.fits)
         begin = time.process_time()
-        refined = posterior.refined(arguments.num_samples, SEED + 1, always=not arguments.rule)
+        adapted = posterior.population_monte_carlo(
+            arguments.num_samples, SEED + 1, always=not arguments.rule
+        )
         seconds = time.process_time() - begin
-        told = refined.run_info["refinement"]
-        kept = sum(row["kept"] for row in told["rounds"])
-        after = f"refined, {kept} of {len(told['rounds']) - 1} rounds kept"
-        for label, each in (("fit", posterior), (after, refined)):
+        found = adapted.run_info["population_monte_carlo"]
+        kept = sum(row["kept"] for row in found["rounds"])
+        after = f"PMC, {kept} of {len(found['rounds']) - 1} rounds kept"
+        for label, each in (("fit", posterior), (after, adapted)):
             cells = [name, label, *figures(each, TRUTH.get(name))]
             lines.append("| " + " | ".join(cells) + " |")
             print(lines[-1], flush=True)
-        print(f"{name}: {told['num_evaluations']:,} evaluations, {seconds:.1f} s of CPU time")
+        print(f"{name}: {found['num_evaluations']:,} evaluations, {seconds:.1f} s of CPU time")
     text = "\n".join(lines) + "\n"
     print(f"\n{text}")
     if arguments.out:

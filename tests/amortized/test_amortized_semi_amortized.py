@@ -1,11 +1,15 @@
-"""Refining single data: the start is the amortised posterior, the end has the true bound."""
+"""Semi-amortised inference: the start is the amortised posterior, the end has the true bound."""
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.amortized import build_vae, densities, estimators, priors
-from gmmvi_ext.amortized.semi_amortized import Refiner, amortised_mixture, refine
+from gmmvi_ext.amortized import build_vae, densities, estimators, priors, semi_amortized
+from gmmvi_ext.amortized.semi_amortized import (
+    SemiAmortizedInference,
+    amortized_mixture,
+    fit_semi_amortized,
+)
 from gmmvi_ext.gaussians import mixture as mixtures
 
 SEED = tf.constant([2, 5])
@@ -21,25 +25,25 @@ def test_the_start_is_the_amortised_posterior(settings):
     vae = build_vae((12,), 2, seed=3, dtype=tf.float64, **settings)
     posterior = vae.posterior(X[0])
     z = tf.random.stateless_normal([6, 2], SEED, dtype=tf.float64)
-    start = amortised_mixture(posterior, SEED)
+    start = amortized_mixture(posterior, SEED)
     np.testing.assert_allclose(mixtures.log_prob(start, z), posterior.log_prob(z), rtol=1e-8)
 
 
 def test_a_flow_starts_from_its_moments():
     vae = build_vae((12,), 2, posterior=densities.Flow(2, 8, 4), dtype=tf.float64)
-    start = amortised_mixture(vae.posterior(X[0]), SEED)
+    start = amortized_mixture(vae.posterior(X[0]), SEED)
     draws = vae.posterior(X[0]).sample(20000, seed=tf.constant([9, 9])).numpy()
     np.testing.assert_allclose(mixtures.mean(start), draws.mean(0), atol=0.15)
     np.testing.assert_allclose(mixtures.covariance(start), np.cov(draws.T), atol=0.25)
 
 
 @pytest.mark.slow
-def test_refining_closes_the_gap_and_reports_the_true_bound():
+def test_semi_amortised_inference_closes_the_gap_and_reports_the_true_bound():
     vae = build_vae((12,), 2, seed=3)
     # A strong decoder, so that the untrained encoder leaves a gap.
     for variable in vae.observation.decoder.trainable_variables:
         variable.assign(2.5 * variable)
-    found = Refiner(vae, num_iterations=25, num_samples=4000)(X)
+    found = SemiAmortizedInference(vae, num_iterations=25, num_samples=4000)(X)
     # log p(x) by quadrature over the two latents.
     axis = np.linspace(-7, 7, 241)
     grid = np.stack(np.meshgrid(axis, axis), axis=-1).reshape(-1, 1, 2).astype(np.float32)
@@ -60,8 +64,8 @@ def test_refining_closes_the_gap_and_reports_the_true_bound():
 def test_data_do_not_influence_each_other():
     vae = build_vae((12,), 2, seed=3)
     settings = {"num_iterations": 4, "num_samples": 100}
-    together = refine(vae, X[:2], **settings)
-    again = Refiner(vae, **settings)
+    together = fit_semi_amortized(vae, X[:2], **settings)
+    again = SemiAmortizedInference(vae, **settings)
     again(X[2:])
     alone = again(X[:1])
     np.testing.assert_array_equal(
@@ -78,6 +82,13 @@ def test_refusals():
         estimator=estimators.ScoreFunction(),
     )
     with pytest.raises(ValueError, match="needs a continuous latent vector"):
-        Refiner(vae)
+        SemiAmortizedInference(vae)
     with pytest.raises(ValueError, match=r"`x` must have the shape \[N, 12\]"):
-        refine(build_vae((12,), 2), X[:, :5])
+        fit_semi_amortized(build_vae((12,), 2), X[:, :5])
+
+
+def test_former_names_warn():
+    with pytest.warns(FutureWarning, match="`.*refine` is now `fit_semi_amortized`"):
+        assert semi_amortized.refine is fit_semi_amortized
+    with pytest.raises(AttributeError, match="has no attribute 'refiner'"):
+        _ = semi_amortized.refiner
