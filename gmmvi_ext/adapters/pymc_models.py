@@ -32,7 +32,7 @@ def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
       model: `pymc.Model` with its observed data.
       constraints: name -> constraint, in place of the one that belongs to a variable's transform;
         needed where PyMC has a transform that is not known here (the message names it).
-      dtype: of the values; PyTensor's `floatX` unless told.
+      dtype: of the values; default: PyTensor's `floatX`.
 
     Raises:
       ImportError: PyMC or JAX is not installed.

@@ -41,11 +41,11 @@ def build_vae(
     Args:
       event_shape: of one datum; images are [height, width, channels].
       num_latents: L.
-      prior: standard normal unless told.
-      posterior: Gaussian unless told.
-      likelihood: Bernoulli unless told.
-      encoder, decoder: feed-forward with one hidden layer of 128 unless told.
-      estimator: reparameterised unless told.
+      prior: default: standard normal.
+      posterior: default: Gaussian.
+      likelihood: default: Bernoulli.
+      encoder, decoder: default: feed-forward with one hidden layer of 128.
+      estimator: default: reparameterised.
       control_variates: names, in the order they act in.
       control_decay: of their running averages.
       baseline_hidden: hidden layers of an input-dependent baseline.

@@ -16,8 +16,8 @@ class NVIL(VAE):
 
     Args:
       prior, observation, inference: as `VAE`; the posterior may be anything, discrete too.
-      estimator: score function with one draw unless told.
-      control_variate: centre, baseline, scale unless told; `Chain([])` for none.
+      estimator: default: score function with one draw.
+      control_variate: default: centre, baseline, scale; `Chain([])` for none.
       seed: of the baseline's weights.
     """
 

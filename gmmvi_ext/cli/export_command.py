@@ -78,7 +78,7 @@ def _flags() -> CommandFlags:
         _USAGE,
         "Writes the posterior of a run's newest checkpoint: SavedModel, portable form and "
         "mixture.npz; of a VAE its SavedModel. Without --out it goes where the run would have put "
-        "it, with summary and plots, so that an interrupted run or a cell of a sweep gets "
+        "it, with summary and plots, so that an interrupted run or a trial of a sweep gets "
         "everything it lacks.",
     )
     flags.string(

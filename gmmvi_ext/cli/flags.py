@@ -24,6 +24,7 @@ class CommandFlags:
         self._purpose = purpose
         self._values = flags.FlagValues()
         self._help: list[tuple[str, str]] = []
+        self._former: dict[str, str] = {}
 
     def string(self, name: str, text: str, placeholder: str) -> None:
         """A text, None if not given."""
@@ -45,6 +46,10 @@ class CommandFlags:
         flags.DEFINE_bool(name, default, text, flag_values=self._values)
         self._help.append((f"--{'no' if default else ''}{name}", text))
 
+    def former(self, old: str, name: str) -> None:
+        """The former name of a flag: it is taken with a note, and not in the help."""
+        self._former[old] = name
+
     def parse(self, arguments: Sequence[str]) -> tuple[dict, list[str]] | None:
         """Values by name and positional arguments; None after printing the help.
 
@@ -55,7 +60,7 @@ class CommandFlags:
             sys.stdout.write(self.help_text())
             return None
         try:
-            positional = self._values([self._usage, *arguments])[1:]
+            positional = self._values([self._usage, *map(self._renamed, arguments)])[1:]
         except flags.IllegalFlagValueError as error:
             flag = str(error).removeprefix("flag ").split(": ")[0]
             kind = "true or false" if "boolean" in str(error) else "a non-negative integer"
@@ -63,6 +68,14 @@ class CommandFlags:
         except flags.Error as error:
             raise UsageError(" ".join(str(error).split())) from None
         return {name: self._values[name].value for name in self._values}, positional
+
+    def _renamed(self, argument: str) -> str:
+        flag, separator, value = argument.partition("=")
+        name = self._former.get(flag.lstrip("-")) if flag.startswith("-") else None
+        if name is None:
+            return argument
+        print(f"note: {flag} is now called --{name}.")
+        return f"--{name}{separator}{value}"
 
     def help_text(self) -> str:
         """The help of the command."""

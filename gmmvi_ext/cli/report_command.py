@@ -15,7 +15,7 @@ def main(arguments: Sequence[str]) -> int:
     flags = CommandFlags(
         "gmmvi-ext report WORKDIR... [--out FILE.html]",
         "Compares runs: prints a table and writes one self-contained HTML page with overlaid ELBO "
-        "curves, and the curves as PNG beside it. The folder of a sweep stands for all its cells. "
+        "curves, and the curves as PNG beside it. The folder of a sweep stands for all its trials. "
         "Nothing in the work directories is run or changed.",
     )
     flags.string("out", "page to write (default report.html)", "FILE.html")

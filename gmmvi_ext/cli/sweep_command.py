@@ -1,5 +1,6 @@
-"""`gmmvi-ext sweep`: one configuration, many values and seeds, every cell a run of its own."""
+"""`gmmvi-ext sweep`: one configuration, many values and seeds, every trial a run of its own."""
 
+import dataclasses
 import os
 import shlex
 from collections.abc import Sequence
@@ -9,9 +10,9 @@ from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.config.compose import parse_override
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError
-from gmmvi_ext.runs.reading import read_run
+from gmmvi_ext.runs.reading import read_run, trials_folder
 from gmmvi_ext.runs.sweep import results
-from gmmvi_ext.runs.sweep.grid import Cell, expand_grid, parse_grid
+from gmmvi_ext.runs.sweep.grid import Trial, expand_grid, parse_grid
 from gmmvi_ext.runs.sweep.job import Job, Outcome
 from gmmvi_ext.runs.sweep.launchers import LAUNCHERS, LauncherError, launch
 from gmmvi_ext.runs.workdir import claim_folder, fresh_folder
@@ -21,22 +22,27 @@ from gmmvi_ext.training.writers import write_atomically, write_json
 __all__ = ["main"]
 
 INTERRUPTED = 130
-# Cells leave figures, not files for people, unless --set says otherwise.
+# Trials leave figures, not files for people, unless --set says otherwise.
 _LEAN = (("outputs.export", False), ("outputs.plots", False))
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs what has not been run; returns 0 if every cell has a result, 1 if one failed."""
+    """Runs what has not been run; returns 0 if every trial has a result, 1 if one failed."""
     parsed = _flags().parse(arguments)
     if parsed is None:
         return 0
     values, positional = parsed
     if positional:
         raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
-    cells = _cells(values)
+    trials = _trials(values)
     folder = Path(values["workdir"] or fresh_folder("sweeps", values["config"]))
-    with claim_folder(folder, ("cells", "configs", "logs"), by="sweep"):
-        return _sweep(folder, cells, values)
+    if trials_folder(folder).name == "cells":  # begun by an older version
+        trials = [
+            dataclasses.replace(trial, name=trial.name.replace("custom-rules", "own-rules", 1))
+            for trial in trials
+        ]
+    with claim_folder(folder, (trials_folder(folder).name, "configs", "logs"), by="sweep"):
+        return _sweep(folder, trials, values)
 
 
 def _flags() -> CommandFlags:
@@ -51,19 +57,20 @@ def _flags() -> CommandFlags:
     flags.strings("grid", "values of one key, lists as [1,2],[3,4]; repeatable", "KEY=V,V,...")
     flags.string("algorithms", "code words, separated by commas", "CODE,CODE")
     flags.string("seeds", "how many seeds, or a list: 0,7,11", "N|S,S,...")
-    flags.strings("set", "override of one value in every cell; repeatable", "KEY=VALUE")
-    flags.integer("workers", "cells at a time (default 1)")
-    flags.integer("threads", "TensorFlow threads of a cell (default: cores / workers)")
+    flags.strings("set", "override of one value in every trial; repeatable", "KEY=VALUE")
+    flags.integer("workers", "trials at a time (default 1)")
+    flags.integer("threads", "TensorFlow threads of a trial (default: cores / workers)")
     flags.string("workdir", "folder of the sweep (default sweeps/NAME-TIME)", "DIR")
     flags.string("launcher", f"{', '.join(LAUNCHERS)} (default local)", "WHERE")
     flags.string("address", "Dask scheduler; without one a cluster is started here", "HOST:PORT")
     flags.strings("slurm", "setting for submitit, slurm_partition=long; repeatable", "KEY=VALUE")
-    flags.string("device", "device of every cell: cpu, gpu, gpu:1 or auto", "DEVICE")
-    flags.integer("cell_seconds", "kill a cell after so many seconds")
+    flags.string("device", "device of every trial: cpu, gpu, gpu:1 or auto", "DEVICE")
+    flags.integer("trial_seconds", "kill a trial after so many seconds")
+    flags.former("cell_seconds", "trial_seconds")
     return flags
 
 
-def _cells(values: dict) -> list[Cell]:
+def _trials(values: dict) -> list[Trial]:
     if values["config"] is None:
         raise MissingConfig
     if values["workers"] == 0:
@@ -79,23 +86,24 @@ def _cells(values: dict) -> list[Cell]:
     )
 
 
-def _sweep(folder: Path, cells: list[Cell], values: dict) -> int:
+def _sweep(folder: Path, trials: list[Trial], values: dict) -> int:
     missing = []
-    for cell in cells:
-        record = read_run(folder / "cells" / cell.name)
-        _refuse_other(folder, cell, record)
-        if not record.is_done(cell.config):
-            missing.append(cell)
+    for trial in trials:
+        record = read_run(trials_folder(folder) / trial.name)
+        _refuse_other(folder, trial, record)
+        if not record.is_done(trial.config):
+            missing.append(trial)
     print(
-        f"{len(cells)} cells, {len(cells) - len(missing)} of them finished before; "
+        f"{len(trials)} trials, {len(trials) - len(missing)} of them finished before; "
         f"{len(missing)} to run; work directory {folder}",
         flush=True,
     )
-    write_json(folder / "sweep.json", {"command": values, "cells": [cell.name for cell in cells]})
+    names = [trial.name for trial in trials]
+    write_json(folder / "sweep.json", {"command": values, "trials": names})
     (folder / "stop").unlink(missing_ok=True)
     problems: dict[str, str] = {}
     with InterruptFlag() as interrupted:
-        jobs = [_job(folder, cell, values) for cell in missing]
+        jobs = [_job(folder, trial, values) for trial in missing]
         _write_configs(folder, missing)
         try:
             outcomes = launch(
@@ -115,46 +123,46 @@ def _sweep(folder: Path, cells: list[Cell], values: dict) -> int:
             raise CommandError(str(error)) from None
         is_stopped = bool(interrupted) or (folder / "stop").exists()
     (folder / "stop").unlink(missing_ok=True)
-    rows = _write_results(folder, cells, problems)
+    rows = _write_results(folder, trials, problems)
     num_done = sum(row["status"] == "finished" for row in rows)
     for row in rows:
         if row["status"] == "failed":
-            print(f"FAILED {row['cell']}: {row['problem']}")
-            print(f"       log: {folder / 'logs' / row['cell']}.txt")
-    print(f"{num_done} of {len(rows)} cells have a result; table: {folder / 'results.csv'}")
+            print(f"FAILED {row['trial']}: {row['problem']}")
+            print(f"       log: {folder / 'logs' / row['trial']}.txt")
+    print(f"{num_done} of {len(rows)} trials have a result; table: {folder / 'results.csv'}")
     if is_stopped:
         print("stopped; the same command goes on.")
         return INTERRUPTED
     return 0 if num_done == len(rows) else 1
 
 
-def _refuse_other(folder: Path, cell: Cell, record) -> None:
-    """A cell's folder must hold a run of this sweep, or none."""
+def _refuse_other(folder: Path, trial: Trial, record) -> None:
+    """A trial's folder must hold a run of this sweep, or none."""
     if record.config is None:
         return
     differences = record.config.differences(
-        cell.config, ignore=("training", "outputs", "gmmvi_runner_config")
+        trial.config, ignore=("training", "outputs", "gmmvi_runner_config")
     )
     if differences:
         raise CommandError(
-            f"--workdir {folder}: holds another sweep, whose cell {cell.name} differs in "
+            f"--workdir {folder}: holds another sweep, whose trial {trial.name} differs in "
             f"{'; '.join(differences[:5])}. Choose another folder."
         )
 
 
-def _write_configs(folder: Path, cells: list[Cell]) -> None:
-    for cell in cells:
-        write_atomically(folder / "configs" / f"{cell.name}.yml", cell.config.to_yaml())
+def _write_configs(folder: Path, trials: list[Trial]) -> None:
+    for trial in trials:
+        write_atomically(folder / "configs" / f"{trial.name}.yml", trial.config.to_yaml())
 
 
-def _job(folder: Path, cell: Cell, values: dict) -> Job:
+def _job(folder: Path, trial: Trial, values: dict) -> Job:
     root = folder.absolute()
     arguments = [
         "run",
         "--config",
-        str(root / "configs" / f"{cell.name}.yml"),
+        str(root / "configs" / f"{trial.name}.yml"),
         "--workdir",
-        str(root / "cells" / cell.name),
+        str(trials_folder(root) / trial.name),
     ]
     if values["device"] is not None:
         arguments += ["--device", values["device"]]
@@ -167,12 +175,12 @@ def _job(folder: Path, cell: Cell, values: dict) -> Job:
         for name in ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS"):
             environment[name] = str(threads)
     return Job(
-        cell.name,
+        trial.name,
         tuple(arguments),
-        str(root / "logs" / f"{cell.name}.txt"),
+        str(root / "logs" / f"{trial.name}.txt"),
         str(root / "stop"),
         environment,
-        values["cell_seconds"],
+        values["trial_seconds"],
     )
 
 
@@ -184,19 +192,20 @@ def _line(folder: Path, number: int, total: int, outcome: Outcome) -> str:
     head = f"[{number:>{len(str(total))}}/{total}] {outcome.name}"
     if outcome.problem is not None:
         return f"{head}: {outcome.problem}"
-    summary = read_run(folder / "cells" / outcome.name).summary
+    summary = read_run(trials_folder(folder) / outcome.name).summary
     elbo, error = summary.get("elbo"), summary.get("elbo_se")
     figures = "no ELBO" if elbo is None or error is None else f"ELBO {elbo:.3f} +- {error:.3f}"
     return f"{head}: {figures}, {summary.get('stop_reason')}, {outcome.seconds:.1f} s"
 
 
-def _write_results(folder: Path, cells: list[Cell], problems: dict[str, str]) -> list[dict]:
-    records = {cell.name: read_run(folder / "cells" / cell.name) for cell in cells}
+def _write_results(folder: Path, trials: list[Trial], problems: dict[str, str]) -> list[dict]:
+    records = {trial.name: read_run(trials_folder(folder) / trial.name) for trial in trials}
     about = {
-        cell.name: {"algorithm": cell.algorithm, **cell.values, "seed": cell.seed} for cell in cells
+        trial.name: {"algorithm": trial.algorithm, **trial.values, "seed": trial.seed}
+        for trial in trials
     }
     rows = results.collect_rows(records, about, problems)
-    keys = ["algorithm", *(key for key in cells[0].values if key != "seed")]
+    keys = ["algorithm", *(key for key in trials[0].values if key != "seed")]
     groups = results.summarise(rows, keys)
     results.write_table(folder / "results", rows)
     results.write_table(folder / "summary", groups)
@@ -228,5 +237,5 @@ def _page(folder: Path, keys: list[str], groups: list[dict], rows: list[dict]) -
     failed = [row for row in rows if row["status"] != "finished"]
     if failed:
         lines += ["", "Without a result:", ""]
-        lines += [f"- {row['cell']}: {row['status']}: {row['problem'] or '-'}" for row in failed]
+        lines += [f"- {row['trial']}: {row['status']}: {row['problem'] or '-'}" for row in failed]
     return "\n".join([f"# Sweep {shlex.quote(folder.name)}", "", *lines, ""])

@@ -13,12 +13,12 @@ from gmmvi_ext.user_code import is_code
 __all__ = ["build_algorithm", "build_from_config", "build_target"]
 
 
-def build_target(config: Config | dict | str | Path, *, findings: list[str] | None = None):
+def build_target(config: Config | dict | str | Path, *, warnings: list[str] | None = None):
     """Target that `environment_name`, `environment_config`, `shapes`, `constraints` describe.
 
     Args:
       config: a `Config`, or what `load_config` takes.
-      findings: receives a line for each remark on a user's own target.
+      warnings: receives a line for each warning about a user's own target.
 
     Returns:
       a `gmmvi_ext.targets.base.Target`.
@@ -37,8 +37,8 @@ def build_target(config: Config | dict | str | Path, *, findings: list[str] | No
     try:
         if is_code(name):
             target, found = python_target(config)
-            findings = [] if findings is None else findings
-            findings += found
+            if warnings is not None:
+                warnings += found
             return target
         return registry.build_target(name, settings, seed=config.seed, dtype=values["dtype"])
     except ConfigError:

@@ -26,7 +26,7 @@ class ConstrainedWeights:
           constraint: anything `by_name` takes; keep its spec in the layer's `get_config`.
           name: of the parameter; the raw weight is called `<name>_raw`.
           trainable: whether Keras trains it.
-          dtype: the layer's variable dtype unless told.
+          dtype: default: the layer's variable dtype.
 
         Returns:
           The parameter; assign it to an attribute of the layer and use it like a tensor in `call`.

@@ -72,7 +72,7 @@ def interval(low=0.0, high=1.0) -> ConstraintBijector:
 
 @CONSTRAINTS.register("box")
 def box(low=-1.0, high=1.0) -> ConstraintBijector:
-    """Values in a box, (-1, 1) unless told; bounds may be arrays."""
+    """Values in a box, default (-1, 1); bounds may be arrays."""
     return Interval(low, high, name="box")
 
 

@@ -25,7 +25,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
       value: initial value in the constrained space, or None with `shape`.
       constraint: anything `by_name` takes.
       shape: constrained shape; the raw entries are then standard normal.
-      dtype: float32 unless told or given by a floating `value`.
+      dtype: default: that of a floating `value`, or float32.
       trainable: False for a parameter that starts frozen.
       seed: stateless seed [2] or int of a random start.
       raw: an existing variable (tf.Variable or keras.Variable) to wrap instead.

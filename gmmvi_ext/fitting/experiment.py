@@ -37,7 +37,7 @@ def run_experiment(
     """
     begin = time.perf_counter()
     warnings: list[str] = []
-    target = build_target(config, findings=warnings)
+    target = build_target(config, warnings=warnings)
     for warning in warnings:
         print(f"target: {warning}")
     config = completed(config, target)

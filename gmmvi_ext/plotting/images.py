@@ -22,7 +22,7 @@ def plot_image_grid(
       images: [N, height, width] or [N, height, width, channels] with one or three channels, in
         [0, 1] (others are clipped).
       ax: axes to draw on, or None for a new figure.
-      num_columns: images of a row; about square unless told.
+      num_columns: images of a row; default: about square.
       title: above the grid.
     """
     images = _as_images(images)

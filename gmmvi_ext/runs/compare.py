@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.document import Column
-from gmmvi_ext.runs.reading import RunRecord, read_run
+from gmmvi_ext.runs.reading import RunRecord, read_run, trials_folder
 
 __all__ = [
     "differing_keys",
@@ -23,7 +23,7 @@ _ABSENT = "-"
 
 
 def find_runs(folders: Sequence[str | Path]) -> list[RunRecord]:
-    """Runs in the given folders; of a sweep, its cells; of any other folder, the runs inside.
+    """Runs in the given folders; of a sweep, its trials; of any other folder, the runs inside.
 
     Raises:
       FileNotFoundError: a folder does not exist or holds no run.
@@ -35,7 +35,8 @@ def find_runs(folders: Sequence[str | Path]) -> list[RunRecord]:
         if (folder / "config.yml").is_file():
             paths = [folder]
         else:
-            inside = folder / "cells" if (folder / "cells").is_dir() else folder
+            trials = trials_folder(folder)
+            inside = trials if trials.is_dir() else folder
             paths = sorted(path.parent for path in inside.glob("*/config.yml"))
         if not paths:
             raise FileNotFoundError(

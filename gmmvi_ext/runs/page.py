@@ -8,7 +8,7 @@ from pathlib import Path
 
 from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, table_rows, target_of
-from gmmvi_ext.runs.reading import RunRecord
+from gmmvi_ext.runs.reading import RunRecord, sessions_of
 
 __all__ = ["comparison_figure", "comparison_page", "write_page"]
 
@@ -146,7 +146,7 @@ def _details(record: RunRecord, name: str) -> str:
         "folder": str(record.path),
         "command": " ".join(map(str, run.get("command") or [])),
         "started": run.get("started"),
-        "sittings": len(run.get("sittings") or []) or None,
+        "sessions": len(sessions_of(run)) or None,
         "device": run.get("device"),
         "versions": versions,
         "revision": run.get("revision"),

@@ -11,7 +11,7 @@ from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.training.writers import read_metrics
 
-__all__ = ["RunRecord", "read_run"]
+__all__ = ["RunRecord", "read_run", "sessions_of", "trials_folder"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +69,17 @@ def read_run(folder: str | Path) -> RunRecord:
         except ConfigError:
             config = None
     return RunRecord(path, config, _json(path / "run.json"), _json(path / "summary.json"))
+
+
+def sessions_of(run: dict) -> list[str]:
+    """Start times of the sessions in a `run.json`; those of older versions say `sittings`."""
+    return run.get("sessions") or run.get("sittings") or []
+
+
+def trials_folder(sweep: Path) -> Path:
+    """Where a sweep keeps its runs: `trials`, or `cells` if an older version began it."""
+    former = sweep / "cells"
+    return former if former.is_dir() else sweep / "trials"
 
 
 def _json(path: Path) -> dict:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from gmmvi_ext import __version__
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.runs.reading import sessions_of
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.loop import TrainingResult
 
@@ -41,7 +42,7 @@ def run_record(config: Config, workdir: WorkDir, device: str) -> dict:
         "status": "running",
         "command": sys.argv,
         "started": previous.get("started", now),
-        "sittings": [*previous.get("sittings", []), now],
+        "sessions": [*sessions_of(previous), now],
         "algorithm": config.code_word,
         "target": config.target_name,
         "seed": config.seed,

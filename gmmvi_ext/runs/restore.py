@@ -29,7 +29,7 @@ def restored_result(folder: Path, trained, checkpoint: int | None) -> TrainingRe
         raise CommandError(str(error)) from None
     if state is None:
         raise CommandError(f"{folder / 'checkpoints'}: holds no checkpoint yet.")
-    for passed in checkpoints.passed_over:
+    for passed in checkpoints.skipped:
         print(f"note: checkpoint skipped: {passed}")
     iterations = int(trained.num_iterations)
     evaluations = int(trained.num_target_evaluations)

@@ -72,7 +72,7 @@ class Session:
             host_state = checkpoints.restore()
         except CheckpointError as error:
             raise CommandError(str(error)) from error
-        for skipped in checkpoints.passed_over:
+        for skipped in checkpoints.skipped:
             print(f"note: checkpoint skipped: {skipped}", file=sys.stderr)
         limits = Limits(training.num_iterations, training.max_evaluations, training.max_seconds)
         return cls(config, workdir, trained, checkpoints, host_state, limits, say)

@@ -3,7 +3,7 @@
 A checkpoint holds the variables of the algorithm and a JSON text with what the host knows (seconds
 spent, state of the stop rules, version of this layout). TensorFlow writes under temporary names and
 renames at the end, the index last: a file that is there is complete. One that cannot be read is
-passed over for the one before it.
+skipped for the one before it.
 """
 
 import json
@@ -51,7 +51,7 @@ class Checkpoints:
         self._manager = tf.train.CheckpointManager(
             self._checkpoint, str(folder), max_to_keep=max_to_keep, checkpoint_name=_PREFIX
         )
-        self.passed_over: list[str] = []
+        self.skipped: list[str] = []
 
     def save(self, iteration: int, host_state: dict) -> None:
         """Writes a checkpoint and deletes the oldest beyond `max_to_keep`.
@@ -79,7 +79,7 @@ class Checkpoints:
         Raises:
           CheckpointError: there are some and none can be used, or not the one asked for.
         """
-        self.passed_over = []
+        self.skipped = []
         paths = self.paths() if iteration is None else [checkpoint_path(self.folder, iteration)]
         for path in reversed(paths):
             try:
@@ -88,10 +88,10 @@ class Checkpoints:
                 raise
             except DAMAGE as error:
                 reason = " ".join(str(getattr(error, "message", error)).split())[:200]
-                self.passed_over.append(f"{Path(path).name}: {reason}")
+                self.skipped.append(f"{Path(path).name}: {reason}")
         if paths:
             raise CheckpointError(
-                f"{self.folder}: no checkpoint can be read; {'; '.join(self.passed_over)}. "
+                f"{self.folder}: no checkpoint can be read; {'; '.join(self.skipped)}. "
                 "Start afresh in another work directory."
             )
         return None

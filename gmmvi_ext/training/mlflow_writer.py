@@ -19,7 +19,7 @@ class MlflowWriter:
       experiment: name that groups runs; made if absent.
       run_name: name of the run.
       parameters: settings by dotted key.
-      run_id: of an earlier sitting.
+      run_id: of an earlier session.
     """
 
     def __init__(

@@ -57,7 +57,7 @@ def fitted(name: str, max_evaluations: int | None, folder: pathlib.Path | None) 
 
 
 def figures(posterior: Posterior, truth: float | None) -> list[str]:
-    """k-hat, share of effective draws and log Z error of own and of heavy-tailed draws."""
+    """k-hat, ESS and log Z error of own and of heavy-tailed draws."""
     draws = posterior.defensive_draws(NUM_DRAWS, SEED)
     cells = []
     for each in (draws.plain, draws.pooled):

@@ -139,7 +139,7 @@ def newest_checkpoint(workdir: Path) -> int:
 def check_start(log: Path, newest: int) -> None:
     """The run must have gone on after `newest`, if it came to say so, and passed nothing over."""
     text = log.read_text(errors="replace")
-    if "passed over" in text or "Traceback" in text:
+    if "skipped" in text or "Traceback" in text:
         raise SystemExit(f"DAMAGED:\n{text}")
     if "work directory" in text:
         found = re.search(r"going on after iteration (\d+)", text)

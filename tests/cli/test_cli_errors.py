@@ -266,3 +266,15 @@ def test_check_reports_every_file(capsys, tmp_path):
     assert main(["config", "check", str(bad), "gmm20"]) == 2
     captured = capsys.readouterr()
     assert captured.err.count("\n") == 2 and "gmm20: fine (SAMTRON on GMM)" in captured.out
+
+
+def test_a_former_flag_is_taken_with_a_note(capsys):
+    flags = CommandFlags("usage", "purpose")
+    flags.integer("trial_seconds", "kill a trial after so many seconds")
+    flags.string("config", "file", "FILE")
+    flags.former("cell_seconds", "trial_seconds")
+    for arguments in (["--cell_seconds", "5"], ["--cell_seconds=5", "--config", "cell_seconds"]):
+        values, positional = flags.parse(arguments)
+        assert values["trial_seconds"] == 5 and not positional
+        assert capsys.readouterr().out == "note: --cell_seconds is now called --trial_seconds.\n"
+    assert "cell_seconds" not in flags.help_text()

@@ -173,8 +173,8 @@ def test_what_keeps_a_function_of_tensorflow_out_of_the_graph_is_said():
     def mixed(x):  # NumPy turns its float32 into float64, a traced tensor does not
         return tf.constant(1.0, tf.float64) - tf.reduce_sum(x**2 * np.ones(2), -1)
 
-    _, findings = as_target(mixed, num_dimensions=2)
-    assert "cannot be traced: TypeError" in findings[0] and "float64" in findings[0]
+    _, warnings = as_target(mixed, num_dimensions=2)
+    assert "cannot be traced: TypeError" in warnings[0] and "float64" in warnings[0]
 
 
 def test_an_event_shape_that_broadcasts_with_the_batch_of_the_first_look():

@@ -91,10 +91,10 @@ def test_kinds_of_functions_are_told_apart():
         return tf_density(p) if p["tau"][0] > -1 else -tf_density(p)
 
     assert as_target(tf_density, **given)[0].is_graph_safe
-    target, findings = as_target(branching, **given)
+    target, warnings = as_target(branching, **given)
     assert not target.is_graph_safe and target.has_gradient
-    assert "cannot be traced" in findings[0]
-    target, findings = as_target(on_host, **given)
+    assert "cannot be traced" in warnings[0]
+    target, warnings = as_target(on_host, **given)
     assert isinstance(target, HostTarget) and not target.has_gradient
 
 

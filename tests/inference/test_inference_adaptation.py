@@ -182,7 +182,7 @@ def test_default_thresholds_choose_what_the_twin_chooses(call, due, seed):
     np.testing.assert_array_equal(new.components.loc.numpy()[0], x[expected])
 
 
-def test_a_threshold_at_which_nothing_is_missing_is_passed_over():
+def test_a_threshold_at_which_nothing_is_missing_is_skipped():
     # q is the target but for a mode that lies 8000 nats below: no listed threshold sees it.
     x = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [126.5, 0.0]]
     q = mixture([0.0])

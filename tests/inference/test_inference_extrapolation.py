@@ -185,7 +185,7 @@ def test_components_without_weight_lead_nowhere():
     assert found_by(idle, target_of(mixture_of(truth))) == (None, 0)
 
 
-def test_a_candidate_that_leaves_the_range_of_numbers_is_passed_over():
+def test_a_candidate_that_leaves_the_range_of_numbers_is_skipped():
     loc, scale = np.zeros((2, 1)), np.array([[1e-200], [1e200]])
     wide = mixture_of(DiagonalGaussians(tf.constant(loc), tf.constant(scale)))
     with np.errstate(all="ignore"):

@@ -161,8 +161,8 @@ def test_more_iterations_continue_the_same_run(smoke, tmp_path, capsys):
     assert "going on after iteration 17" in capsys.readouterr().out
     assert_same_state(folder, tmp_path / "c")
     assert without_time(folder) == without_time(tmp_path / "c")
-    sittings = json.loads((tmp_path / "c" / "run.json").read_text())["sittings"]
-    assert len(sittings) == 2
+    sessions = json.loads((tmp_path / "c" / "run.json").read_text())["sessions"]
+    assert len(sessions) == 2
 
 
 def test_a_finished_run_is_not_trained_again(smoke, tmp_path, capsys):

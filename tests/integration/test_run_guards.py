@@ -76,7 +76,7 @@ def test_a_damaged_checkpoint_falls_back_says_so_and_ends_the_same(half, whole, 
     path.write_bytes(keep)
     assert run(half, 12) == 0
     captured = capsys.readouterr()
-    assert "note: checkpoint passed over: ckpt-8: " in captured.err
+    assert "note: checkpoint skipped: ckpt-8: " in captured.err
     assert "going on after iteration 4" in captured.out and "Traceback" not in captured.err
     assert_same(half, whole)
 

@@ -34,7 +34,7 @@ outputs: {num_report_samples: 500, tensorboard: false}
 
 @pytest.fixture
 def here(tmp_path, monkeypatch):
-    """A working directory with a target and its configuration; cells find the package."""
+    """A working directory with a target and its configuration; trials find the package."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(gmmvi_ext.__file__).parents[1]))
     (tmp_path / "target.py").write_text(TARGET)
@@ -44,14 +44,14 @@ def here(tmp_path, monkeypatch):
 
 def rows_of(folder):
     with open(folder / "results.csv", newline="") as file:
-        return {row["cell"]: row for row in csv.DictReader(file)}
+        return {row["trial"]: row for row in csv.DictReader(file)}
 
 
-def sittings(folder):
-    """How often each cell was started."""
+def sessions(folder):
+    """How often each trial was started."""
     return {
-        path.parent.name: len(json.loads(path.read_text())["sittings"])
-        for path in folder.glob("cells/*/run.json")
+        path.parent.name: len(json.loads(path.read_text())["sessions"])
+        for path in folder.glob("trials/*/run.json")
     }
 
 
@@ -60,7 +60,7 @@ def sittings(folder):
     ("launcher", "words", "stepsizes"),
     [("local", "SAMTRON,SAMTRUX", "0.1"), ("dask", "SAMTRUX", "0.01,0.1")],
 )
-def test_six_cells_one_of_which_crashes(here, capfd, launcher, words, stepsizes):
+def test_six_trials_one_of_which_crashes(here, capfd, launcher, words, stepsizes):
     if launcher == "dask":
         pytest.importorskip("distributed")
     command = [
@@ -82,8 +82,8 @@ def test_six_cells_one_of_which_crashes(here, capfd, launcher, words, stepsizes)
     ]
     assert main(command) == 1
     out = capfd.readouterr().out
-    assert "6 cells, 0 of them finished before; 6 to run" in out
-    assert "5 of 6 cells have a result" in out
+    assert "6 trials, 0 of them finished before; 6 to run" in out
+    assert "5 of 6 trials have a result" in out
     assert f"FAILED {CRASHES}: killed by SIGSEGV" in out and out.count("FAILED") == 1
     rows = rows_of(here / "sw")
     assert len(rows) == 6
@@ -96,20 +96,20 @@ def test_six_cells_one_of_which_crashes(here, capfd, launcher, words, stepsizes)
     assert [group["finished"] for group in groups] == ["3", "2"]
     assert groups[0]["coverage"] == "0.75"
 
-    assert main(command) == 1  # not repaired: the one cell runs, and fails again
+    assert main(command) == 1  # not repaired: the one trial runs, and fails again
     out = capfd.readouterr().out
     assert "5 of them finished before; 1 to run" in out and out.count("[1/1]") == 1
     (here / "repaired").touch()
     assert main(command) == 0
     out = capfd.readouterr().out
-    assert "6 of 6 cells have a result" in out and "FAILED" not in out
-    assert set(sittings(here / "sw").values()) == {1}
+    assert "6 of 6 trials have a result" in out and "FAILED" not in out
+    assert set(sessions(here / "sw").values()) == {1}
     assert main(command) == 0
     assert "6 of them finished before; 0 to run" in capfd.readouterr().out
 
 
 @pytest.mark.slow
-def test_a_cell_is_the_run_of_the_same_name(here, capfd):
+def test_a_trial_is_the_run_of_the_same_name(here, capfd):
     """A sweep adds nothing: the same configuration by hand ends in the same numbers."""
     assert (
         main(
@@ -146,7 +146,7 @@ def test_a_cell_is_the_run_of_the_same_name(here, capfd):
         )
         == 0
     )
-    [cell] = (here / "sw" / "cells").iterdir()
+    [trial] = (here / "sw" / "trials").iterdir()
     environment = os.environ | {"TF_NUM_INTRAOP_THREADS": "2", "TF_NUM_INTEROP_THREADS": "2"}
     done = subprocess.run(
         [
@@ -171,20 +171,20 @@ def test_a_cell_is_the_run_of_the_same_name(here, capfd):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    mine, other = (json.loads((f / "summary.json").read_text()) for f in (cell, here / "run"))
+    mine, other = (json.loads((f / "summary.json").read_text()) for f in (trial, here / "run"))
     times = ("train_seconds", "trace_seconds")
     assert {k: v for k, v in mine.items() if k not in times} == {
         k: v for k, v in other.items() if k not in times
     }
-    assert not (cell / "posterior").exists() and not (cell / "plots").exists()
+    assert not (trial / "posterior").exists() and not (trial / "plots").exists()
 
 
 def test_another_sweep_in_the_folder_is_refused(here, capfd):
     from gmmvi_ext.runs.sweep import expand_grid
 
-    [cell] = expand_grid("sweep.yml")
-    (here / "sw" / "cells" / cell.name).mkdir(parents=True)
-    (here / "sw" / "cells" / cell.name / "config.yml").write_text(cell.config.to_yaml())
+    [trial] = expand_grid("sweep.yml")
+    (here / "sw" / "trials" / trial.name).mkdir(parents=True)
+    (here / "sw" / "trials" / trial.name / "config.yml").write_text(trial.config.to_yaml())
     assert (
         main(["sweep", "--config", "sweep.yml", "--set", "temperature=2", "--workdir", "sw"]) == 1
     )

@@ -7,7 +7,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.importance.draws import score_draws
-from gmmvi_ext.posterior.report.causes import Doubts, find_doubts
+from gmmvi_ext.posterior.report.causes import Causes, find_causes
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.checks import rounding_of
 
@@ -19,10 +19,10 @@ def one_gaussian(loc=(0.0, 0.0), scale=1.0) -> Mixture:
     return Mixture(tf.zeros([1]), components)
 
 
-def doubts_about(log_prob, **mixture) -> Doubts:
+def causes_of(log_prob, **mixture) -> Causes:
     mixture = one_gaussian(**mixture)
     target = CallableTarget(log_prob, 2)
-    return find_doubts(mixture, target, score_draws(mixture, target, 200, 0), NAMES)
+    return find_causes(mixture, target, score_draws(mixture, target, 200, 0), NAMES)
 
 
 def axes(x, *fns):
@@ -54,7 +54,7 @@ def student(u, df=1.0):
     ],
 )
 def test_improper_densities_are_named_by_their_coordinate(fns, name):
-    assert doubts_about(lambda x: axes(x, *fns)).endless == name
+    assert causes_of(lambda x: axes(x, *fns)).improper == name
 
 
 @pytest.mark.parametrize(
@@ -69,26 +69,26 @@ def test_improper_densities_are_named_by_their_coordinate(fns, name):
     ids=["gaussian", "cauchy", "exp-gamma", "box", "nan"],
 )
 def test_proper_densities_raise_no_doubt(fns):
-    assert doubts_about(lambda x: axes(x, *fns)) == Doubts()
+    assert causes_of(lambda x: axes(x, *fns)) == Causes()
 
 
 def test_scales_and_places_that_numbers_cannot_hold():
     def density(x):
         return axes(x, square, square)
 
-    name, spread = doubts_about(density, scale=1e6).spread
+    name, spread = causes_of(density, scale=1e6).spread
     assert name in NAMES and spread == pytest.approx(1e6, rel=0.3)
-    name, place, spread = doubts_about(density, loc=(0.0, 1e7)).far
+    name, place, spread = causes_of(density, loc=(0.0, 1e7)).far
     assert name == "b" and place == pytest.approx(1e7) and spread < 3.0
 
 
 def test_a_mixture_much_too_narrow_does_not_make_a_density_improper():
-    assert doubts_about(lambda x: axes(x / 1e8, square, square)).endless is None
-    assert doubts_about(lambda x: axes(x - 1e7, square, square), scale=1e-6).endless is None
+    assert causes_of(lambda x: axes(x / 1e8, square, square)).improper is None
+    assert causes_of(lambda x: axes(x - 1e7, square, square), scale=1e-6).improper is None
 
 
 def test_a_large_constant_does_not_make_a_density_improper():
-    assert doubts_about(lambda x: axes(x, square, square) + 1e30).endless is None
+    assert causes_of(lambda x: axes(x, square, square) + 1e30).improper is None
 
 
 def test_rounding_is_that_of_the_format():

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from gmmvi_ext.posterior.report.causes import Doubts
+from gmmvi_ext.posterior.report.causes import Causes
 from gmmvi_ext.posterior.report.verdict import Facts, judge
 
 GOOD = Facts(
@@ -114,16 +114,16 @@ def test_known_evidence_within_its_error_is_no_problem():
 
 
 @pytest.mark.parametrize(
-    ("doubts", "cause", "remedy"),
+    ("causes", "cause", "remedy"),
     [
-        (Doubts(endless="b"), "does not fall off along b", "a prior or a constraint"),
-        (Doubts(spread=("x[1]", 1e8)), "spread over 1e+08 in x[1]", "rescale the parameters"),
-        (Doubts(far=("x[0]", 1e7, 1.0)), "x[0] lies at 1e+07", "shift the parameter"),
+        (Causes(improper="b"), "does not fall off along b", "a prior or a constraint"),
+        (Causes(spread=("x[1]", 1e8)), "spread over 1e+08 in x[1]", "rescale the parameters"),
+        (Causes(far=("x[0]", 1e7, 1.0)), "x[0] lies at 1e+07", "shift the parameter"),
     ],
 )
-def test_a_known_cause_comes_before_its_consequence(doubts, cause, remedy):
-    assert judge(GOOD._replace(doubts=doubts)).trust, "a doubt alone is no problem"
-    sentence = judge(GOOD._replace(khat=2.0, doubts=doubts)).sentence
+def test_a_known_cause_comes_before_its_consequence(causes, cause, remedy):
+    assert judge(GOOD._replace(causes=causes)).trust, "a doubt alone is no problem"
+    sentence = judge(GOOD._replace(khat=2.0, causes=causes)).sentence
     assert sentence.index(cause) < sentence.index("k-hat") and remedy in sentence
 
 

@@ -1,4 +1,4 @@
-"""Grids become checked cells with names of their own; what is wrong names its argument."""
+"""Grids become checked trials with names of their own; what is wrong names its argument."""
 
 import pytest
 
@@ -42,39 +42,39 @@ def test_seeds_are_a_count_or_a_list():
 
 
 def test_cells_are_the_product_seeds_fastest():
-    cells = expand_grid(
+    trials = expand_grid(
         "gmm20", algorithms=["SAMTRON", "ZAMTRUX"], grid={STEP: [0.1, 1.0]}, seeds="2"
     )
-    assert [cell.name for cell in cells[:3]] == [
+    assert [trial.name for trial in trials[:3]] == [
         "SAMTRON_initial_stepsize=0.1_seed=0",
         "SAMTRON_initial_stepsize=0.1_seed=1",
         "SAMTRON_initial_stepsize=1.0_seed=0",
     ]
-    assert len(cells) == len({cell.name for cell in cells}) == 8
-    last = cells[-1]
+    assert len(trials) == len({trial.name for trial in trials}) == 8
+    last = trials[-1]
     assert last.algorithm == "ZAMTRUX" and last.values == {STEP: 1.0} and last.seed == 1
     section = last.config.to_dict()["component_stepsize_adapter_config"]
     assert section["initial_stepsize"] == 1.0 and last.config.seed == 1
 
 
-def test_a_cell_is_the_configuration_of_the_same_run_by_hand():
-    [cell] = expand_grid(
+def test_a_trial_is_the_configuration_of_the_same_run_by_hand():
+    [trial] = expand_grid(
         "gmm20", algorithms=["SAMTRUX"], grid={STEP: [0.3]}, overrides=["temperature=2"]
     )
     by_hand = load_config(
         "gmm20", algorithm="SAMTRUX", overrides=["temperature=2", f"{STEP}=0.3", "seed=0"]
     )
-    assert cell.config.to_dict() == by_hand.to_dict()
+    assert trial.config.to_dict() == by_hand.to_dict()
 
 
 def test_seeds_start_at_the_configurations_own():
-    cells = expand_grid("gmm20", seeds="2", overrides=["seed=40"])
-    assert [cell.seed for cell in cells] == [40, 41]
+    trials = expand_grid("gmm20", seeds="2", overrides=["seed=40"])
+    assert [trial.seed for trial in trials] == [40, 41]
 
 
 def test_a_swept_seed_and_a_swept_algorithm_count():
-    cells = expand_grid("gmm20", grid={"seed": [3, 9], "algorithm": ["SAMTRON", "SAMTRUX"]})
-    assert [(cell.algorithm, cell.seed) for cell in cells] == [
+    trials = expand_grid("gmm20", grid={"seed": [3, 9], "algorithm": ["SAMTRON", "SAMTRUX"]})
+    assert [(trial.algorithm, trial.seed) for trial in trials] == [
         ("SAMTRON", 3),
         ("SAMTRON", 9),
         ("SAMTRUX", 3),
@@ -84,16 +84,16 @@ def test_a_swept_seed_and_a_swept_algorithm_count():
 
 def test_keys_that_end_alike_keep_their_section_in_the_name():
     other = "weight_stepsize_adapter_config.initial_stepsize"
-    [cell] = expand_grid("gmm20", grid={STEP: [0.1], other: [0.2]})
-    assert f"{STEP}=0.1" in cell.name and f"{other}=0.2" in cell.name
+    [trial] = expand_grid("gmm20", grid={STEP: [0.1], other: [0.2]})
+    assert f"{STEP}=0.1" in trial.name and f"{other}=0.2" in trial.name
 
 
 def test_names_are_names_of_files():
     key = "model_initialization.prior_mean"
-    [cell, longer] = expand_grid(
+    [trial, longer] = expand_grid(
         "gmm20", grid={key: [[0.5] * 20, [0.25] * 20]}, overrides=["seed=1"]
     )
-    assert len(cell.name) <= 180 and "/" not in cell.name and cell.name != longer.name
+    assert len(trial.name) <= 180 and "/" not in trial.name and trial.name != longer.name
 
 
 def test_every_problem_is_reported_once_with_its_value():
@@ -110,12 +110,12 @@ def test_an_unknown_algorithm_names_its_flag():
         expand_grid("gmm20", algorithms=["SAMTRO"])
 
 
-def test_twice_the_same_cell_is_refused():
-    with pytest.raises(ConfigError, match="two cells are the same"):
+def test_twice_the_same_trial_is_refused():
+    with pytest.raises(ConfigError, match="two trials are the same"):
         expand_grid("gmm20", algorithms=["SAMTRON", "NORTMAS"])
 
 
 def test_overrides_with_an_origin_keep_it():
     override = ("outputs.export", False, Origin("sweep"))
-    [cell] = expand_grid("gmm20", overrides=[override])
-    assert str(cell.config.origin("outputs.export")) == "sweep"
+    [trial] = expand_grid("gmm20", overrides=[override])
+    assert str(trial.config.origin("outputs.export")) == "sweep"

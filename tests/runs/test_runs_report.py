@@ -98,12 +98,13 @@ def test_a_swept_key_is_in_the_label(tmp_path):
     ]
 
 
-def test_a_sweep_stands_for_its_cells_and_names_stay_apart(tmp_path):
-    make_run(tmp_path / "sw" / "cells" / "one")
-    make_run(tmp_path / "sw" / "cells" / "two")
+@pytest.mark.parametrize("folder", ["trials", "cells"])  # the former name
+def test_a_sweep_stands_for_its_trials_and_names_stay_apart(tmp_path, folder):
+    make_run(tmp_path / "sw" / folder / "one")
+    make_run(tmp_path / "sw" / folder / "two")
     make_run(tmp_path / "other" / "one")
     records = compare.find_runs([tmp_path / "sw", tmp_path / "other" / "one", tmp_path / "sw"])
-    assert compare.run_names(records) == ["cells/one", "cells/two", "other/one"]
+    assert compare.run_names(records) == [f"{folder}/one", f"{folder}/two", "other/one"]
 
 
 def test_runs_on_two_targets_get_a_row_of_pictures_each(three, tmp_path):

@@ -102,8 +102,8 @@ def test_rows_keep_failures_and_medians_leave_them_out(tmp_path):
 
 def test_tables_read_back(tmp_path):
     rows = [
-        {"cell": "a", "x": 1, "y": 0.5, "trust": True, "mean": [1, 2], "problem": None},
-        {"cell": "b", "x": 2, "y": 1, "trust": None, "mean": None, "problem": 'a, "b"\nc'},
+        {"trial": "a", "x": 1, "y": 0.5, "trust": True, "mean": [1, 2], "problem": None},
+        {"trial": "b", "x": 2, "y": 1, "trust": None, "mean": None, "problem": 'a, "b"\nc'},
     ]
     write_table(tmp_path / "t", rows)
     with open(tmp_path / "t.csv", newline="") as file:
@@ -115,10 +115,17 @@ def test_tables_read_back(tmp_path):
 def test_parquet_keeps_types(tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     rows = [
-        {"cell": "a", "x": 1, "y": 0.5, "trust": True, "mean": [1, 2], "mixed": 1},
-        {"cell": "b", "x": 2, "y": 1, "trust": None, "mean": None, "mixed": "text"},
+        {"trial": "a", "x": 1, "y": 0.5, "trust": True, "mean": [1, 2], "mixed": 1},
+        {"trial": "b", "x": 2, "y": 1, "trust": None, "mean": None, "mixed": "text"},
     ]
     write_table(tmp_path / "t", rows)
     back = parquet.read_table(tmp_path / "t.parquet").to_pylist()
-    assert back[0] == {"cell": "a", "x": 1, "y": 0.5, "trust": True, "mean": "[1, 2]", "mixed": "1"}
+    assert back[0] == {
+        "trial": "a",
+        "x": 1,
+        "y": 0.5,
+        "trust": True,
+        "mean": "[1, 2]",
+        "mixed": "1",
+    }
     assert back[1]["y"] == 1.0 and back[1]["mixed"] == "text"

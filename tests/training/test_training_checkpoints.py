@@ -31,12 +31,12 @@ def test_the_newest_are_kept_and_the_newest_is_restored(saved, counting_algorith
     checkpoints = Checkpoints(folder, algorithm)
     assert numbers(checkpoints) == [3, 4, 5]
     assert checkpoints.restore() == {"note": 5}
-    assert np.array_equal(algorithm.value, states[5]) and checkpoints.passed_over == []
+    assert np.array_equal(algorithm.value, states[5]) and checkpoints.skipped == []
 
 
 @pytest.mark.parametrize("suffix", [".index", ".data-00000-of-00001"])
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
-def test_a_damaged_checkpoint_is_passed_over_and_named(saved, counting_algorithm, suffix, damage):
+def test_a_damaged_checkpoint_is_skipped_and_named(saved, counting_algorithm, suffix, damage):
     folder, states = saved
     path = folder / f"ckpt-5{suffix}"
     content = bytearray(path.read_bytes())
@@ -47,7 +47,7 @@ def test_a_damaged_checkpoint_is_passed_over_and_named(saved, counting_algorithm
     checkpoints = Checkpoints(folder, algorithm)
     assert checkpoints.restore() == {"note": 4}
     assert np.array_equal(algorithm.value, states[4])
-    assert len(checkpoints.passed_over) == 1 and checkpoints.passed_over[0].startswith("ckpt-5: ")
+    assert len(checkpoints.skipped) == 1 and checkpoints.skipped[0].startswith("ckpt-5: ")
 
 
 def test_an_unfinished_checkpoint_does_not_count(saved, counting_algorithm):

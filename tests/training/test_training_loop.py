@@ -264,7 +264,7 @@ def test_a_signal_ends_the_run_cleanly_with_a_checkpoint(counting_algorithm, tmp
 
 
 def run(counting_algorithm, folder, num_iterations, algorithm=None):
-    """One sitting: restores, truncates, trains, as the command does."""
+    """One session: restores, truncates, trains, as the command does."""
     algorithm = algorithm or counting_algorithm()
     checkpoints = Checkpoints(folder, algorithm)
     host_state = checkpoints.restore()
@@ -289,7 +289,7 @@ def without_time(rows):
     return [{k: v for k, v in row.items() if k != "train_seconds"} for row in rows]
 
 
-def test_three_sittings_are_one_run_bit_for_bit(counting_algorithm, tmp_path):
+def test_three_sessions_are_one_run_bit_for_bit(counting_algorithm, tmp_path):
     for name in ("whole", "parts"):
         (tmp_path / name).mkdir()
     whole, result, rule, rows = run(counting_algorithm, tmp_path / "whole", 23)

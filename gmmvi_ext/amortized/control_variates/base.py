@@ -72,7 +72,7 @@ class RunningMean(tf.Module):
         return tf.math.divide_no_nan(self.total.read_value(), self.weight.read_value())
 
     def take(self, value: tf.Tensor) -> None:
-        """Takes a value in; one that is not finite is passed over."""
+        """Takes a value in; one that is not finite is skipped."""
         is_fine = tf.math.is_finite(value)
         value = tf.where(is_fine, value, tf.zeros_like(value))
         keep = tf.where(is_fine, tf.cast(self.decay, value.dtype), tf.ones_like(value))

@@ -8,7 +8,7 @@ with Delta cycling through thresholds from large (far candidates count) to small
 Narrow modes leave nothing to be found at most of these thresholds: the target falls by thousands of
 nats between them. With the default thresholds three rules of our own help that need no tuning:
 
-* A threshold at which nothing is missing is passed over for the next larger one, at last for an
+* A threshold at which nothing is missing is skipped for the next larger one, at last for an
   infinite one. Something is missing at a candidate where log target - log q exceeds by log 2 what
   it is where the components are (its median over the candidates within their typical radius).
 * A component of negligible weight covers no more than one of the mixture's mean entropy at its
@@ -66,7 +66,7 @@ class VipsComponentAdaptation(ComponentAdaptation):
       add_iters: a component is added every this many iterations.
       max_components: no component is added beyond this number.
       thresholds_for_add_heuristic: Delta in nats, cycled through in this order as it is; null for
-        5000, 1000, 500, 200, 100, 50, of which those at which nothing is missing are passed over.
+        5000, 1000, 500, 200, 100, 50, of which those at which nothing is missing are skipped.
       min_weight_for_del_heuristic: weights below this count as negligible.
       num_database_samples: stored samples scored as candidates.
       num_prior_samples: prior draws evaluated and scored as further candidates.
@@ -149,8 +149,8 @@ class VipsComponentAdaptation(ComponentAdaptation):
         is_heaviest = tf.range(mixture.num_components) == tf.argmax(
             mixture.log_weights, output_type=tf.int32
         )
-        doomed = complete & (improvement <= MIN_IMPROVEMENT) & negligible & ~is_heaviest
-        return ~(doomed & (iteration > self.del_iters))
+        deletable = complete & (improvement <= MIN_IMPROVEMENT) & negligible & ~is_heaviest
+        return ~(deletable & (iteration > self.del_iters))
 
     def add(self, mixture, candidates, prior, iteration, seed):
         if self.residual_add_iters == 0 or candidates.batch is None:

@@ -2,8 +2,8 @@
 
 Draws of a mixture lie where it has components. Mass next to what is covered (further down the neck
 of a funnel, along a tail, round the end of a banana) is never sampled, however long the fit goes
-on. But the components show how the shape changes on the way there. The affine map that carries component j
-to its neighbour k (of the nearest five, by KL divergence)
+on. But the components show how the shape changes on the way there. The affine map that carries
+component j to its neighbour k (of the nearest five, by KL divergence)
 
     T(x) = mu_k + A (x - mu_j),   A = L_k L_j^{-1},
 

@@ -4,7 +4,7 @@
 
 A mixture with tails that are too light seldom draws where it is wrong, so its own importance ratios
 look better than they are. The ratios p~ / r are small wherever the heavy tails reach, and cost at
-most a share `a` of the effective draws of a perfect fit. The draws are stratified: the first
+most a share `a` of the ESS of a perfect fit. The draws are stratified: the first
 (1 - a) S come from q alone, so that q itself can be judged on them.
 
 References:
@@ -30,7 +30,7 @@ from gmmvi_ext.targets.base import Target
 
 __all__ = ["DEFENSIVE_SHARE", "DefensiveDraws", "defensive_draws", "log_proposal"]
 
-DEFENSIVE_SHARE = 0.1  # of the draws; the effective draws of a perfect fit fall by as much
+DEFENSIVE_SHARE = 0.1  # of the draws; the ESS of a perfect fit falls by as much
 DEGREES_OF_FREEDOM = 3.0  # the fewest with a finite variance
 CHUNK = 5000
 

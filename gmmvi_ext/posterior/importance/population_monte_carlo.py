@@ -45,7 +45,7 @@ MAX_ROUNDS = 3
 MAX_POPULATIONS = 1 + 2 * MAX_ROUNDS  # of `num_samples` evaluations each
 NUM_STEPS = 10  # of expectation maximisation in a round
 MARGIN = 0.1  # by which k-hat has to fall: its standard error at 4500 draws
-MIN_ESS_RATIO = 0.8  # of the effective draws before
+MIN_ESS_RATIO = 0.8  # of the ESS before
 MIN_WEIGHT = 1e-6
 WIDE_SHARE, WIDE_FACTOR = 0.1, 2.0  # weight and width of the copies added for the tails
 MAX_ELEMENTS = 10_000_000  # of an array of one chunk of draws
@@ -131,7 +131,7 @@ def _check_family(mixture: Mixture) -> None:
 
 
 def _figures(populations: list[ScoredDraws]) -> dict:
-    """k-hat, share of effective draws and ELBO of all populations together."""
+    """k-hat, ESS as a share of the draws, and ELBO of all populations together."""
     ratios = np.concatenate([draws.log_ratios for draws in populations])
     finite = np.concatenate([draws.is_finite for draws in populations])
     if not np.isfinite(ratios).any():
@@ -144,7 +144,7 @@ def _figures(populations: list[ScoredDraws]) -> dict:
 
 
 def _is_better(row: dict, earlier: list[dict]) -> bool:
-    """k-hat clearly below that of the mixture kept last, and about as many effective draws."""
+    """k-hat clearly below that of the mixture kept last, and about the same ESS."""
     kept = ([each for each in earlier if each["kept"]] or earlier[:1])[-1]
     return row["khat"] < kept["khat"] - MARGIN and row["ess"] >= MIN_ESS_RATIO * kept["ess"]
 
@@ -194,7 +194,7 @@ def _as_float64(mixture: Mixture) -> Mixture:
 
 
 class _Moments(NamedTuple):
-    """Weighted moments of the draws by component: mass, effective draws [K], mean, covariance."""
+    """Weighted moments of the draws by component: mass, ESS [K], mean, covariance."""
 
     mass: np.ndarray
     count: np.ndarray

@@ -30,12 +30,12 @@ def _headline(report) -> list[tuple[str, str]]:
         ("ELBO", _with_error(report.elbo, report.elbo_se)),
         ("log evidence", _with_error(report.log_evidence, report.log_evidence_se)),
         ("Pareto k-hat", f"{_number(report.khat, 3)} (limit {report.khat_limit:.2f})"),
-        ("effective draws", f"{_number(report.ess, 5)} of {report.num_samples}"),
+        ("ESS", f"{_number(report.ess, 5)} of {report.num_samples}"),
         ("modes", str(report.num_modes)),
         ("components", str(report.num_components)),
     ]
     if not math.isnan(report.max_shift):
-        rows.append(("largest shift of a mean by reweighting", f"{report.max_shift:.2f} sd"))
+        rows.append(("largest mean shift by reweighting (sd)", f"{report.max_shift:.2f}"))
     if not math.isnan(report.eubo):
         rows.insert(2, ("EUBO", _with_error(report.eubo, report.eubo_se)))
         rows.append(("target mass covered", f"{report.coverage:.1%}"))
@@ -45,7 +45,7 @@ def _headline(report) -> list[tuple[str, str]]:
         rows.append(
             (
                 "with heavy-tailed draws",
-                f"k-hat {_number(heavy['khat'], 3)}, {_number(heavy['ess'], 5)} effective, "
+                f"k-hat {_number(heavy['khat'], 3)}, ESS {_number(heavy['ess'], 5)}, "
                 f"log evidence {evidence}",
             )
         )
@@ -106,7 +106,7 @@ def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
         ),
         (
             "Components",
-            ["component", "weight", "mode", "typical sd", "location"],
+            ["component", "weight", "mode", "geometric-mean sd", "location"],
             components[:MAX_ROWS],
             len(components),
         ),

@@ -12,7 +12,7 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.posterior.report import render
-from gmmvi_ext.posterior.report.causes import find_doubts
+from gmmvi_ext.posterior.report.causes import find_causes
 from gmmvi_ext.posterior.report.verdict import Facts, Verdict, judge
 from gmmvi_ext.targets.checks import rounding_of
 
@@ -38,16 +38,16 @@ class Report:
       num_nonfinite: draws with a NaN or infinite target value.
       num_samples, num_dimensions: sizes.
       eubo, eubo_se, coverage: from exact draws of the target, NaN where it has no sampler.
-      max_shift: largest change of a parameter's mean by reweighting, in its standard deviations.
+      max_shift: largest mean shift by reweighting, in the parameter's standard deviations.
       components, parameters, modes: tables, one dict per row.
       log_ratios: log p~ - log q at the draws [num_samples], for `plotting.plot_khat`.
       verdict: one sentence with a remedy.
       trust: whether the result may be used.
       level: "trust", "reweight", "reject" or "unchecked".
-      run_info: what the run told about itself.
+      run_info: what is known of the run.
       constraints: constrained parameter -> its constraint in words.
       defensive: `khat`, `ess`, `log_evidence`, `log_evidence_se` of draws with a share of heavy
-        tails; empty where they were not asked for.
+        tails; empty without them.
     """
 
     elbo: float
@@ -130,7 +130,7 @@ def make_report(
             names = element_names("x", (space.num_dimensions,))
             if space.num_constrained == space.num_dimensions:
                 names = space.constrained_names
-            verdict = judge(facts._replace(doubts=find_doubts(mixture, target, draws, names)))
+            verdict = judge(facts._replace(causes=find_causes(mixture, target, draws, names)))
     heavy = {}
     if defensive and target is not None:
         heavy = _defensive_numbers(posterior, num_samples, seed)

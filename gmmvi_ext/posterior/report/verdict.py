@@ -11,7 +11,7 @@ import math
 from typing import NamedTuple
 
 from gmmvi_ext.diagnostics import khat_threshold
-from gmmvi_ext.posterior.report.causes import Doubts
+from gmmvi_ext.posterior.report.causes import Causes
 
 __all__ = ["Facts", "Verdict", "judge"]
 
@@ -28,7 +28,7 @@ MIN_COVERAGE = 0.95
 FLAT_WEIGHT = 1.25
 MANY_DIMENSIONS = 50
 MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
-NO_DOUBTS = Doubts()
+NO_CAUSES = Causes()
 
 
 class Facts(NamedTuple):
@@ -42,7 +42,7 @@ class Facts(NamedTuple):
       coverage: share of the target's mass that q covers, or NaN.
       run_info: what is known of the run (`converged`, `stop_reason`, `temperature`).
       rounding: nats to which the float format of the target rounds its values at the draws.
-      doubts: reasons for a bad fit, where somebody has looked for them.
+      causes: of a bad fit, where they have been searched for.
       largest_weight: largest importance weight of a draw, in multiples of the mean.
     """
 
@@ -59,7 +59,7 @@ class Facts(NamedTuple):
     coverage: float
     run_info: dict
     rounding: float = 0.0
-    doubts: Doubts = NO_DOUBTS
+    causes: Causes = NO_CAUSES
     largest_weight: float = math.inf
 
     @property
@@ -137,26 +137,26 @@ def _rounded(facts):
         return None
     return (
         f"the log density at the draws is so large a number that it is rounded to about "
-        f"{facts.rounding:.1g} nats, and nothing can be told from it",
+        f"{facts.rounding:.1g} nats, and the checks are uninformative",
         "subtract a constant if it carries one, use float64, or start closer to the posterior "
         "(model_initialization.prior_mean, prior_scale)",
     )
 
 
-def _endless(facts):
-    if facts.doubts.endless is None:
+def _improper(facts):
+    if facts.causes.improper is None:
         return None
     return (
-        f"the log density does not fall off along {facts.doubts.endless}, the posterior looks "
+        f"the log density does not fall off along {facts.causes.improper}, the posterior looks "
         "improper",
         "give that parameter a prior or a constraint",
     )
 
 
 def _odd_spread(facts):
-    if facts.doubts.spread is None:
+    if facts.causes.spread is None:
         return None
-    name, spread = facts.doubts.spread
+    name, spread = facts.causes.spread
     return (
         f"the draws spread over {spread:.1g} in {name}, far from one",
         "rescale the parameters to a spread of about one, or say where to start "
@@ -165,9 +165,9 @@ def _odd_spread(facts):
 
 
 def _far_away(facts):
-    if facts.doubts.far is None:
+    if facts.causes.far is None:
         return None
-    name, location, spread = facts.doubts.far
+    name, location, spread = facts.causes.far
     return (
         f"{name} lies at {location:.2g} with a spread of {spread:.1g}, which the float format "
         "cannot resolve",
@@ -215,7 +215,7 @@ def _small_ess(facts):
     if facts.num_nonfinite >= facts.num_samples or facts.ess >= MIN_ESS:
         return None
     return (
-        f"only {facts.ess:.0f} of {facts.num_samples} draws are effective",
+        f"the ESS is only {facts.ess:.0f} of {facts.num_samples} draws",
         _remedy(facts),
     )
 
@@ -263,7 +263,7 @@ def _run_note(facts) -> str:
     return f" Note: {'; '.join(notes)}." if notes else ""
 
 
-CAUSES = (_endless, _far_away, _odd_spread)
+CAUSES = (_improper, _far_away, _odd_spread)
 FATAL_TESTS = (
     _nothing_finite,
     _rounded,

@@ -1,18 +1,18 @@
 """Folders of runs: many runs as one sweep, what runs left behind, and how they compare."""
 
 from gmmvi_ext.runs.reading import RunRecord, read_run
-from gmmvi_ext.runs.sweep.grid import Cell, expand_grid, parse_grid, parse_seeds
+from gmmvi_ext.runs.sweep.grid import Trial, expand_grid, parse_grid, parse_seeds
 from gmmvi_ext.runs.sweep.job import Job, Outcome, run_job
 from gmmvi_ext.runs.sweep.launchers import LAUNCHERS, LauncherError, launch
 from gmmvi_ext.runs.sweep.results import collect_rows, median_interval, summarise, write_table
 
 __all__ = [
     "LAUNCHERS",
-    "Cell",
     "Job",
     "LauncherError",
     "Outcome",
     "RunRecord",
+    "Trial",
     "collect_rows",
     "expand_grid",
     "launch",

@@ -1,4 +1,4 @@
-"""The cells of a sweep: algorithms x values of keys x seeds, each a checked configuration."""
+"""The trials of a sweep: algorithms x values of keys x seeds, each a checked configuration."""
 
 import dataclasses
 import hashlib
@@ -12,13 +12,13 @@ from gmmvi_ext.config.errors import ConfigError, Origin, Problem
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.config.nodes import parse_yaml
 
-__all__ = ["Cell", "expand_grid", "parse_grid", "parse_seeds"]
+__all__ = ["Trial", "expand_grid", "parse_grid", "parse_seeds"]
 
 _MAX_NAME = 180
 
 
 @dataclasses.dataclass(frozen=True)
-class Cell:
+class Trial:
     """One run of a sweep.
 
     Attributes:
@@ -96,24 +96,24 @@ def expand_grid(
     grid: Mapping[str, Sequence] = {},
     seeds: str | None = None,
     overrides: Sequence[str | tuple[str, object, Origin]] = (),
-) -> list[Cell]:
-    """All cells, algorithms slowest and seeds fastest, each checked.
+) -> list[Trial]:
+    """All trials, algorithms slowest and seeds fastest, each checked.
 
     Args:
       source: YAML file or name of a shipped experiment.
       algorithms: code words; empty for the file's own choice.
       grid: values by dotted key.
       seeds: as `parse_seeds` takes them.
-      overrides: applied to every cell, before its grid values.
+      overrides: applied to every trial, before its grid values.
 
     Raises:
-      ConfigError: the problems of all cells, each once.
+      ConfigError: the problems of all trials, each once.
     """
     grid = dict(grid)
     words = list(algorithms or grid.pop("algorithm", ()) or [None])
     base = load_config(source, overrides=overrides)
     numbers = [None] if "seed" in grid and seeds is None else parse_seeds(seeds, base.seed)
-    cells, problems = [], []
+    trials, problems = [], []
     for word, values, seed in itertools.product(words, _combinations(grid), numbers):
         layers = [*overrides]
         if word is not None:
@@ -128,11 +128,11 @@ def expand_grid(
             continue
         algorithm = config.code_word or "custom rules"
         name = _name(algorithm, values, config.seed)
-        cells.append(Cell(name, algorithm, values, config.seed, config))
+        trials.append(Trial(name, algorithm, values, config.seed, config))
     if problems:
         raise ConfigError(problems)
-    _refuse_doubles(cells)
-    return cells
+    _refuse_doubles(trials)
+    return trials
 
 
 def _combinations(grid: Mapping[str, Sequence]) -> list[dict]:
@@ -159,9 +159,9 @@ def _name(algorithm: str, values: Mapping[str, object], seed: int) -> str:
     return f"{name[: _MAX_NAME - 13]}-{digest}"
 
 
-def _refuse_doubles(cells: Sequence[Cell]) -> None:
-    names = [cell.name for cell in cells]
+def _refuse_doubles(trials: Sequence[Trial]) -> None:
+    names = [trial.name for trial in trials]
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
-        message = f"two cells are the same ({doubles[0]}); a seed or an algorithm is given twice."
+        message = f"two trials are the same ({doubles[0]}); a seed or an algorithm is given twice."
         raise ConfigError(Problem(Origin("sweep"), "", message))

@@ -1,4 +1,4 @@
-"""One cell of a sweep as a process of its own: whatever happens to it happens to nobody else.
+"""One trial of a sweep as a process of its own: whatever happens to it happens to nobody else.
 
 `run_job` is what every launcher calls, here, in a Dask worker or in a SLURM job. It starts the
 command `gmmvi-ext run` of the same interpreter and needs nothing but the folders of the sweep,
@@ -27,7 +27,7 @@ class Job:
     """What to start.
 
     Attributes:
-      name: of the cell.
+      name: of the trial.
       arguments: after `gmmvi-ext`.
       log: file for everything the process prints.
       stop_file: a file that, once it exists, asks the process to checkpoint and end.
@@ -48,7 +48,7 @@ class Outcome:
     """How it ended.
 
     Attributes:
-      name: of the cell.
+      name: of the trial.
       exit_code: of the process; negative for a signal, None if it was not started.
       seconds: it took.
       problem: one line where something went wrong.
@@ -100,7 +100,7 @@ def _watch(process: subprocess.Popen, job: Job, start: float) -> str | None:
         if job.max_seconds is not None and now - start > job.max_seconds:
             process.kill()
             process.wait()
-            return f"killed after {job.max_seconds:g} seconds (--cell_seconds)"
+            return f"killed after {job.max_seconds:g} seconds (--trial_seconds)"
         if asked is not None and now - asked > _GRACE_SECONDS:
             process.kill()
             process.wait()

@@ -102,7 +102,7 @@ def _drain(jobs, submit, limit: int | None, is_stopped) -> Iterator[Outcome]:
 def _outcome(name: str, handle) -> Outcome:
     try:
         return handle.result()
-    except Exception as error:  # noqa: BLE001 - a lost worker is a failed cell
+    except Exception as error:  # noqa: BLE001 - a lost worker is a failed trial
         text = " ".join(str(error).split())[:400]
         return Outcome(name, None, problem=f"{type(error).__name__}: {text}")
 

@@ -55,7 +55,7 @@ def collect_rows(
         if status == "running":  # nobody is: its process ended without a word
             status = "unfinished"
         is_done = status == "finished"
-        row = {"cell": name, **about[name], "status": status}
+        row = {"trial": name, **about[name], "status": status}
         for key in (*figures_of(record.document), *_ENDINGS):
             row[key] = record.summary.get(key) if is_done else None
         rows.append(
