@@ -23,7 +23,7 @@ COMMANDS = {
     "export": ("gmmvi_ext.cli.export_command", "write the posterior of a run's checkpoint"),
     "config": ("gmmvi_ext.cli.config_command", "check, resolve or describe configurations"),
     "schema": ("gmmvi_ext.cli.schema_command", "print the JSON schema of configurations"),
-    "doctor": ("gmmvi_ext.cli.doctor_command", "look at versions, devices, and run a tiny fit"),
+    "doctor": ("gmmvi_ext.cli.doctor_command", "check versions and devices, and run a tiny fit"),
 }
 INTERRUPTED = 130
 

@@ -199,7 +199,7 @@ class ParallelSettings:
                 + (
                     "nothing is evaluated in parallel."
                     if self.strategy == "none"
-                    else "TF_CONFIG tells it."
+                    else "TF_CONFIG names the workers."
                 )
             )
 

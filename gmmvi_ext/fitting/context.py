@@ -17,7 +17,7 @@ class FitError(RuntimeError):
 
 @dataclasses.dataclass(frozen=True)
 class FitContext:
-    """What a fit is about, and whom it tells.
+    """What a fit is about, and where its messages go.
 
     Attributes:
       config: complete and checked.

@@ -8,7 +8,7 @@ the values read, to name the first quantity in the order in which failures sprea
 and its first component. Parameters and stepsizes end a run at once: nothing good can follow. Single
 components without a reward (no sample has weight there), single rows without an ELBO and points
 without a finite target value are survived by the algorithm; they end a run when all rewards, all
-new target values or the ELBO are missing in `PATIENCE` looks in a row.
+new target values or the ELBO are missing in `PATIENCE` checks in a row.
 """
 
 import math
@@ -24,11 +24,11 @@ PATIENCE = 4
 
 
 class Watchdog:
-    """Looks at the model of an algorithm.
+    """Checks the model of an algorithm.
 
     Args:
       model: has `mixture()`, and `learner()` where components have stepsizes and rewards.
-      patience: looks in a row without a reward, a finite target value or an ELBO that end a run.
+      patience: checks in a row without a reward, a finite target value or an ELBO that end a run.
     """
 
     def __init__(self, model, *, patience: int = PATIENCE):
@@ -39,7 +39,7 @@ class Watchdog:
         self._flags = tf.function(self._reduced, autograph=False)
 
     def __call__(self) -> Alarm | None:
-        """One look at the state; None while all is well."""
+        """One check of the state; None while all is well."""
         names = [*self._quantities(), "reward"]
         is_finite = dict(zip(names, self._flags().numpy(), strict=True))
         bad = [name for name in names if name != "reward" and not is_finite[name]]
@@ -48,10 +48,10 @@ class Watchdog:
         return self._missed("reward", not is_finite["reward"])
 
     def judge(self, elbo: float | None, num_target_evaluations: int) -> Alarm | None:
-        """A look at the figures of a row; None while all is well.
+        """A check of the figures of a row; None while all is well.
 
         Args:
-          elbo: its estimate; None where there is none to look at.
+          elbo: its estimate; None where there is none to check.
           num_target_evaluations: valid ones so far.
         """
         has_new = num_target_evaluations != self._evaluations
@@ -70,7 +70,7 @@ class Watchdog:
         self._missing, self._evaluations = dict(state["missing"]), state["evaluations"]
 
     def _missed(self, name: str, is_missing: bool) -> Alarm | None:
-        """Counts looks in a row; an alarm when patience is at its end."""
+        """Counts checks in a row; an alarm when patience is at its end."""
         self._missing[name] = self._missing[name] + 1 if is_missing else 0
         return Alarm(name) if self._missing[name] >= self._patience else None
 

@@ -16,7 +16,7 @@ __all__ = ["RunRecord", "read_run", "sessions_of", "trials_folder"]
 
 @dataclasses.dataclass(frozen=True)
 class RunRecord:
-    """A run as its files tell it.
+    """A run as its files record it.
 
     Attributes:
       path: its folder.

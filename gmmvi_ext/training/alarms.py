@@ -1,4 +1,4 @@
-"""What a look at the state of an algorithm can find, and what to do about it."""
+"""What a check of the state of an algorithm can find, and what to do about it."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""The training loop: step, count, look, save, stop.
+"""The training loop: step, count, check, save, stop.
 
 The loop knows an algorithm only as something with `step()` and three counters, perhaps with
 `steps()` that goes on to the next event in one call. Everything else is handed in: what to evaluate
@@ -110,10 +110,10 @@ def train(
       host_state: what `Checkpoints.restore` returned; keys of other owners are kept as they are.
       agreed: sums a vector of counts over all processes that run the algorithm together, so that
         they stop at the same iteration although their clocks and signals differ.
-      watchdog: looks at the state before every checkpoint and as often as `watch_interval` says; an
+      watchdog: checks the state before every checkpoint and as often as `watch_interval` says; an
         alarm ends the run as diverged. Its `judge` gets the ELBO and the evaluations.
-      watch_interval: iterations between two looks, with the algorithm's own ELBO estimate; None
-        looks with every row, at the row's ELBO.
+      watch_interval: iterations between two checks, with the algorithm's own ELBO estimate; None
+        checks with every row, at the row's ELBO.
 
     Returns:
       a `TrainingResult`; SIGINT and SIGTERM end in one as well.
@@ -315,7 +315,7 @@ class _Session:
         return own | figures
 
     def _check_health(self, elbo: float | None) -> None:
-        """A look at state and estimate, if one is due between the rows."""
+        """A check of state and estimate, if one is due between the rows."""
         interval = self.watch_interval
         if interval is None or not (self.iteration == 1 or self.iteration % interval == 0):
             return
@@ -349,7 +349,7 @@ class _Session:
         return None if self.convergence is None else self.convergence(self.row)
 
     def _look(self) -> None:
-        """The watchdog's look at the state after this iteration."""
+        """The watchdog's check of the state after this iteration."""
         if self.watchdog is None or self.looked_at == self.iteration:
             return
         self.looked_at = self.iteration

@@ -6,6 +6,7 @@ import sys
 import pytest
 
 from gmmvi_ext.cli import main
+from gmmvi_ext.cli.flags import CommandFlags
 
 TARGETS = """
 import tensorflow as tf
@@ -205,6 +206,7 @@ def test_a_second_process_is_refused(here, capsys):
 START = """
 import sys
 from gmmvi_ext.cli import main
+from gmmvi_ext.cli.flags import CommandFlags
 code = main(sys.argv[1:])
 heavy = [name for name in ("tensorflow", "numpy", "rich", "matplotlib") if name in sys.modules]
 print("imported:", heavy, file=sys.stderr)

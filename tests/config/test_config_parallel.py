@@ -50,7 +50,7 @@ def test_both_names_in_one_file_are_refused():
         ({"strategy": "dask", "num_workers": 0}, "parallel.num_workers: must be at least 1"),
         ({"strategy": "mirrored", "address": "tcp://a:1"}, "`strategy` dask alone"),
         ({"num_workers": 2}, "nothing is evaluated in parallel"),
-        ({"strategy": "multi_worker", "num_workers": 2}, "TF_CONFIG tells it"),
+        ({"strategy": "multi_worker", "num_workers": 2}, "TF_CONFIG names the workers"),
         ({"stratgy": "dask"}, "Did you mean 'strategy'"),
     ],
 )

@@ -12,10 +12,10 @@ nats between them. With the default thresholds three rules of our own help that 
   infinite one. Something is missing at a candidate where log target - log q exceeds by log 2 what
   it is where the components are (its median over the candidates within their typical radius).
 * A component of negligible weight covers no more than one of the mixture's mean entropy at its
-  place would: the wide tails of a newcomer that has yet to shrink would cover every far mode.
+  place would: the wide tails of a new component that has yet to shrink would cover every far mode.
 * What is covered but fits badly is split (see `splitting`), the worst few components at a time.
 
-Scores are densities, not masses. With `residual_add_iters` some of the newcomers start at draws of
+Scores are densities, not masses. With `residual_add_iters` some new components start at draws of
 the mass that is missing instead (`residual`).
 
 The covariance of a new component is that of the component in whose reach the candidate lies; a
@@ -202,11 +202,11 @@ class VipsComponentAdaptation(ComponentAdaptation):
         best = tf.argmax(tf.gather(score, chosen, axis=1))
         loc = tf.expand_dims(tf.gather(candidates.x, best), 0)
         new = self._new_component(mixture, loc, tf.gather(parts, best), prior, seed)
-        newcomer = Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), new)
-        return newcomer if copies is None else _side_by_side(newcomer, copies)
+        added = Mixture(tf.constant([NEW_LOG_WEIGHT], dtype), new)
+        return added if copies is None else _side_by_side(added, copies)
 
     def _most_splits(self, num_components: tf.Tensor) -> tf.Tensor:
-        """Components that may be split at once, beside one newcomer."""
+        """Components that may be split at once, beside one new component."""
         share = tf.cast(self.split_share * tf.cast(num_components, tf.float32), tf.int32)
         room = self.max_components - num_components - 1
         return tf.minimum(tf.maximum(share, MIN_SPLITS), room)

@@ -40,7 +40,7 @@ class ComponentAdaptation(Rule):
 
     @property
     def history_length(self) -> int:
-        """Entries of the reward and weight histories the rule looks at."""
+        """Entries of the reward and weight histories the rule uses."""
         return 2
 
     @property

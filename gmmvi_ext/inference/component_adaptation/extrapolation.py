@@ -11,7 +11,7 @@ carries k on to a candidate
 
     c = T(k):   mu_c = mu_k + A (mu_k - mu_j),   L_c = A L_k.
 
-A few draws of c tell whether the target p has mass there and the mixture q has not:
+A few draws of c show whether the target p has mass there and the mixture q has not:
 
     mass_c = exp(E_c[log p - log c] - log Z)    a lower bound of the share of p, by Jensen
     gain_c = E_c[log p - log q] - log Z         0 for every c if q = p / Z

@@ -8,7 +8,7 @@ p / (Z s) are truncated at the square root of their number (Ionides, 2008): a si
 must not win whatever else is missing.
 
 The scores of VIPS rank candidates by densities instead, and the neck of a funnel, whose density
-exceeds the bulk's by many nats, then attracts all newcomers although it holds little mass.
+exceeds the bulk's by many nats, then attracts all new components although it holds little mass.
 """
 
 import tensorflow as tf

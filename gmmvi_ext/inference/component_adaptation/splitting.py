@@ -1,4 +1,4 @@
-"""Copies of components that fit badly where they are: newcomers that count at once.
+"""Copies of components that fit badly where they are: new components with weight at once.
 
 A component that VIPS adds starts without weight at a point that is not covered: dozens of
 iterations, and their evaluations, pass until it helps. A mode that is covered already but is no
