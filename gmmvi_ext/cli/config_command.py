@@ -51,7 +51,7 @@ def _check(arguments: Sequence[str]) -> int:
             num_bad += 1
             print(error, file=sys.stderr)
         else:
-            print(f"{file}: fine ({config.code_word or 'custom rules'} on {config.target_name})")
+            print(f"{file}: fine ({config.algorithm_name} on {config.target_name})")
             for key, name in config.code_names().items():
                 print(f"{file}: note: {key}: {name} is not run by a check, but before a run starts")
     return 2 if num_bad else 0
@@ -72,6 +72,15 @@ def _resolve(arguments: Sequence[str]) -> int:
     config = load_config(files[0], algorithm=values["algorithm"], overrides=values["set"])
     for note in config.notes:
         print(f"note: {note}", file=sys.stderr)
+    if (
+        config.is_auto
+        and config.written("sample_selector_config.desired_samples_per_component") is None
+    ):
+        print(
+            "note: algorithm: auto chooses the estimator and the samples of a component once the "
+            "target is known; the work directory's config.yml has them.",
+            file=sys.stderr,
+        )
     sys.stdout.write(config.to_yaml(origins=True))
     return 0
 

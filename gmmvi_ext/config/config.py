@@ -86,6 +86,11 @@ class Config:
         return self.document.algorithm(roles)
 
     @property
+    def algorithm_name(self) -> str:
+        """What is run, for titles and tables: `auto`, the code word, or "custom rules"."""
+        return AUTO if self.is_auto else self.code_word or "custom rules"
+
+    @property
     def target_name(self) -> str | None:
         """What is fitted to: `environment_name`, or the data of a VAE."""
         return self.values.get(self.document.role(self.document.subject).type_key, self.label)

@@ -172,7 +172,7 @@ def _telling(record: RunRecord) -> dict[str, object]:
         and not key.startswith("environment_")
         and not any(key == name or key.startswith(f"{name}.") for name in _QUIET)
     }
-    word = record.config.code_word or "custom rules"
+    word = record.config.algorithm_name
     return {"target": target_of(record), "algorithm": word, **flat}
 
 

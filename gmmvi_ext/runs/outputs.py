@@ -56,7 +56,7 @@ def write_outputs(
     for key in _RUN_KEYS:
         summary[key] = posterior.run_info.get(key, summary[key])
     write_json(workdir / "summary.json", summary)
-    title = f"{config.code_word or 'custom rules'} on {config.target_name}"
+    title = f"{config.algorithm_name} on {config.target_name}"
     page = summary_page(title, summary, report.to_markdown().strip())
     write_atomically(workdir / "summary.md", page)
     if outputs.export:

@@ -108,7 +108,7 @@ class Session:
         """Says what runs, on what, and where it goes on."""
         resumed = f", going on after iteration {self.iteration}" if self.iteration else ""
         self.say(
-            f"{self.config.code_word or 'custom rules'} on {self.config.target_name} ({device})"
+            f"{self.config.algorithm_name} on {self.config.target_name} ({device})"
             f"{resumed}; work directory {self.workdir.path}"
         )
 

@@ -231,7 +231,6 @@ def test_single_stages_can_be_asked_for_in_a_file_of_the_reference(tmp_path):
         ("extend", "explore"),
         ("rebalance", "component_weights"),
         ("refine", "population_monte_carlo"),
-        ("distribution", "parallel"),
     ],
 )
 def test_former_names_of_arguments_warn_and_work(former, now):
@@ -241,7 +240,7 @@ def test_former_names_of_arguments_warn_and_work(former, now):
             num_dimensions=1,
             verbose=False,
             training={"num_iterations": 2},
-            **{former: {"strategy": "none"} if now == "parallel" else False},
+            **{former: False},
         )
 
     with pytest.warns(FutureWarning, match=f"`{former}` of `fit` is now `{now}`"):

@@ -126,7 +126,7 @@ def expand_grid(
         except ConfigError as error:
             problems += error.problems
             continue
-        algorithm = config.code_word or "custom rules"
+        algorithm = config.algorithm_name
         name = _name(algorithm, values, config.seed)
         trials.append(Trial(name, algorithm, values, config.seed, config))
     if problems:
