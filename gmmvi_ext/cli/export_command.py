@@ -36,7 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     if not (folder / "config.yml").is_file():
         raise CommandError(f"{folder}: holds no run (no config.yml).")
     overrides = [(f"outputs.{key}", True, Origin("export")) for key in ("export", "plots")]
-    config = load_config(folder / "config.yml", overrides=overrides)
+    config = load_config(folder / "config.yml", overrides=overrides, needs_target=False)
+    if config.target_name is None and not values["without_target"]:
+        raise CommandError(
+            f"{folder}: a fit of a Python object, whose target no file names; the same call of "
+            "fit with this work directory goes on with it, and --without_target --out DIR "
+            "exports the mixture alone."
+        )
     if values["without_target"] and config.document is not MIXTURE:
         raise UsageError(f"--without_target is for mixtures; {folder} holds {config.code_word}.")
     if not (values["allow_code"] or values["without_target"]):

@@ -5,6 +5,7 @@ import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 
 import tensorflow as tf
 
@@ -12,7 +13,7 @@ from gmmvi_ext.config.compose import FORMER_KEYS
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.config.sections import ParallelSettings
-from gmmvi_ext.fitting.arguments import check_calls, check_limits, checked_dtype
+from gmmvi_ext.fitting.arguments import check_calls, check_limits, check_workdir, checked_dtype
 from gmmvi_ext.fitting.context import FitContext, printer
 from gmmvi_ext.fitting.engine import Fitted, run_stages
 from gmmvi_ext.fitting.experiment import fit_in_workdir
@@ -74,7 +75,8 @@ def fit(
         values; the Jacobian is added here.
       algorithm: "auto" (SAMTRON; ZAMTRON without a gradient), a code word, or a dict of roles.
       seed: of all random numbers; the same seed gives the same posterior.
-      max_evaluations: most evaluations of the target in all stages, up to those of one iteration.
+      max_evaluations: most evaluations of the target in all stages, up to those of one iteration;
+        of this and `training={"max_evaluations": ...}` the smaller one counts.
       max_seconds: most seconds, up to those of one iteration.
       max_components: most components of the mixture.
       dtype: of the mixture and of what a function is called with.
@@ -89,7 +91,8 @@ def fit(
       workdir: folder for checkpoints, metrics, summary, plots and export, as `gmmvi-ext run` writes
         them. The same call with the same folder goes on where it was interrupted or killed, bit for
         bit, and returns at once what a finished one has found.
-      callbacks: called with the row of metrics of each iteration; true ends the fit.
+      callbacks: called with the row of metrics of each iteration; true ends the fit. So does
+        Ctrl-C: the posterior comes back as far as it is, `run_info["stop_reason"]` says so.
       **settings: any key of a configuration (`gmmvi-ext config describe`); a stage may be switched
         by a word: `explore="off"`, `component_weights="off"`, `population_monte_carlo="auto"`, or
         set in detail: `training={"convergence_tolerance": 0.001}`.
@@ -111,6 +114,7 @@ def fit(
     check_limits(max_evaluations, max_seconds, max_components)
     dtype = checked_dtype(dtype)
     check_calls(seed, callbacks)
+    check_workdir(workdir)
     settings = _with_limits(_renamed(settings), max_evaluations, max_seconds)
     with _opened(strategy, settings) as parallel:
         say = printer(verbose and parallel.is_chief)
@@ -167,7 +171,9 @@ def _in_folder(context: FitContext, workdir, callbacks, progress) -> Fitted:
                 context, folder, device=device, callbacks=callbacks, progress=progress
             )
     except CommandError as error:
-        raise ValueError(str(error).replace("--workdir ", "`workdir` ")) from error
+        text = str(error).replace("--workdir ", "`workdir` ")
+        text = text.replace(", or give --resume and --set for each change that is meant", "")
+        raise ValueError(text) from error
 
 
 def _require_gradient(config: Config, algorithm, target) -> None:
@@ -201,8 +207,11 @@ def _with_limits(settings: dict, max_evaluations, max_seconds) -> dict:
     training = settings.get("training") or {}
     if not isinstance(training, Mapping):
         return settings  # refused where the configuration is checked
+    other = {name: training.get(name) for name in given}
+    if not all(isinstance(each, Real | None) for each in other.values()):
+        return settings  # likewise
     sooner = {
-        name: value if training.get(name) is None else min(value, training[name])
+        name: value if other[name] is None else min(value, other[name])
         for name, value in given.items()
     }
     return settings | {"training": {**training, **sooner}}
@@ -212,7 +221,10 @@ def _opened(strategy, settings: dict):
     """Parallel evaluation as a context; what the caller opened is left open."""
     if isinstance(strategy, ParallelEvaluation):
         return contextlib.nullcontext(strategy)
-    given = dict(settings.get("parallel") or {})
+    given = settings.get("parallel") or {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"`parallel` must be a dict such as {{'num_workers': 2}}, got {given!r}.")
+    given = dict(given)
     if strategy == "none":
         strategy = given.pop("strategy", "none")
     elif "strategy" in given:

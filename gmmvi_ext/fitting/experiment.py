@@ -99,5 +99,5 @@ def fit_in_workdir(
         else:
             worker = context.parallel.worker
             context.say(f"worker {worker} is done; worker 0 writes the results")
-        files.finish(fitted.result)
+        files.finish(fitted.result, fitted.posterior.run_info)
     return fitted

@@ -17,6 +17,7 @@ from gmmvi_ext.fitting.dumps import MixtureDumps
 from gmmvi_ext.fitting.journal import ARCHIVE_DAMAGE, EvaluationJournal
 from gmmvi_ext.fitting.mixture_state import MixtureState
 from gmmvi_ext.fitting.sample_distance import SampleDistance
+from gmmvi_ext.fitting.target_identity import changes_of_target
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
@@ -75,6 +76,13 @@ class RunFiles:
           CommandError: there are checkpoints, and they do not fit; an extra is missing.
         """
         config = self._context.config
+        path = self._workdir / "checkpoints" / "target.json"
+        changes = changes_of_target(self._context.target, path)
+        if changes:
+            raise CommandError(
+                f"--workdir {self._workdir.path}: holds a fit of another target, which differs in "
+                f"{'; '.join(changes)}. Choose another folder."
+            )
         more = {} if kept is None else {"kept": kept}
         self.session = Session.take_up(
             config, self._workdir, learner, say=self._context.say, **more
@@ -164,9 +172,10 @@ class RunFiles:
         )
         os.replace(temporary, path)
 
-    def finish(self, result: TrainingResult) -> None:
-        """Writes that the run has ended."""
-        self.session.finish(self.record | result_record(result), result)
+    def finish(self, result: TrainingResult, run_info: dict) -> None:
+        """Writes that the run has ended; what all stages spent counts."""
+        spent = {"num_target_evaluations": run_info["num_target_evaluations"]}
+        self.session.finish(self.record | result_record(result) | spent, result)
 
 
 def read_finished(folder: Path, config: Config, iteration: int) -> FinishedFit | None:

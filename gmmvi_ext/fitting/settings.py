@@ -3,13 +3,40 @@
 from collections.abc import Mapping
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY, auto_values
+from gmmvi_ext.config.catalog import names_for
 from gmmvi_ext.config.codewords import AUTO
 from gmmvi_ext.config.config import Config
-from gmmvi_ext.config.errors import Origin
+from gmmvi_ext.config.documents import MIXTURE
+from gmmvi_ext.config.errors import ConfigError, Origin, Problem
 from gmmvi_ext.config.loading import load_config
+from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["completed", "fit_config", "wants_gradient"]
+
+
+# Keys of files that say what `fit` has arguments for, or what is no mixture.
+_OF_FILES = ("environment_name", "environment_config", "defaults", "model", "algorithm")
+# Of `fit`, beside the keys of a configuration.
+ARGUMENTS = (
+    "target",
+    "num_dimensions",
+    "shapes",
+    "constraints",
+    "algorithm",
+    "seed",
+    "max_evaluations",
+    "max_seconds",
+    "max_components",
+    "dtype",
+    "verbose",
+    "batched",
+    "gradient",
+    "executor",
+    "strategy",
+    "workdir",
+    "callbacks",
+)
 
 
 def fit_config(
@@ -45,6 +72,7 @@ def fit_config(
             "`algorithm` must be 'auto', a code word such as 'SAMTRON', or a dict of roles, got "
             f"{algorithm!r}."
         )
+    _refuse_unknown({**roles, **settings})
     given = [*_flat(roles), *_flat(settings)]
     base = auto_values(
         word,
@@ -52,6 +80,7 @@ def fit_config(
         has_gradient=has_gradient,
         max_components=max_components or dict(given).get(MAX_COMPONENTS_KEY),
     )
+    given = [*given, ("seed", int(seed)), ("dtype", dtype)]
     overrides = [(key, value, Origin(f"fit({key}=...)")) for key, value in given]
     adapter = dict(given).get("num_component_adapter_type", base["num_component_adapter_type"])
     if max_components is not None and adapter == "adaptive":
@@ -59,10 +88,29 @@ def fit_config(
         overrides.append((MAX_COMPONENTS_KEY, int(max_components), origin))
     return load_config(
         {"algorithm": AUTO} if word == AUTO else None,
-        base=base | {"seed": int(seed), "dtype": dtype},
+        base=base,
         overrides=overrides,
         needs_target=False,
     )
+
+
+def _refuse_unknown(settings: Mapping) -> None:
+    """Refuses keywords that are neither arguments of `fit` nor keys of a configuration."""
+    known = [key for key in MIXTURE.known_keys(names_for(MIXTURE)) if key not in _OF_FILES]
+    problems = [
+        Problem(
+            Origin(f"fit({key}=...)"),
+            key,
+            "the target is an argument of its own."
+            if key in _OF_FILES
+            else "unknown key: no argument of `fit` and no key of a configuration."
+            f"{did_you_mean(key, [*ARGUMENTS, *known])}",
+        )
+        for key in settings
+        if key not in known
+    ]
+    if problems:
+        raise ConfigError(problems)
 
 
 def completed(config: Config, target: Target) -> Config:
@@ -84,7 +132,7 @@ def completed(config: Config, target: Target) -> Config:
 def _flat(values: Mapping):
     """(dotted key, value) of every setting, so that sections merge instead of replacing."""
     for key, value in values.items():
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value:
             yield from ((f"{key}.{name}", inner) for name, inner in _flat(value))
         else:
             yield str(key), value

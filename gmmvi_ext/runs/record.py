@@ -1,10 +1,8 @@
 """What a run writes down about itself: `config.yml`, `run.json` and the table of `summary.md`."""
 
-import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
-import json
 import math
 import os
 import platform
@@ -16,7 +14,7 @@ import tensorflow as tf
 
 from gmmvi_ext import __version__
 from gmmvi_ext.config.config import Config
-from gmmvi_ext.runs.reading import sessions_of
+from gmmvi_ext.runs.reading import read_run, sessions_of
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.loop import TrainingResult
 
@@ -34,9 +32,7 @@ def run_record(config: Config, workdir: WorkDir, device: str) -> dict:
     """What somebody needs to know to get the same run again."""
     packages = ("tensorflow", "tensorflow-probability", "tf-keras", "numpy")
     versions = {name: _version(name) for name in packages}
-    previous = {}
-    with contextlib.suppress(OSError, json.JSONDecodeError):
-        previous = json.loads((workdir / "run.json").read_text(encoding="utf-8"))
+    previous = read_run(workdir.path).run
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     return {
         "status": "running",

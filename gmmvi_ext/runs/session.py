@@ -119,9 +119,11 @@ class Session:
 
     def finish(self, record: dict, result: TrainingResult) -> None:
         """Writes that the run has ended; an interrupted one says how it goes on."""
+        is_interrupted = result.stop_reason is StopReason.INTERRUPTED
+        status = "interrupted" if is_interrupted else "finished"
         record["seconds"]["total"] = round(time.perf_counter() - self.start, 3)
-        write_json(self.workdir / "run.json", record | {"status": "finished"})
-        if result.stop_reason is StopReason.INTERRUPTED:
+        write_json(self.workdir / "run.json", record | {"status": status})
+        if is_interrupted:
             again = f"gmmvi-ext run --resume --workdir {self.workdir.path}"
             if "environment_name" not in self.config.to_dict():
                 again = "the same call of fit"

@@ -48,9 +48,18 @@ class Checkpoints:
         self._checkpoint = tf.train.Checkpoint(
             algorithm=algorithm, host_state=self._host_state, **more
         )
-        self._manager = tf.train.CheckpointManager(
-            self._checkpoint, str(folder), max_to_keep=max_to_keep, checkpoint_name=_PREFIX
-        )
+
+        def manager():
+            return tf.train.CheckpointManager(
+                self._checkpoint, str(folder), max_to_keep=max_to_keep, checkpoint_name=_PREFIX
+            )
+
+        try:
+            self._manager = manager()
+        except DAMAGE:
+            # TensorFlow's list of what lies in the folder; it is made anew.
+            (self.folder / "checkpoint").unlink(missing_ok=True)
+            self._manager = manager()
         self.skipped: list[str] = []
 
     def save(self, iteration: int, host_state: dict) -> None:

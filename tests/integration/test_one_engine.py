@@ -246,3 +246,85 @@ def test_former_names_of_arguments_warn_and_work(former, now):
 
     with pytest.warns(FutureWarning, match=f"`{former}` of `fit` is now `{now}`"):
         assert fit().run_info["iterations"] == 2
+
+
+def test_a_folder_answers_for_its_own_target_only(tmp_path):
+    def fit(log_prob, num_dimensions=2, **settings):
+        return gmmvi_ext.fit(
+            log_prob,
+            num_dimensions=num_dimensions,
+            verbose=False,
+            training={"num_iterations": 3},
+            outputs=SMALL["outputs"] | {"export": False},
+            workdir=tmp_path / "run",
+            **settings,
+        )
+
+    def standard(x):
+        return -0.5 * tf.reduce_sum(x**2, axis=1)
+
+    fit(standard)
+    with pytest.raises(ValueError, match="another target.* log density of one point"):
+        fit(lambda x: standard(x - 100.0))
+    with pytest.raises(ValueError, match="another target.* constraints of the parameters"):
+        fit(standard, constraints="positive")
+    with pytest.raises(ValueError, match="2 dimensions -> 3"):
+        fit(standard, num_dimensions=3)
+    assert fit(standard).run_info["iterations"] == 3
+
+
+def test_a_fit_s_folder_exports_its_mixture_and_says_that_it_names_no_target(tmp_path, capsys):
+    posterior = gmmvi_ext.fit(
+        lambda x: -0.5 * tf.reduce_sum(x**2, axis=1),
+        num_dimensions=2,
+        verbose=False,
+        training={"num_iterations": 3},
+        component_weights="off",
+        outputs=SMALL["outputs"] | {"export": False},
+        workdir=tmp_path / "run",
+    )
+    assert main(["export", str(tmp_path / "run")]) == 1
+    assert "the same call of fit" in capsys.readouterr().err
+    out = ["--without_target", "--out", str(tmp_path / "bare")]
+    assert main(["export", str(tmp_path / "run"), *out]) == 0
+    assert_equal(gmmvi_ext.load(tmp_path / "bare").mixture, posterior.mixture)
+
+
+@pytest.mark.parametrize("damage", [b"", b"[1, 2]", b"\xff\xfe\x00garbage", b'{"status": 3}'])
+def test_a_damaged_record_or_list_of_checkpoints_costs_nothing(tmp_path, damage):
+    def fit():
+        return gmmvi_ext.fit(
+            lambda x: -0.5 * tf.reduce_sum(x**2, axis=1),
+            num_dimensions=1,
+            verbose=False,
+            training={"num_iterations": 3},
+            outputs=SMALL["outputs"] | {"export": False},
+            workdir=tmp_path / "run",
+        )
+
+    first = fit()
+    (tmp_path / "run" / "run.json").write_bytes(damage)
+    (tmp_path / "run" / "checkpoints" / "checkpoint").write_bytes(damage)
+    again = fit()
+    assert_equal(again.mixture, first.mixture)
+    assert json.loads((tmp_path / "run" / "run.json").read_text())["status"] == "finished"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"max_evals": {}}, "unknown key.*max_evaluations"),
+        ({"environment_name": "GMM"}, "argument of its own"),
+        ({"callbacks": print}, "must be a list of functions"),
+        ({"callbacks": None}, "must be a list of functions"),
+        ({"workdir": 3}, "path of a folder"),
+        ({"workdir": ""}, "path of a folder"),
+        ({"parallel": 3}, "must be a dict"),
+        ({"max_components": 1.5}, "must be an integer"),
+        ({"seed": -1}, r"fit\(seed=...\): seed"),
+        ({"max_evaluations": 3000, "training": {"max_evaluations": "a"}}, "max_evaluations"),
+    ],
+)
+def test_wrong_arguments_are_refused_before_anything_is_evaluated(settings, words):
+    with pytest.raises(ValueError, match=words):
+        gmmvi_ext.fit(lambda x: -0.5 * tf.reduce_sum(x**2, axis=1), 2, verbose=False, **settings)
