@@ -23,7 +23,7 @@ class ElboEvaluator:
     """Figures of one row of metrics.
 
     Args:
-      model: has `mixture()`, and `learner().component_id` if it names its components.
+      model: a `GmmWrapper`.
       target: log density.
       num_samples: N.
       temperature: weight of the entropy.
@@ -81,8 +81,7 @@ class ElboEvaluator:
 
     def _weights(self, mixture) -> dict:
         weights = np.exp(np.asarray(mixture.log_weights, np.float64))
-        learner = getattr(self._model, "learner", None)
-        ids = np.arange(weights.size) if learner is None else np.asarray(learner().component_id)
+        ids = np.asarray(self._model.learner().component_id)
         largest = np.sort(np.argsort(-weights, kind="stable")[:MAX_LISTED_WEIGHTS])
         return {
             "component_ids": [int(ids[i]) for i in largest],

@@ -27,7 +27,7 @@ class Watchdog:
     """Checks the model of an algorithm.
 
     Args:
-      model: has `mixture()`, and `learner()` where components have stepsizes and rewards.
+      model: a `GmmWrapper`.
       patience: checks in a row without a reward, a finite target value or an ELBO that end a run.
     """
 
@@ -76,30 +76,23 @@ class Watchdog:
 
     def _quantities(self) -> dict[str, tf.Tensor]:
         """Name -> values [K, ...] that have to be finite, in the order in which failures spread."""
-        mixture, learner = self._model.mixture(), self._learner()
-        found = {} if learner is None else {"stepsize": learner.stepsize}
+        mixture = self._model.mixture()
+        found = {"stepsize": self._model.learner().stepsize}
         # A weight of zero is a log-weight of minus infinity.
         found |= mixture.components._asdict() | {"weight": tf.exp(mixture.log_weights)}
         return found
 
-    def _learner(self):
-        learner = getattr(self._model, "learner", None)
-        return None if learner is None else learner()
-
     def _reduced(self) -> tf.Tensor:
         """One flag for each quantity, then whether any component has a reward, or none is due."""
         flags = [tf.reduce_all(tf.math.is_finite(value)) for value in self._quantities().values()]
-        learner = self._learner()
-        has_reward = tf.constant(True)
-        if learner is not None:
-            newest = learner.reward_history[:, -1]
-            due = learner.num_updates > 0
-            has_reward = tf.reduce_any(tf.math.is_finite(newest) & due) | ~tf.reduce_any(due)
+        learner = self._model.learner()
+        newest = learner.reward_history[:, -1]
+        due = learner.num_updates > 0
+        has_reward = tf.reduce_any(tf.math.is_finite(newest) & due) | ~tf.reduce_any(due)
         return tf.stack([*flags, has_reward])
 
     def _named(self, bad: list[str]) -> Alarm:
         values = np.asarray(self._quantities()[bad[0]])
         component = int(np.argmax(~np.isfinite(values).reshape(len(values), -1).all(axis=1)))
-        learner = self._learner()
-        identity = None if learner is None else int(learner.component_id[component])
+        identity = int(self._model.learner().component_id[component])
         return Alarm(bad[0], component, identity, tuple(bad[1:]))

@@ -68,13 +68,13 @@ def test_causes_come_before_consequences(learner):
     assert str(alarm) == "loc of component 2 (and weight)"
 
 
-def test_a_model_without_a_learner_is_looked_at_too():
+def test_diagonal_covariances_are_looked_at_too():
     parts = [np.zeros([3, 2], np.float32), np.ones([3, 2], np.float32)]
     parts[1][2, 1] = np.inf
     watchdog = Watchdog(
         GmmWrapper(Mixture(tf.zeros([3]), DiagonalGaussians(*map(tf.constant, parts))))
     )
-    assert watchdog() == Alarm("scale_diag", 2)
+    assert watchdog() == Alarm("scale_diag", 2, 2)
 
 
 def test_a_weight_of_zero_is_no_failure(learner):
