@@ -187,7 +187,7 @@ def test_a_threshold_at_which_nothing_is_missing_is_skipped():
     x = [[0.0, 0.0], [1.0, 0.0], [0.0, 1.5], [126.5, 0.0]]
     q = mixture([0.0])
     log_q = g.log_prob(q, tf.constant(x, tf.float64)).numpy()
-    log_prob = [*log_q, 0.0, 0.0, 0.0, 20.0]
+    log_prob = log_q + np.array([0.0, 0.0, 0.0, 20.0])
     passing = VipsComponentAdaptation(add_iters=5)
     literal = VipsComponentAdaptation(
         add_iters=5, thresholds_for_add_heuristic=(5000.0, 1000.0, 500.0, 200.0, 100.0, 50.0)
