@@ -65,6 +65,7 @@ class RunFiles:
         self._workdir = workdir
         self._device = device
         self._journal: EvaluationJournal | None = None
+        self._distance: SampleDistance | None = None
         self.writers: list = []
         self.session: Session
         self.record: dict
@@ -76,6 +77,8 @@ class RunFiles:
           CommandError: there are checkpoints, and they do not fit; an extra is missing.
         """
         config = self._context.config
+        require_extras(config)
+        self._distance = _sample_distance(config, learner.model)
         path = self._workdir / "checkpoints" / "target.json"
         changes = changes_of_target(self._context.target, path)
         if changes:
@@ -87,7 +90,6 @@ class RunFiles:
         self.session = Session.take_up(
             config, self._workdir, learner, say=self._context.say, **more
         )
-        require_extras(config)
         self.record = self.session.open_folder(self._device)
         self.session.announce_start(self._device)
         return dict(self.session.host_state or {})
@@ -121,7 +123,9 @@ class RunFiles:
         """Context of the training: gives what `training.loop.train` is to be called with."""
         config, workdir = self._context.config, self._workdir
         self.session.limits = limits
-        evaluate = _with_distance(config, evaluate, learner.model)
+        distance, elbo = self._distance, evaluate
+        if distance is not None:
+            evaluate = lambda iteration: elbo(iteration) | distance(iteration)  # noqa: E731
         self.session.drop_rows()
         self.writers = open_writers(config, workdir, self.record)
         write_json(workdir / "run.json", self.record)
@@ -220,25 +224,24 @@ def _later_settings(config: Config) -> dict:
     }
 
 
-def _with_distance(config: Config, evaluate: Callable[[int], dict], model):
-    """Adds `mmd` to each row where the configuration has an `mmd_evaluation_config`.
+def _sample_distance(config: Config, model) -> SampleDistance | None:
+    """The distance that adds `mmd` to each row, where there is an `mmd_evaluation_config`.
 
     Raises:
       ConfigError: the samples cannot be used; names the key.
     """
     settings = config.values.get("mmd_evaluation_config")
     if not settings:
-        return evaluate
+        return None
     key = "mmd_evaluation_config.sample_dir"
     try:
-        distance = SampleDistance(
+        return SampleDistance(
             model, settings["sample_dir"], alpha=settings["alpha"], seed=config.seed
         )
     except (OSError, ValueError) as error:
         text = getattr(error, "strerror", None)
         text = f"{settings['sample_dir']}: {text}." if text else str(error)
         raise ConfigError(Problem(config.origin(key), key, text)) from error
-    return lambda iteration: evaluate(iteration) | distance(iteration)
 
 
 def _worker_trouble(error: tf.errors.OpError) -> str:
