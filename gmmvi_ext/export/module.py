@@ -21,10 +21,11 @@ from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.summary import mixture_stddev
 
-__all__ = ["ExportedPosterior", "flat_output_name", "signature_name"]
+__all__ = ["ExportedPosterior", "count_of", "flat_output_name", "signature_name"]
 
 PORTABLE = ("sample_from_noise", "log_prob_portable")
 LOG_2_PI = float(np.log(2.0 * np.pi))
+MAX_COUNT = 2**31 - 1  # rows of a tensor that TensorFlow's samplers can make
 
 
 def signature_name(name: str) -> str:
@@ -37,6 +38,14 @@ def flat_output_name(layout: Layout) -> str:
     """Key of the flat draws in the result of `sample`: `x`, unless a part has that name."""
     taken = {signature_name(name) for name in layout.shapes or {}}
     return "x_flat" if "x" in taken else "x"
+
+
+def count_of(num_samples: tf.Tensor) -> tf.Tensor:
+    """A number of draws (int64) as samplers take it; one that they cannot make is an error."""
+    is_possible = tf.logical_and(num_samples >= 0, num_samples <= MAX_COUNT)
+    words = f"`num_samples` must be 0 to {MAX_COUNT}; draw in several calls with other seeds, got"
+    tf.raw_ops.Assert(condition=is_possible, data=[words, num_samples])
+    return tf.cast(num_samples, tf.int32)
 
 
 class ExportedPosterior(tf.Module):
@@ -122,7 +131,7 @@ class ExportedPosterior(tf.Module):
         low = tf.math.floormod(seed, 2**31)
         high = tf.math.floormod(tf.math.floordiv(seed, 2**31), 2**31)
         pair = tf.cast(tf.stack([low, high]), tf.int32)
-        x, _ = mixtures.sample(self._mixture(), tf.cast(num_samples, tf.int32), pair)
+        x, _ = mixtures.sample(self._mixture(), count_of(num_samples), pair)
         x = tf.ensure_shape(x, [None, self._layout.num_dimensions])
         return self._named(self._layout.forward_flat(x))
 

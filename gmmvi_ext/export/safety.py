@@ -1,12 +1,21 @@
-"""Which operations an export may contain.
+"""Which operations an export may contain, and who may call them.
 
 A SavedModel is a program. Ours are arithmetic on tensors, so everything else (files, network,
-Python calls, process control, assets) is refused before the file is loaded.
+Python calls, process control, assets, resources with initialisers) is refused before the file is
+loaded. The two functions that save and restore the variables do touch files: they have to be what
+TensorFlow writes, and nothing but the saver may mention them anywhere in the file.
 """
 
+import os
+import re
+import stat
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path
 
-from tensorflow.core.protobuf import saved_model_pb2
+import tensorflow as tf
+from google.protobuf.message import DecodeError
+from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 __all__ = ["ALLOWED_OPERATIONS", "UnsafeExportError", "check_operations", "operations_of"]
 
@@ -39,17 +48,42 @@ ALLOWED_OPERATIONS = frozenset(
     VarHandleOp VarIsInitializedOp VariableShape Where While Xdivy Xlog1py Xlogy ZerosLike
     """.split()
 )
-# The functions that save and restore a SavedModel's own variables hold these, and only those two.
-CHECKPOINT_OPERATIONS = frozenset(
-    """
-    AssignVariableOp DisableCopyOnRead MergeV2Checkpoints RestoreV2 SaveV2 ShardedFilename
-    StaticRegexFullMatch StringJoin
-    """.split()
+# The functions that save and restore a SavedModel's own variables hold these, each its own.
+SAVE_OPERATIONS = frozenset(
+    "DisableCopyOnRead MergeV2Checkpoints SaveV2 ShardedFilename StaticRegexFullMatch StringJoin"
+    " Select Const Identity NoOp Pack ReadVariableOp".split()
 )
+RESTORE_OPERATIONS = frozenset("AssignVariableOp RestoreV2 Const Identity NoOp".split())
+CHECKPOINT_OPERATIONS = (SAVE_OPERATIONS | RESTORE_OPERATIONS) - ALLOWED_OPERATIONS
+# Which input of each is the name of a file: it has to come from the saver's own argument.
+_FILE_NAMES = {
+    "MergeV2Checkpoints": (0, 1),
+    "RestoreV2": (0,),
+    "SaveV2": (0,),
+    "ShardedFilename": (0,),
+    "StringJoin": (0,),
+}
+_NAMES_OF_PARTS = {b".part", b"_temp/part"}
+_NAME_PASSES = ("Identity", "Pack", "ShardedFilename", "StringJoin")
+# What TensorFlow writes for modules, variables and functions; the others run code of their own
+# when they are made (assets, resources with initialisers, registered classes, tensors of a graph).
+_NODE_KINDS = {"user_object", "variable", "function", "bare_concrete_function", "constant"}
+_USER_OBJECTS = {
+    "_generic_user_object",
+    "signature_map",
+    "trackable_dict_wrapper",
+    "trackable_list_wrapper",
+    "trackable_tuple_wrapper",
+}
+_COLLECTIONS = {"saved_model_main_op"}
+_LOCAL_DEVICE = re.compile(r"(/job:localhost)?(/replica:0)?(/task:0)?(/device:(CPU|GPU):(\d+|\*))?")
+# Attributes by which TensorFlow takes another function than the one that is called.
+_REPLACING_ATTRIBUTES = ("api_implements", "api_preferred_device")
+_MAX_NAME = 1000  # bytes; longer ones are data
 
 
 class UnsafeExportError(ValueError):
-    """An export holds an operation that ours never hold."""
+    """An export holds something that ours never hold."""
 
 
 def operations_of(path) -> set[str]:
@@ -59,20 +93,22 @@ def operations_of(path) -> set[str]:
     """
     found = set()
     for graph in _read(path).meta_graphs:
-        library = {f.signature.name: f for f in graph.graph_def.library.function}
-        saver = _saver_functions(graph, library)
-        found |= {node.op for node in graph.graph_def.node} - set(library)
-        for name, function in library.items():
-            allowed = CHECKPOINT_OPERATIONS if name in saver else frozenset()
-            found |= {node.op for node in function.node_def} - allowed - set(library)
+        library = list(graph.graph_def.library.function)
+        names = {function.signature.name for function in library}
+        saver = _saver_functions(graph)
+        found |= {node.op for node in graph.graph_def.node} - names
+        for function in library:
+            allowed = saver.get(function.signature.name, frozenset())
+            found |= {node.op for node in function.node_def} - allowed - names
     return found
 
 
 def check_operations(path) -> None:
-    """Refuses a SavedModel with operations outside the allow-list, or with assets.
+    """Refuses a SavedModel with operations outside the allow-list, or with a way around it.
 
     Raises:
-      UnsafeExportError: names the operations.
+      FileNotFoundError: the folder holds no SavedModel.
+      UnsafeExportError: names what is wrong.
     """
     unknown = sorted(operations_of(path) - ALLOWED_OPERATIONS)
     if unknown:
@@ -81,30 +117,208 @@ def check_operations(path) -> None:
             "package; the file was not loaded. If you made it yourself with an unusual bijector, "
             "`tf.saved_model.load` reads it at your own risk."
         )
-    if any(graph.asset_file_def for graph in _read(path).meta_graphs):
-        raise UnsafeExportError(f"{path}: the model refers to asset files, exports never do.")
+    problem = next(_problems(_read(path)), None)
+    if problem is not None:
+        raise UnsafeExportError(
+            f"{path}: {problem}, exports of this package never do; the file was not loaded. Take "
+            "`mixture.npz` and `posterior.json` of the same folder instead: gmmvi_ext.load reads "
+            "them as plain data."
+        )
 
 
-def _saver_functions(graph, library) -> set[str]:
-    """Functions that only the saver calls: nothing a user can run reaches them."""
+def _problems(model: saved_model_pb2.SavedModel) -> Iterator[str]:
+    """What else than operations a hostile file could use, one after the other."""
+    if len(model.meta_graphs) != 1 or not model.meta_graphs[0].HasField("object_graph_def"):
+        yield "it does not hold exactly one graph of objects"
+        return
+    graph = model.meta_graphs[0]
+    if graph.asset_file_def:
+        yield "it refers to asset files"
+    foreign = sorted(set(graph.collection_def) - _COLLECTIONS)
+    if foreign:
+        yield f"it has the collections {', '.join(foreign)}"
+    yield from _problems_of_functions(graph)
+    yield from _problems_of_objects(graph)
+    saver = _saver_functions(graph)
+    for name, operations in saver.items():
+        yield from _problems_of_saver(name, operations, graph)
+
+
+def _problems_of_functions(graph: meta_graph_pb2.MetaGraphDef) -> Iterator[str]:
+    library = list(graph.graph_def.library.function)
+    names = Counter(function.signature.name for function in library)
+    for name, count in names.items():
+        if count > 1:
+            yield f"it defines the function {name!r} {count} times"
+        if name in ALLOWED_OPERATIONS or hasattr(tf.raw_ops, name) or re.match(r"_[A-Z]", name):
+            yield f"a function has the name of the operation {name!r}"
+    bodies = [graph.graph_def.node, *(function.node_def for function in library)]
+    for body in bodies:
+        for node in body:
+            if not _LOCAL_DEVICE.fullmatch(node.device):
+                yield f"operation {node.name!r} is placed on {node.device!r}"
+            for value in node.attr.values():
+                for called in (value.func, *value.list.func):
+                    if called.name and called.name not in names:
+                        yield f"operation {node.name!r} calls {called.name!r}, which it lacks"
+    for function in library:
+        if any(name in function.attr for name in _REPLACING_ATTRIBUTES):
+            yield f"function {function.signature.name!r} may be taken for another one"
+        if any(node.op == "VarHandleOp" for node in function.node_def):
+            yield f"function {function.signature.name!r} takes variables by name"
+    for each in graph.graph_def.library.gradient:
+        if not {each.function_name, each.gradient_func} <= set(names):
+            yield f"the gradient {each.gradient_func!r} is missing"
+
+
+def _problems_of_objects(graph: meta_graph_pb2.MetaGraphDef) -> Iterator[str]:
+    objects = graph.object_graph_def
+    names = {function.signature.name for function in graph.graph_def.library.function}
+    for node in objects.nodes:
+        kind = node.WhichOneof("kind")
+        if kind not in _NODE_KINDS:
+            yield f"it holds an object of kind {kind}"
+        if node.registered_name or node.registered_saver or node.HasField("serialized_user_proto"):
+            yield f"an object belongs to the class {node.registered_name or 'of a saver'!r}"
+        if node.saveable_objects or node.slot_variables:
+            yield "an object saves and restores itself"
+        if kind == "user_object" and node.user_object.identifier not in _USER_OBJECTS:
+            yield f"it holds an object of type {node.user_object.identifier!r}"
+        called = {
+            "function": node.function.concrete_functions,
+            "bare_concrete_function": [node.bare_concrete_function.concrete_function_name],
+        }.get(kind, ())
+        for name in called:
+            if name not in names or name not in objects.concrete_functions:
+                yield f"an object calls the function {name!r}, which is not described"
+    for name in objects.concrete_functions:
+        if name not in names:
+            yield f"the function {name!r} is missing"
+
+
+def _saver_functions(graph: meta_graph_pb2.MetaGraphDef) -> dict[str, frozenset[str]]:
+    """Function -> operations it may hold, for those that the saver alone mentions."""
     saver = graph.saver_def
-    nodes = {saver.save_tensor_name.split(":")[0], saver.restore_op_name}
-    called = {n.attr["f"].func.name for n in graph.graph_def.node if n.name in nodes}
-    reachable = set(graph.object_graph_def.concrete_functions)
-    others = [node for node in graph.graph_def.node if node.name not in nodes]
-    for function in library.values():
-        others += function.node_def
-    for node in others:
-        reachable |= {node.op}
-        for value in node.attr.values():
-            reachable |= {value.func.name, *(each.name for each in value.list.func)}
-    return called - reachable
+    roles = {
+        saver.save_tensor_name.partition(":")[0]: SAVE_OPERATIONS,
+        saver.restore_op_name: RESTORE_OPERATIONS,
+    }
+    nodes = [node for node in graph.graph_def.node if node.name in roles]
+    called = Counter(node.attr["f"].func.name for node in nodes)
+    # The definition is one mention, the call of the saver another one.
+    mentions = Counter(name for name in _texts(graph) if name in called)
+    return {
+        node.attr["f"].func.name: roles[node.name]
+        for node in nodes
+        if node.attr["f"].func.name
+        and called[node.attr["f"].func.name] == 1
+        and mentions[node.attr["f"].func.name] == 2
+    }
 
 
-def _read(path):
-    file = Path(path) / "saved_model.pb"
-    if not file.exists():
+def _problems_of_saver(
+    name: str, operations: frozenset[str], graph: meta_graph_pb2.MetaGraphDef
+) -> Iterator[str]:
+    """Where a function of the saver reads or writes elsewhere than it is told to."""
+    function = next(
+        each for each in graph.graph_def.library.function if each.signature.name == name
+    )
+    if not function.signature.input_arg:
+        yield f"{name!r} takes no file name"
+        return
+    prefix = function.signature.input_arg[0].name
+    nodes = {node.name: node for node in function.node_def}
+    if len(nodes) != len(function.node_def):
+        yield f"{name!r} gives two operations the same name"
+
+    def is_told(source: str, depth: int = 0) -> bool:
+        """Whether a text is the argument, or the argument and the name of a part."""
+        source = source.partition(":")[0]
+        if source == prefix and source not in nodes:
+            return True
+        node = nodes.get(source)
+        if node is None or node.op not in _NAME_PASSES or depth > len(nodes):
+            return False
+        first = [each for each in node.input if not each.startswith("^")]
+        most = len(first) if node.op == "Pack" else 1
+        return bool(first) and all(is_told(each, depth + 1) for each in first[:most])
+
+    for node in function.node_def:
+        if node.op not in operations:
+            yield f"{name!r} holds the operation {node.op}"
+        for number in _FILE_NAMES.get(node.op, ()):
+            if number >= len(node.input) or not is_told(node.input[number]):
+                yield f"{name!r} names files of its own"
+        if node.op == "StringJoin":
+            for each in node.input[1:]:
+                if not _is_part(each, nodes):
+                    yield f"{name!r} names files of its own"
+
+
+def _is_part(source: str, nodes: dict) -> bool:
+    """Whether a text is one of the two that TensorFlow puts behind the name of a checkpoint."""
+    node = nodes.get(source.partition(":")[0])
+    if node is None:
+        return False
+    if node.op == "Select":
+        return all(_is_part(each, nodes) for each in node.input[1:3])
+    value = node.attr["value"].tensor
+    return (
+        node.op == "Const"
+        and not value.tensor_content
+        and (list(value.string_val) and set(value.string_val) <= _NAMES_OF_PARTS)
+    )
+
+
+def _texts(message) -> Iterator[str]:
+    """All texts of a message and of what is in it, keys of maps included."""
+    for field, value in message.ListFields():
+        if field.type in (field.TYPE_STRING, field.TYPE_BYTES):
+            for each in value if _is_repeated(value) else (value,):
+                raw = each.encode() if isinstance(each, str) else each
+                if len(raw) <= _MAX_NAME:
+                    yield raw.decode(errors="replace")
+        elif field.type == field.TYPE_MESSAGE:
+            if field.message_type.GetOptions().map_entry:
+                for key, each in value.items():
+                    if isinstance(key, str):
+                        yield key
+                    if isinstance(each, str):
+                        yield each
+                    elif hasattr(each, "ListFields"):
+                        yield from _texts(each)
+            else:
+                for each in value if _is_repeated(value) else (value,):
+                    yield from _texts(each)
+
+
+def _is_repeated(value) -> bool:
+    return not (isinstance(value, str | bytes) or hasattr(value, "ListFields"))
+
+
+def _read(path) -> saved_model_pb2.SavedModel:
+    folder = Path(path)
+    file = folder / "saved_model.pb"
+    if not os.path.lexists(file):
         raise FileNotFoundError(f"{path} holds no saved_model.pb.")
+    for each in (file, folder / "fingerprint.pb", *_files(folder / "variables")):
+        if os.path.lexists(each) and not stat.S_ISREG(os.lstat(each).st_mode):
+            raise UnsafeExportError(
+                f"{each} is a link or no file, exports of this package hold plain files only; "
+                "copy the folder with `cp -rL` if you trust what it points to."
+            )
     model = saved_model_pb2.SavedModel()
-    model.ParseFromString(file.read_bytes())
+    try:
+        model.ParseFromString(file.read_bytes())
+    except DecodeError:
+        raise UnsafeExportError(
+            f"{file} is damaged, it cannot be read as a SavedModel; export it again."
+        ) from None
     return model
+
+
+def _files(folder: Path) -> list[Path]:
+    """The folder itself where it is a link, else what lies in it."""
+    if folder.is_symlink():
+        return [folder]
+    return sorted(folder.iterdir()) if folder.is_dir() else []

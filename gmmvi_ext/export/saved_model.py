@@ -85,7 +85,11 @@ def load_saved_model(path):
         raise FileNotFoundError(
             f"{folder} holds no export.json: give a folder written by `Posterior.export`."
         )
-    version = json.loads(file.read_text()).get("gmmvi_ext_export")
+    try:
+        about = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"{file} is damaged, it cannot be read as JSON: {error}.") from error
+    version = about.get("gmmvi_ext_export") if isinstance(about, dict) else None
     if version != FORMAT:
         raise ValueError(f"{file}: export format {version!r}, this version reads {FORMAT}.")
     check_operations(folder)

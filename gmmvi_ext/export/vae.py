@@ -16,6 +16,7 @@ import tensorflow as tf
 import gmmvi_ext
 from gmmvi_ext.amortized.vae import VAE
 from gmmvi_ext.export.folder import refuse_foreign, written_whole
+from gmmvi_ext.export.module import count_of
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import TOLERANCE, ExportVerificationError, run_elsewhere
 from gmmvi_ext.math.random import STREAMS
@@ -87,15 +88,14 @@ class ExportedVae(tf.Module):
         return {"mean": self.vae.observation.mean(z)}
 
     def sample_posterior(self, x, num_samples, seed):
-        count = tf.cast(num_samples, tf.int32)
-        return {"z": self.vae.posterior(x).sample(count, seed=_pair(seed))}
+        return {"z": self.vae.posterior(x).sample(count_of(num_samples), seed=_pair(seed))}
 
     def sample_prior(self, num_samples, seed):
-        z, x = self.vae.sample(tf.cast(num_samples, tf.int32), _pair(seed))
+        z, x = self.vae.sample(count_of(num_samples), _pair(seed))
         return {"z": z, "mean": self.vae.observation.mean(z), "x": x}
 
     def bound(self, x, num_samples, seed):
-        report = self.vae.report(x, tf.cast(num_samples, tf.int32), _pair(seed))
+        report = self.vae.report(x, count_of(num_samples), _pair(seed))
         return {"elbo": report.elbo, "log_prob_estimate": report.log_prob_estimate}
 
 

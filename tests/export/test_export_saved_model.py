@@ -229,3 +229,14 @@ def test_loading_something_else_says_so(tmp_path, make_posterior):
     (tmp_path / "export.json").write_text('{"gmmvi_ext_export": 7}')
     with pytest.raises(ValueError, match="export format 7"):
         load_saved_model(tmp_path)
+
+
+def test_a_number_of_draws_that_does_not_fit_is_an_error_and_not_another_number(
+    tmp_path, make_posterior
+):
+    make_posterior().export(tmp_path / "m", verify=False)
+    sample = load_saved_model(tmp_path / "m").signatures["sample"]
+    for count in (2**31, 2**32 + 5, 2**40, -1):
+        with pytest.raises(tf.errors.InvalidArgumentError, match="num_samples"):
+            sample(num_samples=int64(count), seed=int64(0))
+    assert sample(num_samples=int64(0), seed=int64(0))["x"].shape[0] == 0
