@@ -252,9 +252,12 @@ def adapted(
             new = rule.add(mixture, candidates, prior, count, step_seed(seed, count, 3))
             return with_new(mixture, learner, new, fresh(new.num_components))
 
+        if not rule.wants_candidates:
+            return joined()
         return tf.cond(tf.size(log_prob) > 0, joined, unchanged)
 
-    if stored is not None or rule.num_prior_candidates > 0:
+    has_candidates = stored is not None or rule.num_prior_candidates > 0
+    if rule.adds and (has_candidates or not rule.wants_candidates):
         mixture, learner = tf.cond(rule.is_adding(count, before), grown, unchanged)
     return state._replace(mixture=mixture, learner=learner), _count64(mixture) - before
 

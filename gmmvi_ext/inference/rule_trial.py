@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components, DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.inference.assembly import assemble_batch
-from gmmvi_ext.inference.component_adaptation import Candidates, Prior
+from gmmvi_ext.inference.component_adaptation import Candidates, ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters.base import NgBasedComponentUpdater, Spectrum
 from gmmvi_ext.inference.rule import Rule
 from gmmvi_ext.inference.sample_db import empty_window
@@ -45,7 +45,9 @@ def try_rule(rule: Rule, *, is_diagonal: bool = False, dtype: tf.DType = tf.floa
       ValueError: names the method, and what it should return and did.
     """
     trial = _Trial(rule, is_diagonal, tf.as_dtype(dtype))
-    values = trial.run(tf.function(trial.expectations, autograph=False))
+    graph = tf.function(trial.expectations, autograph=False)
+    # Called through its trace: TensorFlow takes the trials of several rules for retraces of one.
+    values = trial.run(lambda: graph.get_concrete_function()())
     for (words, shape, kind), value in zip(trial.asked, values, strict=True):
         got = f"{value.dtype.name} of shape {value.shape}"
         is_shape = len(value.shape) == len(shape) and all(
@@ -190,10 +192,17 @@ class _Trial:
         keep = self.call("delete", learner, mixture, iteration)
         if keep is not None:
             found.append(self.expect(keep, "the components to keep", (_NUM,), tf.bool))
-        if rule.num_database_candidates + rule.num_prior_candidates == 0:
+        is_scheduled = type(rule).is_adding is not ComponentAdaptation.is_adding
+        if rule.adds != is_scheduled:
+            has, lacks = ("add", "is_adding") if rule.adds else ("is_adding", "add")
+            raise _Refused(f"there is a method `{has}` and no `{lacks}`: nothing is ever added.")
+        if not rule.adds:
             return found
         batch = self.batch(mixture)
-        candidates = Candidates(batch.x, batch.target_log_prob, batch)
+        x, log_prob = batch.x, batch.target_log_prob
+        if not rule.wants_candidates:
+            x, log_prob = x[:0], log_prob[:0]
+        candidates = Candidates(x, log_prob, batch)
         prior = Prior(tf.zeros([_DIM], self.dtype), tf.ones([_DIM], self.dtype))
         seed = tf.constant([1, 2], tf.int32)
         new = self.call("add", mixture, candidates, prior, iteration, seed)

@@ -2,13 +2,14 @@
 
     python scripts/bench/kill_fit.py --kills 20
 
-One fit is left alone; another is killed again and again, each time after a random number of target
-calls since the process began (so that kills hit the start search, training, exploration and the
-stages after it, not the imports), and called again with the same folder. At the end both mixtures
-have to agree in every bit. Prints where each kill hit.
+One fit is left alone, and its calls of the target are counted by stage. Another is killed again and
+again, each time after a random number of calls since its process began, and called again with the
+same folder: a third of the kills in the search for a start, the rest wherever it falls. At the end
+both mixtures have to agree in every bit. Prints where each kill hit.
 """
 
 import argparse
+import collections
 import json
 import os
 import random
@@ -21,17 +22,38 @@ from pathlib import Path
 import numpy as np
 
 TARGET = """
-import os, signal, sys
+import collections, json, os, signal, sys, threading
 import numpy as np
 import gmmvi_ext
 
 folder, die_after = sys.argv[1], int(sys.argv[2])
-calls = 0
+main_thread = threading.get_ident()
+calls = collections.Counter()
+STAGES = {
+    "checks.py": "target check",
+    "start.py": "start",
+    "exploration.py": "exploration",
+    "training.py": "training",
+    "best_mixture.py": "best mixture",
+    "corrections.py": "component weights",
+    "report.py": "report",
+}
+
+def stage():
+    # The innermost stage of the main thread; a graph calls hosts in another thread.
+    frame = sys._current_frames()[main_thread]
+    while frame is not None:
+        name = os.path.basename(frame.f_code.co_filename)
+        if "gmmvi_ext" in frame.f_code.co_filename and name in STAGES:
+            return STAGES[name]
+        frame = frame.f_back
+    return "elsewhere"
 
 def counted(x):
-    global calls
-    calls += 1
-    if die_after and calls > die_after:
+    where = stage()
+    calls[where] += 1
+    if die_after and calls.total() > die_after:
+        print(where, flush=True)
         os.kill(os.getpid(), signal.SIGKILL)
     return x
 
@@ -57,7 +79,7 @@ posterior = gmmvi_ext.fit(
     training={"num_iterations": 260, "checkpoint_interval": 40},
     outputs={"plots": False, "tensorboard": False, "num_report_samples": 2000},
 )
-print(calls)
+print(json.dumps(calls))
 """
 
 
@@ -66,18 +88,15 @@ def call(script: Path, folder: Path, die_after: int) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def where(folder: Path) -> str:
-    """How far a killed fit came."""
-    checkpoints = sorted(
-        int(p.stem.split("-")[1]) for p in (folder / "checkpoints").glob("*.index")
-    )
+def progress(folder: Path) -> str:
+    """What a killed fit has on disk."""
+    checkpoints = [int(p.stem.split("-")[1]) for p in (folder / "checkpoints").glob("*.index")]
     if not checkpoints:
-        return "start search" if (folder / "config.yml").exists() else "target check"
-    if (folder / "checkpoints" / "final.npz").exists():
-        return "report, export"
+        return "no checkpoint"
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().split("\n") if line]
     last = rows[-1]["iteration"] if rows else 0
-    return f"after checkpoint {checkpoints[-1]}, row {last}"
+    is_trained = (folder / "checkpoints" / "final.npz").exists()
+    return f"checkpoint {max(checkpoints)}, row {last}{', end of training' * is_trained}"
 
 
 def arrays(folder: Path) -> list[np.ndarray]:
@@ -99,20 +118,25 @@ def main() -> int:
         done = call(script, folder / "whole", 0)
         if done.returncode:
             raise SystemExit(done.stderr)
-        total = int(done.stdout.split()[-1])
-        print(f"left alone: {total} calls of the target", flush=True)
+        calls = json.loads(done.stdout.strip().split("\n")[-1])
+        parts = ", ".join(f"{stage} {number}" for stage, number in calls.items())
+        print(f"calls of the target by the fit that was left alone: {parts}", flush=True)
+        first = calls.get("target check", 0) + calls.get("start", 0)
         kills = 0
+        hits: collections.Counter = collections.Counter()
         while True:
-            # The first kills fall into checks and start, later ones anywhere.
-            most = 60 if kills < args.kills // 3 else max(30, 2 * total // args.kills)
-            after = moments.randrange(2, most) if kills < args.kills else 0
+            most = first if kills < args.kills // 3 else 2 * sum(calls.values()) // args.kills
+            after = moments.randrange(1, max(most, 30)) if kills < args.kills else 0
             done = call(script, folder / "killed", after)
             if done.returncode == 0:
                 break
             if done.returncode != -signal.SIGKILL:
                 raise SystemExit(done.stderr)
             kills += 1
-            print(f"kill {kills}: {after} calls, {where(folder / 'killed')}", flush=True)
+            where = done.stdout.strip().split("\n")[-1]
+            hits[where] += 1
+            on_disk = progress(folder / "killed")
+            print(f"kill {kills}: {where}, {after} calls; {on_disk}", flush=True)
         pairs = zip(arrays(folder / "whole"), arrays(folder / "killed"), strict=True)
         is_equal = all(np.array_equal(one, other) for one, other in pairs)
         infos = []
@@ -121,7 +145,8 @@ def main() -> int:
             infos.append(
                 {key: summary[key] for key in ("elbo", "num_target_evaluations", "verdict")}
             )
-    print(f"{kills} kills; mixtures {'equal in every bit' if is_equal else 'DIFFER'}")
+    parts = ", ".join(f"{stage} {number}" for stage, number in hits.items())
+    print(f"{kills} kills ({parts}); mixtures {'equal in every bit' if is_equal else 'DIFFER'}")
     print(f"summaries {'equal' if infos[0] == infos[1] else f'DIFFER: {infos}'}")
     return 0 if is_equal and infos[0] == infos[1] else 1
 

@@ -125,6 +125,8 @@ RULE = """
 import dataclasses
 import tensorflow as tf
 from typing import Annotated
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.inference.component_adaptation import ComponentAdaptation
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.inference.sample_selectors import SampleSelector
 from gmmvi_ext.inference.stepsizes import WeightStepsizeAdapter
@@ -181,11 +183,43 @@ class Fine(WeightUpdater):
         return log_weights
 
 @dataclasses.dataclass(frozen=True)
+class Removing(ComponentAdaptation):
+    def remove(self, learner, mixture, iteration):
+        return learner.num_updates > 3
+
+@dataclasses.dataclass(frozen=True)
+class Scheduled(ComponentAdaptation):
+    def is_adding(self, iteration, num_components):
+        return iteration > 3
+    def delete(self, learner, mixture, iteration):
+        return learner.num_updates < 3
+
+@dataclasses.dataclass(frozen=True)
+class Unscheduled(ComponentAdaptation):
+    def add(self, mixture, candidates, prior, iteration, seed):
+        return mixture
+
+@dataclasses.dataclass(frozen=True)
+class Broken(ComponentAdaptation):
+    def is_adding(self, iteration, num_components):
+        return num_components < 3
+    def add(self, mixture, candidates, prior, iteration, seed):
+        return mixture.components
+
+@dataclasses.dataclass(frozen=True)
+class Doubling(ComponentAdaptation):
+    def is_adding(self, iteration, num_components):
+        return (iteration % 2 == 0) & (num_components < 5)
+    def add(self, mixture, candidates, prior, iteration, seed):
+        components = mixture.components
+        return Mixture(mixture.log_weights, components._replace(loc=components.loc + 1.0))
+
+@dataclasses.dataclass(frozen=True)
 class NoStart(WeightStepsizeAdapter):
     def adapt(self, stepsize, num_updates, improved, has_history):
         return stepsize
 """
-W = "weight_updater"
+W, A = "weight_updater", "num_component_adapter"
 WRONG = [
     (W, "python:none.py:Fine", {}, "weight_updater_type: {folder}/none.py: no such file."),
     (W, "python:rules.py:Fien", {}, "rules.py has no class 'Fien'; it has NoRule, Selector, Bare"),
@@ -202,7 +236,7 @@ WRONG = [
         W,
         "python:rules.py:Branches",
         {},
-        "InGraphError ({folder}/rules.py:50): Using a symb",
+        "InGraphError ({folder}/rules.py:52): Using a symb",
     ),
     (W, "python:rules.py:Fine", {"dampin": 1}, "weight_updater_config.dampin: unknown key of 'Fin"),
     (W, "python:rules.py:Fine", {"damping": 2}, "weight_updater_config.damping: must be in [0, 1]"),
@@ -215,6 +249,10 @@ WRONG = [
     (W, "python:rules.py:Fine", 3, "weight_updater_config: expected `key: value` lines"),
     (W, "python:rules.py", {}, "weight_updater_type: expected python:FILE.py:CLASS, got"),
     (W, "python:broken.py:Fine", {}, "broken.py cannot be imported: ZeroDivisionError: division"),
+    (A, "python:rules.py:Removing", {}, "Removing has no method `delete`, see ComponentAdaptation"),
+    (A, "python:rules.py:Scheduled", {}, "method `is_adding` and no `add`: nothing is ever added."),
+    (A, "python:rules.py:Unscheduled", {}, "a method `add` and no `is_adding`: nothing is ever a"),
+    (A, "python:rules.py:Broken", {}, "`add` must return Mixture(log_weights, components), got F"),
     ("weight_stepsize_adapter", "python:rules.py:NoStart", {}, "has no setting `initial_stepsize`"),
     (
         "sample_selector",
@@ -239,6 +277,23 @@ def test_what_is_wrong_with_a_rule_is_one_line_with_file_and_key(
     message = str(caught.value)
     assert len(message.splitlines()) == 1 and words.format(folder=tmp_path) in message
     assert re.match(rf"{re.escape(str(path))}:[23]: {role}_(type|config)", message)
+
+
+def test_an_adapter_that_asks_for_no_candidates_adds_without_any(tmp_path, monkeypatch):
+    (tmp_path / "rules.py").write_text(RULE)
+    monkeypatch.chdir(tmp_path)
+    config = {**GMM, f"{A}_type": "python:rules.py:Doubling"}
+    algorithm = build_from_config(config)
+    counts = [int(algorithm.steps(2)["num_components"]) for _ in range(4)]
+    assert counts == [2, 4, 8, 8] and algorithm.num_traces == 1
+
+
+def test_trials_of_many_rules_are_no_retraces(tmp_path, monkeypatch, caplog):
+    (tmp_path / "rules.py").write_text(RULE)
+    monkeypatch.chdir(tmp_path)
+    for _ in range(12):
+        build_rules(load_config({**GMM, f"{W}_type": "python:rules.py:Fine"}))
+    assert "retracing" not in caplog.text
 
 
 def test_runs_with_own_rules_are_resumed_and_exported_with_leave_alone(folder, capsys):

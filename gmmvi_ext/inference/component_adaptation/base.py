@@ -37,6 +37,7 @@ class ComponentAdaptation(Rule):
 
     role = "num_component_adapter"
     registry = Registry("component adaptation")
+    required = ("delete", "add")
 
     @property
     def history_length(self) -> int:
@@ -45,13 +46,23 @@ class ComponentAdaptation(Rule):
 
     @property
     def num_database_candidates(self) -> int:
-        """Stored samples to score when a component is added; 0 where none ever is."""
+        """Stored samples among the candidates of `add`."""
         return 0
 
     @property
     def num_prior_candidates(self) -> int:
-        """Fresh prior draws to evaluate and score when a component is added."""
+        """Fresh prior draws among the candidates of `add`; evaluated when one is added."""
         return 0
+
+    @property
+    def wants_candidates(self) -> bool:
+        """Whether `add` chooses among candidates, and is not called without any."""
+        return self.num_database_candidates + self.num_prior_candidates > 0
+
+    @property
+    def adds(self) -> bool:
+        """Whether there is a method `add`."""
+        return type(self).add is not ComponentAdaptation.add
 
     def is_adding(self, iteration: tf.Tensor, num_components: tf.Tensor) -> tf.Tensor:
         """Whether this iteration (int64, counted from 1) adds a component."""
