@@ -15,6 +15,7 @@ __all__ = [
     "ConstraintBijector",
     "UncachedBijector",
     "as_bound",
+    "distance_with_digits",
     "finfo",
     "resolution",
     "spec_of",
@@ -70,6 +71,17 @@ def strictly_above(bound, dtype: tf.DType) -> np.ndarray:
 def strictly_below(bound, dtype: tf.DType) -> np.ndarray:
     """The largest normal number of `dtype` below `bound`."""
     return -strictly_above(-np.asarray(bound), dtype)
+
+
+def distance_with_digits(bound, dtype: tf.DType) -> np.ndarray:
+    """The distance above `bound` from which on differences to it keep their digits, in float64.
+
+    Four units of resolution, exactly representable; at zero somewhat above the smallest number, so
+    that its inverse times a few thousand is finite.
+    """
+    wide = np.asarray(bound, np.float64)
+    unit = strictly_above(bound, dtype).astype(np.float64) - wide
+    return np.maximum(4.0 * unit, 1024.0 * float(finfo(dtype).tiny))
 
 
 class UncachedBijector(tfb.Bijector):
@@ -143,6 +155,19 @@ class ConstraintBijector(UncachedBijector):
     def contains(self, value: np.ndarray) -> np.ndarray:
         """Whether each entry of `value` is allowed; same shape, entries of one event agree."""
         raise NotImplementedError
+
+    def held(self, x: tf.Tensor) -> tf.Tensor:
+        """`x`, moved to the last point whose value still has its digits where it lies beyond.
+
+        Densities are continued from there (`gmmvi_ext.constraints.edges`). A bijector without such
+        a rule returns `x`.
+        """
+        return x
+
+    @property
+    def has_held(self) -> bool:
+        """Whether `held` is implemented."""
+        return type(self).held is not ConstraintBijector.held
 
 
 def _fresh(value):

@@ -117,6 +117,14 @@ def _guarded(bijector: tfb.Bijector, base: str) -> tfb.Bijector:
     """Our saturation-safe bijector in place of TFP's where there is one."""
     if type(bijector) is tfb.Softplus and bijector.low is None and bijector.hinge_softness is None:
         return names.positive(base=base)
+    if type(bijector) is tfb.Exp:
+        return names.positive(base="exp")
+    if type(bijector) is tfb.Chain and len(bijector.bijectors) == 2:
+        outer, inner = bijector.bijectors
+        guarded = _guarded(inner, base)
+        shift = tf.get_static_value(outer.shift) if type(outer) is tfb.Shift else None
+        if shift is not None and np.all(np.isfinite(shift)) and guarded.name == "positive":
+            return names.positive(shift, base=guarded.spec["base"])
     if type(bijector) is tfb.CorrelationCholesky:
         return names.correlation_cholesky()
     if type(bijector) is tfb.Sigmoid:

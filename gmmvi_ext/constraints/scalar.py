@@ -8,8 +8,8 @@
 with s the logistic function. Far out, rounding would put y exactly on the bound (float32: softplus
 at x < -87, the interval at |x| > 17), where log densities are infinite and the inverse is not
 finite. `forward` therefore stops at the nearest representable number inside the support; the
-log-determinant is computed from x and stays exact. There the gradient of y is zero: a parameter
-that drifts so far does not come back on its own, so give scales a `lower` such as 1e-6.
+log-determinant is computed from x and stays exact. There the gradient of y is zero. A density of y
+loses what it has beyond; targets continue theirs from `held(x)` (`constraints.edges`).
 """
 
 import numpy as np
@@ -19,6 +19,7 @@ import tensorflow_probability as tfp
 from gmmvi_ext.constraints.base import (
     ConstraintBijector,
     as_bound,
+    distance_with_digits,
     strictly_above,
     strictly_below,
 )
@@ -66,6 +67,13 @@ class Positive(ConstraintBijector):
         inside = tf.maximum(strictly_above(self._lower, value.dtype), lower + MARGIN)
         return tf.where(value > lower, value, inside)
 
+    def held(self, x: tf.Tensor) -> tf.Tensor:
+        distance = distance_with_digits(self._lower, x.dtype)
+        if self._base == "softplus":
+            return tf.maximum(x, tf.constant(np.log(np.expm1(distance)), x.dtype))
+        least, most = np.log(distance), largest_exponent(x.dtype)
+        return tf.clip_by_value(x, tf.constant(least, x.dtype), tf.constant(most, x.dtype))
+
     def _forward(self, x):
         if self._base == "softplus":
             distance = tf.math.softplus(x)
@@ -110,6 +118,9 @@ class LessThan(ConstraintBijector):
 
     def nearest(self, value: tf.Tensor) -> tf.Tensor:
         return -self._mirrored.nearest(-value)
+
+    def held(self, x: tf.Tensor) -> tf.Tensor:
+        return self._mirrored.held(x)
 
     def _forward(self, x):
         return -self._mirrored._forward(x)
@@ -157,6 +168,18 @@ class Interval(ConstraintBijector):
     def _bounds(self, dtype) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         width = np.asarray(self._high) - np.asarray(self._low)
         return tuple(tf.constant(each, dtype) for each in (self._low, self._high, width))
+
+    def held(self, x: tf.Tensor) -> tf.Tensor:
+        low, high = np.asarray(self._low), np.asarray(self._high)
+        near_low, near_high = (
+            np.minimum(distance_with_digits(bound, x.dtype) / (high - low), 0.25)
+            for bound in (low, -high)
+        )
+        least, most = (
+            np.log(near_low) - np.log1p(-near_low),
+            np.log1p(-near_high) - np.log(near_high),
+        )
+        return tf.clip_by_value(x, tf.constant(least, x.dtype), tf.constant(most, x.dtype))
 
     def _forward(self, x):
         low, high, width = self._bounds(x.dtype)

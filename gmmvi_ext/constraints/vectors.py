@@ -18,7 +18,13 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
-from gmmvi_ext.constraints.base import ConstraintBijector, finfo, resolution, strictly_below
+from gmmvi_ext.constraints.base import (
+    ConstraintBijector,
+    distance_with_digits,
+    finfo,
+    resolution,
+    strictly_below,
+)
 from gmmvi_ext.constraints.scalar import BASES, largest_exponent
 
 __all__ = ["Ordered", "Simplex", "UnitVector"]
@@ -58,6 +64,13 @@ class Simplex(_DropsOne):
         tolerance = 10 * value.shape[-1] * resolution(value.dtype)
         sums = np.abs(value.sum(axis=-1, keepdims=True) - 1) <= max(tolerance, 1e-6)
         return np.isfinite(value) & (value > 0) & sums
+
+    def held(self, x: tf.Tensor) -> tf.Tensor:
+        log_y = tf.nn.log_softmax(_append_zero(x))
+        least = float(np.log(distance_with_digits(0.0, x.dtype)))
+        inner = tf.maximum(log_y, least)
+        is_beyond = tf.reduce_any(log_y < least, axis=-1, keepdims=True)
+        return tf.where(is_beyond, inner[..., :-1] - inner[..., -1:], x)
 
     def _forward(self, x):
         # Entries that underflow stay positive, so that their log is finite.

@@ -5,11 +5,13 @@ else is optional: a layout of named, constrained parameters, an own gradient, a 
 start from, the log normaliser, metrics.
 """
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
 
-__all__ = ["Target", "TargetError"]
+__all__ = ["Target", "TargetError", "value_and_gradient"]
 
 
 class TargetError(ValueError):
@@ -91,17 +93,12 @@ class Target(tf.Module):
         self, x: tf.Tensor, seed: tf.Tensor | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Values [N] and gradients [N, D] with respect to `x`; by autodiff unless overridden."""
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(x)
-            values = self.log_prob(x, seed=seed)
-        grads = tape.gradient(values, x)
-        if grads is None:
-            raise ValueError(
-                f"target {self.name!r}: the gradient of `log_prob` with respect to its argument is "
-                "None (the value does not depend on it through TensorFlow operations). Provide "
-                "`log_prob_and_grad`, or set `has_gradient = False` and use the MORE estimator."
-            )
-        return values, tf.convert_to_tensor(grads)  # that of `tf.gather` comes as slices
+        return value_and_gradient(self, lambda points: self.log_prob(points, seed=seed), x)
+
+    @property
+    def continues_edges(self) -> bool:
+        """Whether the density goes on where a bijector's values have no digits left."""
+        return False
 
     def sample(self, num_samples: int, seed) -> tf.Tensor:
         """Exact draws [num_samples, D]; only where `can_sample`."""
@@ -135,3 +132,20 @@ class Target(tf.Module):
     def figures(self, mixture, samples: tf.Tensor) -> dict:
         """Target-specific pictures: name -> `matplotlib.figure.Figure`."""
         return {}
+
+
+def value_and_gradient(
+    target: Target, log_prob: Callable[[tf.Tensor], tf.Tensor], x: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """Values [N] and gradients [N, D] of a `log_prob` of `target` by autodiff."""
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(x)
+        values = log_prob(x)
+    grads = tape.gradient(values, x)
+    if grads is None:
+        raise ValueError(
+            f"target {target.name!r}: the gradient of `log_prob` with respect to its argument is "
+            "None (the value does not depend on it through TensorFlow operations). Provide "
+            "`log_prob_and_grad`, or set `has_gradient = False` and use the MORE estimator."
+        )
+    return values, tf.convert_to_tensor(grads)  # that of `tf.gather` comes as slices

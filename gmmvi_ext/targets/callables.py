@@ -4,7 +4,8 @@
 
 The function sees constrained values, a dict `{name: [N, *shape]}` or an array `[N, D']` where
 nothing is named; the inference sees the unconstrained vector. Without constraints both are the
-same.
+same. Beyond the last values that the float format resolves near a bound the density is continued
+(`gmmvi_ext.targets.continuation`).
 """
 
 from collections.abc import Callable, Mapping
@@ -14,7 +15,8 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout
-from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.base import Target, value_and_gradient
+from gmmvi_ext.targets.continuation import continued, rise, secant_slopes
 
 __all__ = ["CallableTarget", "HostTarget", "shape_message"]
 
@@ -64,6 +66,24 @@ class CallableTarget(Target):
     def log_prob(self, x, seed=None):
         if self._layout is None:
             return self.density(x)
+        plain = self._resolved(x)
+        if not self.continues_edges or not plain.dtype.is_floating or plain.shape.rank != 1:
+            return plain
+        return continued(plain, self._resolved, x, self._layout.held(x))
+
+    def log_prob_and_grad(self, x, seed=None):
+        if not self.continues_edges:
+            return super().log_prob_and_grad(x, seed)
+        held = self._layout.held(x)
+        values, slope = value_and_gradient(self, self._resolved, held)
+        return values + rise(x - held, slope), slope
+
+    @property
+    def continues_edges(self) -> bool:
+        return self._layout is not None and self._layout.has_held
+
+    def _resolved(self, x: tf.Tensor) -> tf.Tensor:
+        """The log density where the float format resolves the constrained values, [N]."""
         values, log_det = self._layout.split_with_log_det(x)
         result = self.density(self._layout.argument(values))
         is_value = result.dtype.is_floating and result.shape.rank == 1
@@ -146,10 +166,42 @@ class HostTarget(Target):
         self._answered: set[str] = set()  # readers that have found well-formed answers
 
     def log_prob(self, x, seed=None):
-        values, log_det = self._split(tf.convert_to_tensor(x))
+        x = tf.convert_to_tensor(x)
+        if not self.continues_edges:
+            return self._resolved(x)
+        held = self._layout.held(x)
+        values, beyond = self._resolved(held), (x - held).numpy()
+        rows = np.flatnonzero(beyond.any(axis=1))
+        if rows.size == 0:
+            return values
+        inner, beyond = tf.gather(held, rows), beyond[rows]
+        if self.has_gradient:
+            slopes = self._resolved_with_grad(inner)[1].numpy()
+        else:
+            slopes = secant_slopes(
+                lambda points: self._resolved(tf.constant(points)).numpy(), inner.numpy(), beyond
+            )
+        return tf.tensor_scatter_nd_add(values, rows[:, np.newaxis], rise(beyond, slopes))
+
+    @property
+    def continues_edges(self) -> bool:
+        return self._layout is not None and self._layout.has_held
+
+    def _resolved(self, x: tf.Tensor) -> tf.Tensor:
+        """The log density where the float format resolves the constrained values, [N]."""
+        values, log_det = self._split(x)
         return self._with_log_det(self._ask(self._log_prob_fn, self._read_values, values), log_det)
 
     def log_prob_and_grad(self, x, seed=None):
+        x = tf.convert_to_tensor(x)
+        if not self.continues_edges:
+            return self._resolved_with_grad(x)
+        held = self._layout.held(x)
+        values, slope = self._resolved_with_grad(held)
+        return values + rise(x - held, slope), slope
+
+    def _resolved_with_grad(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`_resolved` and its gradient."""
         if not self.has_gradient:
             raise ValueError(
                 "this host function has no gradient: pass `gradient=` or use a zero-order "

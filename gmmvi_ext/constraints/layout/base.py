@@ -68,6 +68,24 @@ class Layout:
         """Both at once, in fewer operations."""
         return self.split(x), self.log_det(x)
 
+    def held(self, x: tf.Tensor) -> tf.Tensor:
+        """Points [N, D], those beyond what the float format resolves moved to where it still does.
+
+        Targets continue densities from there (`gmmvi_ext.constraints.edges`).
+        """
+        return x
+
+    @property
+    def columns(self) -> dict[str, slice]:
+        """Where in the D coordinates the parameters are that can be told apart."""
+        name = "x" if self.shapes is None else ", ".join(self.shapes)
+        return {name: slice(0, self.num_dimensions)}
+
+    @property
+    def has_held(self) -> bool:
+        """Whether `held` may move a point."""
+        return False
+
     def contains(self, values: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
         """Whether constrained values lie in their supports, name -> [N]; "" for all together.
 

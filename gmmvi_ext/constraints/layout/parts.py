@@ -108,6 +108,23 @@ class PartsLayout(Layout):
             values[name] = inner if part.bijector is None else part.bijector.forward(inner)
         return values, self._log_det(inners, tf.zeros_like(x[:, 0]))
 
+    def held(self, x):
+        if not self.has_held:
+            return x
+        pieces = []
+        for part, inner in zip(self.parts.values(), self._inner(x), strict=True):
+            held = part.bijector.held(inner) if _has_held(part) else inner
+            pieces.append(tf.reshape(held, [-1, part.stop - part.start]))
+        return tf.concat(pieces, axis=-1)
+
+    @property
+    def columns(self):
+        return {name: slice(part.start, part.stop) for name, part in self.parts.items()}
+
+    @property
+    def has_held(self):
+        return any(_has_held(part) for part in self.parts.values())
+
     def contains(self, values):
         found = {}
         for name, part in self.parts.items():
@@ -230,6 +247,10 @@ class PartsLayout(Layout):
                 fresh, ndims = tf.identity(inner), len(part.free_shape)
                 total += part.bijector.forward_log_det_jacobian(fresh, event_ndims=ndims)
         return total
+
+
+def _has_held(part: Part) -> bool:
+    return isinstance(part.bijector, ConstraintBijector) and part.bijector.has_held
 
 
 def _parts(shapes: Mapping, constraints: Mapping, *, is_named: bool) -> dict[str, Part]:

@@ -13,6 +13,7 @@ from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_causes
+from gmmvi_ext.posterior.report.edges import find_lost_edge
 from gmmvi_ext.posterior.report.verdict import Facts, Verdict, judge
 from gmmvi_ext.targets.checks import rounding_of
 
@@ -123,6 +124,7 @@ def make_report(
             coverage=forward["coverage"],
             run_info=run_info,
             rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
+            lost_edge=find_lost_edge(target, draws.x),
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gmmvi_ext.diagnostics import khat_threshold
 from gmmvi_ext.posterior.report.causes import Causes
+from gmmvi_ext.posterior.report.edges import LostEdge
 
 __all__ = ["Facts", "Verdict", "judge"]
 
@@ -43,6 +44,7 @@ class Facts(NamedTuple):
       run_info: what is known of the run (`converged`, `stop_reason`, `temperature`).
       rounding: nats to which the float format of the target rounds its values at the draws.
       causes: of a bad fit, where they have been searched for.
+      lost_edge: mass at the edge of a support whose density is not known, or None.
       largest_weight: largest importance weight of a draw, in multiples of the mean.
     """
 
@@ -60,6 +62,7 @@ class Facts(NamedTuple):
     run_info: dict
     rounding: float = 0.0
     causes: Causes = NO_CAUSES
+    lost_edge: LostEdge | None = None
     largest_weight: float = math.inf
 
     @property
@@ -140,6 +143,24 @@ def _rounded(facts):
         f"{facts.rounding:.1g} nats, and the checks are uninformative",
         "subtract a constant if it carries one, use float64, or start closer to the posterior "
         "(model_initialization.prior_mean, prior_scale)",
+    )
+
+
+def _lost_edge(facts):
+    if facts.lost_edge is None:
+        return None
+    name, share, is_continued, dtype = facts.lost_edge
+    where = f"{share:.1%} of the draws of {name} lie closer to the edge of its support than"
+    finer = "use dtype=tf.float64, or " if dtype != "float64" else ""
+    if is_continued:
+        return (
+            f"{where} {dtype} resolves, and the density is no power of the distance there",
+            f"{finer}write the model in the distance from the edge, or its logarithm",
+        )
+    return (
+        f"{where} its bijector resolves in {dtype}, and their density is lost",
+        f"{finer}give it a constraint that is continued there (positive, interval, simplex), or "
+        "write the model in an unconstrained parameter",
     )
 
 
@@ -266,6 +287,7 @@ def _run_note(facts) -> str:
 CAUSES = (_improper, _far_away, _odd_spread)
 FATAL_TESTS = (
     _nothing_finite,
+    _lost_edge,
     _rounded,
     _undefined,
     _known_evidence,
