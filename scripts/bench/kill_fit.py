@@ -3,13 +3,14 @@
     python scripts/bench/kill_fit.py --kills 20
 
 One fit is left alone, and its calls of the target are counted by stage. Another is killed again and
-again, each time after a random number of calls since its process began, and called again with the
-same folder: a third of the kills in the search for a start, the rest wherever it falls. At the end
-both mixtures have to agree in every bit. Prints where each kill hit.
+again, each time at a random call within a stage, and called again with the same folder: a third of
+the kills hit the search for a start, the next ones training and every third time exploration, the
+last two the stages after training. At the end both mixtures have to agree in every bit.
 """
 
 import argparse
 import collections
+import itertools
 import json
 import os
 import random
@@ -26,34 +27,32 @@ import collections, json, os, signal, sys, threading
 import numpy as np
 import gmmvi_ext
 
-folder, die_after = sys.argv[1], int(sys.argv[2])
+folder, die_in, die_at = sys.argv[1], sys.argv[2], int(sys.argv[3])
 main_thread = threading.get_ident()
 calls = collections.Counter()
-STAGES = {
-    "checks.py": "target check",
-    "start.py": "start",
+STAGES = {  # the first of these that the main thread is in
     "exploration.py": "exploration",
-    "training.py": "training",
+    "corrections.py": "corrections",
     "best_mixture.py": "best mixture",
-    "corrections.py": "component weights",
+    "training.py": "training",
+    "start.py": "start",
+    "checks.py": "target check",
     "report.py": "report",
 }
 
 def stage():
-    # The innermost stage of the main thread; a graph calls hosts in another thread.
-    frame = sys._current_frames()[main_thread]
+    # Frames of the main thread: a graph calls hosts in another one.
+    frame, files = sys._current_frames()[main_thread], set()
     while frame is not None:
-        name = os.path.basename(frame.f_code.co_filename)
-        if "gmmvi_ext" in frame.f_code.co_filename and name in STAGES:
-            return STAGES[name]
+        folder, name = os.path.split(frame.f_code.co_filename)
+        files.add(name if "gmmvi_ext" in folder else "")
         frame = frame.f_back
-    return "elsewhere"
+    return next((STAGES[file] for file in STAGES if file in files), "elsewhere")
 
 def counted(x):
     where = stage()
     calls[where] += 1
-    if die_after and calls.total() > die_after:
-        print(where, flush=True)
+    if where == die_in and calls[where] == die_at:
         os.kill(os.getpid(), signal.SIGKILL)
     return x
 
@@ -76,15 +75,19 @@ def gradient(x):
 
 posterior = gmmvi_ext.fit(
     log_prob, num_dimensions=3, gradient=gradient, seed=3, workdir=folder, verbose=False,
-    training={"num_iterations": 260, "checkpoint_interval": 40},
+    training={"num_iterations": 260, "checkpoint_interval": 20}, explore={"interval": 40},
+    population_monte_carlo="auto",
     outputs={"plots": False, "tensorboard": False, "num_report_samples": 2000},
 )
 print(json.dumps(calls))
 """
 
 
-def call(script: Path, folder: Path, die_after: int) -> subprocess.CompletedProcess:
-    command = [sys.executable, str(script), str(folder), str(die_after)]
+def call(
+    script: Path, folder: Path, stage: str = "", number: int = 0
+) -> subprocess.CompletedProcess:
+    """One process, killed at that call of the target within the stage; "" lets it end."""
+    command = [sys.executable, str(script), str(folder), stage, str(number)]
     return subprocess.run(command, capture_output=True, text=True)
 
 
@@ -104,6 +107,14 @@ def arrays(folder: Path) -> list[np.ndarray]:
         return [file[name] for name in ("log_weights", "loc", "scale_tril")]
 
 
+def plan(kills: int) -> list[str]:
+    """Stages of the kills, in order."""
+    after = ["corrections", "report"][: max(kills - 4, 0)]
+    start = ["start"] * (kills // 3)
+    turns = itertools.cycle(["training", "training", "exploration"])
+    return [*start, *itertools.islice(turns, kills - len(start) - len(after)), *after]
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--kills", type=int, default=20)
@@ -115,28 +126,28 @@ def main() -> int:
         folder = Path(temporary)
         script = folder / "model.py"
         script.write_text(TARGET)
-        done = call(script, folder / "whole", 0)
+        done = call(script, folder / "whole")
         if done.returncode:
             raise SystemExit(done.stderr)
         calls = json.loads(done.stdout.strip().split("\n")[-1])
         parts = ", ".join(f"{stage} {number}" for stage, number in calls.items())
         print(f"calls of the target by the fit that was left alone: {parts}", flush=True)
-        first = calls.get("target check", 0) + calls.get("start", 0)
-        kills = 0
         hits: collections.Counter = collections.Counter()
-        while True:
-            most = first if kills < args.kills // 3 else 2 * sum(calls.values()) // args.kills
-            after = moments.randrange(1, max(most, 30)) if kills < args.kills else 0
-            done = call(script, folder / "killed", after)
+        for stage in plan(args.kills):
+            # A session that goes on in training comes past few calls of it.
+            most = calls[stage] // 8 if stage == "training" else calls[stage]
+            number = moments.randint(1, min(most, 2) if stage == "exploration" else most)
+            done = call(script, folder / "killed", stage, number)
             if done.returncode == 0:
                 break
             if done.returncode != -signal.SIGKILL:
                 raise SystemExit(done.stderr)
-            kills += 1
-            where = done.stdout.strip().split("\n")[-1]
-            hits[where] += 1
+            hits[stage] += 1
             on_disk = progress(folder / "killed")
-            print(f"kill {kills}: {where}, {after} calls; {on_disk}", flush=True)
+            print(f"kill {hits.total()}: {stage}, call {number}; {on_disk}", flush=True)
+        done = call(script, folder / "killed")
+        if done.returncode:
+            raise SystemExit(done.stderr)
         pairs = zip(arrays(folder / "whole"), arrays(folder / "killed"), strict=True)
         is_equal = all(np.array_equal(one, other) for one, other in pairs)
         infos = []
@@ -146,7 +157,9 @@ def main() -> int:
                 {key: summary[key] for key in ("elbo", "num_target_evaluations", "verdict")}
             )
     parts = ", ".join(f"{stage} {number}" for stage, number in hits.items())
-    print(f"{kills} kills ({parts}); mixtures {'equal in every bit' if is_equal else 'DIFFER'}")
+    print(
+        f"{hits.total()} kills ({parts}); mixtures {'equal in every bit' if is_equal else 'DIFFER'}"
+    )
     print(f"summaries {'equal' if infos[0] == infos[1] else f'DIFFER: {infos}'}")
     return 0 if is_equal and infos[0] == infos[1] else 1
 
