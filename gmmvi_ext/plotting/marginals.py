@@ -88,14 +88,14 @@ def plot_marginals(
 
 def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None:
     """One marginal on one axes; see `plot_marginals`."""
-    space = posterior.layout
+    layout = posterior.layout
     x = tf.constant(draws.x, posterior.mixture.dtype)
-    values = space.forward_flat(x).numpy()[:, element].astype(np.float64)
+    values = layout.forward_flat(x).numpy()[:, element].astype(np.float64)
     low, high = np.quantile(values, [0.001, 0.999])
     margin = 0.03 * (high - low)
     edges = np.linspace(low - margin, high + margin, BINS + 1)
     color = PALETTE[0]
-    if space.is_elementwise:
+    if layout.is_elementwise:
         free = np.asarray(draws.x[:, element], np.float64)
         position, density = _exact_density(posterior, element, free, low - margin, high + margin)
         peak = density.max()
@@ -122,14 +122,14 @@ def _exact_density(posterior, element: int, draws: np.ndarray, low: float, high:
 
     The grid covers the unconstrained draws [N]: components without weight may reach much further.
     """
-    space, mixture = posterior.layout, posterior.mixture
+    layout, mixture = posterior.layout, posterior.mixture
     one = mixtures.marginal(mixture, [element])
     first, last = draws.min(), draws.max()
     margin = 0.1 * (last - first) or 1.0
     free = np.linspace(first - margin, last + margin, 20 * GRID_POINTS)
-    points = np.zeros((free.size, space.num_dimensions))
+    points = np.zeros((free.size, layout.num_dimensions))
     points[:, element] = free
-    image = space.forward_flat(tf.constant(points, mixture.dtype)).numpy()[:, element]
+    image = layout.forward_flat(tf.constant(points, mixture.dtype)).numpy()[:, element]
     image = image.astype(np.float64)
     log_q = mixtures.log_prob(one, tf.constant(free[:, None], mixture.dtype)).numpy()
     slope = np.abs(np.gradient(image, free))

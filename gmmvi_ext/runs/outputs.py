@@ -28,7 +28,6 @@ _REPORT_KEYS = (
 )
 # What the stages after training add to.
 _RUN_KEYS = ("num_target_evaluations", "train_seconds")
-_PLOTTED_DIMENSIONS = 4
 
 
 def write_outputs(

@@ -19,10 +19,11 @@ from gmmvi_ext.amortized.control_variates import (
     Centred,
     Chain,
     LeaveOneOut,
+    RewardContext,
     Scaled,
     SelfCritic,
 )
-from gmmvi_ext.amortized.gradient_check import gradient_draws
+from gmmvi_ext.amortized.terms import draw
 
 tfd = tfp.distributions
 
@@ -31,6 +32,37 @@ LIMIT = 5.2
 F = tf.float64
 GRID = tf.linspace(tf.constant(-9.0, F), 9.0, 3001)
 COARSE = tf.linspace(tf.constant(-7.0, F), 7.0, 281)
+
+
+def gradient_draws(
+    estimator, terms_fn, parameters, *, num_draws, seed, control_variate=None, x=None
+):
+    """Gradients of the bound with respect to `parameters`, name -> [num_draws, ...].
+
+    Every datum of a batch gets its own copy of the parameters: one backward pass gives as many
+    independent gradients as there are data.
+    """
+    tiled = {
+        name: tf.tile(value[tf.newaxis], [num_draws] + [1] * value.shape.rank)
+        for name, value in parameters.items()
+    }
+    first, second = tf.unstack(tf.random.split(seed, 2))
+    with tf.GradientTape(watch_accessed_variables=False) as tape:
+        tape.watch(list(tiled.values()))
+        terms = terms_fn(tiled)
+        control = None
+        if control_variate is not None:
+
+            def fresh_reward(seed):
+                return terms.reward(tf.stop_gradient(draw(terms.posterior, 1, seed)))
+
+            context = RewardContext(x, fresh_reward, second)
+
+            def control(reward):
+                return control_variate(reward, context, learn=False)
+
+        surrogate = estimator(terms, first, control).surrogate
+    return tape.gradient(surrogate, tiled, unconnected_gradients=tf.UnconnectedGradients.ZERO)
 
 
 def one_dimensional_terms(posterior, generator, rate_weight=1.0):
