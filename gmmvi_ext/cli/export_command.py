@@ -12,11 +12,11 @@ from pathlib import Path
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
 from gmmvi_ext.cli.tasks import task_of
-from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.errors import CommandError, UsageError
+from gmmvi_ext.runs.trust import refuse_code, refuse_links, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir
 
 __all__ = ["main"]
@@ -36,7 +36,12 @@ def main(arguments: Sequence[str]) -> int:
     if not (folder / "config.yml").is_file():
         raise CommandError(f"{folder}: holds no run (no config.yml).")
     overrides = [(f"outputs.{key}", True, Origin("export")) for key in ("export", "plots")]
-    config = load_config(folder / "config.yml", overrides=overrides, needs_target=False)
+    within = None if values["allow_outside"] else folder
+    if within is not None:
+        refuse_links(folder)
+    config = load_config(
+        folder / "config.yml", overrides=overrides, needs_target=False, within=within
+    )
     if config.target_name is None and not values["without_target"]:
         raise CommandError(
             f"{folder}: a fit of a Python object, whose target no file names; the same call of "
@@ -46,12 +51,18 @@ def main(arguments: Sequence[str]) -> int:
     if values["without_target"] and config.document is not MIXTURE:
         raise UsageError(f"--without_target is for mixtures; {folder} holds {config.code_word}.")
     if not (values["allow_code"] or values["without_target"]):
-        _refuse_code(folder, config)
+        without = ", or --without_target for the mixture alone"
+        way_out = "--allow_code if you trust it" + (without if config.document is MIXTURE else "")
+        refuse_code(config, folder, way_out=way_out)
+    if not (values["allow_outside"] or values["without_target"]):
+        refuse_outside(config, folder)
     out = Path(values["out"]) if values["out"] else None
     if values["without_target"] and out is None:
         raise UsageError("--without_target needs --out DIR: what the run wrote is better.")
     # Into the work directory only while nobody else works in it.
-    claim = WorkDir(folder) if out is None else contextlib.nullcontext(None)
+    claim = contextlib.nullcontext(None)
+    if out is None:
+        claim = WorkDir(folder, allow_outside=values["allow_outside"])
     with claim as workdir:
         with quiet_start():
             import tensorflow as tf
@@ -68,17 +79,6 @@ def main(arguments: Sequence[str]) -> int:
             raise CommandError(f"{place}{error.strerror or error}") from error
 
 
-def _refuse_code(folder: Path, config: Config) -> None:
-    for key, name in config.code_names().items():
-        way_out = ""
-        if config.document is MIXTURE:
-            way_out = ", or --without_target for the mixture alone"
-        raise CommandError(
-            f"{folder / 'config.yml'}: {key}: {name} would run code that the work directory names; "
-            f"give --allow_code if you trust it{way_out}."
-        )
-
-
 def _flags() -> CommandFlags:
     flags = CommandFlags(
         _USAGE,
@@ -93,6 +93,7 @@ def _flags() -> CommandFlags:
     flags.integer("checkpoint", "iteration of the checkpoint (default: the newest)")
     flags.boolean("without_target", "the mixture alone, unchecked, in its unconstrained space")
     flags.boolean("allow_code", "let the run's own configuration name python: code")
+    flags.boolean("allow_outside", "let the work directory reach beyond itself: links and files")
     return flags
 
 

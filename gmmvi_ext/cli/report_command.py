@@ -1,10 +1,12 @@
 """`gmmvi-ext report WORKDIR...`: runs side by side, as a table, a picture and one HTML page."""
 
+import itertools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.cli.flags import CommandFlags
+from gmmvi_ext.confined import leading_out
 from gmmvi_ext.runs.errors import CommandError, UsageError
 
 __all__ = ["main"]
@@ -19,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
         "Nothing in the work directories is run or changed.",
     )
     flags.string("out", "page to write (default report.html)", "FILE.html")
+    flags.boolean("allow_outside", "follow links that lead out of the work directories")
     parsed = flags.parse(arguments)
     if parsed is None:
         return 0
@@ -32,9 +35,12 @@ def main(arguments: Sequence[str]) -> int:
     from gmmvi_ext.runs.page import write_page
 
     try:
-        records = find_runs(folders)
+        records = find_runs(folders, allow_outside=values["allow_outside"])
     except FileNotFoundError as error:
         raise CommandError(str(error)) from None
+    if not values["allow_outside"]:
+        for words in itertools.chain(*map(leading_out, folders)):
+            print(f"note: {words}: left out; --allow_outside follows it.", file=sys.stderr)
     rows = table_rows(records, run_names(records))
     shown = [key for key in short_headings(records) if key in rows[0]]
     sys.stdout.write(_text([{key: row[key] for key in shown} for row in rows]))

@@ -14,7 +14,9 @@ from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError
+from gmmvi_ext.confined import is_inside
+from gmmvi_ext.runs.errors import MissingConfig, UsageError
+from gmmvi_ext.runs.trust import refuse_code, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, fresh_folder, refuse_other_run
 
 __all__ = ["main"]
@@ -29,7 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     if positional:
         raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
     config, path = _requested(values)
-    with WorkDir(_own_folder(config, path)) as workdir:
+    folder = _own_folder(config, path)
+    with WorkDir(folder, allow_outside=values["allow_outside"]) as workdir:
         meant = [key.partition("=")[0].strip() for key in values["set"]] if values["resume"] else []
         refuse_other_run(config, workdir, meant=meant, by_default=not config.is_auto)
         for note in config.notes:
@@ -78,6 +81,10 @@ def _flags() -> CommandFlags:
         "NAME",
     )
     flags.boolean("allow_code", "let a resumed run's own configuration name python: code")
+    flags.boolean(
+        "allow_outside",
+        "let the work directory reach beyond itself: links, files, addresses, ports",
+    )
     return flags
 
 
@@ -100,20 +107,13 @@ def _requested(values: dict) -> tuple[Config, Path]:
     ):
         if values[flag] is not None:
             overrides.append((key, values[flag], Origin(f"--{flag} {values[flag]}")))
-    config = load_config(source, algorithm=values["algorithm"], overrides=overrides)
-    path = Path(values["workdir"] or fresh_folder("runs", values["config"]))
+    path = Path(fresh_folder("runs", source) if values["workdir"] is None else values["workdir"])
+    is_foreign = is_inside(Path(source).absolute().parent, path)
+    within = path if is_foreign and not values["allow_outside"] else None
+    config = load_config(source, algorithm=values["algorithm"], overrides=overrides, within=within)
     if not values["allow_code"]:
-        _refuse_code_from(path, config)
+        way_out = "--config with a file of your own, or --allow_code if you trust it"
+        refuse_code(config, path, way_out=way_out)
+    if not values["allow_outside"]:
+        refuse_outside(config, path)
     return config, path
-
-
-def _refuse_code_from(workdir: Path, config: Config) -> None:
-    """Code is run only if the user named it, not because a file in the work directory does."""
-    for key, name in config.code_names().items():
-        origin = config.origin(key)
-        is_inside = Path(origin.source).resolve().is_relative_to(workdir.resolve())
-        if origin.line is not None and is_inside:
-            raise CommandError(
-                f"{origin}: {key}: {name} would run code that the work directory names; give "
-                "--config with a file of your own, or --allow_code if you trust it."
-            )

@@ -17,7 +17,8 @@ from gmmvi_ext.runs.sweep.job import Job, Outcome
 from gmmvi_ext.runs.sweep.launchers import LAUNCHERS, LauncherError, launch
 from gmmvi_ext.runs.workdir import claim_folder, fresh_folder
 from gmmvi_ext.training.interrupt import InterruptFlag
-from gmmvi_ext.training.writers import write_atomically, write_json
+from gmmvi_ext.training.writers import write_json
+from gmmvi_ext.whole_files import write_whole
 
 __all__ = ["main"]
 
@@ -41,7 +42,9 @@ def main(arguments: Sequence[str]) -> int:
             dataclasses.replace(trial, name=trial.name.replace("custom-rules", "own-rules", 1))
             for trial in trials
         ]
-    with claim_folder(folder, (trials_folder(folder).name, "configs", "logs"), by="sweep"):
+    inside = (trials_folder(folder).name, "configs", "logs")
+    allow_outside = values["allow_outside"]
+    with claim_folder(folder, inside, by="sweep", allow_outside=allow_outside):
         return _sweep(folder, trials, values)
 
 
@@ -66,6 +69,7 @@ def _flags() -> CommandFlags:
     flags.strings("slurm", "setting for submitit, slurm_partition=long; repeatable", "KEY=VALUE")
     flags.string("device", "device of every trial: cpu, gpu, gpu:1 or auto", "DEVICE")
     flags.integer("trial_seconds", "kill a trial after so many seconds")
+    flags.boolean("allow_outside", "let the work directory reach beyond itself: links and files")
     flags.former("cell_seconds", "trial_seconds")
     return flags
 
@@ -152,7 +156,7 @@ def _refuse_other(folder: Path, trial: Trial, record) -> None:
 
 def _write_configs(folder: Path, trials: list[Trial]) -> None:
     for trial in trials:
-        write_atomically(folder / "configs" / f"{trial.name}.yml", trial.config.to_yaml())
+        write_whole(folder / "configs" / f"{trial.name}.yml", trial.config.to_yaml())
 
 
 def _job(folder: Path, trial: Trial, values: dict) -> Job:
@@ -166,6 +170,8 @@ def _job(folder: Path, trial: Trial, values: dict) -> Job:
     ]
     if values["device"] is not None:
         arguments += ["--device", values["device"]]
+    if values["allow_outside"]:
+        arguments.append("--allow_outside")
     environment = {}
     threads = values["threads"]
     is_elsewhere = values["launcher"] == "submitit" or values["address"] is not None
@@ -210,7 +216,7 @@ def _write_results(folder: Path, trials: list[Trial], problems: dict[str, str]) 
     results.write_table(folder / "results", rows)
     results.write_table(folder / "summary", groups)
     page = _page(folder, keys, groups, rows)
-    write_atomically(folder / "summary.md", page)
+    write_whole(folder / "summary.md", page)
     print(page)
     return rows
 

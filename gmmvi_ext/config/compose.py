@@ -14,7 +14,8 @@ from gmmvi_ext.config.codewords import AUTO, DEFAULT_CODE_WORD, ROLE_LETTERS, ex
 from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.config.errors import BASE, DEFAULT, ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node, from_plain, parse_yaml, read_yaml
-from gmmvi_ext.config.shipped import find_config, shipped_example
+from gmmvi_ext.config.shipped import find_config, shipped_example, shipped_folder
+from gmmvi_ext.confined import is_inside
 from gmmvi_ext.registry import normalized_name
 from gmmvi_ext.user_code import PREFIX, is_code
 
@@ -40,6 +41,7 @@ def compose(
     overrides: Sequence[tuple[str, object, Origin]] = (),
     base: Mapping[str, object] | None = None,
     base_origin: Origin = BASE,
+    within: Path | None = None,
     notes: list[str],
 ) -> dict[str, Node]:
     """Merged tree of all layers, not yet checked.
@@ -51,6 +53,7 @@ def compose(
       base: plain values of a layer below all files, above the default code word. What it says of
         a rule holds while that rule is chosen; `algorithm: auto` chooses its rules.
       base_origin: where these come from, as messages say it.
+      within: folder that the files must not lead out of, but to shipped ones; None for anywhere.
       notes: receives a sentence for each setting that was dropped and each former key.
 
     Raises:
@@ -62,10 +65,11 @@ def compose(
     layers = []
     if isinstance(source, dict):
         root = from_plain(source, Origin("config"))
-        layers.append(_file_layer(root, None, (), ground, notes))
+        layers.append(_FileLayers(ground, notes).layer(root, None))
     elif source is not None:
         path = find_config(str(source))
-        layers.append(_file_layer(read_yaml(path), path, (path.resolve(),), ground, notes))
+        _refuse_outside(path, within, Origin(str(source)), "")
+        layers.append(_FileLayers(ground, notes, within).layer(read_yaml(path), path))
     if algorithm is not None:
         layers.append(_expanded(algorithm, Origin(f"--algorithm {algorithm}"), ground))
     layers += [_override_layer(*override, ground, notes) for override in overrides]
@@ -156,35 +160,60 @@ def _mode(node: Node) -> Node:
     return node if word is None else Node(word, node.origin)
 
 
-def _file_layer(
-    root: Node,
-    path: Path | None,
-    chain: tuple[Path, ...],
-    ground: dict[str, Node],
-    notes: list[str],
-) -> dict[str, Node]:
-    """A file with what its `defaults:` and `algorithm:` bring in, below its own keys."""
-    if root.value is None:
-        return {}
-    if not isinstance(root.value, dict):
-        raise ConfigError(Problem(root.origin, "", "expected `key: value` lines at the top level."))
-    own = _as_sections(_renamed(root.value, notes))
-    layer: dict[str, Node] = {}
-    for node in _include_nodes(own.pop("defaults", None)):
-        file = find_config(node.value, beside=path.parent if path else None, origin=node.origin)
+class _FileLayers:
+    """Files with what their `defaults:` and `algorithm:` bring in, below their own keys.
+
+    A file that several others include is read once: names of names could double on each level.
+    """
+
+    def __init__(self, ground: dict[str, Node], notes: list[str], within: Path | None = None):
+        self._ground, self._notes, self._within = ground, notes, within
+        self._done: dict[Path, dict[str, Node]] = {}
+
+    def layer(self, root: Node, path: Path | None, chain: tuple[Path, ...] = ()) -> dict[str, Node]:
+        """The layer of a parsed file."""
+        if root.value is None:
+            return {}
+        if not isinstance(root.value, dict):
+            message = "expected `key: value` lines at the top level."
+            raise ConfigError(Problem(root.origin, "", message))
+        if path is not None:
+            chain = (*chain, path.resolve())
+        own = _as_sections(_renamed(root.value, self._notes))
+        layer: dict[str, Node] = {}
+        for node in _include_nodes(own.pop("defaults", None)):
+            layer = _overlay(layer, self._included(node, path, chain), [])
+        if "algorithm" in own:
+            node = own.pop("algorithm")
+            layer = _overlay(layer, _expanded(node.value, node.origin, self._ground), [])
+        if path is not None:
+            own = _anchored_code(own, path.parent)
+        if path is not None and "mmd_evaluation_config" in own:
+            samples = _anchored_samples(own["mmd_evaluation_config"], path.parent)
+            own["mmd_evaluation_config"] = samples
+        return _overlay(layer, own, [])
+
+    def _included(self, node: Node, path: Path | None, chain: tuple[Path, ...]) -> dict[str, Node]:
+        beside = path.parent if path else None
+        file = find_config(node.value, beside=beside, origin=node.origin)
+        _refuse_outside(file, self._within, node.origin, "defaults")
         resolved = file.resolve()
         if resolved in chain or len(chain) > _MAX_INCLUDES:
             raise ConfigError(Problem(node.origin, "defaults", f"{node.value} includes itself."))
-        included = _file_layer(read_yaml(file), file, (*chain, resolved), ground, notes)
-        layer = _overlay(layer, included, [])
-    if "algorithm" in own:
-        node = own.pop("algorithm")
-        layer = _overlay(layer, _expanded(node.value, node.origin, ground), [])
-    if path is not None:
-        own = _anchored_code(own, path.parent)
-    if path is not None and "mmd_evaluation_config" in own:
-        own["mmd_evaluation_config"] = _anchored_samples(own["mmd_evaluation_config"], path.parent)
-    return _overlay(layer, own, [])
+        if resolved not in self._done:
+            self._done[resolved] = self.layer(read_yaml(file), file, chain)
+        return self._done[resolved]
+
+
+def _refuse_outside(path: Path, within: Path | None, origin: Origin, key: str) -> None:
+    """A file of a folder that is not trusted names files of that folder and shipped ones only."""
+    if within is None or is_inside(path, within) or is_inside(path, shipped_folder()):
+        return
+    message = (
+        f"{path} lies outside of {within}, whose files are not trusted to name others; copy it "
+        "there, or give --allow_outside if you trust them."
+    )
+    raise ConfigError(Problem(origin, key, message))
 
 
 def _anchored_code(layer: dict[str, Node], folder: Path) -> dict[str, Node]:

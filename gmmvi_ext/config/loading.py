@@ -27,6 +27,7 @@ def load_config(
     base: Mapping[str, object] | None = None,
     base_origin: Origin = BASE,
     needs_target: bool = True,
+    within: Path | None = None,
     names: Mapping[str, Names] | None = None,
 ) -> Config:
     """Loads, merges and checks a configuration.
@@ -38,6 +39,7 @@ def load_config(
       base: plain values of a layer below all others but the default code word, see `compose`.
       base_origin: where these come from, as messages say it.
       needs_target: False where the target is an object given in code.
+      within: folder that the files must not lead out of, but to shipped ones; None for anywhere.
       names: document -> what exists; what is registered unless given.
 
     Raises:
@@ -58,6 +60,7 @@ def load_config(
             overrides=parsed,
             base=base,
             base_origin=base_origin,
+            within=within,
             notes=notes,
         )
     except ConfigError as error:
@@ -70,6 +73,7 @@ def load_config(
         algorithm=algorithm,
         overrides=overrides,
         needs_target=needs_target,
+        within=within,
         names=names,
     )
     if base is None and "model" not in tree and tree["algorithm"].value == AUTO:

@@ -8,11 +8,13 @@ import tensorflow as tf
 
 import gmmvi_ext
 from gmmvi_ext.constraints.layout import element_names
-from gmmvi_ext.export.folder import refuse_foreign, written_whole
+from gmmvi_ext.export.folder import refuse_foreign
 from gmmvi_ext.export.module import ExportedPosterior, flat_output_name, signature_name
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import verify_export
 from gmmvi_ext.posterior import storage
+from gmmvi_ext.posterior.stored_mixture import require_finite
+from gmmvi_ext.whole_files import whole_folder
 
 __all__ = ["export_saved_model", "load_saved_model"]
 
@@ -46,13 +48,13 @@ def export_saved_model(
       ExportVerificationError: if the written model does not give the same numbers.
     """
     folder = Path(path)
-    storage.require_finite(posterior.mixture)
+    require_finite(posterior.mixture)
     refuse_foreign(folder)
     _refuse_ambiguous_names(posterior.layout)
     module = ExportedPosterior(
         posterior.mixture, posterior.layout, _statistics(posterior, num_summary_samples, seed)
     )
-    with written_whole(folder) as temporary:
+    with whole_folder(folder) as temporary:
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
         tf.saved_model.save(module, str(temporary), module.signatures(), options=options)
         posterior.save(temporary)

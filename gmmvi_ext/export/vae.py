@@ -15,11 +15,12 @@ import tensorflow as tf
 
 import gmmvi_ext
 from gmmvi_ext.amortized.vae import VAE
-from gmmvi_ext.export.folder import refuse_foreign, written_whole
+from gmmvi_ext.export.folder import refuse_foreign
 from gmmvi_ext.export.module import count_of
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import TOLERANCE, ExportVerificationError, run_elsewhere
 from gmmvi_ext.math.random import STREAMS
+from gmmvi_ext.whole_files import whole_folder
 
 __all__ = ["ExportedVae", "export_vae"]
 
@@ -118,7 +119,7 @@ def export_vae(vae: VAE, path, *, about: dict | None = None, verify: bool = True
     folder = Path(path)
     refuse_foreign(folder)
     module = ExportedVae(vae)
-    with written_whole(folder) as temporary:
+    with whole_folder(folder) as temporary:
         # TFP's implicitly reparameterised samplers carry custom gradients.
         options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
         tf.saved_model.save(module, str(temporary), module.signatures(), options=options)

@@ -173,6 +173,7 @@ def _in_folder(context: FitContext, workdir, callbacks, progress) -> Fitted:
     except CommandError as error:
         text = str(error).replace("--workdir ", "`workdir` ")
         text = text.replace(", or give --resume and --set for each change that is meant", "")
+        text = text.replace(", or give --allow_outside if you trust it", "")
         raise ValueError(text) from error
 
 

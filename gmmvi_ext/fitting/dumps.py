@@ -1,12 +1,12 @@
 """The mixture on its way, as plain arrays: one file an iteration at first, then every fiftieth."""
 
-import os
 import time
 from pathlib import Path
 
 import numpy as np
 
 from gmmvi_ext.gaussians import component_covariances
+from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["MixtureDumps"]
 
@@ -37,13 +37,12 @@ class MixtureDumps:
             return
         mixture = self._model.mixture()
         path = self._folder / f"gmm_{iteration:06d}.npz"
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez(
-            temporary,
-            weights=np.exp(np.asarray(mixture.log_weights)),
-            means=np.asarray(mixture.components.loc),
-            covs=np.asarray(component_covariances(mixture.components)),
-            timestamps=np.float64(time.time()),
-            fevals=np.int64(row["num_target_evaluations"]),
-        )
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            np.savez(
+                file,
+                weights=np.exp(np.asarray(mixture.log_weights)),
+                means=np.asarray(mixture.components.loc),
+                covs=np.asarray(component_covariances(mixture.components)),
+                timestamps=np.float64(time.time()),
+                fevals=np.int64(row["num_target_evaluations"]),
+            )

@@ -1,7 +1,6 @@
 """Answers of a target on disk, so that a search that was killed goes on without asking again."""
 
 import json
-import os
 import time
 import zipfile
 import zlib
@@ -9,6 +8,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
+
+from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["ARCHIVE_DAMAGE", "EvaluationJournal"]
 
@@ -80,7 +81,6 @@ class EvaluationJournal:
         }
         layout = json.dumps([[key, len(found)] for key, found in self._answers])
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._path.with_suffix(".tmp.npz")
-        np.savez(temporary, layout=np.array(layout), **arrays)
-        os.replace(temporary, self._path)
+        with whole_file(self._path) as file:
+            np.savez(file, layout=np.array(layout), **arrays)
         self._saved_at = time.monotonic()

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -31,6 +30,7 @@ from gmmvi_ext.targets.parallel.sharded import DISAGREEMENT
 from gmmvi_ext.training.loop import TrainingResult
 from gmmvi_ext.training.stopping import Limits
 from gmmvi_ext.training.writers import JsonlWriter, write_json
+from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["FinishedFit", "RunFiles", "read_finished"]
 
@@ -167,14 +167,13 @@ class RunFiles:
         }
         path = _finished_path(self._workdir.path)
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_suffix(".tmp.npz")
-        np.savez(
-            temporary,
-            about=np.array(json.dumps(about)),
-            log_weights=mixture.log_weights.numpy(),
-            **{name: value.numpy() for name, value in mixture.components._asdict().items()},
-        )
-        os.replace(temporary, path)
+        with whole_file(path) as file:
+            np.savez(
+                file,
+                about=np.array(json.dumps(about)),
+                log_weights=mixture.log_weights.numpy(),
+                **{name: value.numpy() for name, value in mixture.components._asdict().items()},
+            )
 
     def finish(self, result: TrainingResult, run_info: dict) -> None:
         """Writes that the run has ended; what all stages spent counts."""

@@ -360,7 +360,9 @@ class Posterior:
         return storage.save(self, path)
 
     @classmethod
-    def load(cls, path, *, bijector=None, target=None, **options) -> "Posterior":
+    def load(
+        cls, path, *, bijector=None, target=None, allow_outside: bool = False, **options
+    ) -> "Posterior":
         """Reads what `save` (or `export`) wrote; never runs code from the files.
 
         Args:
@@ -368,9 +370,15 @@ class Posterior:
           bijector: for parameters whose bijector has no plain-data form: one of the whole vector,
             or a dict name -> bijector.
           target: to attach, in any form that `with_target` takes.
+          allow_outside: read files that are links out of the folder, too.
           **options: `batched`, `gradient`, `executor` of a target that is a function.
+
+        Raises:
+          FileNotFoundError: the folder holds no posterior.
+          OSError: a file cannot be opened, or leads out of the folder.
+          ValueError: a file is damaged, or its numbers are no mixture; names file and entry.
         """
-        saved = storage.load(path, bijector, target)
+        saved = storage.load(path, bijector, target, allow_outside=allow_outside)
         posterior = cls(saved.mixture, layout=saved.layout, run_info=saved.run_info)
         if target is not None:
             posterior = posterior.with_target(target, **options)

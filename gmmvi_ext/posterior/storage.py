@@ -7,9 +7,7 @@ that are not finite, which JSON does not have, are written as `{"float": "nan"}`
 import dataclasses
 import json
 import math
-import os
 import types
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple, Union, get_args, get_origin, get_type_hints
@@ -17,16 +15,29 @@ from typing import NamedTuple, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.confined import read_inside
 from gmmvi_ext.constraints.layout import Layout, layout_from_spec
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior.report.report import Report
+from gmmvi_ext.posterior.stored_mixture import (
+    FAMILIES,
+    read_mixture,
+    require_finite,
+    write_mixture,
+)
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.joint_distribution import is_joint, joint_target
+from gmmvi_ext.whole_files import standing, write_whole
 
-__all__ = ["Saved", "describe", "load", "require_finite", "save", "write_mixture"]
+__all__ = ["Saved", "describe", "load", "save"]
 
 FORMAT = 1
-FAMILIES = {"full": FullGaussians, "diagonal": DiagonalGaussians, "low_rank": LowRankGaussians}
+_KINDS = ("parts", "flat", "unknown")
+# What building a layout of data raises that are of other types or shapes than ours.
+_WRONG_DATA = (
+    *(ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError),
+    *(RecursionError, TypeError, ValueError, tf.errors.OpError),
+)
 
 
 class Saved(NamedTuple):
@@ -48,22 +59,8 @@ def save(posterior, path) -> str:
     folder = Path(path)
     folder.mkdir(parents=True, exist_ok=True)
     write_mixture(posterior.mixture, folder / "mixture.npz")
-    _replace(folder / "posterior.json", json.dumps(describe(posterior), indent=1) + "\n")
+    write_whole(folder / "posterior.json", json.dumps(describe(posterior), indent=1) + "\n")
     return str(folder)
-
-
-def require_finite(mixture: Mixture) -> None:
-    """Refuses a mixture that nobody can use; names the first number that is not finite."""
-    fields = {"weight": tf.exp(mixture.log_weights)} | mixture.components._asdict()
-    for name, value in fields.items():
-        array = np.asarray(value)
-        is_bad = ~np.isfinite(array).reshape(len(array), -1).all(axis=1)
-        if is_bad.any():
-            raise ValueError(
-                f"{name} of component {int(np.argmax(is_bad))} is not finite: a posterior like "
-                "that is not saved or exported. Fit again from the last good state (another start, "
-                "dtype float64, a smaller initial_stepsize)."
-            )
 
 
 def describe(posterior) -> dict:
@@ -79,19 +76,7 @@ def describe(posterior) -> dict:
     }
 
 
-def write_mixture(mixture: Mixture, path: Path) -> None:
-    """Log weights and the components' fields as arrays."""
-    arrays = {"log_weights": np.asarray(mixture.log_weights)}
-    arrays |= {
-        name: np.asarray(value)
-        for name, value in zip(mixture.components._fields, mixture.components, strict=True)
-    }
-    temporary = path.with_suffix(".tmp.npz")
-    np.savez(temporary, **arrays)
-    os.replace(temporary, path)
-
-
-def load(path, bijector=None, target=None) -> Saved:
+def load(path, bijector=None, target=None, *, allow_outside: bool = False) -> Saved:
     """What the folder `path` holds.
 
     Args:
@@ -99,8 +84,14 @@ def load(path, bijector=None, target=None) -> Saved:
       bijector: what has no plain-data form.
       target: where neither the file nor `bijector` says how the parameters are constrained, its
         layout is taken, if the names and shapes are those of the file.
+      allow_outside: read files that are links out of the folder, too.
+
+    Raises:
+      FileNotFoundError: the folder holds no posterior.
+      OSError: a file cannot be opened, or leads out of the folder.
+      ValueError: a file is damaged or holds something else; names file and entry.
     """
-    folder = Path(path)
+    folder = standing(path)
     file = folder / "posterior.json"
     if not file.exists():
         inner = folder / "posterior"
@@ -109,54 +100,58 @@ def load(path, bijector=None, target=None) -> Saved:
             f"{folder} holds no posterior.json: give a folder written by `Posterior.save` or "
             f"`Posterior.export`{hint}"
         )
+    inside = None if allow_outside else folder
     try:
-        about = json.loads(file.read_text())
-    except ValueError as error:
+        about = json.loads(read_inside(file, inside))
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged, it cannot be read as JSON: {error}.") from error
-    if about.get("gmmvi_ext_posterior") != FORMAT:
-        raise ValueError(
-            f"{file}: format {about.get('gmmvi_ext_posterior')!r}, this version reads {FORMAT}."
-        )
-    mixture = _read_mixture(folder / "mixture.npz", about)
+    found = about.get("gmmvi_ext_posterior") if isinstance(about, dict) else None
+    if found != FORMAT or isinstance(found, bool):
+        raise ValueError(f"{file}: format {found!r:.80}, this version reads {FORMAT}.")
+    for name, kind in {"family": str, "dtype": str, "space": dict, "run_info": dict}.items():
+        if type(about.get(name)) is not kind:
+            raise ValueError(
+                f"{file}: `{name}` is {about.get(name)!r:.80}, expected "
+                f"{'a text' if kind is str else 'an object'}; save the posterior again."
+            )
+    numbers = folder / "mixture.npz"
+    mixture = read_mixture(numbers, about["family"], about["dtype"], inside=inside)
     return Saved(
         mixture,
         _read_layout(file, about["space"], bijector, target, mixture),
         _revived(about["run_info"]),
-        _read_report(file, about["report"]),
+        _read_report(file, about.get("report")),
     )
 
 
-def _read_mixture(path: Path, about: dict) -> Mixture:
-    if about["family"] not in FAMILIES:
-        raise ValueError(f"{path}: unknown family {about['family']!r}, know {sorted(FAMILIES)}.")
-    family = FAMILIES[about["family"]]
-    try:
-        opened = np.load(path, allow_pickle=False)
-    except (ValueError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path} is damaged, it cannot be read as arrays: {error}.") from error
-    with opened as arrays:
-        missing = {"log_weights", *family._fields} - set(arrays.files)
-        if missing:
-            raise ValueError(f"{path} lacks the arrays {sorted(missing)}.")
-        dtype = tf.as_dtype(about["dtype"])
-        components = family(*(tf.constant(arrays[name], dtype) for name in family._fields))
-        return Mixture(tf.constant(arrays["log_weights"], dtype), components)
-
-
 def _read_layout(file: Path, spec: dict, bijector, target, mixture: Mixture) -> Layout:
+    if spec.get("kind") not in _KINDS:
+        raise ValueError(
+            f"{file}: space.kind is {spec.get('kind')!r:.80}, expected one of {', '.join(_KINDS)}."
+        )
     try:
-        return layout_from_spec(spec, mixture.num_dimensions, bijector, mixture.dtype)
-    except ValueError as error:
+        layout = layout_from_spec(spec, mixture.num_dimensions, bijector, mixture.dtype)
+        if layout.num_dimensions != mixture.num_dimensions:
+            raise ValueError(
+                f"the space has {layout.num_dimensions} unconstrained dimensions, the mixture has "
+                f"{mixture.num_dimensions}."
+            )
+        return layout
+    except _WRONG_DATA as error:
         if bijector is None and (isinstance(target, Target) or is_joint(target)):
             found = (target if isinstance(target, Target) else joint_target(target)).layout
             _require_shapes(file, spec, found)
             return found
-        raise ValueError(f"{file}: {error}") from error
+        text = " ".join(str(error).split())
+        if not isinstance(error, ValueError):
+            text = f"`space` cannot be read ({type(error).__name__}: {text})"
+        raise ValueError(f"{file}: {text}") from error
 
 
 def _require_shapes(file: Path, spec: dict, found: Layout) -> None:
     """Refuses a layout with other parameters than those a file names."""
-    wanted = {name: tuple(shape) for name, shape in (spec["shapes"] or {}).items()}
+    shapes = spec.get("shapes") or {}
+    wanted = {name: tuple(shape) for name, shape in shapes.items()}
     if (found.shapes or {}) != wanted:
         raise ValueError(
             f"{file}: the target has the parameters {found.shapes}, the posterior {wanted}."
@@ -188,6 +183,8 @@ def _read_report(file: Path, data) -> Report | None:
     """
     if data is None:
         return None
+    if not isinstance(data, dict):
+        raise ValueError(f"{file}: `report` is {data!r:.80}, expected an object or null.")
     fields, hints = {"log_ratios": np.zeros([0])}, get_type_hints(Report)
     for field in dataclasses.fields(Report):
         if field.name in fields:
@@ -241,9 +238,3 @@ def _revived(value):
             return float(value["float"])
         return {key: _revived(each) for key, each in value.items()}
     return value
-
-
-def _replace(path: Path, text: str) -> None:
-    temporary = path.with_name(path.name + ".tmp")
-    temporary.write_text(text)
-    os.replace(temporary, path)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.document import Column
+from gmmvi_ext.confined import is_inside
 from gmmvi_ext.runs.reading import RunRecord, read_run, trials_folder
 
 __all__ = [
@@ -22,8 +23,12 @@ _SEEDS = ("seed", "start_seed")
 _ABSENT = "-"
 
 
-def find_runs(folders: Sequence[str | Path]) -> list[RunRecord]:
+def find_runs(folders: Sequence[str | Path], *, allow_outside: bool = False) -> list[RunRecord]:
     """Runs in the given folders; of a sweep, its trials; of any other folder, the runs inside.
+
+    Args:
+      folders: paths.
+      allow_outside: follow links out of them.
 
     Raises:
       FileNotFoundError: a folder does not exist or holds no run.
@@ -37,13 +42,17 @@ def find_runs(folders: Sequence[str | Path]) -> list[RunRecord]:
         else:
             trials = trials_folder(folder)
             inside = trials if trials.is_dir() else folder
-            paths = sorted(path.parent for path in inside.glob("*/config.yml"))
+            paths = sorted(
+                path.parent
+                for path in inside.glob("*/config.yml")
+                if allow_outside or is_inside(path.parent, folder)
+            )
         if not paths:
             raise FileNotFoundError(
                 f"{folder}: holds no run (no config.yml, and no folder that has one)."
             )
         for path in paths:
-            found.setdefault(path.resolve(), read_run(path))
+            found.setdefault(path.resolve(), read_run(path, allow_outside=allow_outside))
     return list(found.values())
 
 

@@ -8,7 +8,8 @@ from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.loop import TrainingResult
-from gmmvi_ext.training.writers import read_metrics, write_atomically, write_json
+from gmmvi_ext.training.writers import MAX_DRAWN, read_metrics, write_json
+from gmmvi_ext.whole_files import write_whole
 
 __all__ = ["write_outputs"]
 
@@ -57,12 +58,12 @@ def write_outputs(
     write_json(workdir / "summary.json", summary)
     title = f"{config.algorithm_name} on {config.target_name}"
     page = summary_page(title, summary, report.to_markdown().strip())
-    write_atomically(workdir / "summary.md", page)
+    write_whole(workdir / "summary.md", page)
     if outputs.export:
         posterior.export(workdir / "posterior")
     plots = []
     if outputs.plots:
-        metrics = read_metrics(workdir / "metrics.jsonl")
+        metrics = read_metrics(workdir / "metrics.jsonl", most=MAX_DRAWN)
         pictures = _pictures(title, config.seed, posterior, report, metrics)
         plots = write_pictures(workdir / "plots", pictures)
     say(str(report))

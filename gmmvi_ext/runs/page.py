@@ -9,6 +9,7 @@ from pathlib import Path
 from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, table_rows, target_of
 from gmmvi_ext.runs.reading import RunRecord, sessions_of
+from gmmvi_ext.whole_files import write_whole
 
 __all__ = ["comparison_figure", "comparison_page", "write_page"]
 
@@ -157,9 +158,9 @@ def _details(record: RunRecord, name: str) -> str:
         if value
     )
     lines.append(f"<ul>{items}</ul>")
-    overview = record.path / "plots" / "overview.png"
-    if overview.is_file():
-        lines.append(_image(overview.read_bytes(), f"overview of {name}"))
+    overview = record.overview
+    if overview is not None:
+        lines.append(_image(overview, f"overview of {name}"))
     return f"<details><summary>{html.escape(name)}</summary>{''.join(lines)}</details>"
 
 
@@ -173,6 +174,6 @@ def write_page(path: Path, records: Sequence[RunRecord]) -> tuple[Path, Path]:
     buffer = io.BytesIO()
     comparison_figure(records).savefig(buffer, format="png", dpi=120)
     picture = path.with_suffix(".png")
-    picture.write_bytes(buffer.getvalue())
-    path.write_text(comparison_page(records, buffer.getvalue()), encoding="utf-8")
+    write_whole(picture, buffer.getvalue())
+    write_whole(path, comparison_page(records, buffer.getvalue()))
     return path, picture

@@ -5,6 +5,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from gmmvi_ext.whole_files import whole_file
+
 __all__ = ["write_pictures"]
 
 
@@ -23,7 +25,8 @@ def write_pictures(folder: Path, pictures: Mapping[str, Callable[[], Any]]) -> l
     for name, draw in pictures.items():
         path = folder / f"{name}.png"
         try:
-            draw().figure.savefig(path, dpi=120)
+            with whole_file(path) as file:
+                draw().figure.savefig(file, dpi=120, format="png")
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - a picture must not cost the run

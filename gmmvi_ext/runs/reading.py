@@ -9,9 +9,12 @@ from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.training.writers import read_metrics
+from gmmvi_ext.confined import read_inside
+from gmmvi_ext.training.writers import MAX_DRAWN, read_metrics
 
 __all__ = ["RunRecord", "read_run", "sessions_of", "trials_folder"]
+
+_PNG = b"\x89PNG\r\n"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,12 +26,14 @@ class RunRecord:
       config: its configuration; None if it cannot be read.
       run: `run.json`, empty if there is none.
       summary: `summary.json`, empty before the end.
+      inside: folder that its files must not lead out of; None for wherever they lead.
     """
 
     path: Path
     config: Config | None
     run: dict
     summary: dict
+    inside: Path | None = None
 
     @property
     def document(self) -> Document:
@@ -37,8 +42,21 @@ class RunRecord:
 
     @property
     def metrics(self) -> list[dict]:
-        """Rows of `metrics.jsonl`."""
-        return read_metrics(self.path / "metrics.jsonl")
+        """Rows of `metrics.jsonl`, an even choice of many; none if it cannot be read."""
+        try:
+            path = self.path / "metrics.jsonl"
+            return read_metrics(path, most=MAX_DRAWN, inside=self.inside)
+        except OSError:
+            return []
+
+    @property
+    def overview(self) -> bytes | None:
+        """The picture `plots/overview.png`, if there is one that can be read."""
+        try:
+            content = read_inside(self.path / "plots" / "overview.png", self.inside)
+        except OSError:
+            return None
+        return content if content.startswith(_PNG) else None
 
     @property
     def status(self) -> str:
@@ -59,16 +77,18 @@ class RunRecord:
         return self.config is not None and not self.config.differences(wanted, ignore=("outputs",))
 
 
-def read_run(folder: str | Path) -> RunRecord:
-    """Reads the files of a run; what is absent or unreadable stays empty."""
+def read_run(folder: str | Path, *, allow_outside: bool = False) -> RunRecord:
+    """Reads the files of a run; what is absent or unreadable, or leads out of it, stays empty."""
     path = Path(folder)
+    inside = None if allow_outside else path
     config = None
     if (path / "config.yml").is_file():
         try:
-            config = load_config(path / "config.yml", needs_target=False)
+            config = load_config(path / "config.yml", needs_target=False, within=inside)
         except ConfigError:
             config = None
-    return RunRecord(path, config, _json(path / "run.json"), _json(path / "summary.json"))
+    run, summary = (_json(path / name, inside) for name in ("run.json", "summary.json"))
+    return RunRecord(path, config, run, summary, inside)
 
 
 def sessions_of(run: dict) -> list[str]:
@@ -82,9 +102,9 @@ def trials_folder(sweep: Path) -> Path:
     return former if former.is_dir() else sweep / "trials"
 
 
-def _json(path: Path) -> dict:
+def _json(path: Path, inside: Path | None) -> dict:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        value = json.loads(read_inside(path, inside))
+    except (OSError, ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}

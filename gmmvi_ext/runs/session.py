@@ -13,7 +13,8 @@ from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
 from gmmvi_ext.training.loop import TrainingResult, is_on_grid
 from gmmvi_ext.training.stopping import Limits, StopReason
-from gmmvi_ext.training.writers import truncate_metrics, write_atomically, write_json
+from gmmvi_ext.training.writers import truncate_metrics, write_json
+from gmmvi_ext.whole_files import write_whole
 
 __all__ = ["Session", "announce_end", "disk_trouble_told"]
 
@@ -85,7 +86,7 @@ class Session:
     def open_folder(self, device: str) -> dict:
         """Writes `config.yml`; returns the record of the run."""
         # First of all, so that a folder that holds anything of a run says which run it is.
-        write_atomically(self.workdir / "config.yml", config_text(self.config))
+        write_whole(self.workdir / "config.yml", config_text(self.config))
         return run_record(self.config, self.workdir, device)
 
     def drop_rows(self) -> None:

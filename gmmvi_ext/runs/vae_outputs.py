@@ -12,7 +12,8 @@ from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.loop import TrainingResult
-from gmmvi_ext.training.writers import read_metrics, write_atomically, write_json
+from gmmvi_ext.training.writers import MAX_DRAWN, read_metrics, write_json
+from gmmvi_ext.whole_files import write_whole
 
 __all__ = ["export_model", "write_vae_outputs"]
 
@@ -46,7 +47,7 @@ def write_vae_outputs(
     } | result_summary(result)
     write_json(workdir / "summary.json", summary)
     page = summary_page(f"{config.code_word} on {config.target_name}", summary)
-    write_atomically(workdir / "summary.md", page)
+    write_whole(workdir / "summary.md", page)
     if config.outputs.export:
         export_model(config, vae, workdir / "model", {"summary": summary})
     plots = []
@@ -98,7 +99,7 @@ def _pictures(config: Config, workdir: WorkDir, images, vae) -> dict:
         mean = model.decode(codes[:NUM_RECONSTRUCTED])["mean"]
         return plotting.plot_reconstructions(shown / scale, mean / scale)
 
-    metrics = read_metrics(workdir / "metrics.jsonl")
+    metrics = read_metrics(workdir / "metrics.jsonl", most=MAX_DRAWN)
     pictures = {
         "elbo": lambda: plotting.plot_elbo(metrics),
         "prior_samples": prior_samples,

@@ -5,12 +5,14 @@ import fcntl
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
+from typing import BinaryIO
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import BASE, DEFAULT
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.trust import refuse_links
+from gmmvi_ext.whole_files import sweep
 
 __all__ = ["WorkDir", "claim_folder", "folder_of_worker", "fresh_folder", "refuse_other_run"]
 
@@ -45,27 +47,32 @@ def folder_of_worker(path: str | Path, worker: int) -> Path:
     return path if worker == 0 else path.with_name(f"{path.name}-worker{worker}")
 
 
-def claim_folder(folder: Path, inside: Sequence[str] = (), *, by: str = "process") -> TextIO:
+def claim_folder(
+    folder: Path,
+    inside: Sequence[str] = (),
+    *,
+    by: str = "process",
+    allow_outside: bool = False,
+) -> BinaryIO:
     """Makes a folder and locks it for this process until the file returned is closed.
+
+    What killed processes left half written in it and in the folders below is removed.
 
     Args:
       folder: the value of --workdir.
       inside: names of folders to make in it.
       by: what another holder of the lock is called.
+      allow_outside: follow links out of the folder.
 
     Raises:
-      CommandError: it cannot be written, or somebody else works in it.
+      CommandError: it cannot be written, somebody else works in it, or it holds links out of it.
     """
+    flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for name in inside:
-            (folder / name).mkdir(exist_ok=True)
-        lock = open(folder / _LOCK, "a")  # noqa: SIM115 - held open as a lock
-    except OSError as error:
-        raise CommandError(
-            f"--workdir {folder}: cannot be written ({error.strerror or error}); choose another "
-            "folder."
-        ) from None
+        lock = os.fdopen(os.open(folder / _LOCK, flags, 0o644), "r+b", buffering=0)
+    except (OSError, ValueError) as error:
+        raise _unwritable(folder, error) from None
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
@@ -74,7 +81,26 @@ def claim_folder(folder: Path, inside: Sequence[str] = (), *, by: str = "process
             f"--workdir {folder}: another {by} is working in it; wait for it or choose another "
             "folder."
         ) from None
+    try:
+        if not allow_outside:
+            refuse_links(folder)
+        for each in (folder, folder / "checkpoints", folder / "plots"):
+            sweep(each)
+        for name in inside:
+            (folder / name).mkdir(exist_ok=True)
+    except OSError as error:
+        lock.close()
+        raise _unwritable(folder, error) from None
+    except CommandError:
+        lock.close()
+        raise
     return lock
+
+
+def _unwritable(folder: Path, error: Exception) -> CommandError:
+    reason = getattr(error, "strerror", None) or error
+    name = repr(str(folder))[:120] if len(str(folder)) > 120 or "\0" in str(folder) else folder
+    return CommandError(f"--workdir {name}: cannot be written ({reason}); choose another folder.")
 
 
 class WorkDir:
@@ -83,10 +109,12 @@ class WorkDir:
     Attributes:
       path: the folder.
       holds_run: whether a run is in it already.
+      allow_outside: whether links and files that lead out of it are followed.
     """
 
-    def __init__(self, path: str | Path):
+    def __init__(self, path: str | Path, *, allow_outside: bool = False):
         self.path = Path(path)
+        self.allow_outside = allow_outside
         self._lock = None
         self._created: list[Path] = []
 
@@ -104,9 +132,12 @@ class WorkDir:
           CommandError: it cannot be written, another process works in it, or it holds files of the
             names a run writes that are not from a run.
         """
-        self._created = [p for p in (self.path, *self.path.parents) if not p.exists()]
         try:
-            self._lock = claim_folder(self.path)
+            self._created = [p for p in (self.path, *self.path.parents) if not p.exists()]
+        except (OSError, ValueError) as error:
+            raise _unwritable(self.path, error) from None
+        try:
+            self._lock = claim_folder(self.path, allow_outside=self.allow_outside)
         except CommandError:
             self._undo()
             raise
@@ -161,7 +192,8 @@ def refuse_other_run(
     """
     if not workdir.holds_run:
         return
-    earlier = load_config(workdir / "config.yml", needs_target=False)
+    within = None if workdir.allow_outside else workdir.path
+    earlier = load_config(workdir / "config.yml", needs_target=False, within=within)
     ignored = [*_MAY_CHANGE, *meant]
     if not by_default:
         ignored += [key for key in config.flat() if config.origin(key) in (DEFAULT, BASE)]

@@ -14,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gmmvi_ext.whole_files import write_whole
+
 __all__ = [
     "DataNotFoundError",
     "RegressionData",
@@ -123,9 +125,7 @@ def _download(url: str, path: Path) -> Path:
     with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
         content = response.read()
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    partial.write_bytes(content)
-    os.replace(partial, path)
+    write_whole(path, content)
     return path
 
 

@@ -3,14 +3,18 @@
 A checkpoint holds the variables of the algorithm and a JSON text with what the host knows (seconds
 spent, state of the stop rules, version of this layout). TensorFlow writes under temporary names and
 renames at the end, the index last: a file that is there is complete. One that cannot be read is
-skipped for the one before it.
+skipped for the one before it. What lies in the folder is all there is to know: no list of
+checkpoints is kept, so none can name files elsewhere, be lost, or be damaged.
 """
 
+import contextlib
 import json
 import re
 from pathlib import Path
 
 import tensorflow as tf
+
+from gmmvi_ext.training.loop import Clock
 
 __all__ = [
     "DAMAGE",
@@ -45,21 +49,10 @@ class Checkpoints:
     def __init__(self, folder: str | Path, algorithm, *, max_to_keep: int = 3, **more):
         self.folder = Path(folder)
         self._host_state = tf.Variable("", dtype=tf.string, trainable=False, name="host_state")
+        self._max_to_keep = max_to_keep
         self._checkpoint = tf.train.Checkpoint(
             algorithm=algorithm, host_state=self._host_state, **more
         )
-
-        def manager():
-            return tf.train.CheckpointManager(
-                self._checkpoint, str(folder), max_to_keep=max_to_keep, checkpoint_name=_PREFIX
-            )
-
-        try:
-            self._manager = manager()
-        except DAMAGE:
-            # TensorFlow's list of what lies in the folder; it is made anew.
-            (self.folder / "checkpoint").unlink(missing_ok=True)
-            self._manager = manager()
         self.skipped: list[str] = []
 
     def save(self, iteration: int, host_state: dict) -> None:
@@ -71,10 +64,11 @@ class Checkpoints:
         text = json.dumps({"schema_version": SCHEMA_VERSION, **host_state})
         self._host_state.assign(text)
         try:
-            self._manager.save(checkpoint_number=iteration)
+            self._checkpoint.write(str(self.folder / f"{_PREFIX}-{iteration}"))
         except tf.errors.OpError as error:
             reason = error.message.split("\n")[0]
             raise OSError(f"{self.folder}: the checkpoint cannot be written: {reason}") from error
+        self._delete_oldest(iteration)
 
     def restore(self, iteration: int | None = None) -> dict | None:
         """Restores the newest readable checkpoint, or that of one iteration.
@@ -112,14 +106,30 @@ class Checkpoints:
     def _restore_one(self, path: str) -> dict:
         text = tf.train.load_checkpoint(path).get_tensor(_HOST_KEY)
         host_state = json.loads(text)
+        if not isinstance(host_state, dict):
+            raise ValueError("its host state is no object")
         version = host_state.pop("schema_version", None)
         if version != SCHEMA_VERSION:
             raise CheckpointError(
                 f"{path}: written with checkpoint layout {version}, this version reads "
                 f"{SCHEMA_VERSION}; use the version of gmmvi_ext that wrote it (see run.json)."
             )
-        self._checkpoint.restore(path).assert_existing_objects_matched()
+        try:
+            Clock(**host_state.get("clock", {}))
+        except TypeError as error:
+            raise ValueError(f"its clock cannot be read: {error}") from error
+        self._checkpoint.read(path).assert_existing_objects_matched()
         return host_state
+
+    def _delete_oldest(self, newest: int) -> None:
+        """Deletes beyond `max_to_keep`, the index first: without it a checkpoint does not count."""
+        paths = [path for path in self.paths() if not path.endswith(f"{_PREFIX}-{newest}")]
+        for path in paths[: max(0, len(paths) + 1 - self._max_to_keep)]:
+            name = Path(path).name
+            parts = self.folder.glob(f"{name}.data-?????-of-?????")
+            for file in (self.folder / f"{name}.index", *parts):
+                with contextlib.suppress(OSError):  # what cannot be deleted stays
+                    file.unlink()
 
 
 def checkpoint_paths(folder: Path) -> list[str]:

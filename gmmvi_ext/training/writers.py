@@ -1,21 +1,28 @@
 """Where rows of metrics go: JSON lines always, TensorBoard where it is installed."""
 
+import itertools
 import json
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import BinaryIO, Protocol
+
+from gmmvi_ext.confined import open_inside, open_plain
+from gmmvi_ext.whole_files import write_whole
 
 __all__ = [
+    "MAX_DRAWN",
     "JsonlWriter",
     "MetricWriter",
     "TensorBoardWriter",
     "read_metrics",
     "truncate_metrics",
-    "write_atomically",
     "write_json",
 ]
+
+MAX_DRAWN = 20_000  # rows of which a picture is made
+_BLOCK_BYTES = 2**16
 
 
 class MetricWriter(Protocol):
@@ -72,40 +79,86 @@ class TensorBoardWriter:
         self._writer.close()
 
 
-def read_metrics(path: str | Path) -> list[dict]:
-    """Rows of a `metrics.jsonl`; a half-written last line is left out."""
-    rows: list[dict] = []
+def read_metrics(
+    path: str | Path, *, most: int | None = None, inside: str | Path | None = None
+) -> list[dict]:
+    """Rows of a `metrics.jsonl`; lines that are damaged or half written are left out.
+
+    Args:
+      path: the file; no rows where there is none.
+      most: of more lines, only so many are read, evenly, and the last one.
+      inside: folder that the file must not lead out of.
+
+    Raises:
+      OSError: the file cannot be opened, is no file, or leads out of the folder.
+    """
     try:
-        lines = Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+        file = open_inside(path, inside)
     except FileNotFoundError:
-        return rows
-    for line in lines:
-        try:
-            row = json.loads(line)
-        except json.JSONDecodeError:
-            continue
-        if isinstance(row, dict) and isinstance(row.get("iteration"), int):
-            rows.append(row)
-    return rows
+        return []
+    with file:
+        if most is None:
+            rows = map(_row, file)
+        else:
+            count = sum(1 for _ in file)
+            file.seek(0)
+            step = max(1, -(-count // most))
+            chosen = (n % step == 0 or n == count - 1 for n in range(count))
+            rows = map(_row, itertools.compress(file, chosen))
+        return [row for row in rows if row is not None]
 
 
 def truncate_metrics(path: str | Path, keep: Callable[[dict], bool]) -> None:
-    """Rewrites the file with the rows that `keep` accepts, in one atomic step."""
-    rows = [row for row in read_metrics(path) if keep(row)]
-    text = "".join(json.dumps(row) + "\n" for row in rows)
-    write_atomically(path, text)
+    """Cuts off the rows at the end that `keep` does not accept, in one step.
+
+    Rows stand in the order of their iterations: what is before the last one that is kept, stays.
+    So a session of a run with a million rows reads those alone that it writes again.
+    """
+    try:
+        file = open_plain(path)
+    except FileNotFoundError:
+        Path(path).touch()
+        return
+    with file:
+        end = size = file.seek(0, os.SEEK_END)
+        for start, line in _lines_backwards(file, size):
+            row = _row(line) if line.endswith(b"\n") else None
+            if row is not None and keep(row):
+                break
+            end = start
+    if end < size:
+        os.truncate(path, end)
 
 
-def write_atomically(path: str | Path, text: str) -> None:
-    """Writes a text file so that it is there completely or not at all."""
-    temporary = Path(f"{path}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+def _lines_backwards(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
+    """Where each line starts, and the line, the last one first."""
+    data, begin, end = b"", size, size  # `data` is what the file holds from `begin` on
+    while end > 0:
+        cut, block = data.rfind(b"\n", 0, end - begin - 1), _BLOCK_BYTES
+        while cut < 0 and begin > 0:
+            data, before = data[: end - begin], max(0, begin - block)
+            file.seek(before)
+            data = file.read(begin - before) + data
+            begin, block = before, 2 * block
+            cut = data.rfind(b"\n", 0, end - begin - 1)
+        start = begin + cut + 1
+        yield start, data[start - begin : end - begin]
+        end = start
+
+
+def _row(line: bytes) -> dict | None:
+    """The row of a line; None for one that is damaged."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    is_row = isinstance(row, dict) and type(row.get("iteration")) is int
+    return row if is_row else None
 
 
 def write_json(path: str | Path, record: dict) -> None:
     """Writes an object as JSON, atomically; what is not finite becomes null."""
-    write_atomically(path, json.dumps(_finite(record), indent=1) + "\n")
+    write_whole(path, json.dumps(_finite(record), indent=1) + "\n")
 
 
 def _finite(value):

@@ -13,7 +13,10 @@ import pytest
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "gmmvi_ext"
 
 LAYERS = [
-    {"math", "types", "ranges", "registry", "user_code", "compat", "lazy"},
+    {
+        *("math", "types", "ranges", "registry", "user_code", "compat", "lazy"),
+        *("confined", "whole_files"),
+    },
     {"gaussians", "constraints", "natural"},
     {"models", "targets", "divergences", "diagnostics"},
     {"posterior", "inference", "factors", "amortized", "adapters"},

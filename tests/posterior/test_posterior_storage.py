@@ -235,6 +235,120 @@ def test_a_damaged_file_is_named(tmp_path, make_mixture, file, match):
         load(tmp_path)
 
 
+def spoil(folder, **changes):
+    """Writes other arrays into a saved posterior."""
+    with np.load(folder / "mixture.npz") as file:
+        arrays = dict(file)
+    for name, change in changes.items():
+        arrays[name] = change(arrays[name])
+    np.savez(folder / "mixture.npz", **arrays)
+
+
+def put(value, *index):
+    def change(array):
+        array = array.copy()
+        array[index] = value
+        return array
+
+    return change
+
+
+def test_the_fields_of_every_family_are_checked(tmp_path, make_mixture):
+    Posterior(make_mixture(diagonal=True)).save(tmp_path)
+    spoil(tmp_path, scale_diag=put(0.0, 1, 1))
+    with pytest.raises(ValueError, match=r"npz: `scale_diag` of component 1 is not positive"):
+        load(tmp_path)
+    Posterior(make_mixture(rank=1)).save(tmp_path)
+    spoil(tmp_path, cov_perturb_factor=lambda a: a[:, :-1])
+    with pytest.raises(ValueError, match="`cov_perturb_factor` has shape"):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "match"),
+    [
+        ("loc", put(np.nan, 0, 0), "`loc` of component 0 is not finite"),
+        ("loc", lambda a: a.astype(complex), "`loc` holds complex128 numbers"),
+        ("loc", lambda a: a.astype(int), "`loc` holds int64 numbers"),
+        ("loc", lambda a: a[:-1], "`loc` has shape"),
+        ("loc", lambda a: a[..., :-1], "`scale_tril` has shape"),
+        ("loc", lambda a: a[0], "`loc` has shape"),
+        ("loc", lambda a: a * 1e308 * 1e10, "is not finite"),
+        ("scale_tril", put(-1.0, 1, 0, 0), "diagonal of scale_tril` of component 1 is not pos"),
+        ("scale_tril", put(0.0, 1, 0, 0), "diagonal of scale_tril` of component 1 is not pos"),
+        ("scale_tril", put(np.inf, 1, 1, 0), "`scale_tril` of component 1 is not finite"),
+        ("scale_tril", put(0.1, 1, 0, 1), "not zero above"),
+        ("log_weights", lambda a: a + 5.0, "sum to 148"),
+        ("log_weights", put(np.nan, 0), "`log_weights` of component 0 is not finite"),
+        ("log_weights", lambda a: np.full_like(a, -np.inf), "sum to 0"),
+        ("log_weights", lambda a: a[:, None], "`log_weights` has shape"),
+        ("log_weights", lambda a: a[:0], "`log_weights` has shape"),
+    ],
+)
+def test_numbers_that_no_mixture_has_are_refused_by_name(
+    tmp_path, make_mixture, name, change, match
+):
+    Posterior(make_mixture()).save(tmp_path)
+    spoil(tmp_path, **{name: change})
+    with pytest.raises(ValueError, match=match):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (["family"], "bogus"),
+        (["family"], ["full"]),
+        (["dtype"], "complex64"),
+        (["dtype"], 1),
+        (["space"], None),
+        (["space"], []),
+        (["space", "kind"], "bogus"),
+        (["space", "kind"], []),
+        (["space", "bijectors"], [1]),
+        (["space", "bijectors"], {"mu": {"class": "Scale", "args": {"scale": {"array": "x"}}}}),
+        (["space", "bijectors"], {"mu": {"class": "Chain", "args": {"bijectors": 3}}}),
+        (["space", "shapes"], {"mu": [-1]}),
+        (["space", "shapes"], {"mu": "x"}),
+        (["space", "shapes"], {"mu": [10**12]}),
+        (["run_info"], [1]),
+        (["run_info"], None),
+        (["report"], 3),
+        (["report"], []),
+        ([], []),
+        ([], None),
+    ],
+)
+def test_a_description_of_other_types_is_one_sentence(tmp_path, make_mixture, keys, value):
+    Posterior(make_mixture(), parameter_names=SHAPES, bijector={"w": "simplex"}).save(tmp_path)
+    about = json.loads((tmp_path / "posterior.json").read_text())
+    part = about
+    for key in keys[:-1]:
+        part = part[key]
+    if keys:
+        part[keys[-1]] = value
+    (tmp_path / "posterior.json").write_text(json.dumps(about if keys else value))
+    with pytest.raises(ValueError, match=r"(posterior\.json|mixture\.npz): "):
+        load(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mixture.npz", "posterior.json"])
+def test_links_out_of_the_folder_are_not_followed_unless_allowed(tmp_path, make_mixture, name):
+    Posterior(make_mixture()).save(tmp_path / "p")
+    (tmp_path / "p" / name).rename(tmp_path / name)
+    (tmp_path / "p" / name).symlink_to(tmp_path / name)
+    with pytest.raises(OSError, match="leads out of"):
+        load(tmp_path / "p")
+    load(tmp_path / "p", allow_outside=True)
+
+
+def test_an_archive_that_expands_without_measure_is_refused(tmp_path, make_mixture):
+    Posterior(make_mixture()).save(tmp_path)
+    np.savez_compressed(tmp_path / "mixture.npz", loc=np.zeros(20_000_000))
+    with pytest.raises(ValueError, match="damaged.*expand to"):
+        load(tmp_path)
+
+
 def test_the_folder_of_a_run_points_to_its_posterior(tmp_path, make_mixture):
     Posterior(make_mixture()).save(tmp_path / "posterior")
     with pytest.raises(FileNotFoundError, match="did you mean .*posterior"):

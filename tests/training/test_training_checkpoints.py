@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from gmmvi_ext.training import checkpoints as room
 from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
@@ -56,11 +57,55 @@ def test_an_unfinished_checkpoint_does_not_count(saved, counting_algorithm):
     assert Checkpoints(folder, counting_algorithm()).restore() == {"note": 4}
 
 
-def test_a_lost_list_of_checkpoints_does_no_harm(saved, counting_algorithm):
+@pytest.mark.parametrize(
+    "text", [b"", b"garbage {", b"\xff\xfe", b'model_checkpoint_path: "/etc/passwd"']
+)
+def test_the_list_of_checkpoints_of_tensorflow_is_not_read(saved, counting_algorithm, text):
     folder, _ = saved
-    (folder / "checkpoint").write_text("garbage {")
-    (folder / "checkpoint").unlink()
+    (folder / "checkpoint").write_bytes(text)
     assert Checkpoints(folder, counting_algorithm()).restore() == {"note": 5}
+
+
+def test_a_list_of_checkpoints_deletes_nothing_elsewhere(saved, counting_algorithm, tmp_path):
+    folder, _ = saved
+    for outside in (tmp_path.parent / f"{tmp_path.name}-victim", tmp_path / "sub"):
+        outside.mkdir()
+        victims = [outside / "ckpt-7.index", outside / "ckpt-7.data-00000-of-00001"]
+        for victim in victims:
+            victim.write_text("mine")
+        (folder / "checkpoint").write_text(
+            f'model_checkpoint_path: "{outside}/ckpt-7"\n'
+            f'all_model_checkpoint_paths: "{outside}/ckpt-7"\n'
+            "all_model_checkpoint_timestamps: 2.0\nlast_preserved_timestamp: 1.0\n"
+        )
+        algorithm = counting_algorithm()
+        checkpoints = Checkpoints(folder, algorithm, max_to_keep=2)
+        checkpoints.restore()
+        for number in range(6, 11):
+            checkpoints.save(number, {})
+        assert all(victim.read_text() == "mine" for victim in victims)
+        assert numbers(checkpoints) == [9, 10]
+
+
+def test_a_checkpoint_of_an_older_version_is_read(counting_algorithm, tmp_path):
+    """Those that TensorFlow's manager wrote hold a counter more."""
+    algorithm = counting_algorithm()
+    algorithm.step()
+    state = tf.Variable('{"schema_version": 1, "note": 1}', trainable=False)
+    checkpoint = tf.train.Checkpoint(algorithm=algorithm, host_state=state)
+    tf.train.CheckpointManager(checkpoint, tmp_path, 3, checkpoint_name="ckpt").save(1)
+    again = counting_algorithm()
+    assert Checkpoints(tmp_path, again).restore() == {"note": 1}
+    assert np.array_equal(again.value, algorithm.value)
+
+
+@pytest.mark.parametrize("text", ["[]", "null", "{", '{"schema_version": 1, "clock": {"x": 1}}'])
+def test_a_host_state_of_another_form_is_damage(counting_algorithm, tmp_path, text):
+    algorithm = counting_algorithm()
+    state = tf.Variable(text, trainable=False)
+    tf.train.Checkpoint(algorithm=algorithm, host_state=state).write(str(tmp_path / "ckpt-3"))
+    with pytest.raises(CheckpointError, match="ckpt-3: "):
+        Checkpoints(tmp_path, algorithm).restore()
 
 
 def test_nothing_readable_is_an_error_nothing_there_is_none(saved, counting_algorithm, tmp_path):

@@ -10,7 +10,6 @@ import csv
 import importlib.util
 import json
 import math
-import os
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +17,7 @@ from pathlib import Path
 from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.runs.reading import RunRecord
+from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["collect_rows", "figures_of", "median_interval", "summarise", "write_table"]
 
@@ -111,22 +111,19 @@ def write_table(stem: str | Path, rows: Sequence[Mapping]) -> list[Path]:
     """Writes `stem.csv`, and `stem.parquet` where pyarrow is installed; each in one atomic step."""
     columns = list(dict.fromkeys(key for row in rows for key in row))
     path = Path(f"{stem}.csv")
-    temporary = Path(f"{stem}.csv.tmp")
-    with open(temporary, "w", newline="", encoding="utf-8") as file:
+    with whole_file(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()
         for row in rows:
             writer.writerow({key: _cell(row.get(key)) for key in columns})
-    os.replace(temporary, path)
     if importlib.util.find_spec("pyarrow") is None:
         return [path]
     import pyarrow
     import pyarrow.parquet
 
-    temporary = Path(f"{stem}.parquet.tmp")
     table = pyarrow.table({key: _column([row.get(key) for row in rows]) for key in columns})
-    pyarrow.parquet.write_table(table, temporary)
-    os.replace(temporary, f"{stem}.parquet")
+    with whole_file(f"{stem}.parquet") as file:
+        pyarrow.parquet.write_table(table, file)
     return [path, Path(f"{stem}.parquet")]
 
 

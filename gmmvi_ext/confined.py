@@ -1,0 +1,75 @@
+"""Reading a folder of somebody else: nothing outside it is opened, nothing but files is read."""
+
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+__all__ = ["OutsideError", "is_inside", "leading_out", "open_inside", "open_plain", "read_inside"]
+
+MAX_BYTES = 64 * 2**20  # of a file that is read at once
+
+
+class OutsideError(OSError):
+    """A file of a folder is a link out of it, or no file at all; the message says which."""
+
+
+def is_inside(path: str | Path, folder: str | Path) -> bool:
+    """Whether a path, its links followed, lies in a folder; a loop of links does not."""
+    try:
+        return Path(path).resolve(strict=False).is_relative_to(Path(folder).resolve())
+    except (OSError, RuntimeError, ValueError):
+        return False
+
+
+def leading_out(folder: str | Path) -> Iterator[str]:
+    """What in a folder a stranger could have put there to reach beyond it, each in words."""
+    for place, folders, files in os.walk(folder):
+        for name in sorted((*folders, *files)):
+            path = Path(place) / name
+            if path.is_symlink():
+                if not is_inside(path, folder):
+                    yield f"{path} is a link to {os.readlink(path)}"
+            elif not (path.is_file() or path.is_dir()):
+                yield f"{path} is neither a file nor a folder"
+
+
+def open_plain(path: str | Path) -> BinaryIO:
+    """A file opened for reading, without waiting for what is no file (a pipe, a device).
+
+    Raises:
+      OutsideError: it is no file.
+      OSError: it cannot be opened.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OutsideError(f"{path} is no file.")
+    return os.fdopen(descriptor, "rb")
+
+
+def open_inside(path: str | Path, folder: str | Path | None) -> BinaryIO:
+    """A file of a folder opened for reading; with folder None wherever it leads.
+
+    Raises:
+      OutsideError: it leads out of the folder, or is no file.
+      OSError: it cannot be opened.
+    """
+    if folder is not None and not is_inside(path, folder):
+        raise OutsideError(f"{path} leads out of {folder}.")
+    return open_plain(path)
+
+
+def read_inside(path: str | Path, folder: str | Path | None, limit: int = MAX_BYTES) -> bytes:
+    """Content of a file of a folder; with folder None wherever it leads.
+
+    Raises:
+      OutsideError: it leads out of the folder, is no file, or is larger than `limit` bytes.
+      OSError: it cannot be opened.
+    """
+    with open_inside(path, folder) as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OutsideError(f"{path} is larger than {limit:,} bytes.")
+    return content
