@@ -35,7 +35,15 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return ": ".join(part for part in (str(self.origin), self.key, self.message) if part)
+        parts = (_shown(str(self.origin), 2000), _shown(self.key, 2000), _shown(self.message, 2000))
+        return ": ".join(part for part in parts if part)
+
+
+def _shown(text: str, most: int) -> str:
+    """What came from a file, on one line: what cannot be printed as its escape, its middle cut."""
+    if len(text) > most:
+        text = f"{text[: most // 2]} ... {text[-most // 2 :]}"
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
 
 
 class ConfigError(ValueError):
