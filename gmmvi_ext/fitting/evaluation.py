@@ -51,7 +51,7 @@ class ElboEvaluator:
         seed = tf.random.fold_in(self._seed, iteration)
         x, log_q = self._draw(tf.random.fold_in(seed, 0))
         points = tf.cast(x, self._target.dtype)
-        log_p = answered(self._target, self._target.log_prob, points, tf.random.fold_in(seed, 1))
+        log_p = answered(self._target, points, tf.random.fold_in(seed, 1))
         log_p, log_q = np.asarray(log_p, np.float64), np.asarray(log_q, np.float64)
         finite = np.isfinite(log_p)
         if finite.any():

@@ -127,7 +127,7 @@ def find_start(
 
 
 class CountedTarget:
-    """The target in float64 NumPy, traced where it can be, with a count of evaluations.
+    """The target in float64 NumPy, with a count of evaluations.
 
     Args:
       target: log density.
@@ -140,33 +140,22 @@ class CountedTarget:
         self._journal = journal
         self._seed = stream(0, "search")
 
-        def values(x):
-            return target.log_prob(x, seed=self._seed)
-
-        def values_and_grads(x):
-            return target.log_prob_and_grad(x, seed=self._seed)
-
-        self._values, self._values_and_grads = values, values_and_grads
-        if target.is_graph_safe:
-            spec = tf.TensorSpec([None, target.num_dimensions], target.dtype)
-            self._values = tf.function(values, input_signature=[spec], autograph=False)
-            self._values_and_grads = tf.function(
-                values_and_grads, input_signature=[spec], autograph=False
-            )
-
     def values(self, x: np.ndarray) -> np.ndarray:
         """[N]; what is not finite is -inf."""
-        (found,) = self._evaluated(x, lambda points: [self._values(points)])
+        (found,) = self._evaluated(x, lambda points: [self.target.values(points, self._seed)])
         return np.where(np.isfinite(found), found, -np.inf)
 
     def grads(self, x: np.ndarray) -> np.ndarray:
         """Gradients, [N, D]."""
-        return self._evaluated(x, self._values_and_grads)[1]
+        return self._evaluated(x, self._both)[1]
 
     def loss(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Minus the log density [N] and its gradient [N, D]."""
-        value, grad = self._evaluated(x, self._values_and_grads)
+        value, grad = self._evaluated(x, self._both)
         return -value, -grad
+
+    def _both(self, points: tf.Tensor):
+        return self.target.values_and_grads(points, self._seed)
 
     def _evaluated(self, x: np.ndarray, evaluate) -> list[np.ndarray]:
         self.count += len(x)

@@ -12,31 +12,32 @@ Maximises J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q.
     6  estimate every component's expected reward with the updated components; update the weights
     7  delete stagnating components, perhaps add some
 
-All components go through each step together; one `tf.function` is traced once per run, whatever the
-number of components and samples does. For targets that only the host can evaluate, step 1 is cut in
-two around the evaluation. The stages are in `iteration`; here are state and order.
+All components go through each step together. An iteration is two graphs, whatever the number of
+components and samples does, with the target between them; runs of the same rules and shapes share
+them (`learning_step`). A long run continues in one graph of loop, target and both. The stages are
+in `iteration`; here are state and order.
 """
 
 import functools
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import FullGaussians, Mixture
-from gmmvi_ext.inference.assembly import assemble_batch
 from gmmvi_ext.inference.component_adaptation import ComponentAdaptation, Prior
 from gmmvi_ext.inference.component_updaters import NgBasedComponentUpdater
-from gmmvi_ext.inference.iteration import RunState, adapted, learned, proposed, step_seed
+from gmmvi_ext.inference.learning_step import RunVariables, StepSettings, learning_step
 from gmmvi_ext.inference.ng_estimators import NgEstimator
 from gmmvi_ext.inference.roles import Rules
 from gmmvi_ext.inference.sample_db import SampleDB
-from gmmvi_ext.inference.sample_selectors import Proposal, SampleSelector
+from gmmvi_ext.inference.sample_selectors import SampleSelector
 from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsizeAdapter
-from gmmvi_ext.inference.tracing import TracedFunctions, one_optimiser_pass
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.models import GmmWrapper, initial_mixture
 from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.tracing import TracedFunction
 
 __all__ = ["GMMVI"]
 
@@ -55,6 +56,8 @@ METRICS = {
 STORE_PER_CANDIDATE = 10
 # With so many, a second of tracing pays.
 MANY_COMPONENTS = 64
+# Iterations after which the calls of several of them in one graph pay the 2.5 s that it costs.
+FUSED_AFTER = 1000
 OPTIONS = ("temperature", "use_sample_database", "max_database_size", "many_components")
 
 
@@ -74,6 +77,10 @@ class GMMVI(tf.Module):
         pays for about a hundred components that overlap. None for iterations that start with
         MANY_COMPONENTS or more: the first of them is traced anew. Full covariances only.
       seed: of all random numbers; the same seed gives the same run.
+
+    Attributes:
+      num_traces: graphs traced for this run, those of the target included; runs that differ in
+        target, prior and seed alone share the others (`learning_step`).
     """
 
     def __init__(
@@ -116,8 +123,6 @@ class GMMVI(tf.Module):
             weight_updater,
             weight_stepsize,
         )
-        self._prior = prior
-        self._seed = stream(seed, "training")
         components = model.mixture().components
         is_full = isinstance(components, FullGaussians)
         self._many_components = many_components if is_full else False
@@ -145,7 +150,11 @@ class GMMVI(tf.Module):
         self._elbo_history = tf.Variable(
             tf.fill([2], tf.cast(float("nan"), model.dtype)), trainable=False, name="elbo_history"
         )
-        self._traced = TracedFunctions()
+        dim = [target.num_dimensions]
+        prior = Prior(*(tf.broadcast_to(tf.cast(each, model.dtype), dim) for each in prior))
+        self._constants = (stream(seed, "training"), *prior)
+        self._calls = _Calls()
+        self._num_done = self.num_traces = 0
 
     @classmethod
     def build_from_config(
@@ -225,9 +234,13 @@ class GMMVI(tf.Module):
         if num_iterations < 1:
             raise ValueError(f"`num_iterations` must be at least 1, got {num_iterations}.")
         most = tf.int64.max if max_evaluations is None else max_evaluations
-        run = self._iterations if self.target.is_graph_safe else self._iteration_on_host
         while True:
-            done, metrics = run(num_iterations, most)
+            fuses = num_iterations > 1 and self._num_done >= FUSED_AFTER
+            if fuses and self.target.is_graph_safe:
+                done, metrics = self._iterations(num_iterations, most)
+            else:
+                done, metrics = 1, self._iteration()
+            self._num_done += done
             num_iterations -= done
             if num_iterations == 0 or int(metrics["num_target_evaluations"]) >= most:
                 return metrics
@@ -236,56 +249,69 @@ class GMMVI(tf.Module):
         """The current mixture, in the unconstrained space."""
         return self.model.mixture()
 
-    @property
-    def num_traces(self) -> int:
-        """How often an iteration, or a part of it, was traced over the run."""
-        return self._traced.num_traces
-
     # Calls of traced functions --------------------------------------------------------------------
+
+    def _iteration(self) -> dict[str, tf.Tensor]:
+        """One iteration, in two graphs around the target."""
+        propose, learn = self._graphs(self._use_quadratic_forms())
+        drawn = propose(*self._constants)
+        target, traces = self.target, self.target.num_traces
+        if self.rules.ng_estimator.requires_gradient:
+            values, grads = target.values_and_grads(drawn.points, drawn.seed)
+        else:
+            values = target.values(drawn.points, drawn.seed)
+            grads = tf.zeros([len(drawn.points), 0], target.dtype)
+        self.num_traces += target.num_traces - traces
+        self._require_rank(values)
+        return learn(*self._constants, drawn, values, grads)
 
     def _iterations(self, num_iterations: int, most: int) -> tuple[int, dict[str, tf.Tensor]]:
         """How many iterations one call made (up to where they are traced anew), and metrics."""
         use_forms = self._use_quadratic_forms()
-        iterate = self._traced.get(
-            f"iterate{'_by_forms' * use_forms}", functools.partial(self._loop, use_forms)
+        if use_forms not in self._calls.loops:
+            self._graphs(use_forms)
+            loop = functools.partial(self._loop, use_forms)
+            specs = tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.int64)
+            self._calls.loops[use_forms] = TracedFunction(loop, *specs)
+            self.num_traces += 1
+        done, metrics = self._calls.loops[use_forms](
+            tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
         )
-        with one_optimiser_pass():
-            done, metrics = iterate(
-                tf.constant(num_iterations, tf.int32), tf.constant(most, tf.int64)
-            )
-        return 1 if num_iterations == 1 else int(done), metrics
+        return int(done), metrics
 
-    def _iteration_on_host(self, _: int, __: int) -> tuple[int, dict[str, tf.Tensor]]:
-        """One iteration, cut in two around the target."""
-        use_forms, dtype = self._use_quadratic_forms(), self.model.dtype
-        with one_optimiser_pass():
-            proposal, prior_draws = self._traced.get(
-                "propose", lambda: self._propose(self._state())
-            )()
-        points = tf.concat([proposal.x, prior_draws], axis=0)
-        # Outside: a function of the target's own may have been called before.
-        seed = step_seed(self._seed, self.num_iterations, 4)
-        values, grads = self._evaluate(points, seed)
-        with one_optimiser_pass():
-            learn = self._traced.get_open(
-                f"learn{'_by_forms' * use_forms}",
-                lambda *drawn: self._learn(self._state(), drawn, use_forms),
-                "propose",
-                tf.TensorSpec([None], dtype),
-                tf.TensorSpec([None, grads.shape[1]], dtype),
-            )
-            return 1, learn(proposal, prior_draws, values, grads)
+    def _graphs(self, use_forms: bool) -> tuple[Callable, Callable]:
+        """`LearningStep.propose` and `.learn` of this run's variables."""
+        if use_forms not in self._calls.graphs:
+            variables = self._variables()
+            step = learning_step(self._settings(use_forms), variables)
+            traces = step.num_traces
+            graphs = step.propose(variables), step.learn(variables)
+            self.num_traces += step.num_traces - traces
+            flat = tf.nest.flatten(variables)
+            self._calls.graphs[use_forms] = tuple(graph.over(*flat) for graph in graphs)
+        return self._calls.graphs[use_forms]
 
     def _use_quadratic_forms(self) -> bool:
         """Whether the next iteration is computed by quadratic forms; the mixture decides alone."""
         if self._many_components is not None:
             return self._many_components
-        return int(self.model.num_components) >= MANY_COMPONENTS
-
-    # The iteration, in graphs ---------------------------------------------------------------------
+        return len(self.model.log_weights.read_value()) >= MANY_COMPONENTS
 
     def _loop(self, use_forms: bool, num_iterations, most) -> tuple[tf.Tensor, dict]:
-        """Iterations in a loop, see `steps`; and how many they were."""
+        """Iterations in one graph, the target among them, see `steps`; and how many they were."""
+        propose, learn = self._graphs(use_forms)
+        target, dim = self.target, self.target.num_dimensions
+
+        def iteration():
+            drawn = propose(*self._constants)
+            points = tf.ensure_shape(drawn.points, [None, dim])
+            with tf.name_scope("target"):
+                if self.rules.ng_estimator.requires_gradient:
+                    values, grads = target.log_prob_and_grad(points, seed=drawn.seed)
+                else:
+                    values = target.log_prob(points, seed=drawn.seed)
+                    grads = tf.zeros([tf.shape(points)[0], 0], target.dtype)
+            return learn(*self._constants, drawn, values, grads)
 
         def is_due(done, metrics):
             goes_on = (done < num_iterations) & (metrics["num_target_evaluations"] < most)
@@ -297,106 +323,40 @@ class GMMVI(tf.Module):
         nothing = {name: tf.zeros([], dtype) for name, dtype in dtypes.items()}
         return tf.while_loop(
             is_due,
-            lambda done, _: (done + 1, self._iteration(use_forms)),
+            lambda done, _: (done + 1, iteration()),
             (0, nothing),
             parallel_iterations=1,
         )
 
-    def _iteration(self, use_forms: bool) -> dict[str, tf.Tensor]:
-        # The scopes name the stages for the profiler (scripts/bench/profile_step.py).
-        state = self._state()
-        with tf.name_scope("propose"):
-            proposal, prior_draws = self._propose(state)
-            points = tf.concat([proposal.x, prior_draws], axis=0)
-        with tf.name_scope("target"):
-            seed = step_seed(self._seed, state.num_iterations, 4)
-            values, grads = self._evaluate(points, seed)
-        return self._learn(state, (proposal, prior_draws, values, grads), use_forms)
-
-    def _propose(self, state: RunState) -> tuple[Proposal, tf.Tensor]:
-        return proposed(self.rules, self._prior, state, self.sample_db.window(), self._seed)
-
-    def _evaluate(self, points: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Target values [n] and gradients [n, D] ([n, 0] where the estimator needs none)."""
-        target = self.target
-        points = tf.cast(points, target.dtype)
-        if self.rules.ng_estimator.requires_gradient:
-            values, grads = target.log_prob_and_grad(points, seed=seed)
-        else:
-            values = target.log_prob(points, seed=seed)
-            grads = tf.zeros([tf.shape(points)[0], 0], target.dtype)
+    def _require_rank(self, values: tf.Tensor) -> None:
         if values.shape.rank != 1:
+            target = self.target
             raise ValueError(
                 f"target {target.name!r}: the log density of points [N, {target.num_dimensions}] "
                 f"must have shape [N], got {values.shape}."
             )
-        return tf.cast(values, self.model.dtype), tf.cast(grads, self.model.dtype)
-
-    def _learn(self, state: RunState, drawn: tuple, use_forms: bool) -> dict[str, tf.Tensor]:
-        """What follows the evaluation; assigns the new state and the stored samples.
-
-        Args:
-          state: of the run.
-          drawn: the proposal, prior draws, and target values and gradients of both.
-          use_forms: whether dense products are those of quadratic forms.
-        """
-        proposal, prior_draws, values, grads = drawn
-        rules, num_new = self.rules, tf.shape(proposal.x)[0]
-        is_valid = tf.math.is_finite(values) & tf.reduce_all(tf.math.is_finite(grads), axis=1)
-        with tf.name_scope("densities"):
-            batch, window = assemble_batch(
-                state.mixture,
-                state.learner.component_id,
-                proposal,
-                values[:num_new],
-                grads[:num_new],
-                is_valid[:num_new],
-                selector=rules.sample_selector,
-                reuses=self._reuses,
-                use_quadratic_forms=use_forms,
-            )
-        state, metrics = learned(rules, self.temperature, state, batch, is_valid)
-        with tf.name_scope("store"):
-            if self._stores:
-                kept = tf.where(is_valid[:num_new])[:, 0]
-                self.sample_db.add(tf.gather(proposal.x, kept), tf.gather(values, kept))
-            if self._reuses:
-                self.sample_db.assign_window(window)
-        with tf.name_scope("adapt"):
-            num_candidates = rules.component_adaptation.num_database_candidates
-            draw = functools.partial(self.sample_db.random, num_candidates)
-            state, num_added = adapted(
-                rules,
-                self._prior,
-                state,
-                batch,
-                (prior_draws, values[num_new:]),
-                self._seed,
-                stored=draw if self._stores else None,
-                fresh=lambda num: self.model.fresh_learner_state(num, self.model.num_ids),
-            )
-            self.model.num_ids.assign_add(num_added)
-        self._assign(state)
-        return metrics | {
-            "num_components": state.mixture.num_components,
-            "num_new_samples": num_new,
-        }
 
     # State ----------------------------------------------------------------------------------------
 
-    def _state(self) -> RunState:
-        numbers = (variable.read_value() for variable in self._numbers())
-        return RunState(self.model.mixture(), self.model.learner(), *numbers)
+    def _settings(self, use_forms: bool) -> StepSettings:
+        model = self.model
+        fresh = {
+            "stepsize": model.initial_stepsize,
+            "ridge": model.initial_ridge,
+            "history_length": model.history_length,
+        }
+        return StepSettings(
+            self.rules,
+            self.temperature,
+            self._reuses,
+            self.sample_db.capacity if self._stores else 0,
+            use_forms,
+            self.target.dtype.name,
+            tuple(fresh.items()),
+        )
 
-    def _assign(self, state: RunState) -> None:
-        self.model.assign(state.mixture)
-        self.model.assign_learner(state.learner)
-        for variable, value in zip(self._numbers(), state[2:], strict=True):
-            variable.assign(value)
-
-    def _numbers(self) -> tuple[tf.Variable, ...]:
-        """Variables in the order of `RunState`, after mixture and learner."""
-        return (
+    def _variables(self) -> RunVariables:
+        numbers = (
             self._weight_stepsize,
             self._num_weight_updates,
             self._elbo_history,
@@ -405,6 +365,22 @@ class GMMVI(tf.Module):
             self.num_nonfinite,
             self.num_failed_updates,
         )
+        return RunVariables(
+            self.model.mixture_variables,
+            self.model.learner_variables,
+            numbers,
+            self.model.num_ids,
+            self.sample_db.window_variables,
+            self.sample_db.ring,
+        )
+
+
+class _Calls:
+    """Traced functions of a run, by whether they use quadratic forms; no state to be saved."""
+
+    def __init__(self):
+        self.graphs: dict[bool, tuple[Callable, Callable]] = {}
+        self.loops: dict[bool, TracedFunction] = {}
 
 
 def _counter(name: str) -> tf.Variable:

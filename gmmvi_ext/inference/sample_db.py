@@ -19,7 +19,10 @@ from gmmvi_ext.gaussians import Components, DiagonalGaussians, LowRankGaussians
 from gmmvi_ext.gaussians.full import InverseFactors
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
 
-__all__ = ["SampleDB", "Window", "empty_window", "extend_window"]
+__all__ = ["Ring", "SampleDB", "Window", "empty_window", "extend_window"]
+
+INITIAL_CAPACITY = 1024
+GROWTH = 4  # a step of the ring copies everything three times: a few large ones
 
 
 class Window(NamedTuple):
@@ -204,6 +207,61 @@ def _block_log_prob(window: Window, x: tf.Tensor) -> tf.Tensor:
     return tf.cond(size > 0, lambda: map_chunks(rows, [x], chunk_rows(size), x.dtype), nothing)
 
 
+class Ring(NamedTuple):
+    """The newest evaluated samples, in variables.
+
+    Attributes:
+      x: allocated places, [A, D].
+      log_prob: target log densities, [A].
+      num_written: samples written so far, int64; sample n lies at n modulo the capacity.
+    """
+
+    x: tf.Variable
+    log_prob: tf.Variable
+    num_written: tf.Variable
+
+    def add(self, x: tf.Tensor, log_prob: tf.Tensor, capacity: int) -> None:
+        """Appends samples [N, D] with their log densities [N]; the oldest make room."""
+        x, log_prob = x[-capacity:], log_prob[-capacity:]
+        size = tf.shape(x, out_type=tf.int64)[0]
+        # Not tf.shape: reading the variable would copy it, because it is written in place.
+        allocated = tf.raw_ops.VariableShape(input=self.x.handle, out_type=tf.int64)[0]
+        needed = tf.minimum(self.num_written + size, capacity)
+
+        def grow():
+            wanted = tf.maximum(GROWTH * allocated, needed)
+            extra = tf.minimum(wanted, capacity) - allocated
+            self.x.assign(tf.pad(self.x, [[0, extra], [0, 0]]))
+            self.log_prob.assign(tf.pad(self.log_prob, [[0, extra]]))
+            return True
+
+        tf.cond(needed > allocated, grow, lambda: False)
+        slots = (self.num_written + tf.range(size)) % capacity
+        self.x.scatter_update(tf.IndexedSlices(x, slots))
+        self.log_prob.scatter_update(tf.IndexedSlices(log_prob, slots))
+        self.num_written.assign_add(size)
+
+    def random(
+        self, num_samples: int, seed: tf.Tensor, capacity: int
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Up to `num_samples` stored samples and their log densities.
+
+        All of them if there are no more, else a draw with replacement (a double is harmless to
+        whoever looks for the best candidate).
+        """
+        stored = tf.minimum(self.num_written, capacity)
+
+        def everything():
+            # A slice of the variable itself would keep it alive as long as the graph.
+            return self.x.read_value()[:stored], self.log_prob.read_value()[:stored]
+
+        def draw():
+            index = tf.random.stateless_uniform([num_samples], seed, maxval=stored, dtype=tf.int64)
+            return tf.gather(self.x, index), tf.gather(self.log_prob, index)
+
+        return tf.cond(stored <= num_samples, everything, draw)
+
+
 class SampleDB(tf.Module):
     """Ring of the newest evaluated samples, and the window for reuse, held in variables.
 
@@ -214,9 +272,6 @@ class SampleDB(tf.Module):
       with_gradient: whether gradients are recorded.
       dtype: floating dtype.
     """
-
-    INITIAL_CAPACITY = 1024
-    GROWTH = 4  # a step copies everything three times: a few large ones
 
     def __init__(
         self,
@@ -232,7 +287,7 @@ class SampleDB(tf.Module):
         if capacity < 1:
             raise ValueError(f"`capacity` must be at least 1, got {capacity}.")
         self.capacity = int(capacity)
-        first = min(self.INITIAL_CAPACITY, self.capacity)
+        first = min(INITIAL_CAPACITY, self.capacity)
         self._x = tf.Variable(
             tf.zeros([first, num_dimensions], dtype),
             shape=[None, num_dimensions],
@@ -273,39 +328,20 @@ class SampleDB(tf.Module):
         """Samples in the ring, int64."""
         return tf.minimum(self.num_written, self.capacity)
 
+    @property
+    def ring(self) -> Ring:
+        """The variables of the ring."""
+        return Ring(self._x, self._log_prob, self.num_written)
+
+    @property
+    def window_variables(self) -> Window:
+        """Those of the window."""
+        return self._window
+
     def add(self, x: tf.Tensor, log_prob: tf.Tensor) -> None:
-        """Appends samples [N, D] with their log densities [N]; the oldest make room."""
-        x, log_prob = x[-self.capacity :], log_prob[-self.capacity :]
-        size = tf.shape(x, out_type=tf.int64)[0]
-        # Not tf.shape: reading the variable would copy it, because it is written in place.
-        allocated = tf.raw_ops.VariableShape(input=self._x.handle, out_type=tf.int64)[0]
-        needed = tf.minimum(self.num_written + size, self.capacity)
-
-        def grow():
-            wanted = tf.maximum(self.GROWTH * allocated, needed)
-            extra = tf.minimum(wanted, self.capacity) - allocated
-            self._x.assign(tf.pad(self._x, [[0, extra], [0, 0]]))
-            self._log_prob.assign(tf.pad(self._log_prob, [[0, extra]]))
-            return True
-
-        tf.cond(needed > allocated, grow, lambda: False)
-        slots = (self.num_written + tf.range(size)) % self.capacity
-        self._x.scatter_update(tf.IndexedSlices(x, slots))
-        self._log_prob.scatter_update(tf.IndexedSlices(log_prob, slots))
-        self.num_written.assign_add(size)
+        """`Ring.add`."""
+        self.ring.add(x, log_prob, self.capacity)
 
     def random(self, num_samples: int, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Up to `num_samples` stored samples and their log densities.
-
-        All of them if there are no more, else a draw with replacement (a double is harmless to
-        whoever looks for the best candidate).
-        """
-        stored = self.num_stored
-
-        def draw():
-            index = tf.random.stateless_uniform([num_samples], seed, maxval=stored, dtype=tf.int64)
-            return tf.gather(self._x, index), tf.gather(self._log_prob, index)
-
-        return tf.cond(
-            stored <= num_samples, lambda: (self._x[:stored], self._log_prob[:stored]), draw
-        )
+        """`Ring.random`."""
+        return self.ring.random(num_samples, seed, self.capacity)

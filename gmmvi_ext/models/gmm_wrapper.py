@@ -117,10 +117,21 @@ class GmmWrapper(tf.Module):
     def dtype(self) -> tf.DType:
         return self.loc.dtype
 
+    @property
+    def mixture_variables(self) -> Mixture:
+        """The variables of the mixture, in its form."""
+        return Mixture(
+            self.log_weights, self._family(*(getattr(self, name) for name in self._family._fields))
+        )
+
+    @property
+    def learner_variables(self) -> LearnerState:
+        """Those of the learner state."""
+        return LearnerState(*self._learner)
+
     def mixture(self) -> Mixture:
         """The current value."""
-        values = (getattr(self, name).read_value() for name in self._family._fields)
-        return Mixture(self.log_weights.read_value(), self._family(*values))
+        return tf.nest.map_structure(lambda each: each.read_value(), self.mixture_variables)
 
     def assign(self, mixture: Mixture) -> None:
         """Replaces the value; the number of components may differ, the family may not."""

@@ -5,11 +5,13 @@ else is optional: a layout of named, constrained parameters, an own gradient, a 
 start from, the log normaliser, metrics.
 """
 
+import threading
 from collections.abc import Callable
 
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
+from gmmvi_ext.tracing import TracedFunction
 
 __all__ = ["Target", "TargetError", "value_and_gradient"]
 
@@ -63,6 +65,7 @@ class Target(tf.Module):
         self.num_dimensions = int(num_dimensions)
         self.dtype = tf.as_dtype(dtype)
         self._layout = layout
+        self._graphs = _Graphs()
 
     @property
     def layout(self) -> Layout:
@@ -99,6 +102,43 @@ class Target(tf.Module):
     def continues_edges(self) -> bool:
         """Whether the density goes on where a bijector's values have no digits left."""
         return False
+
+    def values(self, x: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        """`log_prob` [N], by a graph that is traced once for any number of points.
+
+        Where the target is not graph-safe, `log_prob` itself. What the graph has captured (data in
+        Python or NumPy) stays as it was; see `forget_traces`.
+
+        Args:
+          x: points of the target's type, [N, D].
+          seed: [2] int32.
+        """
+        return self._graph("log_prob")(x, seed)
+
+    def values_and_grads(self, x: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """`log_prob_and_grad`, values [N] and gradients [N, D], likewise."""
+        return self._graph("log_prob_and_grad")(x, seed)
+
+    @property
+    def num_traces(self) -> int:
+        """Graphs of the target traced so far."""
+        return self._graphs.count
+
+    def forget_traces(self) -> None:
+        """Has the target traced anew when it is needed next; every fit begins with this."""
+        self._graphs.functions = {}
+
+    def _graph(self, name: str):
+        if not self.is_graph_safe:
+            return getattr(self, name)
+        graphs = self._graphs
+        with graphs.lock:
+            if name not in graphs.functions:
+                graphs.count += 1
+                points = tf.TensorSpec([None, self.num_dimensions], self.dtype)
+                seed = tf.TensorSpec([2], tf.int32)
+                graphs.functions[name] = TracedFunction(getattr(self, name), points, seed)
+            return graphs.functions[name]
 
     def sample(self, num_samples: int, seed) -> tf.Tensor:
         """Exact draws [num_samples, D]; only where `can_sample`."""
@@ -149,3 +189,15 @@ def value_and_gradient(
             "`log_prob_and_grad`, or set `has_gradient = False` and use the MORE estimator."
         )
     return values, tf.convert_to_tensor(grads)  # that of `tf.gather` comes as slices
+
+
+class _Graphs:
+    """Traced functions of a target by name; a copy of the target begins without."""
+
+    def __init__(self):
+        self.functions: dict[str, TracedFunction] = {}
+        self.count = 0
+        self.lock = threading.RLock()
+
+    def __reduce__(self):
+        return _Graphs, ()

@@ -140,7 +140,7 @@ def test_two_iterations_run(name, tmp_path):
     algorithm = build_algorithm(config, target)
     for _ in range(2):
         metrics = algorithm.step()
-    assert int(metrics["num_target_evaluations"]) > 0 and algorithm.num_traces == 1
+    assert int(metrics["num_target_evaluations"]) > 0
     assert float(metrics["elbo_estimate"]) < float("inf")
 
 

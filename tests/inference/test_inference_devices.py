@@ -13,6 +13,7 @@ import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 from gmmvi_ext.config.codewords import expand_code_word
+from gmmvi_ext.inference import learning_step
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.targets.registry import build_target
 
@@ -30,12 +31,11 @@ with tf.device("/CPU:1"):
     algorithm = GMMVI.build_from_config(config, target, seed=0)
     for _ in range(4):
         metrics = algorithm.step()
-function = algorithm._traced.get("iterate", None).get_concrete_function(
-    tf.constant(1), tf.constant(1, tf.int64)
-)
-graphs = [function.graph.as_graph_def()]
-nodes = [*graphs[0].node]
-nodes += [node for each in graphs[0].library.function for node in each.node_def]
+(step,) = learning_step._steps.values()
+traced = [step._propose, step._learn, target._graphs.functions["log_prob_and_grad"]]
+graphs = [each._concrete.graph.as_graph_def() for each in traced]
+nodes = [node for graph in graphs for node in graph.node]
+nodes += [node for graph in graphs for each in graph.library.function for node in each.node_def]
 print(json.dumps({
     "devices": sorted({node.device for node in nodes}),
     "host_calls": sorted({node.op for node in nodes if "PyFunc" in node.op}),

@@ -189,10 +189,12 @@ def test_a_run_adds_components_in_one_trace(word):
     settings = config(word, 1, 40, prior_scale=3.0, num_initial_components=2)
     settings["num_component_adapter_config"] = {"add_iters": 3, "max_components": 4}
     algorithm = GMMVI.build_from_config(settings, CallableTarget(log_prob, 3), seed=0)
-    for _ in range(12):
+    algorithm.step()
+    traces = algorithm.num_traces
+    for _ in range(11):
         metrics = algorithm.step()
     mixture = algorithm.mixture()
-    assert int(metrics["num_components"]) == 4 and algorithm.num_traces == 1
+    assert int(metrics["num_components"]) == 4 and algorithm.num_traces == traces
     assert all(np.all(np.isfinite(field)) for field in tf.nest.flatten(mixture))
     x, _ = g.sample(mixture, 4000, tf.constant([5, 6]))
     log_z = np.log(2) + 1.5 * np.log(2 * np.pi)

@@ -1,6 +1,5 @@
 """Draws of q together with the target's values: the raw material of every check."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -77,23 +76,19 @@ def score_draws(mixture: Mixture, target: Target | None, num_samples: int, seed)
 
 def evaluate_target(target: Target, x: np.ndarray, seed) -> np.ndarray:
     """Target log densities of `x` [S, D] in chunks, [S]."""
-    log_prob = target.log_prob
-    if target.is_graph_safe:
-        log_prob = tf.function(log_prob, autograph=False)
     salted = substream(seed, "target")
     values = []
     for number, part in enumerate(_chunks(x)):
         points = tf.cast(tf.constant(part), target.dtype)
         part_seed = tf.random.experimental.stateless_fold_in(salted, number)
-        part_seed = part_seed if target.is_stochastic else None
-        values.append(answered(target, log_prob, points, part_seed))
+        values.append(answered(target, points, part_seed))
     return np.concatenate(values)
 
 
-def answered(target: Target, log_prob: Callable, points: tf.Tensor, seed) -> np.ndarray:
+def answered(target: Target, points: tf.Tensor, seed) -> np.ndarray:
     """Values at `points`, [N]; a host function that gives none at all is asked again."""
     for _ in range(1 if target.is_graph_safe else ATTEMPTS):
-        value = np.asarray(log_prob(points) if seed is None else log_prob(points, seed=seed))
+        value = np.asarray(target.values(points, seed))
         if not np.isnan(value).all():
             break
     return value

@@ -7,7 +7,7 @@ import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager.context import context
 
-from gmmvi_ext.inference.tracing import no_garbage_collection, one_optimiser_pass
+from gmmvi_ext.tracing import no_garbage_collection, one_optimiser_pass
 
 
 def setting():
