@@ -60,6 +60,7 @@ def as_target(
     host_given |= {} if batched else {"batched": False}
     if isinstance(target, Target):
         _refuse(layout_given | {"constraints": constraints} | host_given, "a `Target`")
+        target.forget_traces()
         return target, []
     if is_joint(target):
         _refuse(layout_given | host_given, "a joint distribution")

@@ -42,6 +42,10 @@ def build(mode=1.0, *, seed=0, dim=DIM, dtype=tf.float32, **changes):
     )
 
 
+def step_of(run):
+    return learning_step.learning_step(run._settings(bool(run._many_components)), run._variables())
+
+
 def state_after(algorithm, steps=12):
     for _ in range(steps):
         algorithm.step()
@@ -99,21 +103,21 @@ def test_runs_in_threads_do_not_disturb_each_other():
     ],
 )
 def test_what_a_graph_depends_on_makes_another_one(changes):
-    build().step()
-    other = build(**changes)
-    other.step()
-    assert other.num_traces == 3 and len(learning_step._steps) == 2
-    again = build(mode=0.0, seed=3, **changes)
-    again.step()
-    assert again.num_traces == 1 and len(learning_step._steps) == 2
+    plain, other = step_of(build()), step_of(build(**changes))
+    assert other is not plain and len(learning_step._steps) == 2
+    assert step_of(build(mode=0.0, seed=3, **changes)) is other
 
 
-def test_another_prior_is_an_argument():
-    first = build(model_initialization={"prior_mean": [1.0, 2.0], "prior_scale": 3.0})
-    second = build(model_initialization={"prior_mean": 0.0, "prior_scale": [5.0, 1.0]})
-    for run in (first, second):
-        run.step()
-    assert second.num_traces == 1
+@pytest.mark.parametrize(
+    "initial",
+    [
+        {"prior_mean": [1.0, 2.0], "prior_scale": 3.0},
+        {"prior_mean": 0.0, "prior_scale": [5.0, 1.0]},
+        {"num_initial_components": 7},
+    ],
+)
+def test_what_is_an_argument_or_a_state_makes_none(initial):
+    assert step_of(build(model_initialization=initial)) is step_of(build())
 
 
 def test_one_and_one_point_zero_are_not_traced_alike():
@@ -128,26 +132,17 @@ class WithArray(ComponentImprovementBased):
 
 
 def test_a_rule_that_cannot_be_compared_keeps_its_graphs_to_itself():
-    base = build()
-    rules = vars(base.rules) | {"component_stepsize": WithArray()}
-    runs = [
-        GMMVI(target_at(1.0), build().model, **rules, prior=learning_step.Prior(0.0, 1.0))
-        for _ in range(2)
-    ]
-    for run in runs:
-        run.step()
-    assert [run.num_traces for run in runs] == [3, 3] and not learning_step._steps
+    rules = vars(build().rules) | {"component_stepsize": WithArray()}
+    prior = learning_step.Prior(0.0, 1.0)
+    runs = [GMMVI(target_at(1.0), build().model, **rules, prior=prior) for _ in range(2)]
+    assert step_of(runs[0]) is not step_of(runs[1]) and not learning_step._steps
 
 
 def test_a_bounded_number_of_graphs_is_kept(monkeypatch):
     monkeypatch.setattr(learning_step, "MAX_KEPT", 2)
-    runs = [build(dim=dim) for dim in (1, 2, 3)]
-    for run in runs:
-        run.step()
+    steps = [step_of(build(dim=dim)) for dim in (1, 2, 3)]
     assert len(learning_step._steps) == 2
-    newest = build(dim=3)
-    newest.step()
-    assert newest.num_traces == 1
+    assert step_of(build(dim=3)) is steps[2] and step_of(build(dim=1)) is not steps[0]
 
 
 def test_graphs_do_not_keep_a_run_alive():
