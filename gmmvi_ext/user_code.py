@@ -3,13 +3,17 @@ as it is, and what goes wrong in it is one line, not a traceback."""
 
 import importlib.util
 import sys
+import threading
 import traceback
 from pathlib import Path
 from types import ModuleType
 
-__all__ = ["PREFIX", "is_code", "load_module", "place_of", "split_name"]
+__all__ = ["PREFIX", "USER_ERRORS", "is_code", "load_module", "place_of", "split_name"]
 
 PREFIX = "python:"
+# What code of the user's own may raise where it is called: also an exit, which is not meant for us.
+USER_ERRORS = (Exception, SystemExit)
+SLOW_SECONDS = 10.0
 _LOADED: dict[tuple[str, int], ModuleType] = {}  # (path, time of its last change) -> module
 
 
@@ -31,8 +35,12 @@ def load_module(path: Path) -> ModuleType:
       FileNotFoundError: there is no such file.
       ValueError: it cannot be imported; says why.
     """
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file.")
+    try:
+        is_there = path.is_file()
+    except (OSError, ValueError):  # too long for a name, or with a null byte
+        is_there = False
+    if not is_there:
+        raise FileNotFoundError(f"{str(path)[:200]}: no such file.")
     key = (str(path.resolve()), path.stat().st_mtime_ns)
     if key in _LOADED:
         return _LOADED[key]
@@ -42,13 +50,22 @@ def load_module(path: Path) -> ModuleType:
         raise ValueError(f"{path} is no Python file; its name must end in .py.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    timer = threading.Timer(SLOW_SECONDS, _say_slow, [path])
+    timer.daemon = True
+    timer.start()
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # the user's file: one line, not a traceback
+    except USER_ERRORS as error:  # the user's file: one line, not a traceback
         text = " ".join(str(error).split())
         raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {text}") from error
+    finally:
+        timer.cancel()
     _LOADED[key] = module
     return module
+
+
+def _say_slow(path: Path) -> None:
+    print(f"note: {path} is still being imported after {SLOW_SECONDS:g} s", file=sys.stderr)
 
 
 def place_of(error: BaseException, path: str | None) -> str:

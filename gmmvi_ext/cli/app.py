@@ -7,11 +7,14 @@ TensorFlow, which takes seconds, is touched.
 import importlib
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 
+from gmmvi_ext.cli.streams import steady_streams
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.training.interrupt import ProcessSignals
 
 __all__ = ["main", "run"]
 
@@ -26,6 +29,10 @@ COMMANDS = {
     "doctor": ("gmmvi_ext.cli.doctor_command", "check versions and devices, and run a tiny fit"),
 }
 INTERRUPTED = 130
+# Of these the results lie in files: what standard output no longer takes is no failure.
+_WRITING = ("run", "sweep", "export")
+_HELP = {"-h", "--help", "-help"}
+_TRACEBACK = "GMMVI_EXT_TRACEBACK"
 
 
 def run() -> None:
@@ -34,16 +41,65 @@ def run() -> None:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Runs one command; returns the exit code (0 done, 1 failed, 2 misused, 130 interrupted)."""
-    if not arguments or arguments[0] in ("-h", "--help", "-help", "help"):
+    """Runs one command; returns the exit code.
+
+    0: done; 1: failed; 2: misused; 130, 143, 129: ended by SIGINT, SIGTERM, SIGHUP, results of an
+    interrupted run included.
+    """
+    name = arguments[0] if arguments else "help"
+    with steady_streams() as (out, _), ProcessSignals() as signals:
+        code = _ended(name, arguments, signals)
+        out.flush()
+        if out.problem is not None:
+            print(f"gmmvi-ext {name}: standard output: {out.problem}.", file=sys.stderr)
+            has_files = name in _WRITING and not _HELP & set(arguments)
+            code = code if has_files else code or 1
+    return code
+
+
+def _ended(name: str, arguments: Sequence[str], signals: ProcessSignals) -> int:
+    """Exit code of a command; every end that is none of its own is one line."""
+    try:
+        code = _dispatch(name, arguments)
+        return code if signals.exit_code is None else signals.exit_code
+    except ConfigError as error:
+        problem, code = str(error), 2
+    except CommandError as error:
+        problem, code = f"gmmvi-ext {name}: {error}", error.exit_code
+    except KeyboardInterrupt:
+        problem, code = f"\ngmmvi-ext {name}: interrupted.", signals.exit_code or INTERRUPTED
+    except SystemExit as error:
+        place = f" in {_place(error)}" if _place(error) else ""
+        problem = (
+            f"gmmvi-ext {name}: code that was called ended the process "
+            f"(sys.exit({error.code!r}){place}); let it return or raise instead."
+        )
+        code = 1
+    except MemoryError as error:
+        detail = f" ({' '.join(str(error).split())})" if str(error) else ""
+        problem, code = f"gmmvi-ext {name}: out of memory{detail}; take less of something.", 1
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        text = " ".join(str(error).split())[:500]
+        problem = (
+            f"gmmvi-ext {name}: {type(error).__name__}: {text} ({_place(error)}). This is not "
+            f"foreseen: please report it; {_TRACEBACK}=1 shows where it came from."
+        )
+        code = 1
+    print(problem, file=sys.stderr)
+    return code
+
+
+def _dispatch(name: str, arguments: Sequence[str]) -> int:
+    if name == "help" or name in _HELP:
         print(_help())
         return 0
-    if arguments[0] in ("--version", "version"):
+    if name in ("--version", "version"):
         from gmmvi_ext import __version__
 
         print(f"gmmvi-ext {__version__}")
         return 0
-    name, *rest = arguments
     if name not in COMMANDS:
         print(
             f"gmmvi-ext: unknown command {name!r}; there are: {', '.join(COMMANDS)}."
@@ -51,20 +107,13 @@ def main(arguments: Sequence[str]) -> int:
             file=sys.stderr,
         )
         return 2
-    try:
-        return importlib.import_module(COMMANDS[name][0]).main(rest) or 0
-    except ConfigError as error:
-        print(error, file=sys.stderr)
-        return 2
-    except CommandError as error:
-        print(f"gmmvi-ext {name}: {error}", file=sys.stderr)
-        return error.exit_code
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except KeyboardInterrupt:
-        print(f"\ngmmvi-ext {name}: interrupted.", file=sys.stderr)
-        return INTERRUPTED
+    return importlib.import_module(COMMANDS[name][0]).main(list(arguments[1:])) or 0
+
+
+def _place(error: BaseException) -> str:
+    """FILE:LINE where an error arose."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename}:{frames[-1].lineno}" if frames else ""
 
 
 def _help() -> str:

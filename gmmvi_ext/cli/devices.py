@@ -7,7 +7,7 @@ import os
 import tensorflow as tf
 
 from gmmvi_ext.config.config import Config
-from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.errors import CommandError, UsageError
 from gmmvi_ext.targets.parallel.strategies import ParallelError, ParallelEvaluation, open_parallel
 
 __all__ = ["choose_threads", "open_devices", "open_workers", "select_device"]
@@ -41,13 +41,14 @@ def select_device(name: str | None) -> str:
       name: "cpu", "gpu", "gpu:1", "auto" or None for auto (a GPU if there is one).
 
     Raises:
+      UsageError: it is not understood.
       CommandError: there is no such device.
     """
     name = (name or "auto").lower()
     gpus = tf.config.list_physical_devices("GPU")
     kind, _, index = name.partition(":")
     if kind not in ("auto", "cpu", "gpu") or (index and not index.isdigit()):
-        raise CommandError(f"--device {name}: expected cpu, gpu, gpu:1 or auto.")
+        raise UsageError(f"--device {name}: expected cpu, gpu, gpu:1 or auto.")
     if kind == "cpu" or (kind == "auto" and not gpus):
         if gpus:
             tf.config.set_visible_devices([], "GPU")

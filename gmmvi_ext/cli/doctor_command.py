@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.cli.quiet import quiet_start
+from gmmvi_ext.runs.errors import UsageError
 
 __all__ = ["main"]
 
@@ -34,8 +35,11 @@ _TENSORFLOW_BUILDS = ("tensorflow", "tensorflow-cpu", "tensorflow-gpu", "tf-nigh
 def main(arguments: Sequence[str]) -> int:
     """Prints one line a check; returns 1 if one of them failed."""
     flags = CommandFlags("gmmvi-ext doctor", "Checks the installation and runs a tiny fit.")
-    if flags.parse(arguments) is None:
+    parsed = flags.parse(arguments)
+    if parsed is None:
         return 0
+    if parsed[1]:
+        raise UsageError(f"unexpected argument {parsed[1][0]!r}; doctor takes none.")
     checks = (_python, _packages, _builds, _extras, _tensorflow, _tfp_with_numpy, _devices, _fit)
     num_failed = 0
     for check in checks:

@@ -67,7 +67,11 @@ class CommandFlags:
             raise UsageError(f"{flag}: expected {kind}.") from None
         except flags.Error as error:
             raise UsageError(" ".join(str(error).split())) from None
-        return {name: self._values[name].value for name in self._values}, positional
+        values = {name: self._values[name].value for name in self._values}
+        for name, value in values.items():
+            if value == "":
+                raise UsageError(f"--{name}: is empty; give a value, or leave the flag out.")
+        return values, positional
 
     def _renamed(self, argument: str) -> str:
         flag, separator, value = argument.partition("=")

@@ -42,6 +42,8 @@ def main(arguments: Sequence[str]) -> int:
 
             run = task_of(config.document, "run")
             device, workers = open_devices(config, values["device"])
+        for warning in workers.warnings:
+            print(f"note: {warning}.", flush=True)
         with workers:
             return run(config, workdir, device=device, parallel=workers)
 

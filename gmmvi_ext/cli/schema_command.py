@@ -22,7 +22,9 @@ def main(arguments: Sequence[str]) -> int:
     parsed = flags.parse(arguments)
     if parsed is None:
         return 0
-    model = parsed[0]["model"] or MIXTURE.name
+    if parsed[1]:
+        raise UsageError(f"unexpected argument {parsed[1][0]!r}; give --model NAME.")
+    model = MIXTURE.name if parsed[0]["model"] is None else parsed[0]["model"]
     if model not in DOCUMENTS:
         raise UsageError(
             f"--model {model}: unknown model; there are: {', '.join(DOCUMENTS)}."

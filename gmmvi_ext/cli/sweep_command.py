@@ -14,7 +14,7 @@ from gmmvi_ext.runs.reading import read_run, trials_folder
 from gmmvi_ext.runs.sweep import results
 from gmmvi_ext.runs.sweep.grid import Trial, expand_grid, parse_grid
 from gmmvi_ext.runs.sweep.job import Job, Outcome
-from gmmvi_ext.runs.sweep.launchers import LAUNCHERS, LauncherError, launch
+from gmmvi_ext.runs.sweep.launchers import LAUNCHERS, LauncherError, check_launcher, launch
 from gmmvi_ext.runs.workdir import claim_folder, fresh_folder
 from gmmvi_ext.training.interrupt import InterruptFlag
 from gmmvi_ext.training.writers import write_json
@@ -23,6 +23,7 @@ from gmmvi_ext.whole_files import write_whole
 __all__ = ["main"]
 
 INTERRUPTED = 130
+MAX_WORKERS = 1024
 # Trials leave figures, not files for people, unless --set says otherwise.
 _LEAN = (("outputs.export", False), ("outputs.plots", False))
 
@@ -42,6 +43,7 @@ def main(arguments: Sequence[str]) -> int:
             dataclasses.replace(trial, name=trial.name.replace("custom-rules", "own-rules", 1))
             for trial in trials
         ]
+    _check_launcher(values)
     inside = (trials_folder(folder).name, "configs", "logs")
     allow_outside = values["allow_outside"]
     with claim_folder(folder, inside, by="sweep", allow_outside=allow_outside):
@@ -70,16 +72,36 @@ def _flags() -> CommandFlags:
     flags.string("device", "device of every trial: cpu, gpu, gpu:1 or auto", "DEVICE")
     flags.integer("trial_seconds", "kill a trial after so many seconds")
     flags.boolean("allow_outside", "let the work directory reach beyond itself: links and files")
+    flags.boolean("allow_network", "take a Dask scheduler beyond this machine")
     flags.former("cell_seconds", "trial_seconds")
     return flags
+
+
+def _check_launcher(values: dict) -> None:
+    try:
+        check_launcher(
+            values["launcher"] or "local",
+            address=values["address"],
+            options=_options(values["slurm"]),
+            allow_network=values["allow_network"],
+        )
+    except LauncherError as error:
+        raise UsageError(str(error)) from None
 
 
 def _trials(values: dict) -> list[Trial]:
     if values["config"] is None:
         raise MissingConfig
-    if values["workers"] == 0:
-        raise UsageError("--workers=0: expected a positive integer.")
-    words = [word.strip() for word in (values["algorithms"] or "").split(",") if word.strip()]
+    for name in ("workers", "threads"):
+        if values[name] is not None and not 1 <= values[name] <= MAX_WORKERS:
+            text = f"--{name}={values[name]}: expected a positive integer up to {MAX_WORKERS}."
+            raise UsageError(text)
+    words = []
+    if values["algorithms"] is not None:
+        words = [word.strip() for word in values["algorithms"].split(",")]
+        if not all(words):
+            text = f"--algorithms {values['algorithms']}: expected code words separated by commas."
+            raise UsageError(text)
     lean = [(key, value, Origin("sweep")) for key, value in _LEAN]
     return expand_grid(
         values["config"],
@@ -115,6 +137,7 @@ def _sweep(folder: Path, trials: list[Trial], values: dict) -> int:
                 launcher=values["launcher"] or "local",
                 workers=values["workers"] or 1,
                 address=values["address"],
+                allow_network=values["allow_network"],
                 folder=folder / "submitit",
                 options=_options(values["slurm"]),
                 is_stopped=lambda: bool(interrupted) or (folder / "stop").exists(),

@@ -181,11 +181,14 @@ class ParallelSettings:
       num_workers: logical CPU devices (mirrored without a GPU) or processes of the local cluster
         (dask); null takes all devices there are, and a process for each core.
       address: of the scheduler of a Dask cluster that runs already; null starts a local one.
+      allow_network: take addresses beyond this machine in address and TF_CONFIG; whoever reaches
+        such a port can run anything here.
     """
 
     strategy: Literal["none", "mirrored", "multi_worker", "dask"] = "none"
-    num_workers: Annotated[int, Range(1)] | None = None
+    num_workers: Annotated[int, Range(1, 1024)] | None = None
     address: str | None = None
+    allow_network: bool = False
 
     def __post_init__(self):
         check_ranges(self)
@@ -216,7 +219,7 @@ class OutputSettings:
       mlflow: tracking store to write to as well, sqlite:///mlflow.db for example.
     """
 
-    num_report_samples: Annotated[int, Range(100)] = 20000
+    num_report_samples: Annotated[int, Range(500, 10_000_000)] = 20000
     export: bool = True
     plots: bool = True
     tensorboard: bool | Literal["auto"] = "auto"

@@ -118,6 +118,8 @@ def fit(
     settings = _with_limits(_renamed(settings), max_evaluations, max_seconds)
     with _opened(strategy, settings) as parallel:
         say = printer(verbose and parallel.is_chief)
+        for warning in parallel.warnings:
+            say(f"note: {warning}")
         target, notes = as_target(
             target,
             num_dimensions=num_dimensions,

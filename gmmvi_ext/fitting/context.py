@@ -1,5 +1,6 @@
 """What all stages of a fit share."""
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable
@@ -52,11 +53,12 @@ class FitContext:
 
 
 def printer(is_verbose: bool) -> Callable[[str], None]:
-    """Prints lines on stderr, or nothing."""
+    """Prints lines on stderr, or nothing; a stderr that takes none does not cost the fit."""
 
     def say(line: str) -> None:
         if is_verbose:
-            print(line, file=sys.stderr, flush=True)
+            with contextlib.suppress(OSError, ValueError):
+                print(line, file=sys.stderr, flush=True)
 
     return say
 

@@ -20,7 +20,7 @@ from gmmvi_ext.inference.sample_selectors import Proposal
 from gmmvi_ext.inference.sample_selectors.fixed_count import FixedCountSampleSelector
 from gmmvi_ext.inference.types import Batch, ComponentUpdate, NgEstimate
 from gmmvi_ext.models.gmm_wrapper import initial_learner_state
-from gmmvi_ext.user_code import place_of
+from gmmvi_ext.user_code import USER_ERRORS, place_of
 
 __all__ = ["is_custom", "try_rule"]
 
@@ -85,7 +85,7 @@ class _Trial:
             return function()
         except _Refused as error:
             raise ValueError(str(error)) from None
-        except Exception as error:  # the user's code: one line, not a traceback
+        except USER_ERRORS as error:  # the user's code: one line, not a traceback
             text = " ".join(str(error).split())
             place = place_of(error, inspect.getsourcefile(type(self.rule)))
             raise ValueError(

@@ -120,6 +120,7 @@ class Session:
 
     def finish(self, record: dict, result: TrainingResult) -> None:
         """Writes that the run has ended; an interrupted one says how it goes on."""
+        self.workdir.require_there()
         is_interrupted = result.stop_reason is StopReason.INTERRUPTED
         status = "interrupted" if is_interrupted else "finished"
         record["seconds"]["total"] = round(time.perf_counter() - self.start, 3)
@@ -147,6 +148,7 @@ def disk_trouble_told(workdir: WorkDir):
     try:
         yield
     except OSError as error:
+        workdir.require_there()
         place = f"{error.filename}: " if error.filename else ""
         raise CommandError(
             f"--workdir {workdir.path}: {place}{error.strerror or error}; the last checkpoint is "

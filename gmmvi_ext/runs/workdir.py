@@ -152,12 +152,28 @@ class WorkDir:
             )
         return self
 
+    def require_there(self) -> None:
+        """Raises CommandError if the folder that was claimed is no longer at its path."""
+        if self._lock is None or self._is_there():
+            return
+        raise CommandError(
+            f"--workdir {self.path}: was removed or renamed while this process worked in it; what "
+            "was written before is where the folder is now. Give the same command with that "
+            "folder, or with a new one to start again."
+        )
+
+    def _is_there(self) -> bool:
+        try:
+            return os.path.samestat(os.fstat(self._lock.fileno()), os.stat(self.path / _LOCK))
+        except OSError:
+            return False
+
     def __exit__(self, *_) -> None:
         self._release()
 
     def _release(self) -> None:
         if self._lock is not None:
-            is_unused = not any(entry.name != _LOCK for entry in os.scandir(self.path))
+            is_unused = self._is_there() and os.listdir(self.path) == [_LOCK]
             if is_unused:
                 (self.path / _LOCK).unlink(missing_ok=True)
             self._lock.close()

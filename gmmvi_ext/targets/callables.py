@@ -17,6 +17,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.targets.base import Target, value_and_gradient
 from gmmvi_ext.targets.continuation import continued, rise, secant_slopes
+from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = ["CallableTarget", "HostTarget", "shape_message"]
 
@@ -292,11 +293,11 @@ class HostTarget(Target):
     def _single(self, call: Callable):
         try:
             return call()
-        except Exception as error:  # noqa: BLE001 - user code: survived, counted, kept
+        except USER_ERRORS as error:  # user code: survived, counted, kept
             self._note(error)
             return _RAISED
 
-    def _note(self, error: Exception) -> None:
+    def _note(self, error: BaseException) -> None:
         self.num_exceptions += 1
         self.last_exception = error
 

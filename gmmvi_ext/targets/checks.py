@@ -18,6 +18,7 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target, TargetError
 from gmmvi_ext.targets.callables import CallableTarget, HostTarget
+from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = [
     "TRACE_SIZE",
@@ -139,7 +140,7 @@ def has_eager_gradient(target: CallableTarget) -> bool:
             tape.watch(values)
             result = target.density(target.layout.argument(values))
         slopes = tape.gradient(result, values)
-    except Exception:  # noqa: BLE001 - then it is no TensorFlow function
+    except USER_ERRORS:  # then it is no TensorFlow function
         return False
     found = any(slope is not None for slope in slopes.values())
     # A value for each point: parameters of unlike shapes may broadcast to something else.
@@ -220,7 +221,7 @@ def _values(target: Target, x: tf.Tensor, seed: tf.Tensor) -> np.ndarray:
     expected = (int(x.shape[0]),)
     try:
         values = target.log_prob(x, seed=seed)
-    except Exception as error:  # user code: one line, not a traceback
+    except USER_ERRORS as error:  # user code: one line, not a traceback
         raise TargetError(_failure("log_prob", x, error)) from error
     shape = tuple(np.shape(values))
     if shape != expected:
@@ -240,7 +241,7 @@ def _values_and_gradients(
 ) -> tuple[np.ndarray, np.ndarray]:
     try:
         values, grads = target.log_prob_and_grad(x, seed=seed)
-    except Exception as error:  # user code: one line, not a traceback
+    except USER_ERRORS as error:  # user code: one line, not a traceback
         raise TargetError(_failure("log_prob_and_grad", x, error)) from error
     if tuple(np.shape(grads)) != tuple(x.shape):
         raise TargetError(

@@ -23,6 +23,7 @@ from gmmvi_ext.targets.checks import (
     traced,
 )
 from gmmvi_ext.targets.joint_distribution import is_joint, joint_target
+from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = ["as_target"]
 
@@ -101,7 +102,7 @@ def as_target(
     named = CallableTarget(target, layout=layout, batched=batched, dtype=dtype)
     try:
         found = traced(named)
-    except Exception as error:  # noqa: BLE001 - user code: whatever tracing raises
+    except USER_ERRORS as error:  # user code: whatever tracing raises
         return _untraceable(target, layout, error, batched=batched, dtype=dtype)
     if found.shape != (TRACE_SIZE,):
         raise TargetError(shape_message(found.shape, TRACE_SIZE, is_batch=batched))
@@ -123,7 +124,7 @@ def _from_joint(joint, constraints, layout: Layout | None) -> tuple[Target, list
         )
     try:
         shape = traced(target).shape
-    except Exception as error:  # the model is user code
+    except USER_ERRORS as error:  # the model is user code
         raise TargetError(
             f"the model cannot be evaluated at a batch of points: {one_line(error)}. Build it as "
             "`tfd.JointDistributionCoroutineAutoBatched` (or another AutoBatched joint), which "

@@ -63,6 +63,8 @@ class Checkpoints:
         """
         text = json.dumps({"schema_version": SCHEMA_VERSION, **host_state})
         self._host_state.assign(text)
+        if not self.folder.parent.is_dir():  # TensorFlow would make it again
+            raise FileNotFoundError(2, "the folder is gone", str(self.folder.parent))
         try:
             self._checkpoint.write(str(self.folder / f"{_PREFIX}-{iteration}"))
         except tf.errors.OpError as error:

@@ -1,17 +1,70 @@
-"""SIGINT and SIGTERM as a flag that the loop reads between two steps."""
+"""Signals as a flag that the loop reads between two steps.
+
+A program of the user's own keeps its signals but SIGINT: Ctrl-C ends a fit with what it has. A
+command owns its process (`ProcessSignals`): there SIGTERM and SIGHUP do the same, and the exit code
+tells which signal it was.
+"""
 
 import signal
 import threading
 
-__all__ = ["InterruptFlag"]
+__all__ = ["InterruptFlag", "ProcessSignals"]
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+_OF_COMMANDS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class ProcessSignals:
+    """Context of a command: SIGTERM and SIGHUP end it as SIGINT does, wherever it is.
+
+    Outside the main thread, where Python allows no handlers, nothing is changed.
+
+    Attributes:
+      number: of the signal that came last; None if there was none.
+    """
+
+    _current: "ProcessSignals | None" = None
+
+    def __init__(self):
+        self.number: int | None = None
+        self._previous: dict = {}
+
+    @property
+    def exit_code(self) -> int | None:
+        """128 + the number of the signal, as shells count; None without a signal."""
+        return None if self.number is None else 128 + self.number
+
+    def __enter__(self) -> "ProcessSignals":
+        if threading.current_thread() is threading.main_thread():
+            self._previous = {each: signal.signal(each, self._handle) for each in _OF_COMMANDS}
+            ProcessSignals._current = self
+        return self
+
+    def __exit__(self, *_) -> None:
+        ProcessSignals._current = None
+        for each, handler in self._previous.items():
+            signal.signal(each, handler)
+
+    def _handle(self, number: int, _frame) -> None:
+        self.number = number
+        raise KeyboardInterrupt
+
+    @classmethod
+    def note(cls, number: int) -> None:
+        """Keeps the number of a signal that was handled elsewhere."""
+        if cls._current is not None:
+            cls._current.number = number
+
+    @classmethod
+    def listened_to(cls) -> tuple[signal.Signals, ...]:
+        """Signals that end training early."""
+        return (signal.SIGINT, *(_OF_COMMANDS if cls._current is not None else ()))
 
 
 class InterruptFlag:
-    """Context in which the first SIGINT or SIGTERM sets a flag; a second one acts as usual.
+    """Context in which the first SIGINT sets a flag; a second one acts as usual.
 
-    Outside the main thread, where Python allows no handlers, the flag just stays False.
+    In a command SIGTERM and SIGHUP set it, too. Outside the main thread, where Python allows no
+    handlers, the flag just stays False.
     """
 
     def __init__(self):
@@ -23,7 +76,8 @@ class InterruptFlag:
 
     def __enter__(self) -> "InterruptFlag":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {each: signal.signal(each, self._handle) for each in _SIGNALS}
+            numbers = ProcessSignals.listened_to()
+            self._previous = {each: signal.signal(each, self._handle) for each in numbers}
         return self
 
     def __exit__(self, *_) -> None:
@@ -31,6 +85,7 @@ class InterruptFlag:
 
     def _handle(self, number: int, _frame) -> None:
         self.signal_name = signal.Signals(number).name
+        ProcessSignals.note(number)
         self._restore()
 
     def _restore(self) -> None:

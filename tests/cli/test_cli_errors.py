@@ -280,3 +280,22 @@ def test_a_former_flag_is_taken_with_a_note(capsys):
         assert values["trial_seconds"] == 5 and not positional
         assert capsys.readouterr().out == "note: --cell_seconds is now called --trial_seconds.\n"
     assert "cell_seconds" not in flags.help_text()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        (["--launcher", "slurm"], "unknown launcher"),
+        (["--launcher", "dask", "--address", "10.0.0.1:8786"], "not an address of this machine"),
+        (["--address", "x:1"], "--address belongs to --launcher dask"),
+        (["--algorithms", ","], "expected code words"),
+        (["--algorithms", "SAMTRON,"], "expected code words"),
+        (["--workers", "1000000"], "expected a positive integer up to"),
+        (["--threads", "99999999999"], "expected a positive integer up to"),
+    ],
+)
+def test_a_sweep_that_cannot_start_writes_nothing(here, capsys, arguments, part):
+    before = sorted(here.rglob("*"))
+    code, line = refused(capsys, ["sweep", "--config", "gmm20", "--workdir", "sw", *arguments])
+    assert code == 2 and part in line
+    assert sorted(here.rglob("*")) == before

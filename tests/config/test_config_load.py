@@ -257,7 +257,7 @@ MALFORMED = [
     ("training: [1]", "training: expected `key: value` lines"),
     ("num_iterations: 5", "Did you mean 'training.num_iterations'?"),
     ("outputs: {plots: maybe}", "outputs.plots: expected true or false"),
-    ("outputs: {num_report_samples: 3}", "must be at least 100"),
+    ("outputs: {num_report_samples: 499}", "must be in [500, 1e+07]"),
     ("outputs: {tensorboard: perhaps}", "outputs.tensorboard: expected true or false or 'auto'"),
     ("model_initialization: {prior_scale: 0}", "prior_scale: must be positive"),
     ("model_initialization: {prior_scale: [1, -1]}", "prior_scale: must be positive"),

@@ -30,7 +30,7 @@ def test_the_former_name_is_read_with_a_note(tmp_path):
         (load_config(str(file)), f"{file}:2"),
         (load_config(BASE, overrides=overrides), "--set distribution.strategy=dask"),
     ):
-        assert config.values["parallel"] == given | {"address": None}
+        assert config.values["parallel"] == given | {"address": None, "allow_network": False}
         assert config.notes[0] == f"distribution is now called parallel ({origin})."
     base = tmp_path / "derived.yml"
     base.write_text("defaults: old.yml\nparallel: {num_workers: 2}\n")
@@ -47,7 +47,7 @@ def test_both_names_in_one_file_are_refused():
     ("section", "words"),
     [
         ({"strategy": "mirored"}, "parallel.strategy: expected 'none' or 'mirrored' or"),
-        ({"strategy": "dask", "num_workers": 0}, "parallel.num_workers: must be at least 1"),
+        ({"strategy": "dask", "num_workers": 0}, "parallel.num_workers: must be in [1, 1024]"),
         ({"strategy": "mirrored", "address": "tcp://a:1"}, "`strategy` dask alone"),
         ({"num_workers": 2}, "nothing is evaluated in parallel"),
         ({"strategy": "multi_worker", "num_workers": 2}, "TF_CONFIG names the workers"),

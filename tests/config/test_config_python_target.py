@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gmmvi_ext.cli import main
 from gmmvi_ext.config import load_config
 from gmmvi_ext.config.build import build_target
 from gmmvi_ext.config.catalog import snapshot
@@ -199,3 +200,32 @@ def test_parts_are_described():
     assert "a single point" in describe("python", names)
     schema = json_schema(MIXTURE, names["mixture"])
     assert {"shapes", "constraints"} <= set(schema["properties"])
+
+
+@pytest.mark.parametrize("call", ["sys.exit(0)", "sys.exit('bye')", "raise SystemExit", "exit()"])
+@pytest.mark.parametrize("place", ["import", "maker", "call"])
+def test_a_file_that_exits_is_one_line(tmp_path, capsys, call, place):
+    bodies = {
+        "import": f"import sys\n{call}\ndef f(x):\n    return -x[:, 0] ** 2\n",
+        "maker": f"import sys\ndef f():\n    {call}\n",
+        "call": f"import sys\ndef f(x):\n    {call}\n",
+    }
+    (tmp_path / "model.py").write_text(bodies[place])
+    (tmp_path / "c.yml").write_text(
+        "environment_name: python:model.py:f\nenvironment_config: {num_dimensions: 2}\n"
+    )
+    assert main(["run", "--config", str(tmp_path / "c.yml"), "--workdir", str(tmp_path / "r")]) in (
+        1,
+        2,
+    )
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "SystemExit" in lines[0]
+
+
+def test_a_slow_import_is_said(tmp_path, capsys, monkeypatch):
+    from gmmvi_ext import user_code
+
+    monkeypatch.setattr(user_code, "SLOW_SECONDS", 0.05)
+    (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.5)\n")
+    user_code.load_module(tmp_path / "slow.py")
+    assert "slow.py is still being imported after 0.05 s" in capsys.readouterr().err

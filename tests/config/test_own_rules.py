@@ -27,7 +27,7 @@ EACH = {
 ALL_ROLES = [name for name in EACH if name != "DropLight"]
 QUICK = {
     "training": {"num_iterations": 4, "log_interval": 2, "num_evaluation_samples": 50},
-    "outputs": {"num_report_samples": 100, "export": False, "plots": False, "tensorboard": False},
+    "outputs": {"num_report_samples": 500, "export": False, "plots": False, "tensorboard": False},
 }
 GMM = {"environment_name": "GMM", "environment_config": {"num_dimensions": 2}}
 

@@ -306,14 +306,14 @@ def wait_for(condition, process, seconds=120):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_leaves_checkpoint_metrics_and_export(tmp_path, number):
     folder = tmp_path / "run"
     process = start(folder)
     wait_for(lambda: len(read_metrics(folder / "metrics.jsonl")) >= 3, process)
     process.send_signal(number)
     out, error = process.communicate(timeout=120)
-    assert process.returncode == 0, error
+    assert process.returncode == 128 + number, error
     summary = json.loads((folder / "summary.json").read_text())
     assert summary["stop_reason"] == "interrupted" and summary["iterations"] < 4000
     assert f"gmmvi-ext run --resume --workdir {folder}" in out

@@ -119,3 +119,18 @@ def test_overrides_with_an_origin_keep_it():
     override = ("outputs.export", False, Origin("sweep"))
     [trial] = expand_grid("gmm20", overrides=[override])
     assert str(trial.config.origin("outputs.export")) == "sweep"
+
+
+@pytest.mark.parametrize(
+    ("grid", "seeds", "words"),
+    [
+        ({"temperature": [1, 1.0]}, None, "two trials are the same"),
+        ({"training.max_seconds": [10, 1e1]}, "2", "two trials are the same"),
+        ({}, "1000000", "1,000,000 trials are too many"),
+        ({}, "9" * 5000, "expected a positive count"),
+        ({"temperature": list(range(1, 200))}, "100", "19,900 trials are too many"),
+    ],
+)
+def test_equal_trials_and_endless_sweeps_are_refused_at_once(grid, seeds, words):
+    with pytest.raises(ConfigError, match=words):
+        expand_grid("gmm20", grid=grid, seeds=seeds)

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.network import beyond_this_machine, listening_note
 from gmmvi_ext.targets import CallableTarget, HostTarget
 from gmmvi_ext.targets.parallel.cluster import ClusterMap, Part
 from gmmvi_ext.targets.parallel.sharded import ShardedTarget
@@ -134,12 +135,61 @@ def test_single_points_of_named_parts_go_through_the_cluster_too():
 
 
 @pytest.mark.parametrize(
+    ("address", "is_beyond"),
+    [
+        ("localhost:1", False),
+        ("127.0.0.1:1", False),
+        ("127.9.9.9", False),
+        ("[::1]:1", False),
+        ("tcp://127.0.0.1:8786", False),
+        ("tls://[::1]:8786", False),
+        ("inproc://10.0.0.1/2/3", False),
+        ("0.0.0.0:1", True),
+        ("[::]:1", True),
+        ("10.0.0.1:1", True),
+        ("host0:12345", True),
+        ("localhost.evil.org:1", True),
+        ("tcp://127.0.0.1.evil.org:1", True),
+        ("tcp://user@127.0.0.1:1", True),
+        ("", True),
+    ],
+)
+def test_an_address_is_of_this_machine_or_not(address, is_beyond):
+    assert beyond_this_machine(address) is is_beyond
+
+
+@pytest.mark.parametrize(
+    ("cluster", "index", "message"),
+    [
+        ({"worker": ["127.0.0.1:1", "host1:1"]}, 0, "host1:1: not an address of this machine"),
+        ({"worker": ["127.0.0.1:1"], "ps": ["10.0.0.1:1"]}, 0, "10.0.0.1:1: not an address"),
+        ({"worker": ["127.0.0.1:1"], "ps": {"0": "10.0.0.1:1"}}, 0, "not an address|understood"),
+        ({"worker": ["127.0.0.1:1"]}, 1, "not understood"),
+        ({"worker": [1]}, 0, "not understood"),
+    ],
+)
+def test_workers_beyond_this_machine_have_to_be_meant(cluster, index, message, monkeypatch):
+    config = {"cluster": cluster, "task": {"type": "worker", "index": index}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    with pytest.raises(ParallelError, match=message):
+        open_parallel("multi_worker")
+
+
+def test_what_tensorflow_opens_is_said(monkeypatch):
+    config = {"cluster": {"worker": ["127.0.0.1:2345"]}, "task": {"type": "worker", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+    note = listening_note(0)
+    assert "port 2345 of all network interfaces" in note and "without asking" in note
+
+
+@pytest.mark.parametrize(
     ("arguments", "message"),
     [
         ({"strategy": "mirored"}, "must be one of none, mirrored"),
         ({"strategy": "mirrored", "num_workers": 63}, "cannot be set up any more"),
         ({"strategy": "multi_worker"}, "TF_CONFIG"),
-        ({"strategy": "dask", "address": "nowhere://x"}, "no Dask scheduler answers at nowhere"),
+        ({"strategy": "dask", "address": "tcp://127.0.0.1:9"}, "no Dask scheduler answers at tcp"),
+        ({"strategy": "dask", "address": "tcp://10.0.0.1:8786"}, "not an address of this machine"),
     ],
 )
 def test_what_cannot_be_had_is_said(arguments, message, monkeypatch):

@@ -18,6 +18,7 @@ from gmmvi_ext.training import (
     truncate_metrics,
 )
 from gmmvi_ext.training.checkpoints import Checkpoints
+from gmmvi_ext.training.interrupt import ProcessSignals
 from gmmvi_ext.training.loop import is_on_grid
 
 
@@ -245,7 +246,7 @@ def test_a_target_without_a_finite_value_ends_the_run_at_once(counting_algorithm
     assert "no finite value at the first 10 points" in result.problem
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_run_cleanly_with_a_checkpoint(counting_algorithm, tmp_path, number):
     def send(iteration):
         if iteration == 7:
@@ -255,12 +256,29 @@ def test_a_signal_ends_the_run_cleanly_with_a_checkpoint(counting_algorithm, tmp
     algorithm = counting_algorithm(on_step=send)
     checkpoints = Checkpoints(tmp_path, algorithm)
     rows = Rows()
-    result = train(
-        algorithm, limits=Limits(num_iterations=50), checkpoints=checkpoints, writers=[rows]
-    )
+    with ProcessSignals() as signals:
+        result = train(
+            algorithm, limits=Limits(num_iterations=50), checkpoints=checkpoints, writers=[rows]
+        )
+    assert signals.exit_code == 128 + number
     assert (result.stop_reason, result.iterations) == (StopReason.INTERRUPTED, 7)
     assert rows[-1]["iteration"] == 7 and checkpoints.paths()[-1].endswith("-7")
     assert signal.getsignal(number) is before
+
+
+def test_a_program_keeps_its_own_sigterm(counting_algorithm):
+    seen = []
+
+    def send(iteration):
+        if iteration == 7:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, lambda number, _: seen.append(number))
+    try:
+        result = train(counting_algorithm(on_step=send), limits=Limits(num_iterations=9))
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM] and result.iterations == 9
 
 
 def run(counting_algorithm, folder, num_iterations, algorithm=None):

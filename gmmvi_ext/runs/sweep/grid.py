@@ -4,6 +4,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 
@@ -14,6 +15,7 @@ from gmmvi_ext.config.nodes import parse_yaml
 
 __all__ = ["Trial", "expand_grid", "parse_grid", "parse_seeds"]
 
+MAX_TRIALS = 10_000
 _MAX_NAME = 180
 
 
@@ -79,9 +81,11 @@ def parse_seeds(text: str | None, first: int) -> list[int]:
     if text is None:
         return [first]
     parts = [part.strip() for part in text.split(",")]
-    is_valid = all(part.isdecimal() and int(part) < 2**31 for part in parts)
+    is_valid = all(p.isdecimal() and len(p) <= 10 and int(p) < 2**31 for p in parts)
     seeds = [int(part) for part in parts] if is_valid else []
     if is_valid and len(seeds) == 1 and "," not in text:
+        if seeds[0] > MAX_TRIALS:
+            raise _too_many(seeds[0])
         seeds = list(range(first, first + seeds[0]))
     if not seeds or len(set(seeds)) < len(seeds):
         message = "expected a positive count, or different seeds separated by commas."
@@ -113,6 +117,9 @@ def expand_grid(
     words = list(algorithms or grid.pop("algorithm", ()) or [None])
     base = load_config(source, overrides=overrides)
     numbers = [None] if "seed" in grid and seeds is None else parse_seeds(seeds, base.seed)
+    count = math.prod(map(len, (words, numbers, *grid.values())))
+    if count > MAX_TRIALS:
+        raise _too_many(count)
     trials, problems = [], []
     for word, values, seed in itertools.product(words, _combinations(grid), numbers):
         layers = [*overrides]
@@ -160,8 +167,19 @@ def _name(algorithm: str, values: Mapping[str, object], seed: int) -> str:
 
 
 def _refuse_doubles(trials: Sequence[Trial]) -> None:
-    names = [trial.name for trial in trials]
-    doubles = sorted({name for name in names if names.count(name) > 1})
-    if doubles:
-        message = f"two trials are the same ({doubles[0]}); a seed or an algorithm is given twice."
-        raise ConfigError(Problem(Origin("sweep"), "", message))
+    seen: dict[str, str] = {}
+    for trial in trials:
+        # Names differ for values that mean the same: 1 and 1.0.
+        for identity in (trial.name, json.dumps(trial.config.flat(), sort_keys=True)):
+            if identity in seen:
+                message = (
+                    f"two trials are the same ({seen[identity]} and {trial.name}); a value, a seed "
+                    "or an algorithm is given twice."
+                )
+                raise ConfigError(Problem(Origin("sweep"), "", message))
+            seen[identity] = trial.name
+
+
+def _too_many(count: int) -> ConfigError:
+    message = f"{count:,} trials are too many for one sweep, {MAX_TRIALS:,} at most; make several."
+    return ConfigError(Problem(Origin("sweep"), "", message))

@@ -88,6 +88,8 @@ def run_job(job: Job) -> Outcome:
     code = process.returncode
     if problem is None and code != 0:
         problem = _last_words(job.log, code)
+        if code > 128 and problem.startswith("interrupted; go on with"):
+            problem = None  # it was asked to end, and left what it had
     return Outcome(job.name, code, round(seconds, 3), problem)
 
 

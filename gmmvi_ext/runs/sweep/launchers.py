@@ -14,9 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from gmmvi_ext.network import beyond_this_machine
 from gmmvi_ext.runs.sweep.job import Job, Outcome, run_job
 
-__all__ = ["LAUNCHERS", "LauncherError", "launch"]
+__all__ = ["LAUNCHERS", "LauncherError", "check_launcher", "launch"]
 
 LAUNCHERS = ("local", "dask", "submitit")
 _EXTRAS = {"dask": ("distributed", "dask"), "submitit": ("submitit", "slurm")}
@@ -35,6 +36,7 @@ def launch(
     address: str | None = None,
     folder: str | Path = ".",
     options: Mapping[str, object] | None = None,
+    allow_network: bool = False,
     is_stopped: Callable[[], bool] = lambda: False,
 ) -> Iterator[Outcome]:
     """Runs the jobs; yields outcomes as they come.
@@ -47,11 +49,36 @@ def launch(
       folder: where submitit keeps its job files.
       options: parameters for submitit's executor (`slurm_partition`, `timeout_min`, ...);
         `cluster` chooses "slurm" or "local".
+      allow_network: take an `address` beyond this machine.
       is_stopped: asked between outcomes; once true, running jobs are asked to end and no further
         one is started.
 
     Raises:
       LauncherError: the package of the launcher is missing, or its cluster cannot be reached.
+    """
+    check_launcher(launcher, address=address, options=options, allow_network=allow_network)
+    limit = None if address else workers  # a cluster has its own
+    if launcher == "local":
+        start = _local(workers)
+    elif launcher == "dask":
+        start = _dask(workers, address)
+    else:
+        start = _submitit(workers, folder, dict(options or {}))
+    with start as submit:
+        yield from _drain(jobs, submit, limit, is_stopped)
+
+
+def check_launcher(
+    launcher: str,
+    *,
+    address: str | None = None,
+    options: Mapping[str, object] | None = None,
+    allow_network: bool = False,
+) -> None:
+    """Refuses what cannot be launched, before anything is written.
+
+    Raises:
+      LauncherError: the launcher is unknown, its package is missing, or its settings are of others.
     """
     if launcher not in LAUNCHERS:
         raise LauncherError(f"unknown launcher {launcher!r}; there are: {', '.join(LAUNCHERS)}.")
@@ -64,17 +91,14 @@ def launch(
             )
     if address is not None and launcher != "dask":
         raise LauncherError("--address belongs to --launcher dask.")
+    if address is not None and beyond_this_machine(address) and not allow_network:
+        raise LauncherError(
+            f"--address {address}: not an address of this machine; whoever reaches such a port can "
+            "run anything here. Where the network is yours alone, give --allow_network "
+            "(docs/security.md)."
+        )
     if options and launcher != "submitit":
         raise LauncherError("--slurm belongs to --launcher submitit.")
-    limit = None if address else workers  # a cluster has its own
-    if launcher == "local":
-        start = _local(workers)
-    elif launcher == "dask":
-        start = _dask(workers, address)
-    else:
-        start = _submitit(workers, folder, dict(options or {}))
-    with start as submit:
-        yield from _drain(jobs, submit, limit, is_stopped)
 
 
 def _drain(jobs, submit, limit: int | None, is_stopped) -> Iterator[Outcome]:
@@ -129,7 +153,9 @@ def _dask(workers: int, address: str | None):
                         n_workers=workers,
                         threads_per_worker=1,
                         processes=True,
+                        host="127.0.0.1",
                         dashboard_address=None,
+                        worker_dashboard_address=None,
                         memory_limit=0,
                         silence_logs=50,
                     )

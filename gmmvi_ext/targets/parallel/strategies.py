@@ -21,6 +21,11 @@ import tensorflow as tf
 
 from gmmvi_ext.lazy import former_names
 from gmmvi_ext.math.random import stream
+from gmmvi_ext.network import (
+    beyond_this_machine,
+    listening_note,
+    worker_addresses,
+)
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.callables import HostTarget
 from gmmvi_ext.targets.parallel.cluster import ClusterMap
@@ -57,9 +62,11 @@ class ParallelEvaluation:
       is_usable_after_close: whether targets can still be evaluated when the context is left, by
         this process alone.
       is_chief: whether this process writes results.
+      warnings: lines about ports that were opened.
     """
 
     strategy = "none"
+    warnings: tuple[str, ...] = ()
     num_workers = 1
     worker = 0
     is_usable_after_close = True
@@ -174,7 +181,11 @@ class _Clustered(ParallelEvaluation):
 
 
 def open_parallel(
-    strategy="none", *, num_workers: int | None = None, address: str | None = None
+    strategy="none",
+    *,
+    num_workers: int | None = None,
+    address: str | None = None,
+    allow_network: bool = False,
 ) -> ParallelEvaluation:
     """Opens a strategy; before any TensorFlow operation has run, where devices are to be set up.
 
@@ -184,6 +195,7 @@ def open_parallel(
       num_workers: logical CPU devices (mirrored, where there is no GPU) or processes of the local
         cluster (dask); None takes all devices there are, and one process a core.
       address: of the scheduler of a Dask cluster that runs already.
+      allow_network: take addresses beyond this machine, too (docs/security.md).
 
     Raises:
       ParallelError: it is not available; says why and what to do.
@@ -201,8 +213,9 @@ def open_parallel(
     if strategy == "mirrored":
         return _Replicated("mirrored", _mirrored(num_workers))
     if strategy == "multi_worker":
-        return _multi_worker()
+        return _multi_worker(allow_network)
     if strategy == "dask":
+        _require_trust([] if address is None else [address], allow_network)
         return _dask(num_workers, address)
     raise ParallelError(
         f"`strategy` must be one of {', '.join(STRATEGIES)}, a tf.distribute.Strategy or a "
@@ -251,8 +264,11 @@ def _task() -> tuple[int, int]:
     """Number of this worker and number of workers, of TF_CONFIG."""
     try:
         config = json.loads(os.environ["TF_CONFIG"])
-        return int(config["task"]["index"]), len(config["cluster"]["worker"])
-    except (KeyError, TypeError, ValueError) as error:
+        index, workers = int(config["task"]["index"]), config["cluster"]["worker"]
+        if not all(isinstance(each, str) for each in workers) or not 0 <= index < len(workers):
+            raise ValueError(f"task {index} of the workers {workers}")
+        return index, len(workers)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ParallelError(
             "strategy multi_worker reads the addresses of all workers from the environment "
             "variable TF_CONFIG, which is "
@@ -262,8 +278,20 @@ def _task() -> tuple[int, int]:
         ) from error
 
 
-def _multi_worker() -> ParallelEvaluation:
+def _require_trust(addresses: list[str], allow_network: bool) -> None:
+    """Addresses beyond this machine are taken only where they are meant."""
+    beyond = [each for each in addresses if beyond_this_machine(each)]
+    if beyond and not allow_network:
+        raise ParallelError(
+            f"{', '.join(beyond)}: not an address of this machine; whoever reaches such a port can "
+            "run anything here. Where the network is yours alone, set parallel.allow_network=true "
+            "(docs/security.md)."
+        )
+
+
+def _multi_worker(allow_network: bool) -> ParallelEvaluation:
     worker, _ = _task()
+    _require_trust(worker_addresses(), allow_network)
     try:
         strategy = tf.distribute.MultiWorkerMirroredStrategy()
     except RuntimeError as error:
@@ -271,7 +299,9 @@ def _multi_worker() -> ParallelEvaluation:
             "strategy multi_worker has to be opened before TensorFlow computes anything: call it "
             f"at the start of the program, or use `gmmvi-ext run --strategy multi_worker` ({error})"
         ) from error
-    return _Replicated("multi_worker", strategy, worker)
+    parallel = _Replicated("multi_worker", strategy, worker)
+    parallel.warnings = (listening_note(worker),)
+    return parallel
 
 
 def _dask(num_workers: int | None, address: str | None) -> ParallelEvaluation:
@@ -291,7 +321,12 @@ def _dask(num_workers: int | None, address: str | None) -> ParallelEvaluation:
         return _Clustered(client, (client,))
     count = num_workers or os.cpu_count() or 1
     cluster = distributed.LocalCluster(
-        n_workers=count, threads_per_worker=1, processes=True, dashboard_address="127.0.0.1:0"
+        n_workers=count,
+        threads_per_worker=1,
+        processes=True,
+        host="127.0.0.1",
+        dashboard_address=None,
+        worker_dashboard_address=None,
     )
     client = distributed.Client(cluster)
     return _Clustered(client, (client, cluster))
