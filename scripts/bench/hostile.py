@@ -3,6 +3,7 @@
     python scripts/bench/hostile.py                               all of them, by `gmmvi_ext.fit`
     python scripts/bench/hostile.py --names needle,ring --json hostile.json
     python scripts/bench/hostile.py --command                     by `gmmvi-ext run` instead
+    python scripts/bench/hostile.py --both                        both, with the main reason alone
 
 Every target is fitted with a small budget. A result counts as a *crash* if anything but the
 package's own refusals comes out, and as *silent NaN* if a posterior is handed back, saved or
@@ -18,6 +19,7 @@ import contextlib
 import io
 import json
 import os
+import re
 import sys
 import tempfile
 import time
@@ -333,36 +335,52 @@ def by_command(name: str, case: Case) -> Outcome:
         return Outcome(name, ends, summary["stop_reason"], verdict, False, False, seconds)
 
 
+def cell(outcome: Outcome) -> str:
+    """How it ended; what must not be in capitals."""
+    return f"{outcome.ends}{' SILENT NAN' * outcome.has_nan}"
+
+
+def reason(outcome: Outcome) -> str:
+    """The first reason of a diagnosis, on one line."""
+    text = " ".join(outcome.diagnosis.split()).replace("|", "/")
+    head, _, rest = text.partition(": ")
+    text = rest if head in LEVELS or head.startswith("TRUST") else text
+    return re.split(r"; | Remedy: | Note: | target: |\. ", text)[0].rstrip(".")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--names", help="comma-separated; default: all")
     parser.add_argument("--command", action="store_true", help="by `gmmvi-ext run`")
+    parser.add_argument("--both", action="store_true", help="by both: do they end alike?")
     parser.add_argument("--json", help="file for the outcomes")
     args = parser.parse_args()
     names = args.names.split(",") if args.names else list(CASES)
     unknown = [name for name in names if name not in CASES]
     if unknown:
         parser.error(f"unknown {', '.join(unknown)}; there are {', '.join(CASES)}")
-    print("| target | hostile by | ends | stopped by | seconds | diagnosis |")
-    print("|---|---|---|---|---|---|", flush=True)
-    outcomes = []
+    ways = (by_fit, by_command) if args.both else (by_command,) if args.command else (by_fit,)
+    header = ["fit", "run", "diagnosis"] if args.both else ["ends", "by", "seconds", "diagnosis"]
+    header = ["target", "hostile by", *header]
+    print(f"| {' | '.join(header)} |\n|{'---|' * len(header)}", flush=True)
+    outcomes, num_different = [], 0
     for name in names:
         case = CASES[name]
-        outcome = (by_command if args.command else by_fit)(name, case)
-        outcomes.append(outcome)
-        text = " ".join(outcome.diagnosis.split()).replace("|", "/")
-        flag = " SILENT NAN" if outcome.has_nan else ""
-        print(
-            f"| {name} | {case.what} | {outcome.ends}{flag} | {outcome.stop_reason} "
-            f"| {outcome.seconds:.0f} | {text} |",
-            flush=True,
-        )
+        found = [way(name, case) for way in ways]
+        outcomes += found
+        num_different += len({outcome.ends for outcome in found}) > 1
+        first = found[0]
+        cells = [first.stop_reason, f"{first.seconds:.0f}", " ".join(first.diagnosis.split())]
+        cells = [reason(first)] if args.both else cells
+        row = [name, case.what, *map(cell, found), *cells]
+        print(f"| {' | '.join(each.replace('|', '/') for each in row)} |", flush=True)
     num_crashes = sum(outcome.is_crash for outcome in outcomes)
     num_nan = sum(outcome.has_nan for outcome in outcomes)
-    print(f"\n{len(outcomes)} targets: {num_crashes} crashes, {num_nan} silent NaN exports")
+    print(f"\n{len(names)} targets: {num_crashes} crashes, {num_nan} silent NaN exports", end="")
+    print(f", {num_different} end differently" if args.both else "")
     if args.json:
         Path(args.json).write_text(json.dumps([o._asdict() for o in outcomes], indent=1))
-    return 1 if num_crashes or num_nan else 0
+    return 1 if num_crashes or num_nan or num_different else 0
 
 
 if __name__ == "__main__":
