@@ -24,6 +24,7 @@ import sys
 import tempfile
 import time
 import types
+import zlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -35,6 +36,7 @@ import tensorflow as tf
 
 MAX_EVALUATIONS = 3000
 MAX_SECONDS = 300  # not to be reached: where it cuts decides the load of the machine
+SALT = 23  # spares the batches that are looked at before a fit starts
 LEVELS = {"TRUST AFTER": "reweight", "TRUST": "trust", "DO NOT TRUST": "reject", "NOT": "unchecked"}
 
 
@@ -95,8 +97,13 @@ def nan_gradient(x):
     return gaussian(x) + tf.reduce_sum(tf.where(x > 0, x**0.5, tf.zeros_like(x)), axis=1)
 
 
+def chance(x) -> float:
+    """A number in [0, 1) that depends on the points alone, not on who asks how often."""
+    return zlib.crc32(np.ascontiguousarray(x), SALT) / 2**32
+
+
 class Counted:
-    """Host functions that misbehave at some of their calls."""
+    """Host functions that misbehave at some points, or from some call on."""
 
     def __init__(self, kind: str):
         self.kind = kind
@@ -105,19 +112,18 @@ class Counted:
     def reset(self) -> None:
         """Back to the first call."""
         self.calls = 0
-        self.rng = np.random.default_rng(0)
 
     def __call__(self, x):
         self.calls += 1
         values = -0.5 * (x**2).sum(axis=1)
-        if self.kind == "random" and self.rng.uniform() < 0.3:
+        if self.kind == "batches" and chance(x) < 0.3:
             raise RuntimeError("the simulator fell over")
         if self.kind == "later" and self.calls > 40:
             raise OSError("licence server is gone")
-        if self.kind == "alternating" and self.calls % 2:
+        if self.kind == "half" and chance(x) < 0.5:
             return np.full_like(values, np.nan)
         if self.kind == "points":
-            values[self.rng.uniform(size=len(x)) < 0.3] = np.nan
+            values[[chance(row) < 0.3 for row in x]] = np.nan
         if self.kind == "shape" and self.calls > 20:
             return values[:-1]
         if self.kind == "text" and self.calls > 20:
@@ -208,9 +214,11 @@ CASES = {
     ),
     "ill_conditioned": Case(rotated, 4, "condition number 1e12"),
     "far_modes": Case(far_modes, 2, "modes a million apart"),
-    "host_exceptions": Case(Counted("random"), 2, "raises in a third of the calls", is_host=True),
+    "host_exceptions": Case(
+        Counted("batches"), 2, "raises at a third of the batches", is_host=True
+    ),
     "host_dies": Case(Counted("later"), 2, "raises from the 41st call on", is_host=True),
-    "alternating_nan": Case(Counted("alternating"), 2, "every other call is NaN", is_host=True),
+    "nan_batches": Case(Counted("half"), 2, "NaN at half of the batches", is_host=True),
     "nan_points": Case(Counted("points"), 2, "NaN at a third of the points", is_host=True),
     "host_wrong_shape": Case(
         Counted("shape"), 2, "wrong shape from the 21st call on", is_host=True

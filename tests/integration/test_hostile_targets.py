@@ -50,7 +50,7 @@ def test_what_cannot_be_fitted_is_refused_before_it_starts(name, words):
     assert outcome.ends == "refused" and words in outcome.diagnosis
 
 
-@pytest.mark.parametrize("name", ["alternating_nan", "host_exceptions", "host_wrong_shape"])
+@pytest.mark.parametrize("name", ["nan_batches", "host_exceptions", "host_wrong_shape"])
 def test_functions_that_fail_now_and_then_are_survived(name, monkeypatch):
     monkeypatch.setattr(hostile, "MAX_EVALUATIONS", 900)
     checked(hostile.by_fit(name, hostile.CASES[name]))
