@@ -14,7 +14,7 @@ from gmmvi_ext.targets.families import FAMILIES, draw_posterior, flat
 
 IMPROPER = {"improper_flat", "improper_singular"}
 PROPER = sorted(set(FAMILIES) - IMPROPER)
-NUM_KERNELS, NUM_DRAWS, DOF = 2000, 40_000, 4.0
+NUM_KERNELS, NUM_DRAWS, DOF = 1000, 15_000, 4.0
 
 
 def layout_of(known) -> PartsLayout:
@@ -54,16 +54,16 @@ def log_z_by_kernels(known) -> float:
     target, rng = target_of(known), np.random.default_rng(3)
     centres = unconstrained(known, NUM_KERNELS, seed=5)
     dim = centres.shape[1]
-    # Kernels as wide as the 30 nearest draws, each of its own width.
+    # Kernels as wide as the 20 nearest draws, each of its own width.
     square = ((centres[:, None] - centres[None]) ** 2).sum(-1)
-    width = np.sqrt(np.sort(square, axis=1)[:, 30] / dim) + 1e-12
+    width = np.sqrt(np.sort(square, axis=1)[:, 20] / dim) + 1e-12
     index = rng.integers(NUM_KERNELS, size=NUM_DRAWS)
     noise = rng.standard_normal((NUM_DRAWS, dim))
     noise *= np.sqrt(DOF / rng.chisquare(DOF, (NUM_DRAWS, 1)))
     x = centres[index] + width[index, None] * noise
     constant = lgamma((DOF + dim) / 2) - lgamma(DOF / 2) - dim / 2 * log(DOF * pi)
     log_r = []
-    for part in np.array_split(x, 40):
+    for part in np.array_split(x, 15):
         scaled = ((part[:, None] - centres[None]) ** 2).sum(-1) / width**2
         each = constant - dim * np.log(width) - (DOF + dim) / 2 * np.log1p(scaled / DOF)
         log_r.append(np.logaddexp.reduce(each, axis=1) - log(NUM_KERNELS))
@@ -73,9 +73,9 @@ def log_z_by_kernels(known) -> float:
 
 @pytest.mark.parametrize("family", PROPER)
 def test_the_normaliser_belongs_to_density_and_sampler(family):
-    # Standard error of the ratios about .01; a factor or a sign forgotten is more than 0.2.
+    # Standard error of the ratios about .02; a factor or a sign forgotten is more than 0.2.
     known = resolved_one(family, most=3)
-    assert abs(log_z_by_kernels(known) - known.log_normalizer) < 0.06, known.about
+    assert abs(log_z_by_kernels(known) - known.log_normalizer) < 0.1, known.about
 
 
 @pytest.mark.parametrize("family", PROPER)
