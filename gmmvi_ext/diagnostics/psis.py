@@ -27,6 +27,7 @@ __all__ = [
 MIN_TAIL = 5  # a Pareto fit to fewer exceedances says nothing: k-hat is reported as infinite
 GRID_PRIOR = 3.0  # scale of the grid's prior, the value recommended by Zhang and Stephens
 SHAPE_PRIOR_COUNT = 10.0  # k-hat is shrunk to 0.5 with the weight of ten observations
+UNSEEN_FACTOR = 100.0  # how many times more draws the fitted tail is asked about
 MAX_KHAT_THRESHOLD = 0.7  # above it the needed sample size explodes whatever S is
 
 
@@ -36,10 +37,13 @@ class ParetoSmoothed(NamedTuple):
     Attributes:
       log_weights: smoothed, normalised log weights, [S]; their exponentials sum to one.
       khat: estimated tail index; lower is better, compare with `khat_threshold`.
+      unseen: share of the weight that the fitted tail has between the largest of S draws and the
+        largest of 100 S; infinite where no tail could be fitted.
     """
 
     log_weights: np.ndarray
     khat: float
+    unseen: float = math.inf
 
 
 def khat_threshold(num_samples: int) -> float:
@@ -90,8 +94,9 @@ def pareto_smooth(log_ratios: np.ndarray) -> ParetoSmoothed:
     Raises:
       ValueError: for NaN or `+inf`, or if every ratio is zero.
     """
-    smoothed, khat = smooth_log_ratios(log_ratios)
-    return ParetoSmoothed(smoothed - _logsumexp(smoothed), khat)
+    smoothed = smooth_log_ratios(log_ratios)
+    total = _logsumexp(smoothed.log_weights)
+    return smoothed._replace(log_weights=smoothed.log_weights - total)
 
 
 def smooth_log_ratios(log_ratios: np.ndarray) -> ParetoSmoothed:
@@ -109,33 +114,46 @@ def smooth_log_ratios(log_ratios: np.ndarray) -> ParetoSmoothed:
     shifted = ratios - top
     num = shifted.size
     tail_size = min(math.ceil(min(0.2 * num, 3.0 * math.sqrt(num))), num - 1)
-    khat = math.inf
+    khat, unseen = math.inf, math.inf
     if np.ptp(shifted) == 0.0:
-        khat = 0.0
+        khat = unseen = 0.0
     elif tail_size >= MIN_TAIL:
-        shifted, khat = _smooth_tail(shifted, tail_size)
-    return ParetoSmoothed(shifted + top, khat)
+        shifted, khat, unseen = _smooth_tail(shifted, tail_size)
+    return ParetoSmoothed(shifted + top, khat, unseen)
 
 
-def _smooth_tail(shifted: np.ndarray, tail_size: int) -> tuple[np.ndarray, float]:
-    """Replaces the `tail_size` largest of `shifted` (maximum zero); returns them and k-hat."""
+def _smooth_tail(shifted: np.ndarray, tail_size: int) -> tuple[np.ndarray, float, float]:
+    """Replaces the `tail_size` largest of `shifted` (maximum zero); also k-hat and `unseen`."""
     order = np.argsort(shifted, kind="stable")
     tail = order[-tail_size:]
     cutoff = max(shifted[order[-tail_size - 1]], math.log(np.finfo(np.float64).tiny))
     tail = tail[shifted[tail] > cutoff]  # ties with the cutoff are no exceedances
     if tail.size < MIN_TAIL:
         # The values above the cutoff are too few because of ties or zero weights.
-        return shifted, math.inf
+        return shifted, math.inf, math.inf
     threshold = math.exp(cutoff)
     k, sigma = fit_generalized_pareto(np.exp(shifted[tail]) - threshold)
     if not math.isfinite(k):
-        return shifted, math.inf
+        return shifted, math.inf, math.inf
     count = tail.size
     k = (k * count + 0.5 * SHAPE_PRIOR_COUNT) / (count + SHAPE_PRIOR_COUNT)
     probs = (np.arange(count) + 0.5) / count
     smoothed = shifted.copy()
     smoothed[tail] = np.log(_pareto_quantile(probs, k, sigma) + threshold)
-    return np.minimum(smoothed, 0.0), k  # never above the largest raw ratio
+    unseen = _unseen_weight(k, sigma, threshold, count) / np.exp(shifted).sum()
+    return np.minimum(smoothed, 0.0), k, unseen  # never above the largest raw ratio
+
+
+def _unseen_weight(k: float, sigma: float, threshold: float, count: int) -> float:
+    """Weight of the tail of `count` draws beyond its 1 - 1/count quantile, up to 100 times rarer.
+
+    A heavy shape alone says nothing of how much the tail can hold: that takes its scale as well.
+    """
+    edges = np.geomspace(1.0 / (UNSEEN_FACTOR * count), 1.0 / count, 200)  # exceedance probability
+    middle = np.sqrt(edges[1:] * edges[:-1])
+    with np.errstate(over="ignore"):
+        weights = threshold + _pareto_quantile(1.0 - middle, k, sigma)
+    return float(count * weights @ np.diff(edges))
 
 
 def _pareto_quantile(probs: np.ndarray, k: float, sigma: float) -> np.ndarray:

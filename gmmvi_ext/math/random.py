@@ -32,6 +32,7 @@ STREAMS = {
 
 SUBSTREAMS = {
     "target": 7,  # minibatches of a stochastic target under given draws
+    "evidence": 19,  # heavy-tailed draws beside those of the mixture
     "exact draws": 11,  # draws of a target that can be sampled
     "resampling": 13,  # which draws a resample keeps
     "heavy tails": 17,  # draws of the defensive proposal

@@ -88,6 +88,15 @@ def test_the_khat_of_flat_weights_says_nothing():
     assert judge(flat._replace(largest_weight=1.02, num_nonfinite=3)).level == "reject"
 
 
+def test_a_heavy_shape_is_no_reason_where_the_tail_hides_next_to_nothing():
+    heavy = GOOD._replace(khat=1.3, largest_weight=3.0)
+    assert judge(heavy).level == "reject"
+    small = judge(heavy._replace(unseen=0.004))
+    assert small.level == "trust" and "hides no more than 0.4%" in small.sentence
+    assert judge(heavy._replace(unseen=0.02)).level == "reject"
+    assert judge(heavy._replace(unseen=math.nan)).level == "reject"
+
+
 @pytest.mark.parametrize("name", ["elbo", "log_evidence", "ess"])
 def test_an_estimate_that_is_not_a_number_is_not_trusted_as_it_is(name):
     assert judge(GOOD._replace(**{name: math.nan})).level == "reject"

@@ -28,7 +28,14 @@ from gmmvi_ext.posterior.importance.draws import (
 )
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["DEFENSIVE_SHARE", "DefensiveDraws", "defensive_draws", "log_proposal"]
+__all__ = [
+    "DEFENSIVE_SHARE",
+    "DefensiveDraws",
+    "defensive_draws",
+    "heavy_draws",
+    "log_densities",
+    "log_proposal",
+]
 
 DEFENSIVE_SHARE = 0.1  # of the draws; the ESS of a perfect fit falls by as much
 DEGREES_OF_FREEDOM = 3.0  # the fewest with a finite variance
@@ -68,10 +75,10 @@ def defensive_draws(
         raise ValueError(f"`num_samples` must be at least 2, got {num_samples}.")
     x, index = sample_mixture(mixture, num_plain, seed)
     salted = substream(seed, "heavy tails")
-    heavy, heavy_index = _heavy_draws(mixture, num_heavy, salted)
+    heavy, heavy_index = heavy_draws(mixture, num_heavy, salted)
     both = np.concatenate([x, heavy.astype(x.dtype)])
     values = evaluate_target(target, both, seed).astype(np.float64)
-    log_q, log_r = _log_densities(mixture, both, num_heavy / num_samples)
+    log_q, log_r = log_densities(mixture, both, num_heavy / num_samples)
     every = np.concatenate([index, heavy_index])
     pooled = ScoredDraws(both.astype(np.float64), every, log_r, values)
     return DefensiveDraws(
@@ -82,10 +89,10 @@ def defensive_draws(
 
 def log_proposal(mixture: Mixture, x: np.ndarray, share: float = DEFENSIVE_SHARE) -> np.ndarray:
     """log r at x [N, D], [N]."""
-    return _log_densities(mixture, x, share)[1]
+    return log_densities(mixture, x, share)[1]
 
 
-def _heavy_draws(mixture: Mixture, num_samples: int, seed) -> tuple[np.ndarray, np.ndarray]:
+def heavy_draws(mixture: Mixture, num_samples: int, seed) -> tuple[np.ndarray, np.ndarray]:
     """Gaussian draws pushed away from their component's mean by a chi-square factor."""
     x, index = sample_mixture(mixture, num_samples, seed)
     rng = np.random.default_rng(np.asarray(seed).astype(np.uint32).tolist())
@@ -94,7 +101,7 @@ def _heavy_draws(mixture: Mixture, num_samples: int, seed) -> tuple[np.ndarray, 
     return loc + factor[:, np.newaxis] * (x - loc), index
 
 
-def _log_densities(mixture: Mixture, x: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
+def log_densities(mixture: Mixture, x: np.ndarray, share: float) -> tuple[np.ndarray, np.ndarray]:
     """log q and log r at x [N, D], [N] each, in float64."""
     entropy = np.asarray(mixtures.component_entropy(mixture.components), np.float64)  # [K]
     log_weights = np.asarray(mixture.log_weights, np.float64)

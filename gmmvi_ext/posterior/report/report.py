@@ -11,6 +11,7 @@ from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
+from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_causes
 from gmmvi_ext.posterior.report.edges import find_lost_edge
@@ -30,10 +31,12 @@ class Report:
     Attributes:
       elbo, elbo_se: evidence lower bound (higher is better) over finite draws, standard error.
       neg_elbo: `-elbo`.
-      log_evidence, log_evidence_se: log normaliser by Pareto-smoothed importance sampling.
+      log_evidence, log_evidence_se: log normaliser from draws of the mixture and a tenth as many
+        with heavy tails; the error is wider where those two disagree.
       khat, khat_limit: Pareto index of the importance ratios and its threshold.
       ess: effective sample size of `num_samples` draws.
       largest_weight: largest importance weight, in multiples of the mean.
+      unseen: share of the weight that the fitted tail has beyond what the draws show.
       num_modes: modes with at least a thousandth of the weight.
       num_components: mixture components with positive weight.
       num_nonfinite: draws with a NaN or infinite target value.
@@ -79,6 +82,7 @@ class Report:
     constraints: dict[str, str] = dataclasses.field(default_factory=dict)
     defensive: dict[str, float] = dataclasses.field(default_factory=dict)
     largest_weight: float = math.nan
+    unseen: float = math.nan
 
     def as_dict(self) -> dict:
         """Plain data for JSON; numbers that are not finite become None."""
@@ -103,6 +107,10 @@ def make_report(
     draws = posterior.scored_draws(num_samples, seed)
     mixture, space, target = posterior.mixture, posterior.layout, posterior.target
     numbers = _estimates(draws, target is not None)
+    if target is not None:
+        salted = substream(seed, "evidence")
+        evidence = robust_log_evidence(mixture, target, draws, salted)
+        numbers |= {"log_evidence": evidence.value, "log_evidence_se": evidence.standard_error}
     forward = _forward_checks(posterior, draws, seed)
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))
     modes = diagnostics.find_modes(mixture)
@@ -164,7 +172,7 @@ def make_report(
 
 def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
     names = ("elbo", "elbo_se", "log_evidence", "log_evidence_se", "khat", "ess", "largest_weight")
-    numbers = dict.fromkeys(names, math.nan)
+    numbers = dict.fromkeys((*names, "unseen"), math.nan)
     finite = draws.is_finite
     numbers["num_nonfinite"] = int((~finite).sum()) if has_target else 0
     if not has_target:
@@ -179,12 +187,14 @@ def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
         }
     bound = diagnostics.elbo(ratios[finite])
     evidence = diagnostics.log_evidence(ratios)
+    smoothed = draws.smoothed()
     return numbers | {
         "elbo": bound.value,
         "elbo_se": bound.standard_error,
         "log_evidence": evidence.value,
         "log_evidence_se": evidence.standard_error,
-        "khat": float(draws.smoothed().khat),
+        "khat": float(smoothed.khat),
+        "unseen": float(smoothed.unseen),
         "ess": diagnostics.effective_sample_size(ratios),
         "largest_weight": float(np.exp(np.max(ratios) - evidence.value)),
     }

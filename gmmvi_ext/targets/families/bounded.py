@@ -166,7 +166,7 @@ def lkj(rng: np.random.Generator) -> KnownPosterior:
         return normalised(values["R"]) + to(shift, values["R"])
 
     def sampler(num_samples, generator):
-        seed = generator.integers(2**31, size=2).astype(np.int32)
+        seed = generator.integers(10**9, size=2).astype(np.int32)
         draws = tfd.LKJ(size, tf.constant(eta, tf.float64)).sample(num_samples, seed=seed)
         return {"R": draws.numpy()}
 
