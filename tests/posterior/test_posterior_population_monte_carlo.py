@@ -139,12 +139,13 @@ def test_heavy_tailed_draws_see_the_mode_that_the_mixture_misses():
     )
     # A little too wide, so that its ratios are bounded as far as its own draws reach.
     posterior = Posterior(single(1.05, dim=1), target=target_of(far, 1))
-    blind = posterior.report(20_000)
-    assert blind.level == "trust" and abs(blind.log_evidence - np.log(0.6)) < 0.01
-    seeing = posterior.report(20_000, defensive=True)
     # About four of the 2000 heavy-tailed draws reach the mode; none does in 2 % of seeds.
+    plain = posterior.report(20_000)
+    assert plain.level == "reject" and "where the mixture does not reach" in plain.verdict
+    assert abs(plain.log_evidence) < 4 * plain.log_evidence_se
+    seeing = posterior.report(20_000, defensive=True)
     assert seeing.level == "reject" and not seeing.trust
-    assert "with heavy-tailed draws" in seeing.verdict
+    assert "heavy-tailed draws" in seeing.verdict
     assert "with heavy-tailed draws" in str(seeing) and "heavy-tailed" in seeing.to_markdown()
 
 
@@ -153,8 +154,8 @@ def test_heavy_tailed_draws_never_hide_a_bad_fit():
     posterior = Posterior(single(), target=target)
     own, heavy = posterior.report(5000), posterior.report(5000, defensive=True)
     assert not own.trust and heavy.verdict == own.verdict
-    # Their estimates are far better all the same: log Z is 0.
-    assert abs(heavy.defensive["log_evidence"]) < 0.5 < abs(own.log_evidence)
+    # Their estimates are good all the same: log Z is 0.
+    assert max(abs(heavy.defensive["log_evidence"]), abs(own.log_evidence)) < 0.5
 
 
 def test_expectations_from_heavy_tailed_draws():

@@ -88,6 +88,18 @@ def test_the_khat_of_flat_weights_says_nothing():
     assert judge(flat._replace(largest_weight=1.02, num_nonfinite=3)).level == "reject"
 
 
+def test_mass_that_only_heavy_tailed_draws_find_is_a_missing_mode():
+    verdict = judge(GOOD._replace(missed=0.4))
+    assert verdict.level == "reject" and "find 40% of the mass" in verdict.sentence
+    assert judge(GOOD._replace(missed=0.02)).level == "trust"
+
+
+def test_few_draws_that_are_all_effective_are_no_reason_for_distrust():
+    few = GOOD._replace(num_samples=200, ess=199.0)
+    assert judge(few).level == "trust"
+    assert judge(few._replace(ess=60.0)).level == "reject"
+
+
 def test_a_heavy_shape_is_no_reason_where_the_tail_hides_next_to_nothing():
     heavy = GOOD._replace(khat=1.3, largest_weight=3.0)
     assert judge(heavy).level == "reject"

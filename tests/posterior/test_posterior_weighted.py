@@ -70,7 +70,7 @@ def test_scored_draws_are_evaluated_once(make_mixture, make_target):
     posterior.report(2000)
     posterior.expectation(lambda x: x, 2000)
     posterior.reweight(200, num_proposals=2000)
-    assert sum(calls) == 2000
+    assert calls == [2000, 200]  # the second are heavy-tailed, for the evidence
 
 
 def test_merge_finds_the_weights_of_separate_modes_without_new_evaluations(make_target):

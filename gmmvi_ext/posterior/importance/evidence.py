@@ -17,6 +17,7 @@ References:
 """
 
 import math
+from typing import NamedTuple
 
 import numpy as np
 
@@ -27,15 +28,35 @@ from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.types import Estimate
 
-__all__ = ["robust_log_evidence", "stratified_log_evidence"]
+__all__ = ["Evidence", "robust_log_evidence", "stratified_log_evidence"]
 
 HEAVY_SHARE = 0.1  # of the draws of q: evaluations spent beside them
 WIDENING = 0.5  # of the distance between the two estimates
 
 
+class Evidence(NamedTuple):
+    """log Z by both kinds of draws.
+
+    Attributes:
+      value, standard_error: from all draws together; the error is wider where the two disagree.
+      plain: from the draws of the mixture alone.
+    """
+
+    value: float
+    standard_error: float
+    plain: Estimate[float]
+
+    @property
+    def missed(self) -> float:
+        """Share of the mass that only heavy-tailed draws find, less three standard errors of what
+        the mixture's own draws say; 0 to 1."""
+        gain = self.value - self.plain.value - 3.0 * self.plain.standard_error
+        return -math.expm1(-max(gain, 0.0)) if math.isfinite(gain) else 0.0
+
+
 def robust_log_evidence(
     mixture: Mixture, target: Target, draws: ScoredDraws, seed, *, share: float = HEAVY_SHARE
-) -> Estimate[float]:
+) -> Evidence:
     """log Z and its standard error from `draws` of the mixture and some with heavy tails.
 
     Args:
@@ -47,7 +68,7 @@ def robust_log_evidence(
     """
     plain = diagnostics.log_evidence(draws.log_ratios)
     if not math.isfinite(plain.value):
-        return plain
+        return Evidence(*plain, plain)
     num_plain = len(draws.x)
     num_heavy = max(2, round(share * num_plain))
     heavy = heavy_draws(mixture, num_heavy, seed)[0].astype(draws.x.dtype)
@@ -59,14 +80,14 @@ def robust_log_evidence(
     log_p = np.where(np.isnan(log_p) | np.isposinf(log_p), -np.inf, log_p)
     pooled = stratified_log_evidence(log_p - log_r, log_q - log_r, num_plain)
     if not math.isfinite(pooled.value):
-        return plain
+        return Evidence(*plain, plain)
     distance = WIDENING * (pooled.value - plain.value)
     formats = (target.dtype, mixture.dtype)
     epsilon = max(np.finfo(each.as_numpy_dtype).eps for each in formats)
     finite = draws.is_finite
     size = np.median(np.abs(draws.target_log_prob[finite]) + np.abs(draws.log_q[finite]))
     error = math.sqrt(pooled.standard_error**2 + distance**2 + (epsilon * size) ** 2)
-    return Estimate(pooled.value, error)
+    return Evidence(pooled.value, error, plain)
 
 
 def stratified_log_evidence(

@@ -15,13 +15,12 @@ from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_causes
 from gmmvi_ext.posterior.report.edges import find_lost_edge
-from gmmvi_ext.posterior.report.verdict import Facts, Verdict, judge
+from gmmvi_ext.posterior.report.verdict import MAX_MISSED, Facts, Verdict, judge
 from gmmvi_ext.targets.checks import rounding_of
 
 __all__ = ["Report", "make_report"]
 
 NUM_EXACT_DRAWS = 5000  # exact draws of the target for EUBO and coverage
-MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,6 +110,7 @@ def make_report(
         salted = substream(seed, "evidence")
         evidence = robust_log_evidence(mixture, target, draws, salted)
         numbers |= {"log_evidence": evidence.value, "log_evidence_se": evidence.standard_error}
+        missed = evidence.missed
     forward = _forward_checks(posterior, draws, seed)
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))
     modes = diagnostics.find_modes(mixture)
@@ -133,6 +133,7 @@ def make_report(
             run_info=run_info,
             rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
             lost_edge=find_lost_edge(target, draws.x),
+            missed=missed,
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)

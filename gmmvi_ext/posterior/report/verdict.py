@@ -28,6 +28,7 @@ FLAT_WEIGHT = 1.25
 # its size. What matters is how much of the weight the fitted tail can hide from these draws: with
 # weights of spread one a k-hat of 0.65 to 0.7 stands for as much.
 MAX_UNSEEN = 0.01
+MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
 MANY_DIMENSIONS = 50
 MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
 NO_CAUSES = Causes()
@@ -48,6 +49,7 @@ class Facts(NamedTuple):
       lost_edge: mass at the edge of a support whose density is not known, or None.
       largest_weight: largest importance weight of a draw, in multiples of the mean.
       unseen: share of the weight that the fitted tail has beyond what the draws show.
+      missed: share of the mass that only heavy-tailed draws find.
     """
 
     num_samples: int
@@ -67,6 +69,7 @@ class Facts(NamedTuple):
     lost_edge: LostEdge | None = None
     largest_weight: float = math.inf
     unseen: float = math.inf
+    missed: float = 0.0
 
     @property
     def is_flat(self) -> bool:
@@ -239,7 +242,8 @@ def _remedy(facts) -> str:
 
 
 def _small_ess(facts):
-    if facts.num_nonfinite >= facts.num_samples or facts.ess >= MIN_ESS:
+    enough = min(MIN_ESS, GOOD_ESS_FRACTION * facts.num_samples)  # of few draws most will do
+    if facts.num_nonfinite >= facts.num_samples or facts.ess >= enough:
         return None
     return (
         f"the ESS is only {facts.ess:.0f} of {facts.num_samples} draws",
@@ -256,6 +260,15 @@ def _known_evidence(facts):
         return None
     return (
         f"the draws account for {share:.0%} of the known normaliser, a mode is missing",
+        "start from more, or wider spread, components",
+    )
+
+
+def _missed(facts):
+    if not facts.missed > MAX_MISSED:
+        return None
+    return (
+        f"heavy-tailed draws find {facts.missed:.0%} of the mass where the mixture does not reach",
         "start from more, or wider spread, components",
     )
 
@@ -298,6 +311,7 @@ FATAL_TESTS = (
     _undefined,
     _known_evidence,
     _coverage,
+    _missed,
     _khat,
     _small_ess,
     _nonfinite,
