@@ -7,8 +7,8 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "gmmvi_ext"
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
-# Functions travel to Dask workers as pickles, from this process to those it trusts; no file does.
-IN_FLIGHT = {"targets/parallel/cluster.py"}
+# Functions travel to workers and pools as pickles, from this process to those it trusts; no file.
+IN_FLIGHT = {"fitting/many.py", "targets/parallel/cluster.py"}
 CALLS = {"eval", "exec", "__import__", "system", "popen"}
 
 
