@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-__all__ = ["binomial_limits", "markdown_row", "measure", "read_results", "run_cases"]
+__all__ = ["binomial_limits", "errors", "markdown_row", "measure", "read_results", "run_cases"]
 
 NUM_DRAWS = 20_000
 MIN_MODE_MASS = 0.02
@@ -57,10 +57,10 @@ def measure(known, *, fit_seed: int = 0, report_seeds=(0,), **settings) -> dict:
     }
     if not known.is_proper:
         return row | {"wrong": ["improper"]}
-    return row | _errors(known, posterior, report)
+    return row | errors(known, posterior, report)
 
 
-def _errors(known, posterior, report) -> dict:
+def errors(known, posterior, report) -> dict:
     from gmmvi_ext.targets.families import flat
 
     draws = posterior.sample(NUM_DRAWS, seed=1)
@@ -112,6 +112,8 @@ def run_cases(
     cases = list(cases)
     left = [case for case in cases if _key(case) not in known]
     path.parent.mkdir(parents=True, exist_ok=True)
+    if path.exists() and not path.read_text().endswith("\n"):
+        path.open("a").write("\n")  # after a line that was cut off
     # Each worker is replaced after some cases: traces of old targets stay in memory.
     with multiprocessing.get_context("spawn").Pool(workers, maxtasksperchild=10) as pool:
         results = pool.imap_unordered(_Guarded(work), left)
