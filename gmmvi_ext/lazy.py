@@ -5,7 +5,26 @@ import sys
 import warnings
 from collections.abc import Callable, Mapping
 
-__all__ = ["former_names", "lazy_names"]
+__all__ = ["former_names", "lazy_module", "lazy_names"]
+
+
+class _LazyModule:
+    """Stands for a module that is imported when one of its names is asked for."""
+
+    def __init__(self, name: str):
+        self._name = name
+
+    def __getattr__(self, attribute: str):
+        return getattr(importlib.import_module(self._name), attribute)
+
+
+def lazy_module(name: str):
+    """A module that takes long to import, for files that need it in some cases only.
+
+    Args:
+      name: dotted; it is imported at the first use of one of its names.
+    """
+    return _LazyModule(name)
 
 
 def lazy_names(

@@ -1,46 +1,6 @@
 """Constraints: bijectors by name, by distribution and over structures; constrained parameters."""
 
-from gmmvi_ext.constraints.base import ConstraintBijector, spec_of
-from gmmvi_ext.constraints.distributions import (
-    constrain,
-    default_bijector,
-    flat_bijector,
-    unconstrain,
-    unconstrained_log_prob,
-)
-from gmmvi_ext.constraints.keras_mixin import ConstrainedWeights
-from gmmvi_ext.constraints.layout.build import structured
-from gmmvi_ext.constraints.names import (
-    CONSTRAINTS,
-    box,
-    by_name,
-    cholesky,
-    circular,
-    correlation,
-    correlation_cholesky,
-    greater_than,
-    interval,
-    less_than,
-    lower_triangular,
-    ordered,
-    positive,
-    positive_definite,
-    positive_ordered,
-    real,
-    simplex,
-    unit_vector,
-)
-from gmmvi_ext.constraints.parameter import ConstrainedParameter
-from gmmvi_ext.constraints.parameters import (
-    CholeskyParameter,
-    IntervalParameter,
-    OrderedParameter,
-    PositiveDefiniteParameter,
-    SimplexParameter,
-)
-from gmmvi_ext.constraints.positive_parameter import PositiveParameter
-from gmmvi_ext.constraints.structured import FlatToStructure
-from gmmvi_ext.constraints.validation import InvalidValueError
+from gmmvi_ext.lazy import lazy_names
 
 __all__ = [
     "CONSTRAINTS",
@@ -80,3 +40,45 @@ __all__ = [
     "unconstrained_log_prob",
     "unit_vector",
 ]
+
+# Name -> module that has it, imported when first asked for: a fit without constraints needs none.
+_LAZY = {
+    "CONSTRAINTS": "gmmvi_ext.constraints.names",
+    "CholeskyParameter": "gmmvi_ext.constraints.parameters",
+    "ConstrainedParameter": "gmmvi_ext.constraints.parameter",
+    "ConstrainedWeights": "gmmvi_ext.constraints.keras_mixin",
+    "ConstraintBijector": "gmmvi_ext.constraints.base",
+    "FlatToStructure": "gmmvi_ext.constraints.flat_to_structure",
+    "IntervalParameter": "gmmvi_ext.constraints.parameters",
+    "InvalidValueError": "gmmvi_ext.constraints.validation",
+    "OrderedParameter": "gmmvi_ext.constraints.parameters",
+    "PositiveDefiniteParameter": "gmmvi_ext.constraints.parameters",
+    "PositiveParameter": "gmmvi_ext.constraints.positive_parameter",
+    "SimplexParameter": "gmmvi_ext.constraints.parameters",
+    "box": "gmmvi_ext.constraints.names",
+    "by_name": "gmmvi_ext.constraints.names",
+    "cholesky": "gmmvi_ext.constraints.names",
+    "circular": "gmmvi_ext.constraints.names",
+    "constrain": "gmmvi_ext.constraints.distributions",
+    "correlation": "gmmvi_ext.constraints.names",
+    "correlation_cholesky": "gmmvi_ext.constraints.names",
+    "default_bijector": "gmmvi_ext.constraints.distributions",
+    "flat_bijector": "gmmvi_ext.constraints.distributions",
+    "greater_than": "gmmvi_ext.constraints.names",
+    "interval": "gmmvi_ext.constraints.names",
+    "less_than": "gmmvi_ext.constraints.names",
+    "lower_triangular": "gmmvi_ext.constraints.names",
+    "ordered": "gmmvi_ext.constraints.names",
+    "positive": "gmmvi_ext.constraints.names",
+    "positive_definite": "gmmvi_ext.constraints.names",
+    "positive_ordered": "gmmvi_ext.constraints.names",
+    "real": "gmmvi_ext.constraints.names",
+    "simplex": "gmmvi_ext.constraints.names",
+    "spec_of": "gmmvi_ext.constraints.base",
+    "structured": "gmmvi_ext.constraints.layout.build",
+    "unconstrain": "gmmvi_ext.constraints.distributions",
+    "unconstrained_log_prob": "gmmvi_ext.constraints.distributions",
+    "unit_vector": "gmmvi_ext.constraints.names",
+}
+
+__getattr__, __dir__ = lazy_names(__name__, _LAZY)

@@ -15,7 +15,7 @@ from tensorflow_probability import bijectors as tfb
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints import names
-from gmmvi_ext.constraints.structured import FlatToStructure
+from gmmvi_ext.constraints.flat_to_structure import FlatToStructure
 
 __all__ = [
     "constrain",

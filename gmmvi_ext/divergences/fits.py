@@ -5,15 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
-from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.divergences import support
 from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.kl import kl_on_support
 from gmmvi_ext.divergences.quadrature import kl_quadrature, nodes
+from gmmvi_ext.lazy import lazy_module
 
 __all__ = ["GaussianFit", "fit_forward_kl", "fit_reverse_kl"]
+
+tfp = lazy_module("tensorflow_probability")
+tfd = lazy_module("tensorflow_probability.python.distributions")
 
 METHODS = ("lbfgs", "adam", "grid")
 WINDOW_STDDEVS = 4.0

@@ -2,14 +2,16 @@
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.divergences import support
 from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.monte_carlo import kl_mc
 from gmmvi_ext.divergences.quadrature import Quadrature
+from gmmvi_ext.lazy import lazy_module
 
 __all__ = ["density_derivative", "kl", "kl_on_support"]
+
+tfd = lazy_module("tensorflow_probability.python.distributions")
 
 METHODS = ("auto", "closed_form", "quadrature", "monte_carlo")
 DEFAULT_SAMPLES = 100_000

@@ -8,12 +8,14 @@ from collections.abc import Callable
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
-from tensorflow_probability import distributions as tfd
 
+from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.casting import to_dtype
 
 __all__ = ["as_points", "centres", "ends", "is_discrete", "landmarks", "log_density"]
+
+tfd = lazy_module("tensorflow_probability.python.distributions")
+tfb = lazy_module("tensorflow_probability.python.bijectors")
 
 BEYOND = 1e30  # stands for infinity in maps that make NaN of it
 NUM_DRAWS = 1001

@@ -8,11 +8,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints.layout import Layout, make_layout, require_agreement
 from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.posterior import merging, storage, summary
 from gmmvi_ext.posterior.importance import expectations as weighted
@@ -26,6 +26,9 @@ from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.user_model import as_target
 
 __all__ = ["Posterior"]
+
+# `distribution` alone needs it.
+tfd = lazy_module("tensorflow_probability.python.distributions")
 
 
 DEFAULT_SAMPLES = 20000
@@ -126,7 +129,7 @@ class Posterior:
         return log_prob
 
     @property
-    def distribution(self) -> tfd.Distribution:
+    def distribution(self) -> "tfd.Distribution":
         """The posterior as a TFP distribution over the constrained values."""
         mixture = self.mixture
         components = mixture.components

@@ -8,26 +8,41 @@ support of a part depends on the value of another (Uniform(0, a)), one bijector 
 together.
 """
 
+import sys
 import warnings
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import tensorflow as tf
-import tensorflow_probability as tfp
-from tensorflow_probability import bijectors as tfb
-from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext import constraints as constraint_names
 from gmmvi_ext.constraints.layout import JointLayout, Layout, LayoutError, PartsLayout
 from gmmvi_ext.constraints.layout.build import is_separable
+from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.targets.callables import CallableTarget
 
-__all__ = ["is_joint", "joint_target"]
+if TYPE_CHECKING:
+    from tensorflow_probability import bijectors as tfb
+
+__all__ = ["is_distribution", "is_joint", "joint_target"]
+
+# A fit of a function needs none of these.
+tfp = lazy_module("tensorflow_probability")
+tfd = lazy_module("tensorflow_probability.python.distributions")
 
 
 def is_joint(obj) -> bool:
     """Whether `obj` is a joint distribution, pinned or not."""
+    if sys.modules.get("tensorflow_probability") is None:
+        return False
     pinned = tfp.experimental.distributions.JointDistributionPinned
     return isinstance(obj, (tfd.JointDistribution, pinned))
+
+
+def is_distribution(obj) -> bool:
+    """Whether `obj` is a distribution of TensorFlow Probability."""
+    is_loaded = sys.modules.get("tensorflow_probability") is not None
+    return is_loaded and isinstance(obj, tfd.Distribution)
 
 
 def joint_target(
@@ -109,7 +124,7 @@ def _layout(
     return JointLayout(flat, flat.num_dimensions, order if is_dict else list(shapes), dtype)
 
 
-def _default_bijector(joint) -> tfb.Bijector:
+def _default_bijector(joint) -> "tfb.Bijector":
     try:
         return constraint_names.default_bijector(joint)
     except ValueError as error:

@@ -8,7 +8,6 @@ traced is tried at a few points: eagerly with tensors, then with NumPy arrays.
 from collections.abc import Callable
 
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
 from gmmvi_ext.targets.base import Target, TargetError
@@ -22,7 +21,7 @@ from gmmvi_ext.targets.checks import (
     one_line,
     traced,
 )
-from gmmvi_ext.targets.joint_distribution import is_joint, joint_target
+from gmmvi_ext.targets.joint_distribution import is_distribution, is_joint, joint_target
 from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = ["as_target"]
@@ -66,7 +65,7 @@ def as_target(
     if is_joint(target):
         _refuse(layout_given | host_given, "a joint distribution")
         return _from_joint(target, constraints, layout)
-    if isinstance(target, tfd.Distribution):
+    if is_distribution(target):
         raise TypeError(
             f"{target} is a single distribution; pass its density, e.g. "
             f"fit(target.log_prob, shapes={{'x': {tuple(target.event_shape)}}}), or a joint "

@@ -9,10 +9,13 @@ is named there is one parameter "x", and users see plain arrays [N, D'] in place
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
+
+if TYPE_CHECKING:
+    from tensorflow_probability import bijectors as tfb
 
 __all__ = ["Layout", "LayoutError", "element_names", "same_points"]
 
@@ -110,7 +113,7 @@ class Layout:
         """Names of what `names` leave, by element where only some of a parameter are named."""
         raise NotImplementedError
 
-    def as_bijector(self) -> tfb.Bijector:
+    def as_bijector(self) -> "tfb.Bijector":
         """One TFP bijector from [D] to the values (a tensor or a dict)."""
         raise NotImplementedError
 

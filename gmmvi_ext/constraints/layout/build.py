@@ -4,16 +4,19 @@ from collections.abc import Mapping
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.constraints.layout.base import Layout
 from gmmvi_ext.constraints.layout.joint import JointLayout
 from gmmvi_ext.constraints.layout.parts import PartsLayout
-from gmmvi_ext.constraints.names import by_name
-from gmmvi_ext.constraints.structured import FlatToStructure
+from gmmvi_ext.lazy import lazy_module
 
 __all__ = ["is_separable", "layout_from_spec", "make_layout", "require_agreement", "structured"]
+
+# A fit without constraints needs none of these.
+tfb = lazy_module("tensorflow_probability.python.bijectors")
+constraint_names = lazy_module("gmmvi_ext.constraints.names")
+flat_to_structure = lazy_module("gmmvi_ext.constraints.flat_to_structure")
 
 NUM_PROBES = 3  # points at which two layouts are compared
 
@@ -27,7 +30,7 @@ def make_layout(num_dimensions: int, bijector=None, names=None, dtype=tf.float32
       names: None, a sequence of names, or a dict name -> constrained shape.
       dtype: of the numbers in plain-data specs of TFP bijectors.
     """
-    if isinstance(bijector, FlatToStructure):
+    if isinstance(bijector, flat_to_structure.FlatToStructure):
         inner = bijector.parameters["bijector"]
         if is_separable(inner) and isinstance(inner.bijectors, Mapping):
             # TensorFlow flattens a dict in the order of its sorted keys.
@@ -41,7 +44,7 @@ def make_layout(num_dimensions: int, bijector=None, names=None, dtype=tf.float32
             )
         given = {name: _read(each, dtype) for name, each in bijector.items()}
         return PartsLayout(_as_shapes(names), given)
-    bijector = by_name(bijector)
+    bijector = constraint_names.by_name(bijector)
     if isinstance(bijector, tfb.Identity):
         if names is None:
             return PartsLayout(num_dimensions=num_dimensions)
@@ -64,13 +67,15 @@ def make_layout(num_dimensions: int, bijector=None, names=None, dtype=tf.float32
     return PartsLayout(None, bijector, int(outer[0]))
 
 
-def is_separable(bijector: tfb.Bijector) -> bool:
+def is_separable(bijector: "tfb.Bijector") -> bool:
     """Whether a bijector of a structure is one for each part."""
     # TFP makes two classes of `JointMap`, with and without composite tensors.
     return type(bijector).__name__.lstrip("_") == "JointMap"
 
 
-def structured(shapes: Mapping[str, tuple], constraints: Mapping | None = None) -> FlatToStructure:
+def structured(
+    shapes: Mapping[str, tuple], constraints: Mapping | None = None
+) -> "flat_to_structure.FlatToStructure":
     """Flat vector to dict of named parameters, in TensorFlow's order: that of the sorted names.
 
     Args:
@@ -81,7 +86,7 @@ def structured(shapes: Mapping[str, tuple], constraints: Mapping | None = None) 
       ValueError: if a constraint names an unknown parameter or does not fit its shape.
     """
     parts = PartsLayout(shapes, constraints).parts
-    return FlatToStructure(
+    return flat_to_structure.FlatToStructure(
         tfb.JointMap({name: part.bijector or tfb.Identity() for name, part in parts.items()}),
         {name: tf.TensorShape(part.shape) for name, part in parts.items()},
     )

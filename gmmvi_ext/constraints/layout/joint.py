@@ -5,13 +5,16 @@ depend on each other (a bound may be a parameter), or one flat vector that names
 """
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.constraints.layout.base import Layout
+
+if TYPE_CHECKING:
+    from tensorflow_probability import bijectors as tfb
 
 __all__ = ["JointLayout"]
 
@@ -33,7 +36,7 @@ class JointLayout(Layout):
 
     def __init__(
         self,
-        bijector: tfb.Bijector,
+        bijector: "tfb.Bijector",
         num_dimensions: int,
         names: Sequence[str] | Mapping[str, Sequence[int]] | None = None,
         dtype=tf.float32,

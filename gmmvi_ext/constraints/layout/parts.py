@@ -5,14 +5,17 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
 
-from gmmvi_ext.constraints.base import ConstraintBijector
 from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.constraints.layout.base import Layout, LayoutError, element_names, same_points
-from gmmvi_ext.constraints.names import by_name
+from gmmvi_ext.lazy import lazy_module
 
 __all__ = ["Part", "PartsLayout"]
+
+# A fit without constraints needs none of these.
+tfb = lazy_module("tensorflow_probability.python.bijectors")
+base = lazy_module("gmmvi_ext.constraints.base")
+names = lazy_module("gmmvi_ext.constraints.names")
 
 
 class Part(NamedTuple):
@@ -29,7 +32,7 @@ class Part(NamedTuple):
     free_shape: tuple[int, ...]
     start: int
     stop: int
-    bijector: tfb.Bijector | None
+    bijector: "tfb.Bijector | None"
 
 
 class PartsLayout(Layout):
@@ -131,7 +134,7 @@ class PartsLayout(Layout):
             array = np.asarray(values[name])
             if part.bijector is None:
                 inside = np.isfinite(array)
-            elif isinstance(part.bijector, ConstraintBijector):
+            elif isinstance(part.bijector, base.ConstraintBijector):
                 inside = part.bijector.contains(array)
             else:
                 inner = tf.identity(part.bijector.inverse(tf.identity(values[name])))
@@ -182,10 +185,10 @@ class PartsLayout(Layout):
                 f"the elements of {name!r} depend on each other ({specs.words(bijector)}): take it "
                 "as a whole."
             )
-        if isinstance(bijector, ConstraintBijector):
+        if isinstance(bijector, base.ConstraintBijector):
             bounds = {k: v for k, v in bijector.spec.items() if not isinstance(v, str)}
             own = {k: np.broadcast_to(v, part.shape).flat[index] for k, v in bounds.items()}
-            bijector = by_name(bijector.spec | own)
+            bijector = names.by_name(bijector.spec | own)
         elif bijector is not None and bijector.forward(tf.zeros([], bijector.dtype)).shape.rank:
             raise ValueError(f"the elements of {name!r} have different bijectors: take it whole.")
         return Part((), (), part.start + index, part.start + index + 1, bijector)
@@ -250,7 +253,9 @@ class PartsLayout(Layout):
 
 
 def _has_held(part: Part) -> bool:
-    return isinstance(part.bijector, ConstraintBijector) and part.bijector.has_held
+    if part.bijector is None:
+        return False
+    return isinstance(part.bijector, base.ConstraintBijector) and part.bijector.has_held
 
 
 def _parts(shapes: Mapping, constraints: Mapping, *, is_named: bool) -> dict[str, Part]:
@@ -274,16 +279,16 @@ def _parts(shapes: Mapping, constraints: Mapping, *, is_named: bool) -> dict[str
     return parts
 
 
-def _fitted(constraint, shape: tuple) -> tuple[tfb.Bijector | None, tuple[int, ...]]:
+def _fitted(constraint, shape: tuple) -> "tuple[tfb.Bijector | None, tuple[int, ...]]":
     """The bijector of a constraint (None for the identity) and the shape before it."""
-    bijector = None if constraint is None else by_name(constraint)
+    bijector = None if constraint is None else names.by_name(constraint)
     if bijector is None or isinstance(bijector, tfb.Identity):
         return None, shape
     rank = bijector.inverse_min_event_ndims
     if tf.nest.is_nested(rank):
         raise ValueError(f"{bijector.name!r} gives a structure, expected one for a single array.")
     if rank > len(shape):
-        support = f" ({bijector.support})" if isinstance(bijector, ConstraintBijector) else ""
+        support = f" ({bijector.support})" if isinstance(bijector, base.ConstraintBijector) else ""
         raise ValueError(
             f"constraint {bijector.name!r} needs at least {rank} dimensions{support}, got shape "
             f"{shape}."

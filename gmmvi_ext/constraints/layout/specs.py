@@ -9,11 +9,9 @@ Nothing here runs code that a file names: an unknown class is an error, never an
 
 import numpy as np
 import tensorflow as tf
-from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.compat import patch_tfp_pad
-from gmmvi_ext.constraints.base import ConstraintBijector, spec_of
-from gmmvi_ext.constraints.names import by_name
+from gmmvi_ext.lazy import lazy_module
 
 __all__ = [
     "SERIALISABLE",
@@ -22,6 +20,11 @@ __all__ = [
     "to_spec",
     "words",
 ]
+
+# A fit without constraints needs none of these.
+tfb = lazy_module("tensorflow_probability.python.bijectors")
+base = lazy_module("gmmvi_ext.constraints.base")
+names = lazy_module("gmmvi_ext.constraints.names")
 
 SERIALISABLE = frozenset(
     """Ascending CholeskyOuterProduct CholeskyToInvCholesky CorrelationCholesky Cumsum Exp Expm1
@@ -46,8 +49,8 @@ def to_spec(bijector):
     """
     if bijector is None or isinstance(bijector, str):
         return bijector
-    if isinstance(bijector, ConstraintBijector):
-        return _plain_numbers(spec_of(bijector))
+    if isinstance(bijector, base.ConstraintBijector):
+        return _plain_numbers(base.spec_of(bijector))
     kind = type(bijector).__name__
     is_tfp = type(bijector).__module__.startswith("tensorflow_probability.")
     if kind not in SERIALISABLE or not is_tfp:
@@ -72,7 +75,7 @@ def from_spec(spec, dtype=tf.float32):
     if spec is None:
         return None
     if isinstance(spec, str) or "class" not in spec:
-        return by_name(spec)
+        return names.by_name(spec)
     kind = spec["class"]
     if kind not in SERIALISABLE:
         raise ValueError(
@@ -85,9 +88,9 @@ def from_spec(spec, dtype=tf.float32):
     return getattr(tfb, kind)(**args)
 
 
-def words(bijector: tfb.Bijector) -> str:
+def words(bijector: "tfb.Bijector") -> str:
     """The allowed values of a constraint, or the TFP classes of a bijector of whole vectors."""
-    if isinstance(bijector, ConstraintBijector):
+    if isinstance(bijector, base.ConstraintBijector):
         return bijector.support
     ends = _range(bijector)
     if ends is not None:
@@ -98,8 +101,8 @@ def words(bijector: tfb.Bijector) -> str:
     return _classes(bijector)
 
 
-def _classes(bijector: tfb.Bijector) -> str:
-    if isinstance(bijector, ConstraintBijector):
+def _classes(bijector: "tfb.Bijector") -> str:
+    if isinstance(bijector, base.ConstraintBijector):
         return bijector.support
     inner = getattr(bijector, "bijectors", None)
     if isinstance(inner, (list, tuple)):
@@ -107,7 +110,7 @@ def _classes(bijector: tfb.Bijector) -> str:
     return type(bijector).__name__.lstrip("_")
 
 
-def _range(bijector: tfb.Bijector) -> tuple[float, float] | None:
+def _range(bijector: "tfb.Bijector") -> tuple[float, float] | None:
     """What the ends of the line are mapped to; None for vectors, or bounds that differ by entry."""
     if bijector.forward_min_event_ndims or bijector.inverse_min_event_ndims:
         return None

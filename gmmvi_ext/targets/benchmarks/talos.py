@@ -16,8 +16,8 @@ import math
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_probability as tfp
 
+from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.talos_model import (
@@ -36,6 +36,7 @@ SOLE_STD, SOLE_ROTATION_STD = 0.02, 0.1
 GRIPPER_STD = 0.02
 REACHED, BALANCED = 0.06, 0.15  # metres: when a posture counts in the metrics
 
+tfp_math = lazy_module("tensorflow_probability.python.math")
 _LOG_2_PI = math.log(2 * math.pi)
 
 
@@ -44,7 +45,7 @@ def log_normal_cdf(t: tf.Tensor) -> tf.Tensor:
     """log Phi(t), exact far into the lower tail, with its exact derivative."""
     root_half = math.sqrt(0.5)
     below = tf.minimum(t, 0.0)  # each branch sees only arguments it can stand
-    scaled = tfp.math.erfcx(-root_half * below)  # exp(t^2 / 2) erfc(-t / sqrt 2)
+    scaled = tfp_math.erfcx(-root_half * below)  # exp(t^2 / 2) erfc(-t / sqrt 2)
     upper = 0.5 * tf.math.erfc(root_half * tf.maximum(t, 0.0))  # Phi(-t)
     is_below = t < 0.0
     value = tf.where(
