@@ -6,13 +6,38 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-__all__ = ["OutsideError", "is_inside", "leading_out", "open_inside", "open_plain", "read_inside"]
+__all__ = [
+    "OutsideError",
+    "is_file",
+    "is_folder",
+    "is_inside",
+    "leading_out",
+    "open_inside",
+    "open_plain",
+    "read_inside",
+]
 
 MAX_BYTES = 64 * 2**20  # of a file that is read at once
 
 
 class OutsideError(OSError):
     """A file of a folder is a link out of it, or no file at all; the message says which."""
+
+
+def is_file(path: str | Path) -> bool:
+    """Whether a path is a file; a name that is too long, or no name, is none."""
+    try:
+        return Path(path).is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: str | Path) -> bool:
+    """Whether a path is a folder; a name that is too long, or no name, is none."""
+    try:
+        return Path(path).is_dir()
+    except (OSError, ValueError):
+        return False
 
 
 def is_inside(path: str | Path, folder: str | Path) -> bool:

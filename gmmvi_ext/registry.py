@@ -19,8 +19,13 @@ def normalized_name(name) -> str:
     return str(name).replace("_", "-").lower()
 
 
+MAX_GUESSED = 100  # letters of a name whose nearest is looked for: that takes their square
+
+
 def did_you_mean(name, choices: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or nothing where no choice is near."""
+    if len(str(name)) > MAX_GUESSED:
+        return ""
     spelled = {normalized_name(choice): str(choice) for choice in choices}
     near = difflib.get_close_matches(normalized_name(name), spelled, n=1)
     return f" Did you mean {spelled[near[0]]!r}?" if near else ""

@@ -8,6 +8,8 @@ import traceback
 from pathlib import Path
 from types import ModuleType
 
+from gmmvi_ext.confined import is_file
+
 __all__ = ["PREFIX", "USER_ERRORS", "is_code", "load_module", "place_of", "split_name"]
 
 PREFIX = "python:"
@@ -35,11 +37,7 @@ def load_module(path: Path) -> ModuleType:
       FileNotFoundError: there is no such file.
       ValueError: it cannot be imported; says why.
     """
-    try:
-        is_there = path.is_file()
-    except (OSError, ValueError):  # too long for a name, or with a null byte
-        is_there = False
-    if not is_there:
+    if not is_file(path):
         raise FileNotFoundError(f"{str(path)[:200]}: no such file.")
     key = (str(path.resolve()), path.stat().st_mtime_ns)
     if key in _LOADED:

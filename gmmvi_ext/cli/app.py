@@ -75,17 +75,17 @@ def _ended(name: str, arguments: Sequence[str], signals: ProcessSignals) -> int:
             f"(sys.exit({error.code!r}){place}); let it return or raise instead."
         )
         code = 1
-    except MemoryError as error:
-        detail = f" ({' '.join(str(error).split())})" if str(error) else ""
-        problem, code = f"gmmvi-ext {name}: out of memory{detail}; take less of something.", 1
     except Exception as error:
         if os.environ.get(_TRACEBACK):
             raise
-        text = " ".join(str(error).split())[:500]
+        kind, text = type(error).__name__, " ".join(str(error).split())[:500]
         problem = (
-            f"gmmvi-ext {name}: {type(error).__name__}: {text} ({_place(error)}). This is not "
-            f"foreseen: please report it; {_TRACEBACK}=1 shows where it came from."
+            f"gmmvi-ext {name}: {kind}: {text} ({_place(error)}). This is not foreseen: please "
+            f"report it; {_TRACEBACK}=1 shows where it came from."
         )
+        if isinstance(error, MemoryError) or kind == "ResourceExhaustedError":  # TensorFlow's
+            text = f" ({text[:200]})" if text else ""
+            problem = f"gmmvi-ext {name}: out of memory{text}; try fewer components or dimensions."
         code = 1
     print(problem, file=sys.stderr)
     return code

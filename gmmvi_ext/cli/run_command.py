@@ -14,7 +14,7 @@ from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.confined import is_inside
+from gmmvi_ext.confined import is_file, is_inside
 from gmmvi_ext.runs.errors import MissingConfig, UsageError
 from gmmvi_ext.runs.trust import refuse_code, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, fresh_folder, refuse_other_run
@@ -97,9 +97,9 @@ def _requested(values: dict) -> tuple[Config, Path]:
         if not values["resume"] or values["workdir"] is None:
             raise MissingConfig
         source = str(Path(values["workdir"]) / "config.yml")
-        if not Path(source).is_file():
+        if not is_file(source):
             raise UsageError(
-                f"--workdir {values['workdir']}: holds no run to resume; give --config."
+                f"--workdir {values['workdir'][:300]}: holds no run to resume; give --config."
             )
     overrides = list(values["set"])
     for key, flag in (

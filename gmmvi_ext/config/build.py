@@ -12,6 +12,8 @@ from gmmvi_ext.user_code import is_code
 
 __all__ = ["build_algorithm", "build_from_config", "build_target"]
 
+MAX_MIXTURE_BYTES = 16e9  # of the factors of the first mixture; an iteration needs several times it
+
 
 def build_target(config: Config | dict | str | Path, *, warnings: list[str] | None = None):
     """Target that `environment_name`, `environment_config`, `shapes`, `constraints` describe.
@@ -43,6 +45,10 @@ def build_target(config: Config | dict | str | Path, *, warnings: list[str] | No
         return registry.build_target(name, settings, seed=config.seed, dtype=values["dtype"])
     except ConfigError:
         raise
+    except (MemoryError, OverflowError) as error:
+        text = f"{name}: is too large for this machine ({' '.join(str(error).split())[:200]})."
+        key = "environment_config" if config.written("shapes") is None else "shapes"
+        raise ConfigError(Problem(config.origin(key), key, text)) from error
     except (OSError, TypeError, ValueError) as error:
         text = " ".join(str(error).split())
         part = _part_key(config, text)
@@ -93,6 +99,7 @@ def build_algorithm(config: Config | dict | str | Path, target, *, prior: dict |
     if values["temperature"] > largest:
         text = f"must be at most {largest:.1e} in {values['dtype']}, got {values['temperature']!r}."
         raise ConfigError(Problem(config.origin("temperature"), "temperature", text))
+    _refuse_too_large(config, target.num_dimensions)
     initial = values["model_initialization"] | (prior or {})
     initial = {key: value for key, value in initial.items() if value is not None}
     try:
@@ -129,6 +136,21 @@ def build_from_config(config: Config | dict | str | Path, target=None, *, seed: 
         overrides = [] if seed is None else [f"seed={seed}"]
         config = load_config(config, overrides=overrides, needs_target=target is None)
     return build_algorithm(config, build_target(config) if target is None else target)
+
+
+def _refuse_too_large(config: Config, num_dimensions: int) -> None:
+    """Refuses a first mixture that no memory holds, before it is tried."""
+    initial = config.values["model_initialization"]
+    num, rank = initial["num_initial_components"], initial["use_low_rank"]
+    width = 1 if initial["use_diagonal_covs"] else rank or num_dimensions
+    size = num * num_dimensions * width * (4 if config.values["dtype"] == "float32" else 8)
+    if size > MAX_MIXTURE_BYTES:
+        key = "model_initialization"
+        text = (
+            f"{num:,} components in {num_dimensions:,} dimensions would take {size / 1e9:,.0f} GB; "
+            "start with fewer (num_initial_components), or with use_diagonal_covs or use_low_rank."
+        )
+        raise ConfigError(Problem(config.origin(key), key, text))
 
 
 def _check_data_dir(config: Config, settings: dict) -> None:

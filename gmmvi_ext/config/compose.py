@@ -15,7 +15,7 @@ from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.config.errors import BASE, DEFAULT, ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node, from_plain, parse_yaml, read_yaml
 from gmmvi_ext.config.shipped import find_config, shipped_example, shipped_folder
-from gmmvi_ext.confined import is_inside
+from gmmvi_ext.confined import is_file, is_inside
 from gmmvi_ext.registry import normalized_name
 from gmmvi_ext.user_code import PREFIX, is_code
 
@@ -233,7 +233,7 @@ def _anchored(name: Node, folder: Path) -> Node:
     if not separator:
         return name
     path = folder / file
-    if not _is_file(path):
+    if not is_file(path):
         path = shipped_example(file) or path
     try:
         return Node(f"{PREFIX}{path.resolve()}:{function}", name.origin)
@@ -241,18 +241,11 @@ def _anchored(name: Node, folder: Path) -> Node:
         return name
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except (OSError, ValueError):  # too long for a name, or with a null byte
-        return False
-
-
 def _anchored_samples(section: Node, folder: Path) -> Node:
     """`sample_dir` relative to the configuration made absolute, where there is such a file."""
     entries = section.value if isinstance(section.value, dict) else {}
     node = entries.get("sample_dir")
-    if node is None or not isinstance(node.value, str) or not _is_file(folder / node.value):
+    if node is None or not isinstance(node.value, str) or not is_file(folder / node.value):
         return section
     path = Node(str((folder / node.value).resolve()), node.origin)
     return Node({**entries, "sample_dir": path}, section.origin)

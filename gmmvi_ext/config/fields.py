@@ -167,12 +167,13 @@ def _accepts(value, kind: str) -> tuple[bool, object]:
             return False, value
         items = [_accepts(item, kind[5:-1]) for item in value]
         return all(ok for ok, _ in items), [item for _, item in items]
-    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not is_number or (isinstance(value, float) and math.isnan(value)):
         return False, value
     if kind == "int":
-        if isinstance(value, float) and not value.is_integer():
+        if isinstance(value, float) and not value.is_integer():  # nor is an infinite one
             return False, value
-        return abs(value) < 2**63, int(value) if math.isfinite(value) else value
+        return abs(value) < 2**63, int(value)
     try:
         return True, float(value)
     except OverflowError:

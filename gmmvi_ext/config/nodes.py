@@ -13,6 +13,7 @@ from typing import Any
 import yaml
 
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem
+from gmmvi_ext.confined import read_inside
 
 __all__ = ["Node", "from_plain", "parse_yaml", "read_yaml"]
 
@@ -28,6 +29,7 @@ _WORDS = {
 }
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
+MAX_BYTES = 1_000_000  # of a file
 MAX_NODES = 100_000  # stops aliases of aliases from growing without bound
 MAX_DEPTH = 100
 
@@ -69,7 +71,8 @@ def read_yaml(path: str | Path) -> Node:
     """
     origin = Origin(str(path))
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        content = read_inside(path, None, MAX_BYTES)
+        text = content.decode("utf-8-sig")
     except FileNotFoundError:
         raise ConfigError(Problem(origin, "", "no such file.")) from None
     except IsADirectoryError:
@@ -79,7 +82,7 @@ def read_yaml(path: str | Path) -> Node:
             Problem(origin, "", f"is not UTF-8 text (byte {error.start}); save it as UTF-8.")
         ) from None
     except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
+        reason = str(getattr(error, "strerror", None) or error).rstrip(".")
         raise ConfigError(Problem(origin, "", f"cannot be read: {reason}.")) from None
     return parse_yaml(text, str(path))
 
@@ -97,7 +100,7 @@ def parse_yaml(text: str, source: str, *, with_lines: bool = True) -> Node:
     """
     builder = _Builder(source, with_lines)
     try:
-        document = yaml.compose(text, Loader=yaml.SafeLoader)
+        document = yaml.compose(text, Loader=_BoundedLoader)
         root = builder.build(document) if document is not None else Node(None, Origin(source))
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
@@ -108,12 +111,31 @@ def parse_yaml(text: str, source: str, *, with_lines: bool = True) -> Node:
         line = text.count("\n", 0, error.position) + 1 if with_lines else None
         message = f"not valid YAML: character #x{error.character:04x} is not allowed."
         raise ConfigError(Problem(Origin(source, line), "", message)) from None
+    except _TooLarge:
+        message = f"more than {MAX_NODES:,} values; no configuration needs as many."
+        raise ConfigError(Problem(Origin(source), "", message)) from None
     except RecursionError:
         message = "not valid YAML: nested too deeply."
         raise ConfigError(Problem(Origin(source), "", message)) from None
     if builder.problems:
         raise ConfigError(builder.problems)
     return root
+
+
+class _TooLarge(Exception):
+    """A document of more values than any configuration has."""
+
+
+class _BoundedLoader(yaml.SafeLoader):
+    """Stops at `MAX_NODES`, while the document is read: PyYAML takes seconds for a megabyte."""
+
+    num_nodes = 0
+
+    def compose_node(self, parent, index):
+        self.num_nodes += 1
+        if self.num_nodes > MAX_NODES:
+            raise _TooLarge
+        return super().compose_node(parent, index)
 
 
 class _Builder:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem
+from gmmvi_ext.confined import is_file, is_folder
 from gmmvi_ext.registry import did_you_mean
 
 __all__ = ["find_config", "shipped_example", "shipped_folder", "shipped_names"]
@@ -51,12 +52,9 @@ def find_config(name: str, *, beside: Path | None = None, origin: Origin | None 
         bases.insert(0, beside / name)
     for base in bases:
         for candidate in (base, *(Path(f"{base}{suffix}") for suffix in SUFFIXES)):
-            try:
-                if base.name and candidate.is_file():
-                    return candidate
-            except (OSError, ValueError):  # name too long, or with a null byte
-                break
-    if Path(name).is_dir():
+            if base.name and is_file(candidate):
+                return candidate
+    if is_folder(name):
         raise ConfigError(
             Problem(origin or Origin(name), "", "is a directory, expected a YAML file.")
         )

@@ -168,7 +168,7 @@ def _in_folder(context: FitContext, workdir, callbacks, progress) -> Fitted:
         path = folder_of_worker(workdir, context.parallel.worker)
     try:
         with WorkDir(path) as folder:
-            refuse_other_run(context.config, folder)
+            refuse_other_run(context.config, folder, say=context.say)
             return fit_in_workdir(
                 context, folder, device=device, callbacks=callbacks, progress=progress
             )

@@ -21,6 +21,7 @@ from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussia
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.loss import damaged_results
 from gmmvi_ext.runs.reading import read_run
 from gmmvi_ext.runs.record import result_record
 from gmmvi_ext.runs.session import Session
@@ -103,7 +104,13 @@ class RunFiles:
         run = read_run(folder.path)
         if run.config is None or run.config.differences(config) or run.status != "finished":
             return False
-        return all((folder / name).exists() for name in wanted)
+        if not all((folder / name).exists() for name in wanted):
+            return False
+        damaged = damaged_results(run)
+        if damaged:
+            shown = ", ".join(damaged[:5]) + (" ..." if len(damaged) > 5 else "")
+            self._context.say(f"note: {shown}: not what the run wrote; all results are made again.")
+        return not damaged
 
     def journal(self) -> EvaluationJournal | None:
         """Where a search keeps its evaluations; None where processes search in step."""

@@ -32,6 +32,7 @@ tfd = lazy_module("tensorflow_probability.python.distributions")
 
 
 DEFAULT_SAMPLES = 20000
+MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
 
 
 class Posterior:
@@ -118,6 +119,16 @@ class Posterior:
         It is -inf outside the support, and NaN at NaN.
         """
         y = self.layout.pack(values, self.mixture.dtype)
+        # Pairs of points and components with D numbers each: in blocks of bounded memory.
+        pairs = max(1, int(self.mixture.num_components) * self.layout.num_dimensions)
+        rows = max(1, MAX_BLOCK_ELEMENTS // pairs)
+        if len(y) > rows:
+            blocks = (y[first : first + rows] for first in range(0, len(y), rows))
+            return np.concatenate([self._log_prob(block) for block in blocks])
+        return self._log_prob(y)
+
+    def _log_prob(self, y) -> np.ndarray:
+        """`log_prob` of flat constrained points, [N]."""
         outside = self.layout.outside(y)
         unknown = np.isnan(y).any(axis=1)
         if outside.any():

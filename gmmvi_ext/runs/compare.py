@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.document import Column
-from gmmvi_ext.confined import is_inside
+from gmmvi_ext.confined import is_file, is_folder, is_inside
 from gmmvi_ext.runs.reading import RunRecord, read_run, trials_folder
 
 __all__ = [
@@ -35,9 +35,9 @@ def find_runs(folders: Sequence[str | Path], *, allow_outside: bool = False) -> 
     """
     found: dict[Path, RunRecord] = {}
     for folder in map(Path, folders):
-        if not folder.is_dir():
-            raise FileNotFoundError(f"{folder}: no such folder.")
-        if (folder / "config.yml").is_file():
+        if not is_folder(folder):
+            raise FileNotFoundError(f"{str(folder)[:300]}: no such folder.")
+        if is_file(folder / "config.yml"):
             paths = [folder]
         else:
             trials = trials_folder(folder)

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.export.folder import remove_damaged
 from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
@@ -60,6 +61,7 @@ def write_outputs(
     page = summary_page(title, summary, report.to_markdown().strip())
     write_whole(workdir / "summary.md", page)
     if outputs.export:
+        remove_damaged(workdir / "posterior")
         posterior.export(workdir / "posterior")
     plots = []
     if outputs.plots:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 from gmmvi_ext.config.config import Config
@@ -9,12 +10,17 @@ from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.confined import read_inside
+from gmmvi_ext.confined import is_file, is_folder, read_inside
 from gmmvi_ext.training.writers import MAX_DRAWN, read_metrics
 
 __all__ = ["RunRecord", "read_run", "sessions_of", "trials_folder"]
 
 _PNG = b"\x89PNG\r\n"
+_LARGEST = 1e300
+_MAPS = ("config", "files", "num_threads", "seconds", "versions")
+_LISTS = ("command", "sessions", "sittings")
+_TEXTS = ("stop_reason", "verdict")
+_NUMBERS = ("iterations", "num_nonfinite", "num_target_evaluations", "seed")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,7 +51,8 @@ class RunRecord:
         """Rows of `metrics.jsonl`, an even choice of many; none if it cannot be read."""
         try:
             path = self.path / "metrics.jsonl"
-            return read_metrics(path, most=MAX_DRAWN, inside=self.inside)
+            rows = read_metrics(path, most=MAX_DRAWN, inside=self.inside)
+            return [_figures(row) for row in rows]
         except OSError:
             return []
 
@@ -82,24 +89,67 @@ def read_run(folder: str | Path, *, allow_outside: bool = False) -> RunRecord:
     path = Path(folder)
     inside = None if allow_outside else path
     config = None
-    if (path / "config.yml").is_file():
+    if is_file(path / "config.yml"):
         try:
             config = load_config(path / "config.yml", needs_target=False, within=inside)
         except ConfigError:
             config = None
     run, summary = (_json(path / name, inside) for name in ("run.json", "summary.json"))
-    return RunRecord(path, config, run, summary, inside)
+    return RunRecord(path, config, _record(run), _summary(summary), inside)
 
 
 def sessions_of(run: dict) -> list[str]:
     """Start times of the sessions in a `run.json`; those of older versions say `sittings`."""
-    return run.get("sessions") or run.get("sittings") or []
+    found = run.get("sessions") or run.get("sittings")
+    return [each for each in found if isinstance(each, str)] if isinstance(found, list) else []
 
 
 def trials_folder(sweep: Path) -> Path:
     """Where a sweep keeps its runs: `trials`, or `cells` if an older version began it."""
     former = sweep / "cells"
-    return former if former.is_dir() else sweep / "trials"
+    return former if is_folder(former) else sweep / "trials"
+
+
+def _record(run: dict) -> dict:
+    """A `run.json` whose entries are of the types that ours are; others are left out."""
+    kept = {}
+    for key, value in run.items():
+        kind = dict if key in _MAPS else list if key in _LISTS else None
+        if kind is not None and isinstance(value, kind):
+            kept[key] = _scalars(value) if key == "versions" else value
+        elif kind is None and (value is None or isinstance(value, str) or _is_number(value)):
+            is_text = key not in _NUMBERS
+            if value is None or isinstance(value, str) is is_text:
+                kept[key] = value
+    return kept
+
+
+def _summary(summary: dict) -> dict:
+    """A `summary.json`: numbers and truth values, and texts where ours are."""
+    return {
+        key: value
+        for key, value in _scalars(summary).items()
+        if value is None or isinstance(value, str) is (key in _TEXTS)
+    }
+
+
+def _scalars(entries: dict) -> dict:
+    """Texts, truth values and finite numbers; others are left out, what is not finite is null."""
+    return {
+        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        for key, value in entries.items()
+        if value is None or isinstance(value, str | bool | float) or _is_number(value)
+    }
+
+
+def _figures(row: dict) -> dict:
+    """The numbers of a row of metrics."""
+    return {k: v for k, v in _scalars(row).items() if v is None or _is_number(v)}
+
+
+def _is_number(value) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < _LARGEST
 
 
 def _json(path: Path, inside: Path | None) -> dict:

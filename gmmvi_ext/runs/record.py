@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from gmmvi_ext import __version__
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.runs.loss import settings_of
 from gmmvi_ext.runs.reading import read_run, sessions_of
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.loop import TrainingResult
@@ -42,6 +43,7 @@ def run_record(config: Config, workdir: WorkDir, device: str) -> dict:
         "algorithm": config.code_word,
         "target": config.target_name,
         "seed": config.seed,
+        "config": settings_of(config),
         "mlflow_run": previous.get("mlflow_run"),
         "device": device,
         "versions": {"gmmvi_ext": __version__, "python": platform.python_version(), **versions},

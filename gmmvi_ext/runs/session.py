@@ -8,6 +8,8 @@ from collections.abc import Callable
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.loss import digests, tell_loss
+from gmmvi_ext.runs.reading import read_run
 from gmmvi_ext.runs.record import config_text, run_record
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
@@ -75,6 +77,8 @@ class Session:
             raise CommandError(str(error)) from error
         for skipped in checkpoints.skipped:
             print(f"note: checkpoint skipped: {skipped}", file=sys.stderr)
+        reached = None if host_state is None else int(trained.num_iterations)
+        tell_loss(read_run(workdir.path, allow_outside=workdir.allow_outside), reached, say)
         limits = Limits(training.num_iterations, training.max_evaluations, training.max_seconds)
         return cls(config, workdir, trained, checkpoints, host_state, limits, say)
 
@@ -124,9 +128,11 @@ class Session:
         is_interrupted = result.stop_reason is StopReason.INTERRUPTED
         status = "interrupted" if is_interrupted else "finished"
         record["seconds"]["total"] = round(time.perf_counter() - self.start, 3)
-        write_json(self.workdir / "run.json", record | {"status": status})
+        record |= {"status": status, "files": digests(self.workdir.path)}
+        write_json(self.workdir / "run.json", record)
         if is_interrupted:
             again = f"gmmvi-ext run --resume --workdir {self.workdir.path}"
+            again += " --allow_code" if self.config.code_names() else ""
             if "environment_name" not in self.config.to_dict():
                 again = "the same call of fit"
             self.say(f"interrupted; go on with: {again}")

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.export.folder import remove_damaged
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
@@ -49,6 +50,7 @@ def write_vae_outputs(
     page = summary_page(f"{config.code_word} on {config.target_name}", summary)
     write_whole(workdir / "summary.md", page)
     if config.outputs.export:
+        remove_damaged(workdir / "model")
         export_model(config, vae, workdir / "model", {"summary": summary})
     plots = []
     if config.outputs.plots:

@@ -3,14 +3,17 @@
 import datetime
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import BASE, DEFAULT
 from gmmvi_ext.config.loading import load_config
+from gmmvi_ext.confined import is_folder
 from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.loss import changed_settings
+from gmmvi_ext.runs.reading import read_run
 from gmmvi_ext.runs.trust import refuse_links
 from gmmvi_ext.whole_files import sweep
 
@@ -99,7 +102,9 @@ def claim_folder(
 
 def _unwritable(folder: Path, error: Exception) -> CommandError:
     reason = getattr(error, "strerror", None) or error
-    name = repr(str(folder))[:120] if len(str(folder)) > 120 or "\0" in str(folder) else folder
+    name = str(folder)
+    if len(name) > 300 or not name.isprintable():
+        name = repr(name)[:300]
     return CommandError(f"--workdir {name}: cannot be written ({reason}); choose another folder.")
 
 
@@ -132,10 +137,7 @@ class WorkDir:
           CommandError: it cannot be written, another process works in it, or it holds files of the
             names a run writes that are not from a run.
         """
-        try:
-            self._created = [p for p in (self.path, *self.path.parents) if not p.exists()]
-        except (OSError, ValueError) as error:
-            raise _unwritable(self.path, error) from None
+        self._created = [p for p in (self.path, *self.path.parents) if not is_folder(p)]
         try:
             self._lock = claim_folder(self.path, allow_outside=self.allow_outside)
         except CommandError:
@@ -186,13 +188,18 @@ class WorkDir:
         for folder in self._created:
             try:
                 folder.rmdir()
-            except OSError:
+            except (OSError, ValueError):
                 break
         self._created = []
 
 
 def refuse_other_run(
-    config: Config, workdir: WorkDir, *, meant: Sequence[str] = (), by_default: bool = True
+    config: Config,
+    workdir: WorkDir,
+    *,
+    meant: Sequence[str] = (),
+    by_default: bool = True,
+    say: Callable[[str], object] = print,
 ) -> None:
     """Refuses to mix two runs in one folder.
 
@@ -202,9 +209,10 @@ def refuse_other_run(
       meant: dotted keys that are meant to change.
       by_default: whether values that nobody wrote count, too; not those of a configuration that is
         not complete yet.
+      say: takes lines for the user.
 
     Raises:
-      CommandError: the folder holds a run with another configuration.
+      CommandError: the folder holds a run with another configuration, or its own was changed.
     """
     if not workdir.holds_run:
         return
@@ -220,3 +228,14 @@ def refuse_other_run(
             f"--workdir {workdir.path}: holds another run, which differs in {shown}. Choose "
             "another folder, or give --resume and --set for each change that is meant."
         )
+    record = read_run(workdir.path, allow_outside=workdir.allow_outside)
+    changes = changed_settings(record, ignore=[*_MAY_CHANGE, *meant])
+    if changes:
+        shown = "; ".join(changes[:5]) + (" ..." if len(changes) > 5 else "")
+        raise CommandError(
+            f"--workdir {workdir.path}: config.yml was changed since the run wrote it: {shown}. "
+            "Change it back, choose another folder, or give --resume and --set for each change "
+            "that is meant."
+        )
+    for change in changed_settings(record, ignore=meant):
+        say(f"note: config.yml was changed since the run wrote it: {change}")

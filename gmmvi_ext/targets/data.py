@@ -7,8 +7,13 @@ directory. Breast cancer comes with scikit-learn.
 """
 
 import os
+import struct
 import urllib.error
 import urllib.request
+import warnings
+import zipfile
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +22,7 @@ import numpy as np
 from gmmvi_ext.whole_files import write_whole
 
 __all__ = [
+    "DataFileError",
     "DataNotFoundError",
     "RegressionData",
     "SplitData",
@@ -35,12 +41,23 @@ GERMAN_CREDIT_URL = f"{UCI}/statlog/german/german.data-numeric"
 WHITE_WINE_URL = f"{UCI}/wine-quality/winequality-white.csv"
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
 
+MNIST_SHAPE = (28, 28)
+_KINDS = ("features", "labels")
+# What NumPy raises at npz files that are cut, altered, or of another kind.
+_DAMAGE = (
+    *(OSError, ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError),
+    *(TypeError, NotImplementedError, struct.error, zipfile.BadZipFile, zlib.error),
+)
 NUM_WINE_SPLITS = 10
 WINE_NUM_TRAIN, WINE_NUM_TEST = 2938, 979  # of 4898 rows; the rest validates
 
 
 class DataNotFoundError(FileNotFoundError):
     """A data file that is in none of the places; the message says what to put where."""
+
+
+class DataFileError(ValueError):
+    """A data file that cannot be used; the message says where and why."""
 
 
 class RegressionData(NamedTuple):
@@ -143,7 +160,11 @@ def load_german_credit(data_dir: str | os.PathLike | None = None) -> RegressionD
     path = find_data_file("german.data-numeric", data_dir=data_dir, url=GERMAN_CREDIT_URL)
     table = _load_table(path, num_columns=25)
     names = tuple(f"attribute_{i + 1}" for i in range(24))
-    return RegressionData(table[:, :-1], table[:, -1].astype(np.int64) - 1, names)
+    labels = _whole_labels(path, "column 25", table[:, -1], len(table), least=1, most=2)
+    if len(np.unique(labels)) < 2:
+        raise DataFileError(f"{path}: column 25 holds {labels[0]} alone, expected both 1 and 2.")
+    _check_features(path, "the table", table[:, :-1])
+    return RegressionData(table[:, :-1], labels - 1, names)
 
 
 def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> SplitData:
@@ -157,14 +178,23 @@ def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> Split
         path = find_data_file(f"wine/wine_seed_{split}.npz", data_dir=data_dir)
     except DataNotFoundError:
         path = find_data_file("winequality-white.csv", data_dir=data_dir, url=WHITE_WINE_URL)
-        return _split_wine(_load_table(path, 12, delimiter=";", skiprows=1), split)
-    with np.load(path) as arrays:
-        parts = [
-            arrays[f"{kind}_{part}"]
-            for part in ("train", "test", "vali")
-            for kind in ("features", "labels")
+        return _wine_of_table(path, split)
+    names = [f"{kind}_{part}" for part in ("train", "test", "vali") for kind in _KINDS]
+    arrays = _load_arrays(path, names)
+    width = arrays["features_train"].shape[-1]
+    parts = []
+    for part in ("train", "test", "vali"):
+        features, labels = arrays[f"features_{part}"], arrays[f"labels_{part}"]
+        if features.ndim != 2 or features.shape[1] != width or not features.size:
+            raise DataFileError(
+                f"{path}: `features_{part}` has shape {features.shape}, expected [N, {width}]."
+            )
+        _check_features(path, f"features_{part}", features, may_be_constant=part != "train")
+        parts += [
+            features.astype(np.float64),
+            _whole_labels(path, f"labels_{part}", labels, len(features)),
         ]
-    return SplitData(*(part.astype(np.float64 if part.ndim == 2 else np.int64) for part in parts))
+    return SplitData(*parts)
 
 
 def load_mnist(data_dir: str | os.PathLike | None = None) -> SplitData:
@@ -179,12 +209,21 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> SplitData:
     except DataNotFoundError:
         if not path.is_file():
             path = find_data_file("mnist.npz", data_dir=data_dir, url=MNIST_URL)
-    with np.load(path) as arrays:
-        missing = {"x_train", "y_train", "x_test", "y_test"} - set(arrays.files)
-        if missing:
-            raise ValueError(f"{path} lacks the arrays {sorted(missing)}; expected Keras' layout.")
-        x_train, y_train = arrays["x_train"], arrays["y_train"]
-        x_test, y_test = arrays["x_test"], arrays["y_test"]
+    arrays = _load_arrays(path, ["x_train", "y_train", "x_test", "y_test"])
+    x_train, x_test = arrays["x_train"], arrays["x_test"]
+    for name, images in (("x_train", x_train), ("x_test", x_test)):
+        if images.shape[1:] != MNIST_SHAPE or not len(images):
+            shape = ", ".join(map(str, MNIST_SHAPE))
+            raise DataFileError(
+                f"{path}: `{name}` has shape {images.shape}, expected [N, {shape}]."
+            )
+        if images.dtype.kind not in "uif" or not np.isfinite(images).all():
+            raise DataFileError(f"{path}: `{name}` holds {images.dtype}, expected pixels 0 to 255.")
+        if images.min() < 0 or images.max() > 255:
+            low, high = images.min(), images.max()
+            raise DataFileError(f"{path}: `{name}` holds {low} to {high}, expected 0 to 255.")
+    y_train = _whole_labels(path, "y_train", arrays["y_train"], len(x_train), most=9)
+    y_test = _whole_labels(path, "y_test", arrays["y_test"], len(x_test), most=9)
 
     def pixels(images):  # uint8 would do, but the network wants floats; float32 halves the memory
         return images.reshape(len(images), -1).astype(np.float32) / np.float32(255.0)
@@ -192,11 +231,11 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> SplitData:
     half = len(x_test) // 2
     return SplitData(
         pixels(x_train),
-        y_train.astype(np.int64),
+        y_train,
         pixels(x_test[:half]),
-        y_test[:half].astype(np.int64),
+        y_test[:half],
         pixels(x_test[half:]),
-        y_test[half:].astype(np.int64),
+        y_test[half:],
     )
 
 
@@ -205,17 +244,84 @@ def _keras_cache() -> Path:
     return (Path(home) if home else Path.home() / ".keras") / "datasets"
 
 
+def _load_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
+    """Arrays of an npz file; a damaged one is reported with its path."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            missing = sorted(set(names) - set(getattr(archive, "files", ())))
+            if not missing:
+                return {name: archive[name] for name in names}
+    except _DAMAGE as error:
+        text = " ".join(str(error).split()) or type(error).__name__
+        raise DataFileError(f"{path} cannot be read as arrays ({text}); replace it.") from error
+    raise DataFileError(f"{path} lacks the arrays {missing}; replace it.")
+
+
+def _check_features(
+    path: Path, name: str, features: np.ndarray, *, may_be_constant: bool = False
+) -> None:
+    """Refuses what cannot be standardised: numbers that are not finite, columns that are equal."""
+    if features.dtype.kind not in "uif":
+        raise DataFileError(f"{path}: `{name}` holds {features.dtype}, expected real numbers.")
+    bad = np.argwhere(~np.isfinite(features))
+    if len(bad):
+        row, column = bad[0] + 1
+        raise DataFileError(
+            f"{path}: {name}, row {row}, column {column}: is {features[row - 1, column - 1]}, "
+            "expected a finite number."
+        )
+    constant = np.flatnonzero(np.ptp(features, axis=0) == 0)
+    if len(constant) and not may_be_constant:
+        raise DataFileError(
+            f"{path}: {name}, column {constant[0] + 1}: is {features[0, constant[0]]:g} in every "
+            "row and tells nothing; leave it out or replace the file."
+        )
+
+
+def _whole_labels(
+    path: Path, name: str, labels: np.ndarray, count: int, *, least: int = 0, most: int = 1000
+) -> np.ndarray:
+    """Labels [N] as int64."""
+    if labels.shape != (count,) or labels.dtype.kind not in "uif":
+        raise DataFileError(
+            f"{path}: {name} holds {labels.dtype} of shape {labels.shape}, expected a label for "
+            f"each of {count} rows."
+        )
+    # Not true for NaN.
+    is_fine = (labels >= least) & (labels <= most) & (labels == np.floor(labels))
+    if not is_fine.all():
+        row = int(np.argmin(is_fine))
+        raise DataFileError(
+            f"{path}: {name}, row {row + 1}: the label is {labels[row]}, expected a whole number "
+            f"from {least} to {most}."
+        )
+    return labels.astype(np.int64)
+
+
 def _load_table(path: Path, num_columns: int, **options) -> np.ndarray:
     """Numeric table [rows, num_columns]; a damaged file is reported with its path."""
     try:
-        table = np.loadtxt(path, dtype=np.float64, ndmin=2, **options)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="loadtxt: input contained no data")
+            table = np.loadtxt(path, dtype=np.float64, ndmin=2, **options)
     except ValueError as error:
-        raise ValueError(f"{path} is not a table of numbers ({error}); replace it.") from error
+        raise DataFileError(f"{path} is not a table of numbers ({error}); replace it.") from error
+    if not table.size:
+        raise DataFileError(f"{path} holds no rows; replace the file.")
     if table.shape[1] != num_columns:
-        raise ValueError(
+        raise DataFileError(
             f"{path} has {table.shape[1]} columns, expected {num_columns}; replace the file."
         )
     return table
+
+
+def _wine_of_table(path: Path, split: int) -> SplitData:
+    table = _load_table(path, 12, delimiter=";", skiprows=1)
+    _whole_labels(path, "column 12", table[:, -1], len(table))
+    _check_features(path, "the table", table[:, :-1])
+    if len(table) <= WINE_NUM_TRAIN + WINE_NUM_TEST:
+        raise DataFileError(f"{path} has {len(table)} rows, expected 4898; replace the file.")
+    return _split_wine(table, split)
 
 
 def _split_wine(table: np.ndarray, split: int) -> SplitData:

@@ -16,6 +16,8 @@ __all__ = [
     "JsonlWriter",
     "MetricWriter",
     "TensorBoardWriter",
+    "finite",
+    "last_row",
     "read_metrics",
     "truncate_metrics",
     "write_json",
@@ -44,7 +46,7 @@ class JsonlWriter:
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
 
     def write(self, row: dict) -> None:
-        self._file.write(json.dumps(_finite(row), allow_nan=False) + "\n")
+        self._file.write(json.dumps(finite(row), allow_nan=False) + "\n")
         self._file.flush()
 
     def close(self) -> None:
@@ -130,6 +132,16 @@ def truncate_metrics(path: str | Path, keep: Callable[[dict], bool]) -> None:
         os.truncate(path, end)
 
 
+def last_row(path: str | Path) -> dict | None:
+    """The last row that can be read; None if there is none."""
+    try:
+        with open_plain(path) as file:
+            lines = _lines_backwards(file, file.seek(0, os.SEEK_END))
+            return next((row for row in (_row(line) for _, line in lines) if row is not None), None)
+    except OSError:
+        return None
+
+
 def _lines_backwards(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
     """Where each line starts, and the line, the last one first."""
     data, begin, end = b"", size, size  # `data` is what the file holds from `begin` on
@@ -158,14 +170,15 @@ def _row(line: bytes) -> dict | None:
 
 def write_json(path: str | Path, record: dict) -> None:
     """Writes an object as JSON, atomically; what is not finite becomes null."""
-    write_whole(path, json.dumps(_finite(record), indent=1) + "\n")
+    write_whole(path, json.dumps(finite(record), indent=1) + "\n")
 
 
-def _finite(value):
+def finite(value):
+    """Plain data as JSON holds them: what is not finite becomes null."""
     if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
+        return {key: finite(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
+        return [finite(item) for item in value]
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value

@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from gmmvi_ext.targets import data
+
 
 @pytest.fixture(scope="session")
 def data_dir(tmp_path_factory):
@@ -32,6 +34,14 @@ def data_dir(tmp_path_factory):
         y_test=labels[160:],
     )
     return folder
+
+
+@pytest.fixture(scope="package", autouse=True)
+def small_digits():
+    """The stand-in for MNIST has fewer pixels."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(data, "MNIST_SHAPE", (6, 6))
+        yield
 
 
 @pytest.fixture

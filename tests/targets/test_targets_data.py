@@ -114,3 +114,115 @@ def test_mnist_from_the_keras_cache(data_dir, tmp_path):
     assert split.features_train.shape == (160, 36)
     assert split.features_train.min() >= 0 and split.features_train.max() <= 1
     assert len(split.labels_test) == len(split.labels_validation) == 20
+
+
+def german(folder, change=lambda table: table):
+    rng = np.random.default_rng(0)
+    table = rng.normal(size=(30, 25)).round(3)
+    table[:, -1] = np.arange(30) % 2 + 1
+    np.savetxt(folder / "german.data-numeric", change(table), fmt="%g")
+    return data.load_german_credit(folder)
+
+
+def put(value, *index):
+    def change(array):
+        array = np.array(array, complex if isinstance(value, complex) else None)
+        array[index] = value
+        return array
+
+    return change
+
+
+def test_a_sound_table_is_read(tmp_path):
+    assert set(german(tmp_path).labels) == {0, 1}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (put(7, 4, -1), "column 25, row 5: the label is 7.0, expected a whole number from 1 to 2"),
+        (put(1.5, 0, -1), "row 1: the label is 1.5"),
+        (put(np.nan, 2, -1), "row 3: the label is nan"),
+        (put(1, slice(None), -1), "holds 1 alone, expected both"),
+        (put(np.nan, 3, 6), "row 4, column 7: is nan, expected a finite number"),
+        (put(np.inf, 3, 6), "row 4, column 7: is inf"),
+        (put(5, slice(None), 2), "column 3: is 5 in every row"),
+        (lambda table: table[:, :-1], "has 24 columns, expected 25"),
+        (lambda table: table[:0], "holds no rows"),
+    ],
+)
+def test_a_table_that_cannot_be_used_is_named_with_row_and_column(tmp_path, change, words):
+    with pytest.raises(data.DataFileError, match="german.data-numeric") as caught:
+        german(tmp_path, change)
+    assert words in str(caught.value)
+
+
+def wine(folder, drop=(), **changes):
+    rng = np.random.default_rng(0)
+    arrays = {}
+    for part, count in (("train", 20), ("test", 8), ("vali", 6)):
+        arrays[f"features_{part}"] = rng.normal(size=(count, 11))
+        arrays[f"labels_{part}"] = rng.integers(3, 9, count)
+    arrays = {k: changes.get(k, lambda a: a)(v) for k, v in arrays.items() if k not in drop}
+    (folder / "wine").mkdir(exist_ok=True)
+    np.savez(folder / "wine" / "wine_seed_0.npz", **arrays)
+    return data.load_wine(0, folder)
+
+
+def test_a_sound_split_is_read(tmp_path):
+    assert wine(tmp_path).features_train.shape == (20, 11)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"features_train": put(np.nan, 3, 4)}, "features_train, row 4, column 5: is nan"),
+        ({"features_test": put(1j, 0, 0)}, "`features_test` holds complex128"),
+        ({"features_train": put(0, slice(None), 1)}, "column 2: is 0 in every row"),
+        ({"features_test": lambda a: a[:, :-1]}, "`features_test` has shape (8, 10)"),
+        ({"features_test": lambda a: a[:-1]}, "labels_test holds int64 of shape (8,)"),
+        ({"features_vali": lambda a: a[0]}, "`features_vali` has shape (11,)"),
+        ({"labels_train": put(-5, 1)}, "labels_train, row 2: the label is -5"),
+        ({"labels_train": put(10**12, 1)}, "row 2: the label is 1000000000000"),
+        ({"labels_train": lambda a: put(np.nan, 1)(a.astype(float))}, "the label is nan"),
+        ({"labels_train": lambda a: a.astype("U3")}, "labels_train holds <U3"),
+        ({"labels_train": lambda a: np.array([{}] * 20)}, "cannot be read as arrays"),
+        ({"drop": ("labels_vali",)}, "lacks the arrays ['labels_vali']"),
+    ],
+)
+def test_a_split_that_cannot_be_used_is_named(tmp_path, changes, words):
+    with pytest.raises(data.DataFileError, match="wine_seed_0.npz") as caught:
+        wine(tmp_path, **changes)
+    assert words in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [b"", b"no zip", b"PK\x03\x04garbage", "cut"])
+def test_a_damaged_archive_is_named(tmp_path, content):
+    wine(tmp_path)
+    file = tmp_path / "wine" / "wine_seed_0.npz"
+    file.write_bytes(file.read_bytes()[:700] if content == "cut" else content)
+    with pytest.raises(data.DataFileError, match="cannot be read as arrays.*replace it"):
+        data.load_wine(0, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"x_train": lambda a: a[:, :27, :27]}, "`x_train` has shape (4, 27, 27)"),
+        ({"x_test": lambda a: a.reshape(4, -1)}, "`x_test` has shape"),
+        ({"x_test": lambda a: a.astype(int) - 1}, "`x_test` holds -1 to"),
+        ({"x_train": lambda a: a.astype(complex)}, "`x_train` holds complex128"),
+        ({"y_train": put(99, 0)}, "y_train, row 1: the label is 99"),
+        ({"y_test": lambda a: a.astype(int) - 1}, "y_test, row 1: the label is -1"),
+        ({"y_train": lambda a: a[:-1]}, "y_train holds uint8 of shape (3,)"),
+    ],
+)
+def test_digits_that_cannot_be_used_are_named(tmp_path, monkeypatch, changes, words):
+    monkeypatch.setattr(data, "MNIST_SHAPE", (28, 28))
+    images, labels = np.zeros((4, 28, 28), np.uint8), np.zeros(4, np.uint8)
+    arrays = {"x_train": images, "y_train": labels, "x_test": images, "y_test": labels}
+    arrays = {name: changes.get(name, lambda a: a)(array) for name, array in arrays.items()}
+    np.savez(tmp_path / "mnist.npz", **arrays)
+    with pytest.raises(data.DataFileError, match="mnist.npz") as caught:
+        data.load_mnist(tmp_path)
+    assert words in str(caught.value)

@@ -9,7 +9,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.pairwise import ComponentLogProb, component_log_prob
 from gmmvi_ext.inference.rule import Rule
 from gmmvi_ext.inference.sample_db import Window
-from gmmvi_ext.ranges import NON_NEGATIVE, Range
+from gmmvi_ext.ranges import FINITE_NON_NEGATIVE, Range
 from gmmvi_ext.registry import Registry
 from gmmvi_ext.targets.base import Target
 
@@ -119,7 +119,7 @@ class ReusingSampleSelector(SampleSelector):
         until it has fitted the noise of the few that it has.
     """
 
-    ratio_reused_samples_to_desired: Annotated[float, NON_NEGATIVE] | None = None
+    ratio_reused_samples_to_desired: Annotated[float, FINITE_NON_NEGATIVE] | None = None
 
     @property
     def num_reused_per_component(self) -> int:

@@ -18,7 +18,7 @@ from gmmvi_ext.inference.sample_selectors.base import (
     whole_samples,
 )
 from gmmvi_ext.math.logspace import effective_sample_size
-from gmmvi_ext.ranges import NON_NEGATIVE
+from gmmvi_ext.ranges import FINITE_NON_NEGATIVE
 
 __all__ = ["LinSampleSelector"]
 
@@ -35,7 +35,7 @@ class LinSampleSelector(ReusingSampleSelector):
         rounded up to whole iterations.
     """
 
-    ratio_reused_samples_to_desired: Annotated[float, NON_NEGATIVE] = 0.0
+    ratio_reused_samples_to_desired: Annotated[float, FINITE_NON_NEGATIVE] = 0.0
 
     @property
     def share_ratio(self) -> float:
