@@ -1,5 +1,6 @@
 """Reading a folder of somebody else: nothing outside it is opened, nothing but files is read."""
 
+import errno
 import os
 import stat
 from collections.abc import Iterator
@@ -68,8 +69,11 @@ def open_plain(path: str | Path) -> BinaryIO:
       OSError: it cannot be opened.
     """
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+    mode = os.fstat(descriptor).st_mode
+    if not stat.S_ISREG(mode):
         os.close(descriptor)
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, "is a directory", str(path))
         raise OutsideError(f"{path} is no file.")
     return os.fdopen(descriptor, "rb")
 
