@@ -234,7 +234,7 @@ def test_all_faults_of_constraints_are_told_at_once():
 
 
 def test_each_constraint_is_read_once(monkeypatch):
-    from gmmvi_ext.constraints.layout import parts as module
+    from gmmvi_ext.constraints import names as module
 
     read = []
     monkeypatch.setattr(
