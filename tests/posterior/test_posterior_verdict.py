@@ -104,8 +104,10 @@ def test_a_heavy_shape_is_no_reason_where_the_tail_hides_next_to_nothing():
     heavy = GOOD._replace(khat=1.3, largest_weight=3.0)
     assert judge(heavy).level == "reject"
     small = judge(heavy._replace(unseen=0.004))
-    assert small.level == "trust" and "hides no more than 0.4%" in small.sentence
-    assert judge(heavy._replace(unseen=0.02)).level == "reject"
+    assert small.level == "trust" and "no more than 0.4% of the mass is unseen" in small.sentence
+    assert judge(heavy._replace(unseen=0.03)).level == "reject"
+    assert judge(heavy._replace(khat=0.8, unseen=0.03)).level == "reweight"
+    assert judge(heavy._replace(khat=0.8, unseen=0.06)).level == "reject"
     assert judge(heavy._replace(unseen=math.nan)).level == "reject"
 
 

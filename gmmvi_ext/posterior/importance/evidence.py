@@ -47,6 +47,16 @@ class Evidence(NamedTuple):
     plain: Estimate[float]
 
     @property
+    def unseen(self) -> float:
+        """How much of the mass the mixture's own draws may leave out, as far as heavy tails reach.
+
+        Three standard errors and the distance of the two estimates: a measurement, where the shape
+        of a tail is an extrapolation.
+        """
+        bound = abs(self.value - self.plain.value) + 3.0 * self.standard_error
+        return bound if math.isfinite(bound) else math.inf
+
+    @property
     def missed(self) -> float:
         """Share of the mass that only heavy-tailed draws find, less three standard errors of what
         the mixture's own draws say; 0 to 1."""

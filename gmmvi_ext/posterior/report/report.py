@@ -35,7 +35,8 @@ class Report:
       khat, khat_limit: Pareto index of the importance ratios and its threshold.
       ess: effective sample size of `num_samples` draws.
       largest_weight: largest importance weight, in multiples of the mean.
-      unseen: share of the weight that the fitted tail has beyond what the draws show.
+      unseen: bound on the share of the mass that these draws do not show: the smaller one of what
+        the fitted tail of their weights holds and what heavy-tailed draws leave room for.
       num_modes: modes with at least a thousandth of the weight.
       num_components: mixture components with positive weight.
       num_nonfinite: draws with a NaN or infinite target value.
@@ -110,6 +111,7 @@ def make_report(
         salted = substream(seed, "evidence")
         evidence = robust_log_evidence(mixture, target, draws, salted)
         numbers |= {"log_evidence": evidence.value, "log_evidence_se": evidence.standard_error}
+        numbers["unseen"] = float(np.fmin(numbers["unseen"], evidence.unseen))
         missed = evidence.missed
     forward = _forward_checks(posterior, draws, seed)
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))
