@@ -222,8 +222,7 @@ AUDIT = """
     import os, sys
     inside, log = os.path.realpath(sys.argv[1]), open(sys.argv[2], "w", buffering=1)
     own = [os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc",
-           "/proc", "/sys", "/dev/null", "/dev/urandom", sys.argv[3])]
-    cache = os.path.expanduser("~")
+           "/proc", "/sys", "/dev/null", "/dev/urandom", *sys.argv[3:])]
 
     def hook(event, args):
         if event in ("socket.connect", "socket.bind", "socket.getaddrinfo", "os.system",
@@ -268,9 +267,12 @@ def test_the_process_opens_files_of_the_folder_alone(here, what):
     script = textwrap.dedent(AUDIT).replace("{what}", textwrap.dedent(what))
     log = here / "log"
     package = os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["gmmvi_ext"].__file__)))
-    environment = dict(os.environ, PYTHONPATH=package, PYTHONDONTWRITEBYTECODE="1")
+    # Keras and matplotlib read settings of the user when they are imported.
+    (here / "home").mkdir()
+    home = {"HOME": str(here / "home"), "KERAS_HOME": str(here / "home" / "keras")}
+    environment = dict(os.environ, PYTHONPATH=package, PYTHONDONTWRITEBYTECODE="1", **home)
     done = subprocess.run(
-        [sys.executable, "-c", script, str(folder), str(log), package],
+        [sys.executable, "-c", script, str(folder), str(log), package, str(here / "home")],
         env=environment,
         capture_output=True,
         text=True,
