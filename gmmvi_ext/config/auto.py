@@ -61,6 +61,7 @@ def auto_values(
     return values | {
         "model_initialization": {"prior_mean": None, "prior_scale": None},
         "start": {"mode": "auto"},
+        "importance_check": {"mode": "auto"},
         "explore": {
             "mode": "auto",
             "max_components": max_components or MAX_COMPONENTS + EXTRA_COMPONENTS,

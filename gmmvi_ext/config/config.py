@@ -136,6 +136,11 @@ class Config:
         return self.section("start")
 
     @property
+    def importance_check(self):
+        """The section `importance_check`."""
+        return self.section("importance_check")
+
+    @property
     def explore(self):
         """The section `explore`."""
         return self.section("explore")

@@ -55,8 +55,8 @@ class StartSettings:
     """Where a fit starts. off: at draws from model_initialization, as the reference does.
 
     Attributes:
-      mode: auto searches for modes first: short L-BFGS runs from draws of the prior, and Gaussians
-        along them weighed by their ELBO; off does not.
+      mode: auto searches for modes first: L-BFGS runs from draws of the prior, or in widths from 1
+        to 1000 around zero, until few modes are left to find; off does not.
       max_evaluations: most target evaluations of the search; null takes a fifth of
         training.max_evaluations, and 20 000 where that is null.
     """
@@ -69,20 +69,38 @@ class StartSettings:
 
 
 @dataclasses.dataclass(frozen=True)
+class ImportanceCheckSettings:
+    """Importance check of the first mixture: where it passes, nothing is trained.
+
+    Attributes:
+      mode: auto judges the mixture of the modes by importance-weighted draws, moves it by them for
+        up to five rounds, and ends the fit where it is good enough and an audit finds nothing
+        missing (needs `start: auto`); off always trains.
+      num_samples: target evaluations of a round; null takes 250, and 15 for each dimension.
+    """
+
+    mode: Literal["off", "auto"] = "off"
+    num_samples: Annotated[int, Range(100)] | None = None
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+@dataclasses.dataclass(frozen=True)
 class ExploreSettings:
-    """Exploration while training: proposals of new components beyond the mixture.
+    """Exploration: mass that the mixture lacks, while it is trained and before it is done.
 
     Attributes:
       mode: auto proposes components where the present ones lead to, every `interval` iterations and
-        before training counts as converged, and adds those that cover missing mass (only
-        with an adaptive number of full or diagonal components, temperature 1 and a deterministic
-        target); off does not.
+        before training counts as converged, and then audits the mixture by fresh searches for modes;
+        what they find is added and trained (only with an adaptive number of full or diagonal
+        components, temperature 1 and a deterministic target); thorough searches more; off does not.
       interval: iterations between two explorations.
       max_evaluations: most target evaluations of one.
       max_components: most components of the mixture; null takes that of the component adaptation.
     """
 
-    mode: Literal["off", "auto"] = "off"
+    mode: Literal["off", "auto", "thorough"] = "off"
     interval: Annotated[int, Range(1)] = 40
     max_evaluations: Annotated[int, Range(1)] = 2000
     max_components: Annotated[int, Range(1)] | None = None

@@ -1,11 +1,12 @@
 """The stages of a fit, in order; `gmmvi_ext.fit`, `gmmvi-ext run` and trials of sweeps run these.
 
-    check target -> start -> train <-> explore -> best mixture -> component weights
-                                                                -> population Monte Carlo
+    check target -> start -> importance check -> train <-> explore -> best mixture
+                 -> component weights -> population Monte Carlo -> audit
 
-A stage beyond the reference is off unless the configuration asks for it: `start`, `explore`,
-`component_weights`, `population_monte_carlo`, `training.stop_rule`, `training.keep_best`;
-`algorithm: auto` asks for all but population Monte Carlo.
+A stage beyond the reference is off unless the configuration asks for it: `start`,
+`importance_check`, `explore` (with the audit), `component_weights`, `population_monte_carlo`,
+`training.stop_rule`, `training.keep_best`; `algorithm: auto` asks for all but population Monte
+Carlo. A first mixture that passes the importance check and an audit is not trained.
 
 What a stage knows is numbers. In a work directory the learner, the best mixture and the state of
 the stop rules are in every checkpoint, evaluations of a search in its journal, and what the stages
@@ -20,12 +21,13 @@ from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.fitting.context import FitContext, FitError, exception_text
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.fitting.mixture_state import MixtureState
+from gmmvi_ext.fitting.stages.audit import audited
 from gmmvi_ext.fitting.stages.best_mixture import best_mixture, without_negligible
 from gmmvi_ext.fitting.stages.corrections import (
     reweighted_components,
     with_population_monte_carlo,
 )
-from gmmvi_ext.fitting.stages.start import StartStage
+from gmmvi_ext.fitting.stages.start import StartStage, Started
 from gmmvi_ext.fitting.stages.training import TrainingStage, training_limits
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets.checks import check_target, check_target_at
@@ -82,6 +84,8 @@ def run_stages(
         learner,
         training_limits(context, spent, state["clock"]["start"]),
         kept,
+        start.start,
+        state["start"].get("is_good", False),
         callbacks,
     )
     if files is None:
@@ -107,7 +111,7 @@ def run_stages(
     if finished is not None:
         posterior = Posterior(finished.mixture, target=context.alone, run_info=finished.run_info)
         return Fitted(posterior, result, is_from_file=True)
-    posterior = _corrected(context, stage, result, spent)
+    posterior = _corrected(context, stage, result, state["start"])
     if files is not None:
         files.keep_finished(posterior, result)
     return Fitted(posterior, result)
@@ -132,7 +136,8 @@ def _started(start: StartStage, state: dict, files) -> int:
     is_new = "start" not in state
     if is_new:
         journal = None if files is None else files.journal()
-        state["start"] = {"num_evaluations": start.run(journal) if start.is_on else 0}
+        started = start.run(journal) if start.is_on else Started()
+        state["start"] = started.as_dict()
     clock["start"] = start.seconds(clock.get("start", 0.0))
     if is_new and files is not None and start.is_on:
         files.save_start(state)
@@ -140,17 +145,20 @@ def _started(start: StartStage, state: dict, files) -> int:
 
 
 def _corrected(
-    context: FitContext, stage: TrainingStage, result: TrainingResult, spent: int
+    context: FitContext, stage: TrainingStage, result: TrainingResult, started: dict
 ) -> Posterior:
     """The posterior after the stages that follow training."""
     config, say = context.config, context.say
+    spent = started["num_evaluations"]
     begin = time.perf_counter()
     mixture = stage.learner.mixture()
     evaluations = result.num_target_evaluations
     if context.counts_everything:
         evaluations += result.num_nonfinite + spent + stage.num_exploration_evaluations
     elbo = result.last_row.get("elbo")
-    if config.training.keep_best:
+    if stage.is_passed:
+        elbo = started["importance_check"][-1]["elbo"]
+    elif config.training.keep_best:
         mixture, extra = best_mixture(mixture, stage.blocks, context.alone, config.seed)
         mixture, evaluations = without_negligible(mixture), evaluations + extra
         elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None else elbo)
@@ -178,11 +186,15 @@ def _corrected(
     }
     if config.training.stop_when_converged:
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
+    run_info |= {name: started[name] for name in ("modes", "importance_check") if name in started}
     if stage.exploration is not None:
         run_info["exploration"] = stage.exploration.summary()
     posterior = Posterior(mixture, target=context.alone, run_info=run_info)
-    if config.component_weights.mode != "off":
+    if config.component_weights.mode != "off" and not stage.is_passed:
         posterior = reweighted_components(context, posterior)
-    if config.population_monte_carlo.mode != "off":
+    if config.population_monte_carlo.mode != "off" and not stage.is_passed:
         posterior = with_population_monte_carlo(context, posterior)
-    return posterior
+    earlier = started.get("audit") if stage.is_passed else None
+    if earlier is None and stage.exploration is not None:
+        earlier = stage.exploration.audit
+    return audited(context, posterior, stage.start, earlier)

@@ -6,17 +6,22 @@ converged, new components are proposed where the present ones lead to
 (`inference.component_adaptation.extrapolation`). Those that cover missing mass are added at once,
 with the weight estimated for them, and train with the others. A round during training takes a tenth
 of the evaluations since the one before; a final round, required before the fit may stop, 5 % of
-all; either no more than 2000. Where a final round adds components the fit continues: the stop rule
-keeps its memory and may request another one 20 iterations later.
+all; either no more than 2000. To a final round belongs an audit (`exploration.audit`): fresh
+searches for modes, whose ends join the mixture where it lacks their mass. Where a final round adds
+components the fit continues: the stop rule keeps its memory and may request another one 20
+iterations later. The audit of the last round, which found nothing to add, is that of the fit.
 """
 
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.config.sections import ExploreSettings
+from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.fitting.block_convergence import BlockConvergence
-from gmmvi_ext.fitting.start import CountedTarget
-from gmmvi_ext.gaussians import LowRankGaussians, Mixture
+from gmmvi_ext.fitting.stages.importance_check import is_good_enough
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.component_adaptation.extrapolation import (
     MIN_WEIGHT,
     propose_components,
@@ -31,7 +36,11 @@ __all__ = ["Exploration", "can_explore"]
 MAX_DURING, MAX_FINAL = 2, 6  # components added by a round during training, and by a final one
 MAX_FINAL_ROUNDS = 10
 SHARE_DURING, SHARE_FINAL = 0.1, 0.05  # of the evaluations since the last round, and of all
+SHARE_CHECK = 0.25  # of the evaluations since the last check, for a check
 MIN_BUDGET = 50  # evaluations: fewer are not worth a round
+MIN_AUDIT = 500  # evaluations that an audit may take in any case
+MIN_SHARE = 5e-4  # of the mass: what a mode has to carry to become a component
+NUM_THOROUGH = 300  # searches of an audit
 
 
 def can_explore(values: dict, learner: GMMVI) -> bool:
@@ -56,6 +65,9 @@ class Exploration:
       learner: what is trained.
       settings: interval and budget of the rounds.
       max_components: most components of its mixture.
+      max_modes: the same for those at modes that an audit finds.
+      start: where the target's prior is.
+      num_check_samples: draws of the importance check that may end training; None for none.
       max_evaluations, max_seconds: limits of the training; None for none.
       seed: integer.
 
@@ -63,6 +75,7 @@ class Exploration:
       num_evaluations: of the target, in all rounds.
       num_rounds: number of rounds.
       masses: of the added components, as shares of the target when they were added.
+      audit: of the last final round, as plain data; None where it added components, or there was none.
     """
 
     def __init__(
@@ -71,6 +84,9 @@ class Exploration:
         learner: GMMVI,
         *,
         max_components: int,
+        max_modes: int | None = None,
+        start: Start | None = None,
+        num_check_samples: int | None = None,
         settings: ExploreSettings | None = None,
         max_evaluations=None,
         max_seconds=None,
@@ -78,11 +94,16 @@ class Exploration:
     ):
         self._watch, self._learner = watch, learner
         self._max_components = max_components
+        self._max_modes = max(max_modes or 0, max_components)
+        self._start = start
+        self._num_check_samples = num_check_samples
         self._settings = settings or ExploreSettings(mode="auto")
         self._max_evaluations, self._max_seconds = max_evaluations, max_seconds
         self._seed = stream(seed, "exploration")
+        self.audit: dict | None = None
         self._counted = CountedTarget(learner.target)
-        self._last_round_at = self._spent_then = self._num_final_rounds = 0
+        self._last_round_at = self._spent_then = self._checked_then = 0
+        self._num_final_rounds = 0
         self.num_rounds = 0
         self.masses: list[float] = []
 
@@ -108,11 +129,16 @@ class Exploration:
         reason = self._watch(row)
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
+        is_due = row["iteration"] - self._last_round_at >= self._settings.interval
+        if reason is None and is_due and self._is_good_enough(row):
+            reason = StopReason.CONVERGED
         if reason is StopReason.CONVERGED and self._num_final_rounds < MAX_FINAL_ROUNDS:
             self._num_final_rounds += 1
-            budget = SHARE_FINAL * self._spent(row)
-            return None if self._explore(row, budget, MAX_FINAL) else reason
-        if reason is None and row["iteration"] - self._last_round_at >= self._settings.interval:
+            spent = self._spent(row)
+            has_grown = self._explore(row, SHARE_FINAL * spent, MAX_FINAL)
+            has_grown |= self._search(row, max(SHARE_FINAL * spent, MIN_AUDIT))
+            return None if has_grown else reason
+        if reason is None and is_due:
             self._explore(row, SHARE_DURING * (self._spent(row) - self._spent_then), MAX_DURING)
         return reason
 
@@ -127,9 +153,11 @@ class Exploration:
             "num_evaluations": self._counted.count,
             "last_round_at": self._last_round_at,
             "spent_then": self._spent_then,
+            "checked_then": self._checked_then,
             "num_final_rounds": self._num_final_rounds,
             "num_rounds": self.num_rounds,
             "masses": self.masses,
+            "audit": self.audit,
         }
 
     def restore(self, state: dict) -> None:
@@ -137,8 +165,21 @@ class Exploration:
         self._watch.restore(state["watch"])
         self._counted.count = state["num_evaluations"]
         self._last_round_at, self._spent_then = state["last_round_at"], state["spent_then"]
+        self._checked_then = state["checked_then"]
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
-        self.masses = list(state["masses"])
+        self.masses, self.audit = list(state["masses"]), state["audit"]
+
+    def _is_good_enough(self, row: dict) -> bool:
+        """Whether fresh draws say that training is over: nothing is gained by a better ELBO."""
+        count = self._num_check_samples
+        if not count or self._affordable(row, count) < count:
+            return False
+        if self._spent(row) - self._checked_then < count / SHARE_CHECK:
+            return False
+        self._checked_then = self._spent(row)
+        seed = tf.random.fold_in(self._seed, 2000 + row["iteration"])
+        mixture = self._learner.mixture()
+        return is_good_enough(self._counted, mixture, num_samples=count, seed=seed)
 
     def _explore(self, row: dict, budget: float, most: int) -> bool:
         """One round; whether components were added."""
@@ -164,6 +205,30 @@ class Exploration:
         _add(self._learner.model, found.components, self._max_components)
         return True
 
+    def _search(self, row: dict, budget: float) -> bool:
+        """An audit; whether it added components."""
+        self.audit = None
+        mixture = self._learner.mixture()
+        budget = self._affordable(row, budget)
+        if self._start is None or not self._learner.target.has_gradient or budget < MIN_BUDGET:
+            return False
+        is_thorough = self._settings.mode == "thorough"
+        found = audit(
+            self._counted,
+            mixture,
+            self._start,
+            num_searches=NUM_THOROUGH if is_thorough else NUM_SEARCHES,
+            max_evaluations=budget,
+            seed=tf.random.fold_in(self._seed, 1000 + self._num_final_rounds),
+        )
+        new = _components_of(found, mixture, self._max_modes)
+        if new is None:
+            self.audit = found.as_dict()
+            return False
+        self.masses += np.exp(new.log_weights).tolist()
+        _add(self._learner.model, new, self._max_modes)
+        return True
+
     def _spent(self, row: dict) -> int:
         """Evaluations so far."""
         return row["num_target_evaluations"] + row.get("num_nonfinite", 0) + self.num_evaluations
@@ -177,6 +242,26 @@ class Exploration:
             left = self._max_seconds - row["train_seconds"]
             budget = min(budget, int(left * spent / max(row["train_seconds"], 1e-9)))
         return budget
+
+
+def _components_of(found: Audit, mixture: Mixture, most: int) -> Mixture | None:
+    """The modes of an audit that are worth a component, with their shares; None for none."""
+    num_active = int(tf.math.count_nonzero(mixture.log_weights > np.log(MIN_WEIGHT)))
+    modes = found.modes[: max(most - num_active, 0)]
+    if not modes:
+        return None
+    log_mass = np.array([mode.log_mass for mode in modes]) - found.log_evidence
+    log_shares = log_mass - np.logaddexp(0.0, np.logaddexp.reduce(log_mass))
+    worth = np.flatnonzero(log_shares > np.log(MIN_SHARE))
+    if not len(worth):
+        return None
+    loc = tf.constant(np.array([modes[i].loc for i in worth]))
+    factor = np.array([modes[i].scale_tril for i in worth])
+    if isinstance(mixture.components, DiagonalGaussians):
+        components = DiagonalGaussians(loc, tf.constant(np.sqrt((factor**2).sum(axis=2))))
+    else:
+        components = FullGaussians(loc, tf.constant(factor))
+    return Mixture(tf.constant(log_shares[worth]), components)
 
 
 def _add(model, proposed: Mixture, most: int) -> None:

@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from gmmvi_ext.config.build import build_algorithm
-from gmmvi_ext.fitting.start import Start, StartMixture
+from gmmvi_ext.exploration.search import FirstMixture
+from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.targets.base import Target
@@ -29,7 +30,7 @@ def build_learner(config, target: Target, start: Start | None = None) -> GMMVI:
     return build_algorithm(config, target, prior=prior)
 
 
-def set_first_mixture(learner: GMMVI, first: StartMixture) -> None:
+def set_first_mixture(learner: GMMVI, first: FirstMixture) -> None:
     """Makes a mixture the state of a learner that has not learned yet.
 
     Args:

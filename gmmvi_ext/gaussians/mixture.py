@@ -17,6 +17,7 @@ from gmmvi_ext.gaussians.low_rank import LowRankGaussians
 __all__ = [
     "Components",
     "Mixture",
+    "cast",
     "component_covariances",
     "component_entropy",
     "component_log_prob",
@@ -58,6 +59,12 @@ class Mixture(NamedTuple):
     @property
     def num_dimensions(self) -> int:
         return self.components.num_dimensions
+
+
+def cast(mixture: Mixture, dtype) -> Mixture:
+    """The same mixture in another float format."""
+    fields = (tf.cast(field, dtype) for field in mixture.components)
+    return Mixture(tf.cast(mixture.log_weights, dtype), type(mixture.components)(*fields))
 
 
 def component_log_prob(components: Components, x: tf.Tensor) -> tf.Tensor:

@@ -38,6 +38,9 @@ SUBSTREAMS = {
     "heavy tails": 17,  # draws of the defensive proposal
     "component weights": 0x7262,  # draws by which components get new weights
     "population Monte Carlo": 0x7266,  # draws of its rounds
+    "audit": 0x6175,  # where its searches begin
+    "importance check": 0x6963,  # draws by which the first mixture is judged and moved
+    "rays": 0x7279,  # directions in which a report looks for densities that do not fall
 }
 
 

@@ -147,6 +147,7 @@ MIXTURE = Document(
         "model_initialization": sections.ModelInitialization,
         "gmmvi_runner_config": sections.RunnerConfig,
         "start": sections.StartSettings,
+        "importance_check": sections.ImportanceCheckSettings,
         "training": sections.TrainingSettings,
         "explore": sections.ExploreSettings,
         "component_weights": sections.ComponentWeightsSettings,

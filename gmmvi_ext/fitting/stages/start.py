@@ -1,18 +1,67 @@
-"""Stage: the learner with its first mixture, from a search for modes or from its prior."""
+"""Stage: the learner with its first mixture, from a search for modes or from its prior.
 
+A first mixture that passes the importance check and an audit is the end of the fit; else Gaussians
+on the way to the modes join it, and it is trained.
+"""
+
+import math
 import time
+from typing import NamedTuple
 
+from gmmvi_ext.exploration.audit import Audit, audit
+from gmmvi_ext.exploration.catalogue import Catalogue
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.search import FirstMixture, ModeSearch
+from gmmvi_ext.exploration.starting_points import Start, start_from
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.learner import build_learner, set_first_mixture
-from gmmvi_ext.fitting.start import Start, find_start, start_from
+from gmmvi_ext.fitting.stages.importance_check import (
+    Checked,
+    first_as_mixture,
+    importance_check,
+    num_check_samples,
+)
 from gmmvi_ext.inference.gmmvi import GMMVI
 
-__all__ = ["StartStage"]
+__all__ = ["StartStage", "Started"]
 
-EVALUATION_SHARE = 0.2  # of `training.max_evaluations`
+EVALUATION_SHARE = 0.2  # of `training.max_evaluations`, for searches
+CHECK_SHARE = 0.6  # of the same, for searches, importance check and audit
 MAX_EVALUATIONS = 20_000
-MAX_COMPONENTS = 10
+MAX_COMPONENTS = 10  # of the first mixture, unless there are more modes
+MAX_AUDITS = 3
+MIN_AUDIT, AUDIT_SHARE = 600, 0.25  # evaluations of an audit, and as a share of those before it
+MAX_MISSED = 0.002  # share of the mass that a first mixture may lack
+
+
+class Started(NamedTuple):
+    """What the stage came to.
+
+    Attributes:
+      num_evaluations: of the target.
+      is_good: whether the first mixture needs no training.
+      catalogue: the modes found, and the searches behind them.
+      checks: figures of the importance check.
+      audit: of a good first mixture; None for others.
+    """
+
+    num_evaluations: int = 0
+    is_good: bool = False
+    catalogue: Catalogue | None = None
+    checks: list[dict] = []
+    audit: Audit | None = None
+
+    def as_dict(self) -> dict:
+        """Plain data for a checkpoint."""
+        about = {"num_evaluations": self.num_evaluations, "is_good": self.is_good}
+        if self.catalogue is not None and self.catalogue.num_searches:
+            about["modes"] = self.catalogue.as_dict()
+        if self.checks:
+            about["importance_check"] = self.checks
+        if self.audit is not None:
+            about["audit"] = self.audit.as_dict()
+        return about
 
 
 class StartStage:
@@ -41,37 +90,85 @@ class StartStage:
             )
         self.learner: GMMVI = build_learner(config, context.shared, self.start)
 
-    def run(self, journal: EvaluationJournal | None = None) -> int:
+    def run(self, journal: EvaluationJournal | None = None) -> Started:
         """Searches, and gives the learner what was found.
 
         Args:
           journal: keeps the evaluations of the search on disk.
-
-        Returns:
-          evaluations spent.
         """
-        config = self._context.config
+        context, config = self._context, self._context.config
         budget = config.start.max_evaluations
         if budget is None:
             most = config.training.max_evaluations
             budget = MAX_EVALUATIONS if most is None else EVALUATION_SHARE * most
-        limit = config.values["num_component_adapter_config"].get("max_components")
-        found = find_start(
-            self._context.shared,
-            self.start,
-            max_components=min(limit or MAX_COMPONENTS, MAX_COMPONENTS),
-            budget=budget,
-            seed=config.seed,
-            journal=journal,
+        counted = CountedTarget(context.shared, journal)
+        search = ModeSearch(
+            counted, self.start, budget=budget, seed=config.seed, effort=self._effort()
         )
-        set_first_mixture(self.learner, found)
-        self._context.say(
-            f"start: {len(found.log_weights)} components after {found.num_evaluations:,} "
-            "evaluations"
-        )
-        return found.num_evaluations
+        first = search.run()
+        checked, found = Checked(first, False, []), None
+        if config.importance_check.mode != "off":
+            checked, found = self._checked(search, first)
+        if not checked.is_good:
+            first = search.with_candidates(self._max_components())
+        first = checked.mixture if checked.is_good else first
+        set_first_mixture(self.learner, first)
+        started = Started(counted.count, checked.is_good, search.catalogue, checked.rounds, found)
+        context.say(f"start: {_described(started, len(first.log_weights))}")
+        return started
 
     def seconds(self, before: float) -> float:
         """Seconds before training, over all sessions; none where nothing was searched for."""
         spent = time.perf_counter() - self._context.begin
         return before + spent if self.is_on else before
+
+    def _effort(self) -> str:
+        return "thorough" if self._context.config.explore.mode == "thorough" else "auto"
+
+    def _max_components(self) -> int:
+        limit = self._context.config.values["num_component_adapter_config"].get("max_components")
+        return min(limit or MAX_COMPONENTS, MAX_COMPONENTS)
+
+    def _checked(self, search: ModeSearch, first: FirstMixture) -> tuple[Checked, Audit | None]:
+        """The first mixture as importance check and audit leave it."""
+        config = self._context.config
+        counted = search.counted
+        num_samples = num_check_samples(config, len(self.start.mean))
+        most = config.training.max_evaluations
+        budget = math.inf if most is None else CHECK_SHARE * most
+        found = None
+        for number in range(MAX_AUDITS):
+            checked = importance_check(
+                counted,
+                first,
+                num_samples=num_samples,
+                budget=budget - counted.count,
+                seed=config.seed + number,
+            )
+            if not checked.is_good or config.explore.mode == "off":
+                break
+            found = audit(
+                counted,
+                first_as_mixture(checked.mixture),
+                self.start,
+                max_evaluations=min(
+                    budget - counted.count, max(MIN_AUDIT, AUDIT_SHARE * counted.count)
+                ),
+                seed=config.seed + number,
+            )
+            if found.missed_mass < MAX_MISSED:
+                break
+            first = search.joined(found.modes)
+            checked = checked._replace(is_good=False)
+        return checked, found
+
+
+def _described(started: Started, num_components: int) -> str:
+    catalogue = started.catalogue
+    text = f"{num_components} components after {started.num_evaluations:,} evaluations"
+    if catalogue.num_searches:
+        number = len(catalogue.relevant)
+        text += f"; {number} mode{'' if number == 1 else 's'} in {catalogue.num_searches} searches"
+        if catalogue.new_mode_chance > 0.02:
+            text += f", the next one ends in a new mode with {catalogue.new_mode_chance:.0%}"
+    return text + ("; good enough without training" if started.is_good else "")

@@ -3,11 +3,14 @@
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
+from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.fitting.block_convergence import BLOCK, BlockConvergence
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.exploration import Exploration, can_explore
 from gmmvi_ext.fitting.health import Watchdog
 from gmmvi_ext.fitting.mixture_state import MixtureState
+from gmmvi_ext.fitting.stages.importance_check import num_check_samples
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.training.checkpoints import Checkpoints
 from gmmvi_ext.training.loop import TrainingResult, train
@@ -16,6 +19,9 @@ from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
 from gmmvi_ext.training.writers import MetricWriter
 
 __all__ = ["TrainingStage", "training_limits"]
+
+MAX_MODES = 150  # components that exploration may take a mixture to, where nobody has said how many
+AUDIT_SHARE, MAX_AUDIT = 0.05, 600  # of `training.max_evaluations`, left for an audit
 
 
 def training_limits(context: FitContext, spent: int, seconds: float) -> Limits:
@@ -27,9 +33,12 @@ def training_limits(context: FitContext, spent: int, seconds: float) -> Limits:
       seconds: before training.
     """
     training = context.config.training
+    most = training.max_evaluations
+    if most is not None and context.config.explore.mode != "off":
+        spent += int(min(AUDIT_SHARE * most, MAX_AUDIT))
     return Limits(
         training.num_iterations,
-        _left(training.max_evaluations, spent),
+        _left(most, spent),
         _left(training.max_seconds, seconds),
     )
 
@@ -47,6 +56,8 @@ class TrainingStage:
       learner: what is trained, in place.
       limits: of training alone.
       kept: takes the mixture of the best block; None with the stop rule rows.
+      start: where the target's prior is; None searches for no modes while training.
+      is_passed: whether the importance check has passed the mixture.
       callbacks: called with the figures of every iteration; true ends the training.
     """
 
@@ -54,6 +65,8 @@ class TrainingStage:
     learner: GMMVI
     limits: Limits
     kept: MixtureState | None = None
+    start: Start | None = None
+    is_passed: bool = False
     callbacks: Sequence[Callable[[dict], object]] = ()
 
     def __post_init__(self):
@@ -85,16 +98,22 @@ class TrainingStage:
         host_state: dict | None = None,
         progress: ProgressDisplay | None = None,
     ) -> TrainingResult:
-        """Trains; the arguments are those of `training.loop.train`."""
+        """Trains; the arguments are those of `training.loop.train`.
+
+        A first mixture that is good enough (`is_passed`) has converged without an iteration.
+        """
         config, parallel = self.context.config, self.context.parallel
+        limits = self.limits
+        if self.is_passed:
+            limits = dataclasses.replace(limits, num_iterations=0)
         watching = {"blocks": self.exploration or self.blocks} if self.blocks else {}
         if self.context.counts_everything:
             watching["budget"] = self._budget
         if self.callbacks:
             watching["callbacks"] = self._called
-        return train(
+        result = train(
             self.learner,
-            limits=self.limits,
+            limits=limits,
             log_interval=config.log_interval if writers else None if self.blocks else 50,
             evaluate=evaluate,
             writers=writers,
@@ -108,6 +127,9 @@ class TrainingStage:
             watchdog=Watchdog(self.learner.model),
             watch_interval=BLOCK if self.blocks else None,
         )
+        if self.is_passed:
+            result = dataclasses.replace(result, stop_reason=StopReason.CONVERGED)
+        return result
 
     @property
     def num_exploration_evaluations(self) -> int:
@@ -119,11 +141,17 @@ class TrainingStage:
         if config.explore.mode == "off" or not can_explore(config.values, self.learner):
             return None
         adapter = config.values["num_component_adapter_config"]
+        is_given = any(config.written(key) for key in (MAX_COMPONENTS_KEY, "explore.max_components"))
         return Exploration(
             self.blocks,
             self.learner,
             settings=config.explore,
             max_components=config.explore.max_components or adapter["max_components"],
+            max_modes=None if is_given else MAX_MODES,
+            start=self.start,
+            num_check_samples=2 * num_check_samples(config, self.learner.target.num_dimensions)
+            if config.importance_check.mode != "off"
+            else None,
             max_evaluations=self.limits.max_evaluations,
             # Clocks differ between processes, which have to explore alike.
             max_seconds=None if self.context.is_multi_worker else self.limits.max_seconds,

@@ -161,7 +161,7 @@ def _pooled(pool: list[tuple[ScoredDraws, Mixture]]) -> tuple[np.ndarray, np.nda
 
 def _moved(mixture: Mixture, x: np.ndarray, log_weights: np.ndarray) -> Mixture:
     """Some steps of expectation maximisation from `mixture` with wide copies of its components."""
-    start = _with_wide_copies(_as_float64(mixture))
+    start = _with_wide_copies(mixtures.cast(mixture, tf.float64))
     used = np.isfinite(log_weights)
     points, weights = tf.constant(x[used], tf.float64), np.exp(log_weights[used])
     current = start
@@ -186,11 +186,6 @@ def _with_wide_copies(mixture: Mixture) -> Mixture:
         axis=0,
     )
     return Mixture(log_weights, type(components)(*fields))
-
-
-def _as_float64(mixture: Mixture) -> Mixture:
-    fields = (tf.cast(field, tf.float64) for field in mixture.components)
-    return Mixture(tf.cast(mixture.log_weights, tf.float64), type(mixture.components)(*fields))
 
 
 class _Moments(NamedTuple):

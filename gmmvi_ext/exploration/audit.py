@@ -1,0 +1,259 @@
+"""The audit: fresh searches that the mixture was not built from.
+
+    1  starting points: draws of the mixture inflated two- to tenfold, draws of the prior (or all
+       widths around zero), and draws where the target is largest against the mixture
+    2  searches from there, in the scale of the nearest component; one that comes into the bulk of a
+       component which has about the right density there is over
+    3  where the others end: a Gaussian c (inverse Hessian), its mass, and how much of it the mixture
+       lacks:
+
+           lacks_c = P_c(log p - log q - log Z > 3) exp(E_c[log p - log c] - log Z)
+
+The share of the searches that end in mass which the mixture lacks comes with its upper 95 % limit;
+what is lacking in all is the sum over distinct ends, times the number of such ends that their counts
+suggest (`catalogue.estimated_number`) over the number met.
+"""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.exploration.catalogue import Catalogue, Mode, distinct, estimated_number, unseen_limit
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.laplace import NUM_ELBO_DRAWS, hessian_cost, inverse_hessians, scored
+from gmmvi_ext.exploration.lbfgs import minimise
+from gmmvi_ext.exploration.starting_points import Start, more_points
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.random import substream
+
+__all__ = ["NUM_SEARCHES", "Audit", "audit"]
+
+NUM_SEARCHES = 60  # none of them in missing mass: an upper limit of 5 %
+MAX_ITERATIONS = 30
+LARGEST = 1e6
+INFLATION = (2.0, 4.0, 10.0)
+RESIDUAL_INFLATION = 2.5
+MAX_RATIO = 3.0  # nats by which log p - log q - log Z may exceed zero where q covers p
+MIN_SHARE = 1e-6  # of the mass: what ends carry less is negligible in any number
+NUM_DRAWS = 200  # of the mixture, for log Z and for how far the ratios spread
+DRAWS_SHARE = 0.3  # of the evaluations, where there are few
+SEARCH_COST = 8  # evaluations that a search takes at least, its starting point included
+MAX_FULL_SCALE = 100  # dimensions up to which searches are scaled by whole covariances
+MIN_WEIGHT = 1e-5
+
+
+class Audit(NamedTuple):
+    """What fresh searches found.
+
+    Attributes:
+      num_searches: that came to an end.
+      num_missed: those that ended in mass which the mixture lacks.
+      missed_mass: share of the target's mass lacking, as far as the searches show.
+      missed_limit: upper 95 % limit of the share of searches that end in lacking mass.
+      modes: distinct ends in lacking mass; `log_mass` is that of what is lacking.
+      log_evidence: log Z of the mixture that was audited.
+      num_evaluations: of the target.
+    """
+
+    num_searches: int
+    num_missed: int
+    missed_mass: float
+    missed_limit: float
+    modes: list[Mode]
+    log_evidence: float
+    num_evaluations: int
+
+    def as_dict(self) -> dict:
+        """Plain data, without the modes' covariances."""
+        about = self._asdict()
+        about["modes"] = [
+            {"location": mode.loc.tolist(), "log_mass": mode.log_mass, "num_found": mode.num_found}
+            for mode in self.modes
+        ]
+        return about
+
+
+def audit(
+    counted: CountedTarget,
+    mixture: Mixture,
+    start: Start,
+    *,
+    num_searches: int = NUM_SEARCHES,
+    log_evidence: float | None = None,
+    max_evaluations: float = math.inf,
+    seed=0,
+) -> Audit:
+    """Searches for mass that `mixture` lacks.
+
+    Args:
+      counted: the target, which has a gradient.
+      mixture: of any family.
+      start: where the target's prior is, or that there is none.
+      num_searches: number of searches.
+      log_evidence: log Z; None estimates it by importance sampling.
+      max_evaluations: most evaluations of the target; few allow fewer searches.
+      seed: of the starting points.
+    """
+    before = counted.count
+    salted = substream(seed, "audit")
+    rng = np.random.default_rng(np.asarray(salted).astype(np.uint32))
+    num_draws = int(min(NUM_DRAWS, DRAWS_SHARE * max_evaluations))
+    covered = _Covered(mixture, max(num_draws, 2), salted)
+    num_searches = int(min(num_searches, (max_evaluations - num_draws) // SEARCH_COST))
+    if log_evidence is None:
+        log_evidence = covered.log_evidence(counted)
+    covered.log_z = log_evidence
+    points = _points(counted, covered, start, num_searches, rng)
+    left = max_evaluations - (counted.count - before)
+    cost = hessian_cost(covered.dim) + NUM_ELBO_DRAWS
+    runs = minimise(
+        counted.loss,
+        points,
+        (MAX_ITERATIONS,),
+        0.7 * left,
+        LARGEST,
+        scale=covered.scales(points),
+        epsilon=counted.epsilon,
+        is_done=covered.is_reached,
+    )
+    tells = np.isfinite(runs.value)
+    # The last positions have not been looked at if they came with the last iteration.
+    arrived = runs.is_done | (tells & covered.is_reached(runs.x, runs.value))
+    ends = np.flatnonzero(tells & ~arrived)
+    ends = ends[np.argsort(runs.value[ends], kind="stable")]
+    modes: list[Mode] = []
+    found = np.zeros(0, int)
+    if len(ends):
+        left = max_evaluations - (counted.count - before)
+        most = int(min(num_searches, max(left, 0) // cost))
+        modes, found = _lacking(counted, covered, runs, ends, start, most, rng)
+    counts = np.bincount(found[found >= 0], minlength=len(modes))
+    modes = [
+        mode._replace(num_found=int(count)) for mode, count in zip(modes, counts, strict=True)
+    ]
+    # Searches that were cut short say something only where they have come upon lacking mass.
+    is_over = arrived.copy()
+    is_over[ends] |= runs.has_rested[ends] | (found >= 0) if len(ends) else False
+    num_searches, num_missed = int(is_over.sum()), int((found >= 0).sum())
+    return Audit(
+        num_searches,
+        num_missed,
+        _missed_mass(modes, log_evidence),
+        unseen_limit(num_missed, num_searches),
+        modes,
+        log_evidence,
+        counted.count - before,
+    )
+
+
+class _Covered:
+    """The mixture as what searches are compared with."""
+
+    def __init__(self, mixture: Mixture, num_draws: int, seed):
+        alive = tf.where(mixture.log_weights > math.log(MIN_WEIGHT))[:, 0]
+        mixture = mixtures.cast(mixture, tf.float64)
+        fields = (tf.gather(field, alive) for field in mixture.components)
+        self.components = type(mixture.components)(*fields)
+        log_weights = tf.nn.log_softmax(tf.gather(mixture.log_weights, alive))
+        self.mixture = Mixture(log_weights, self.components)
+        self.dim = mixture.num_dimensions
+        self.loc = self.components.loc.numpy()
+        self.log_z = 0.0
+        self.most = MAX_RATIO
+        draws = mixtures.sample(self.mixture, num_draws, seed)
+        self.draws, self.index = (each.numpy() for each in draws)
+        # Log density at the means, [K]: the Mahalanobis distance is what falls from there.
+        self._top = -(self.components.entropy().numpy() - 0.5 * self.dim)
+
+    def log_q(self, x: np.ndarray) -> np.ndarray:
+        """[n]."""
+        return mixtures.log_prob(self.mixture, tf.constant(x)).numpy()
+
+    def squared_distances(self, x: np.ndarray) -> np.ndarray:
+        """Mahalanobis distances of points [n, D] to the components, [n, K]."""
+        parts = mixtures.component_log_prob(self.components, tf.constant(x)).numpy()
+        return 2.0 * (self._top - parts)
+
+    def log_evidence(self, counted: CountedTarget) -> float:
+        """By importance sampling; also notes how far the ratios spread where the mixture is."""
+        ratios = counted.values(self.draws) - self.log_q(self.draws)
+        log_z = float(np.logaddexp.reduce(ratios) - math.log(len(ratios)))
+        if np.isfinite(log_z):
+            self.most = max(MAX_RATIO, float(np.quantile(ratios, 0.99)) - log_z)
+        return log_z
+
+    def is_reached(self, x: np.ndarray, loss: np.ndarray) -> np.ndarray:
+        """Which points lie in the bulk of a component, where the mixture has enough density."""
+        reached = np.zeros(len(x), bool)
+        rows = np.flatnonzero(np.isfinite(loss) & (np.max(np.abs(x), axis=1) <= LARGEST))
+        if len(rows):
+            near = self.squared_distances(x[rows]).min(axis=1)
+            is_near = near <= self.dim + 2.0 * math.sqrt(2.0 * self.dim)
+            ratio = -loss[rows] - self.log_z - self.log_q(x[rows])
+            reached[rows] = is_near & (ratio <= self.most)
+        return reached
+
+    def scales(self, x: np.ndarray) -> np.ndarray:
+        """The scale of the component nearest to each point: [n, D, D], or diagonals [n, D]."""
+        nearest = np.argmin(self.squared_distances(x), axis=1)
+        if isinstance(self.components, FullGaussians) and self.dim <= MAX_FULL_SCALE:
+            return self.components.scale_tril.numpy()[nearest]
+        return self.components.stddevs().numpy()[nearest]
+
+    def inflated(self, factor: np.ndarray, which: np.ndarray) -> np.ndarray:
+        """Draws with their distance to their component's mean multiplied."""
+        centre = self.loc[self.index[which]]
+        return centre + factor * (self.draws[which] - centre)
+
+
+def _points(counted, covered: _Covered, start: Start, count: int, rng) -> np.ndarray:
+    """Starting points, two fifths inflated, two fifths residual, the others wide, [count, D]."""
+    num_residual = num_inflated = 2 * count // 5
+    which = rng.integers(len(covered.draws), size=num_inflated)
+    factor = rng.choice(INFLATION, num_inflated)[:, np.newaxis]
+    whole = covered.draws.mean(axis=0)
+    around_all = whole + factor * (covered.draws[which] - whole)
+    is_own = (np.arange(num_inflated) % 2 == 0)[:, np.newaxis]
+    inflated = np.where(is_own, covered.inflated(factor, which), around_all)
+    pool = rng.integers(len(covered.draws), size=3 * num_residual)
+    candidates = covered.inflated(np.full((len(pool), 1), RESIDUAL_INFLATION), pool)
+    missing = counted.values(candidates) - covered.log_q(candidates)
+    residual = candidates[np.argsort(-missing, kind="stable")[:num_residual]]
+    wide = more_points(start, covered.loc, count - num_residual - num_inflated, rng)
+    return np.concatenate([inflated, residual, wide])
+
+
+def _lacking(counted, covered: _Covered, runs, ends, start: Start, most: int, rng):
+    """Distinct modes in lacking mass, and for every one of `ends` which of them, or -1."""
+    x = runs.x[ends]
+    widths = np.maximum(start.scale, covered.draws.std(axis=0))
+    first = distinct(x, widths)[:most]
+    rested = runs.has_rested[ends]
+    modes: list[Mode] = []
+    for are_modes in (True, False):
+        part = first[rested[first] == are_modes]
+        if not len(part):
+            continue
+        factors = inverse_hessians(counted, x[part], widths, rng, are_modes=are_modes)
+        draws = scored(counted, x[part], factors, rng)
+        log_q = covered.log_q(draws.x.reshape(-1, covered.dim)).reshape(draws.log_p.shape)
+        lacks = (draws.log_p - covered.log_z - log_q > covered.most).mean(axis=1)
+        with np.errstate(divide="ignore"):
+            log_mass = draws.elbos + np.log(lacks)
+        for row, factor, mass in zip(part, factors, log_mass, strict=True):
+            is_known = Catalogue(modes).matched(x[row : row + 1])[0] >= 0
+            if mass > covered.log_z + math.log(MIN_SHARE) and not is_known:
+                modes.append(Mode(x[row], factor, float(mass), -float(runs.value[ends[row]]), 0))
+    modes.sort(key=lambda mode: -mode.log_mass)
+    return modes, Catalogue(modes).matched(x)
+
+
+def _missed_mass(modes: list[Mode], log_evidence: float) -> float:
+    if not modes:
+        return 0.0
+    total = np.logaddexp.reduce([mode.log_mass for mode in modes]) - log_evidence
+    total += math.log(max(estimated_number([mode.num_found for mode in modes]) / len(modes), 1.0))
+    return float(1.0 / (1.0 + math.exp(-min(max(total, -700.0), 700.0))))

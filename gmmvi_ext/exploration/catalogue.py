@@ -1,0 +1,160 @@
+"""The modes that searches have ended in, and what their numbers say of modes still unseen.
+
+With n searches, of which d ended in different modes that matter, f1 of them met once and f2 twice:
+
+    chance that the next search ends in a new mode   f1 / n                     (Good, 1953)
+    number of modes, at least                        d + f1 (f1 - 1) / (2 (f2 + 1))   (Chao, 1984)
+
+Modes count by the mass they have: a thousand optima of negligible mass do not matter.
+
+References:
+  Good (1953), The population frequencies of species and the estimation of population parameters,
+  Biometrika 40. Chao (1984), Nonparametric estimation of the number of classes in a population,
+  Scandinavian Journal of Statistics 11 (the bias-corrected form of Chao, 2005).
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import betaincinv
+
+__all__ = ["Catalogue", "Mode", "distinct", "estimated_number", "unseen_limit"]
+
+SAME_POSITION = 1e-2  # in units of the width searched: surely the same optimum
+NEGLIGIBLE = 1e-3  # share of the mass of all modes below which a mode does not matter
+
+
+class Mode(NamedTuple):
+    """One mode.
+
+    Attributes:
+      loc: [D].
+      scale_tril: Cholesky factor of the inverse of minus the Hessian there, [D, D].
+      log_mass: ELBO of that Gaussian, a lower bound of the log of the mass around.
+      log_prob: log density at `loc`.
+      num_found: searches that ended here.
+    """
+
+    loc: np.ndarray
+    scale_tril: np.ndarray
+    log_mass: float
+    log_prob: float
+    num_found: int
+
+
+class Catalogue:
+    """Modes, heaviest first, and the number of searches behind them.
+
+    Args:
+      modes: in any order.
+      num_searches: searches that came to rest.
+    """
+
+    def __init__(self, modes: Sequence[Mode] = (), num_searches: int = 0):
+        self.modes = sorted(modes, key=lambda mode: -mode.log_mass)
+        self.num_searches = num_searches
+
+    @property
+    def shares(self) -> np.ndarray:
+        """Masses of the modes, as shares of their sum, [M]."""
+        log_mass = np.array([mode.log_mass for mode in self.modes])
+        if not np.isfinite(log_mass).any():
+            return np.zeros(len(log_mass))
+        return np.exp(log_mass - np.logaddexp.reduce(log_mass))
+
+    @property
+    def relevant(self) -> list[Mode]:
+        """The modes that matter."""
+        shares = self.shares
+        return [mode for mode, share in zip(self.modes, shares, strict=True) if share > NEGLIGIBLE]
+
+    @property
+    def new_mode_chance(self) -> float:
+        """Estimate of the chance that the next search ends in a mode that is not known."""
+        if self.num_searches == 0:
+            return 1.0
+        return sum(mode.num_found == 1 for mode in self.relevant) / self.num_searches
+
+    @property
+    def estimated_number(self) -> float:
+        """Lower estimate of the number of modes that matter."""
+        return estimated_number([mode.num_found for mode in self.relevant])
+
+    def locations(self) -> np.ndarray:
+        """Of the modes that matter, [M, D]."""
+        return np.array([mode.loc for mode in self.relevant])
+
+    def matched(self, points: np.ndarray) -> np.ndarray:
+        """Index of the mode around each point [n, D], -1 where there is none, [n]."""
+        found = np.full(len(points), -1)
+        for index, mode in enumerate(self.modes):
+            free = np.flatnonzero(found < 0)
+            if not len(free):
+                break
+            found[free[_is_near(points[free], mode.loc, mode.scale_tril)]] = index
+        return found
+
+    def with_ends(self, ends: np.ndarray, new: Sequence[Mode]) -> "Catalogue":
+        """After further searches.
+
+        Args:
+          ends: where those that came to rest ended, [n, D].
+          new: modes among them that are not in the catalogue; each is taken once.
+        """
+        grown = Catalogue([*self.modes, *new], self.num_searches + len(ends))
+        counts = np.bincount(grown.matched(ends) + 1, minlength=len(grown.modes) + 1)[1:]
+        grown.modes = [
+            mode._replace(num_found=mode.num_found + int(count))
+            for mode, count in zip(grown.modes, counts, strict=True)
+        ]
+        return grown
+
+    def as_dict(self) -> dict:
+        """The figures, as plain data."""
+        return {
+            "num_searches": self.num_searches,
+            "num_modes": len(self.relevant),
+            "new_mode_chance": self.new_mode_chance,
+            "estimated_number": self.estimated_number,
+            "modes": [
+                {
+                    "location": mode.loc.tolist(),
+                    "log_mass": float(mode.log_mass),
+                    "num_found": mode.num_found,
+                }
+                for mode in self.relevant
+            ],
+        }
+
+
+def _is_near(points: np.ndarray, loc: np.ndarray, scale_tril: np.ndarray) -> np.ndarray:
+    """Whether points [n, D] lie in the bulk of a Gaussian, bool [n]."""
+    dim = points.shape[1]
+    z = np.linalg.solve(scale_tril, (points - loc).T)
+    return np.sum(z * z, axis=0) <= dim + 4.0 * np.sqrt(2.0 * dim)
+
+
+def distinct(points: np.ndarray, scale: np.ndarray, tolerance: float = SAME_POSITION) -> np.ndarray:
+    """Indices of points [n, D] further than `tolerance` times `scale` from all before them."""
+    kept: list[int] = []
+    for index, point in enumerate(points):
+        if not kept or np.max(np.abs(points[kept] - point) / scale, axis=1).min() > tolerance:
+            kept.append(index)
+    return np.array(kept, int)
+
+
+def estimated_number(counts: Sequence[int]) -> float:
+    """Lower estimate of a number of classes from how often each was met (Chao)."""
+    once, twice = (sum(count == number for count in counts) for number in (1, 2))
+    return len(counts) + once * (once - 1) / (2.0 * (twice + 1))
+
+
+def unseen_limit(num_met: int, num_searches: int, level: float = 0.95) -> float:
+    """Upper limit of a share of which `num_met` in `num_searches` draws were seen.
+
+    Clopper and Pearson (1934), one-sided, at confidence `level`; 1 without any draws.
+    """
+    if num_searches == 0 or num_met >= num_searches:
+        return 1.0
+    return float(betaincinv(num_met + 1, num_searches - num_met, level))

@@ -1,0 +1,67 @@
+"""The target of a search: NumPy in, NumPy out, every evaluation counted."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.math.random import stream
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["CountedTarget", "Journal"]
+
+
+class Journal(Protocol):
+    """Keeps the answers of a target, so that a search that was killed does not ask again."""
+
+    def answer(
+        self, x: np.ndarray, evaluate: Callable[[np.ndarray], Sequence[np.ndarray]]
+    ) -> list[np.ndarray]:
+        """Arrays that `evaluate(x)` gave in an earlier session, or gives now."""
+
+
+class CountedTarget:
+    """The target in float64 NumPy, with a count of evaluations.
+
+    Args:
+      target: log density.
+      journal: keeps the answers on disk; None for none.
+    """
+
+    def __init__(self, target: Target, journal: Journal | None = None):
+        self.target = target
+        self.count = 0
+        self._journal = journal
+        self._seed = stream(0, "search")
+
+    @property
+    def epsilon(self) -> float:
+        """Relative rounding of its numbers."""
+        return float(np.finfo(self.target.dtype.as_numpy_dtype).eps)
+
+    def values(self, x: np.ndarray) -> np.ndarray:
+        """[N]; what is not finite is -inf."""
+        (found,) = self._evaluated(x, lambda points: [self.target.values(points, self._seed)])
+        return np.where(np.isfinite(found), found, -np.inf)
+
+    def grads(self, x: np.ndarray) -> np.ndarray:
+        """Gradients, [N, D]."""
+        return self._evaluated(x, self._both)[1]
+
+    def loss(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Minus the log density [N] and its gradient [N, D]."""
+        value, grad = self._evaluated(x, self._both)
+        return -value, -grad
+
+    def _both(self, points: tf.Tensor):
+        return self.target.values_and_grads(points, self._seed)
+
+    def _evaluated(self, x: np.ndarray, evaluate) -> list[np.ndarray]:
+        self.count += len(x)
+
+        def fresh(points):
+            return evaluate(tf.constant(points, self.target.dtype))
+
+        found = fresh(x) if self._journal is None else self._journal.answer(x, fresh)
+        return [np.asarray(each, float) for each in found]

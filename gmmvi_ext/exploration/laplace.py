@@ -1,0 +1,137 @@
+"""Gaussians at points of a target: covariance = inverse of minus the Hessian, and the mass there.
+
+Hessians come from differences of gradients. Steps are a small part of a width that is known
+beforehand; at a mode they are made again with the widths that the first ones showed, where those
+are of another size (a mode may be a thousandth as wide as the region that was searched, or reach
+far beyond it).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gmmvi_ext.exploration.counted import CountedTarget
+
+__all__ = ["NUM_ELBO_DRAWS", "ScoredGaussians", "hessian_cost", "inverse_hessians", "scored"]
+
+NUM_ELBO_DRAWS = 24
+MAX_FULL_HESSIAN = 100
+NUM_HESSIAN_PROBES = 16
+FIRST_STEP, LATER_STEP = 0.01, 0.05  # in units of the width
+NARROW, WIDE = 1e-3, 1.0  # variances in units of the width beyond which differences are made again
+MAX_REPEATS = 3
+MAX_GROWTH = 30.0  # of a width from one repeat to the next
+WIDEST = 1e6  # standard deviation that a mode can have
+
+
+def hessian_cost(dim: int) -> int:
+    """Evaluations of one Hessian by differences."""
+    return 2 * (dim if dim <= MAX_FULL_HESSIAN else NUM_HESSIAN_PROBES)
+
+
+def inverse_hessians(
+    counted: CountedTarget,
+    points: np.ndarray,
+    scale: np.ndarray,
+    rng: np.random.Generator,
+    *,
+    are_modes: bool = False,
+) -> np.ndarray:
+    """Cholesky factors of inverse minus-Hessians, [C, D, D].
+
+    Args:
+      counted: the target.
+      points: [C, D].
+      scale: width of what is searched by dimension, [D].
+      rng: of the probes in more than a hundred dimensions, where covariances are diagonal.
+      are_modes: covariances may be wider than `scale`; on the way to a mode curvature says little
+        about the mass around, and they may not.
+    """
+    widths = np.tile(np.asarray(scale, float), (len(points), 1))
+    precision, basis = _curvatures(counted, points, widths, FIRST_STEP, rng)
+    if are_modes:
+        again = np.arange(len(points))
+        for _ in range(MAX_REPEATS):
+            part = precision[again]
+            top, low = part.max(axis=1), part.min(axis=1)
+            again = again[(top > 1.0 / NARROW) | (low < 1.0 / WIDE)]
+            if not len(again):
+                break
+            diagonal = np.einsum("cij,cj,cij->ci", basis[again], precision[again], basis[again])
+            shrink = np.sqrt(np.clip(diagonal, MAX_GROWTH**-2, None))
+            new = np.minimum(widths[again] / shrink, WIDEST)
+            is_new = np.any(np.abs(np.log(new / widths[again])) > np.log(3.0), axis=1)
+            again, new = again[is_new], new[is_new]
+            if not len(again):
+                break
+            widths[again] = new
+            precision[again], basis[again] = _curvatures(
+                counted, points[again], new, LATER_STEP, rng
+            )
+    lowest = 1e-12 if are_modes else 1.0
+    # Flat and rising directions: as wide as the region, not wider.
+    precision = np.where(precision > (1e-4 if are_modes else 0.0), precision, 1.0)
+    variance = 1.0 / np.clip(precision, lowest, 1e12)
+    covariance = np.einsum("cij,cj,ckj->cik", basis, variance, basis)
+    covariance *= widths[:, :, np.newaxis] * widths[:, np.newaxis, :]
+    diagonal = np.einsum("cii->ci", covariance)
+    diagonal += 1e-12 * widths**2
+    return np.linalg.cholesky(covariance)
+
+
+def _curvatures(counted: CountedTarget, points, widths, step, rng):
+    """Eigenvalues [C, D] and vectors [C, D, D] of minus the Hessian in units of `widths` [C, D]."""
+    count, dim = points.shape
+    is_full = dim <= MAX_FULL_HESSIAN
+    directions = np.eye(dim) if is_full else rng.choice([-1.0, 1.0], (NUM_HESSIAN_PROBES, dim))
+    move = step * widths[:, np.newaxis, :] * directions  # [C, P, D]
+    centre = points[:, np.newaxis, :]
+    shifted = np.stack([centre + move, centre - move])  # [2, C, P, D]
+    grads = counted.grads(shifted.reshape(-1, dim)).reshape(shifted.shape)
+    # Rows: minus the Hessian in units of the widths, times the direction.
+    with np.errstate(invalid="ignore", over="ignore"):
+        rows = -(grads[0] - grads[1]) / (2.0 * step) * widths[:, np.newaxis, :]
+    rows = np.where(np.isfinite(rows), rows, 0.0)
+    if is_full:
+        return np.linalg.eigh((rows + rows.swapaxes(1, 2)) / 2)
+    precision = np.mean(rows * directions, axis=1)
+    return precision, np.broadcast_to(np.eye(dim), (count, dim, dim)).copy()
+
+
+class ScoredGaussians(NamedTuple):
+    """Draws of C Gaussians, in pairs around their means, with two log densities.
+
+    Attributes:
+      x: [C, S, D].
+      log_c: of the Gaussian, [C, S].
+      log_p: of the target, -inf where it is not finite, [C, S].
+    """
+
+    x: np.ndarray
+    log_c: np.ndarray
+    log_p: np.ndarray
+
+    @property
+    def elbos(self) -> np.ndarray:
+        """E_c[log p - log c] over finite draws [C], -inf where the target mostly is not finite."""
+        finite = np.isfinite(self.log_p)
+        total = np.where(finite, self.log_p - self.log_c, 0.0).sum(axis=1)
+        mean = total / np.maximum(finite.sum(axis=1), 1)
+        return np.where(finite.mean(axis=1) > 0.5, mean, -np.inf)
+
+
+def scored(
+    counted: CountedTarget, points: np.ndarray, factors: np.ndarray, rng: np.random.Generator
+) -> ScoredGaussians:
+    """Draws of the Gaussians with means [C, D] and Cholesky factors [C, D, D].
+
+    log c is that of the draws, so that log p - log c is exact where the target is that Gaussian.
+    """
+    count, dim = points.shape
+    half = rng.standard_normal((NUM_ELBO_DRAWS // 2, dim))
+    noise = np.concatenate([half, -half])
+    x = points[:, np.newaxis] + np.einsum("cij,sj->csi", factors, noise)
+    log_p = counted.values(x.reshape(-1, dim)).reshape(count, -1)
+    log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    log_c = -0.5 * np.sum(noise**2, axis=1) - 0.5 * dim * np.log(2 * np.pi) - log_det[:, np.newaxis]
+    return ScoredGaussians(x, log_c, log_p)

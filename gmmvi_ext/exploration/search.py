@@ -1,0 +1,294 @@
+"""Searches for modes, until few are left to find; and the first mixture made of them.
+
+    1  L-BFGS from all starting points at once; those that come to rest end in a mode
+    2  at every mode a Gaussian (inverse Hessian) with its mass, in the catalogue
+    3  further searches while the chance to find a new mode is worth them (`catalogue`)
+    4  on request, Gaussians along the way of the first searches: where a density rises into a spike
+       (the neck of a funnel), the mass lies where they have come by
+
+The ELBO says how much mass there is, not the height of the density: on the way into a spike the
+density goes on rising long after the Gaussian there has lost its mass. Compare Pathfinder (Zhang,
+Carpenter, Gelman and Vehtari, 2022).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gmmvi_ext.exploration.catalogue import Catalogue, Mode, distinct
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.laplace import NUM_ELBO_DRAWS, hessian_cost, inverse_hessians, scored
+from gmmvi_ext.exploration.lbfgs import Runs, minimise
+from gmmvi_ext.exploration.starting_points import Start, more_points
+
+__all__ = ["FirstMixture", "ModeSearch"]
+
+SAVE_AT = (5, 13, 25)  # L-BFGS iterations whose points are candidates
+MAX_ITERATIONS = 60
+SECOND_WIND = 30  # iterations of runs that go on in the scale of a mode
+LARGEST = 1e6  # coordinate at which a run has gone astray
+MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
+MIN_STARTS = 3
+NEW_MODE_CHANCE = {"auto": 0.01, "thorough": 0.002}  # at which searches end
+MAX_MODES = {"auto": 150, "thorough": 500}  # an estimate beyond it is no case for a mixture
+MIN_PER_MODE = 8  # searches for every mode found: few searches say little about rare modes
+ROUNDING = 16.0  # roundings of the log density by which a mode may be missed
+MAX_OFF = 0.1  # squared distance to the mode, in units of the inverse Hessian
+MAX_ROUND = 100  # searches in one round
+NUM_PROBES, SPIKE = 2, 3.0  # searches that are looked at, and nats, to tell a spike from a mode
+
+
+class FirstMixture(NamedTuple):
+    """A mixture to begin with.
+
+    Attributes:
+      log_weights: [K].
+      loc: [K, D].
+      scale_tril: [K, D, D].
+    """
+
+    log_weights: np.ndarray
+    loc: np.ndarray
+    scale_tril: np.ndarray
+
+
+class ModeSearch:
+    """Searches of one target.
+
+    Args:
+      counted: the target.
+      start: where to search.
+      budget: most evaluations of the target; they are never exceeded.
+      seed: integer.
+      effort: "auto" or "thorough".
+
+    Attributes:
+      catalogue: the modes found so far.
+      counted: as given.
+    """
+
+    def __init__(
+        self,
+        counted: CountedTarget,
+        start: Start,
+        *,
+        budget: float,
+        seed: int = 0,
+        effort: str = "auto",
+    ):
+        self.counted = counted
+        self.catalogue = Catalogue()
+        self._start, self._budget, self._effort = start, budget, effort
+        self._rng = np.random.default_rng([seed, 2])
+        self._first: Runs | None = None
+        dim = len(start.mean)
+        self._mode_cost = hessian_cost(dim) + NUM_ELBO_DRAWS
+
+    @property
+    def left(self) -> float:
+        """Evaluations that are left."""
+        return self._budget - self.counted.count
+
+    def run(self) -> FirstMixture | None:
+        """Searches for modes; a mixture of what was found, None if there was nothing."""
+        # What a search, the modes found by all and the candidates on their ways may cost.
+        run_cost = 3 * SAVE_AT[-1] + len(SAVE_AT) * self._mode_cost
+        num_starts = int(min(len(self._start.points), self._budget // run_cost))
+        if not self.counted.target.has_gradient or num_starts < MIN_STARTS:
+            return self._by_draws()
+        # The first searches leave enough to look at where they have come by.
+        points = self._start.points[:num_starts]
+        self._first = self._searched(points, (*SAVE_AT, MAX_ITERATIONS), self._budget / 2)
+        self._enter(self._first)
+        if not self._leads_into_a_spike():
+            self._search_on()
+        return self.of_modes() or self.with_candidates(1)
+
+    def of_modes(self, most: int | None = None) -> FirstMixture | None:
+        """Gaussians at the modes that are worth a component, heaviest first."""
+        modes = self.catalogue.modes
+        worth = [each for each in modes if each.log_mass > modes[0].log_mass - MAX_LOSS][:most]
+        worth = [each for each in worth if np.isfinite(each.log_mass)]
+        return _mixture(worth) if worth else None
+
+    def with_candidates(self, most: int) -> FirstMixture | None:
+        """Modes, and Gaussians on the way of the first searches that lie beside them.
+
+        Args:
+          most: most components; modes come with all of theirs.
+        """
+        runs = self._first
+        if runs is None:
+            return self._by_draws()
+        saved = runs.saved[-1:] + runs.saved[-2::-1]
+        # A way to a mode is like the other ways to it: two of them show it.
+        index = self.catalogue.matched(runs.x)
+        shown: dict[int, int] = {}
+        used = []
+        for row, mode in enumerate(index):
+            shown[mode] = shown.get(mode, 0) + 1
+            if mode < 0 or not runs.has_rested[row] or shown[mode] <= 2:
+                used.append(row)
+        points = np.concatenate([each[used] for each in saved])
+        points = points[distinct(points, self._start.scale, 1e-3)]
+        points = points[self.catalogue.matched(points) < 0]
+        points = points[: int(self.left // self._mode_cost)]
+        modes = list(self.catalogue.modes)
+        if len(points):
+            factors = inverse_hessians(self.counted, points, self._start.scale, self._rng)
+            masses = scored(self.counted, points, factors, self._rng).elbos
+            found = zip(points, factors, masses, strict=True)
+            modes += [Mode(*each, -np.inf, 0) for each in found]
+        chosen = _chosen(modes, max(most, len(self.catalogue.modes)))
+        return _mixture(chosen) if chosen else self._by_draws()
+
+    def joined(self, found: list[Mode]) -> FirstMixture | None:
+        """The mixture of all modes after others, found elsewhere, have joined the catalogue."""
+        self.catalogue = Catalogue([*self.catalogue.modes, *found], self.catalogue.num_searches)
+        return self.of_modes()
+
+    def _search_on(self) -> None:
+        """Further rounds, each as large as all before, while they are worth it."""
+        while True:
+            catalogue = self.catalogue
+            if self._is_enough() or catalogue.estimated_number > MAX_MODES[self._effort]:
+                return
+            spent = self.counted.count
+            count = min(max(catalogue.num_searches, MIN_STARTS), MAX_ROUND)
+            per_search = spent / max(catalogue.num_searches, 1)
+            count = int(min(count, self.left / 2 // max(per_search, 1.0)))
+            if count < MIN_STARTS:
+                return
+            points = more_points(self._start, catalogue.locations(), count, self._rng)
+            before = catalogue.num_searches
+            self._enter(self._searched(points, (MAX_ITERATIONS,), 0.6 * self.left))
+            if self.catalogue.num_searches == before:
+                return
+
+    def _leads_into_a_spike(self) -> bool:
+        """Whether there is more mass on the way of the first searches than where they ended."""
+        modes = self.catalogue.modes
+        if modes and self._is_enough():
+            return False  # no further searches, whatever this is
+        runs = self._first
+        best = np.argsort(runs.value, kind="stable")[:NUM_PROBES]
+        best = best[np.isfinite(runs.value[best])]
+        points = np.concatenate([each[best] for each in runs.saved[:2]])
+        points = points[self.catalogue.matched(points) < 0]
+        points = points[: int(self.left // self._mode_cost)]
+        if not modes or not len(points):
+            return not modes
+        factors = inverse_hessians(self.counted, points, self._start.scale, self._rng)
+        mass = scored(self.counted, points, factors, self._rng).elbos
+        return bool(np.max(mass) > modes[0].log_mass + SPIKE)
+
+    def _is_enough(self) -> bool:
+        """Whether further searches are not worth it."""
+        catalogue = self.catalogue
+        if catalogue.num_searches < MIN_PER_MODE * len(catalogue.relevant):
+            return False
+        return catalogue.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
+
+    def _searched(self, points: np.ndarray, save_at: tuple[int, ...], budget: float) -> Runs:
+        """Runs from `points`; those that do not come to rest go on in the scale of a mode.
+
+        Where widths differ by orders of magnitude, L-BFGS needs many iterations to learn them; the
+        inverse Hessian at the best point knows them.
+        """
+        before = self.counted.count
+        runs = minimise(
+            self.counted.loss, points, save_at, budget, LARGEST, epsilon=self.counted.epsilon
+        )
+        budget -= self.counted.count - before
+        tired = np.flatnonzero(np.isfinite(runs.value) & ~runs.has_rested)
+        if not len(tired) or budget < self._mode_cost + MIN_STARTS * len(tired):
+            return runs
+        if self.catalogue.modes:
+            factor = self.catalogue.modes[0].scale_tril
+        else:
+            best = runs.x[np.argmin(runs.value)][np.newaxis]
+            factor = inverse_hessians(
+                self.counted, best, self._start.scale, self._rng, are_modes=True
+            )[0]
+            budget -= self._mode_cost
+        scale = np.broadcast_to(factor, (len(tired), *factor.shape))
+        more = minimise(
+            self.counted.loss,
+            runs.x[tired],
+            (SECOND_WIND,),
+            budget,
+            LARGEST,
+            scale=scale,
+            epsilon=self.counted.epsilon,
+        )
+        for old, new in zip(runs[1:], more[1:], strict=True):
+            old[tired] = new
+        return runs
+
+    def _enter(self, runs: Runs) -> None:
+        """Puts where the runs came to rest into the catalogue."""
+        rested = np.flatnonzero(runs.has_rested & np.isfinite(runs.value))
+        rested = rested[np.argsort(runs.value[rested], kind="stable")]  # highest first
+        ends, heights = runs.x[rested], -runs.value[rested]
+        new = np.flatnonzero(self.catalogue.matched(ends) < 0)
+        new = new[distinct(ends[new], self._start.scale)][: int(self.left // self._mode_cost)]
+        modes: list[Mode] = []
+        if len(new):
+            factors = inverse_hessians(
+                self.counted, ends[new], self._start.scale, self._rng, are_modes=True
+            )
+            masses = scored(self.counted, ends[new], factors, self._rng).elbos
+            # A run may also rest where rounding hides the way on.
+            off = np.sum(np.einsum("cij,ci->cj", factors, runs.grad[rested[new]]) ** 2, axis=1)
+            rounding = ROUNDING * self.counted.epsilon * np.abs(heights[new])
+            are_modes = np.isfinite(masses) & (off <= np.maximum(MAX_OFF, rounding))
+            found = Catalogue()
+            for row, factor, mass, is_mode in zip(new, factors, masses, are_modes, strict=True):
+                if is_mode and found.matched(ends[row : row + 1])[0] < 0:
+                    modes.append(Mode(ends[row], factor, float(mass), float(heights[row]), 0))
+                    found = Catalogue(modes)
+        grown = Catalogue([*self.catalogue.modes, *modes])
+        self.catalogue = self.catalogue.with_ends(ends[grown.matched(ends) >= 0], modes)
+
+    def _by_draws(self) -> FirstMixture:
+        """Without gradients or budget: wide Gaussians at the best of some draws."""
+        start, rng = self._start, self._rng
+        dim = len(start.mean)
+        count = int(min(200 + 20 * dim, max(self.left, 0)))
+        factor = np.diag(start.scale)
+        alone = FirstMixture(np.zeros(1), start.mean[np.newaxis], factor[np.newaxis])
+        if count < 1:
+            return alone
+        draws = start.mean + start.scale * rng.standard_normal((count, dim))
+        values = self.counted.values(draws)
+        order = np.argsort(-values, kind="stable")
+        order = order[np.isfinite(values[order])]
+        order = order[distinct(draws[order], start.scale, 1.0)][:5]
+        if not len(order):
+            return alone
+        factors = np.broadcast_to(0.5 * factor, (len(order), dim, dim))
+        return FirstMixture(np.full(len(order), -np.log(len(order))), draws[order], factors)
+
+
+def _chosen(candidates: list[Mode], most: int) -> list[Mode]:
+    """Best first; none whose mean lies in the bulk of one chosen before."""
+    chosen: list[Mode] = []
+    known = Catalogue()
+    for each in sorted(candidates, key=lambda mode: -mode.log_mass):
+        if not np.isfinite(each.log_mass) or len(chosen) >= most:
+            break
+        if chosen and each.log_mass < chosen[0].log_mass - MAX_LOSS:
+            break
+        if known.matched(each.loc[np.newaxis])[0] < 0:
+            chosen.append(each)
+            known = Catalogue(chosen)
+    return chosen
+
+
+def _mixture(modes: list[Mode]) -> FirstMixture:
+    log_mass = np.array([mode.log_mass for mode in modes])
+    return FirstMixture(
+        log_mass - np.logaddexp.reduce(log_mass),
+        np.array([mode.loc for mode in modes]),
+        np.array([mode.scale_tril for mode in modes]),
+    )

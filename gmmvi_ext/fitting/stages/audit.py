@@ -1,0 +1,53 @@
+"""Stage: the audit of the mixture that a fit ends with."""
+
+from gmmvi_ext.exploration.audit import NUM_SEARCHES, audit
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.starting_points import Start
+from gmmvi_ext.fitting.context import FitContext
+from gmmvi_ext.posterior import Posterior
+
+__all__ = ["audited"]
+
+SHARE = 0.05  # of the evaluations of the fit
+LEAST, MIN_EVALUATIONS = 500, 100  # evaluations: what it may take in any case, and has to have
+
+
+def audited(
+    context: FitContext, posterior: Posterior, start: Start | None, earlier: dict | None
+) -> Posterior:
+    """The posterior with `run_info["audit"]`, where there is one.
+
+    Args:
+      context: of the fit.
+      posterior: what is audited.
+      start: where the target's prior is.
+      earlier: audit of this mixture in an earlier stage, as plain data.
+    """
+    config, target = context.config, context.alone
+    found = earlier
+    if found is None:
+        can_search = start is not None and target.has_gradient and not target.is_stochastic
+        if config.explore.mode == "off" or not can_search:
+            return posterior
+        spent = posterior.run_info["num_target_evaluations"]
+        budget = max(SHARE * spent, LEAST)
+        if config.training.max_evaluations is not None:
+            budget = min(budget, config.training.max_evaluations - spent)
+        if budget < MIN_EVALUATIONS:
+            return posterior
+        found = audit(
+            CountedTarget(target),
+            posterior.mixture,
+            start,
+            num_searches=NUM_SEARCHES,
+            max_evaluations=budget,
+            seed=config.seed,
+        ).as_dict()
+        posterior.run_info["num_target_evaluations"] = spent + found["num_evaluations"]
+    posterior.run_info["audit"] = found
+    context.say(
+        f"audit: {found['num_missed']} of {found['num_searches']} fresh searches end in mass that "
+        f"the mixture lacks (95 % limit {found['missed_limit']:.0%}), "
+        f"{found['num_evaluations']:,} evaluations"
+    )
+    return posterior
