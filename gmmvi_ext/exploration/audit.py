@@ -22,7 +22,15 @@ import tensorflow as tf
 
 from gmmvi_ext.exploration.catalogue import Catalogue, Mode, distinct, estimated_number, unseen_limit
 from gmmvi_ext.exploration.counted import CountedTarget
-from gmmvi_ext.exploration.laplace import NUM_ELBO_DRAWS, hessian_cost, inverse_hessians, scored
+from gmmvi_ext.exploration.direct_search import minimise_without_gradient
+from gmmvi_ext.exploration.laplace import (
+    NUM_ELBO_DRAWS,
+    fitted_cost,
+    fitted_hessians,
+    hessian_cost,
+    inverse_hessians,
+    scored,
+)
 from gmmvi_ext.exploration.lbfgs import minimise
 from gmmvi_ext.exploration.starting_points import Start, more_points
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
@@ -34,7 +42,7 @@ __all__ = ["NUM_SEARCHES", "Audit", "audit"]
 NUM_SEARCHES = 60  # none of them in missing mass: an upper limit of 5 %
 MAX_ITERATIONS = 30
 LARGEST = 1e6
-INFLATION = (2.0, 4.0, 10.0)
+INFLATION = (2.0, 5.0, 15.0)
 RESIDUAL_INFLATION = 2.5
 MAX_RATIO = 3.0  # nats by which log p - log q - log Z may exceed zero where q covers p
 MIN_SHARE = 1e-6  # of the mass: what ends carry less is negligible in any number
@@ -89,7 +97,7 @@ def audit(
     """Searches for mass that `mixture` lacks.
 
     Args:
-      counted: the target, which has a gradient.
+      counted: the target; without a gradient direct searches take the place of L-BFGS.
       mixture: of any family.
       start: where the target's prior is, or that there is none.
       num_searches: number of searches.
@@ -108,17 +116,7 @@ def audit(
     covered.log_z = log_evidence
     points = _points(counted, covered, start, num_searches, rng)
     left = max_evaluations - (counted.count - before)
-    cost = hessian_cost(covered.dim) + NUM_ELBO_DRAWS
-    runs = minimise(
-        counted.loss,
-        points,
-        (MAX_ITERATIONS,),
-        0.7 * left,
-        LARGEST,
-        scale=covered.scales(points),
-        epsilon=counted.epsilon,
-        is_done=covered.is_reached,
-    )
+    runs, shapes = _searches(counted, covered, points, 0.7 * left, rng)
     tells = np.isfinite(runs.value)
     # The last positions have not been looked at if they came with the last iteration.
     arrived = runs.is_done | (tells & covered.is_reached(runs.x, runs.value))
@@ -128,8 +126,9 @@ def audit(
     found = np.zeros(0, int)
     if len(ends):
         left = max_evaluations - (counted.count - before)
+        cost = (hessian_cost if shapes is None else fitted_cost)(covered.dim) + NUM_ELBO_DRAWS
         most = int(min(num_searches, max(left, 0) // cost))
-        modes, found = _lacking(counted, covered, runs, ends, start, most, rng)
+        modes, found = _lacking(counted, covered, runs, shapes, ends, start, most, rng)
     counts = np.bincount(found[found >= 0], minlength=len(modes))
     modes = [
         mode._replace(num_found=int(count)) for mode, count in zip(modes, counts, strict=True)
@@ -146,6 +145,19 @@ def audit(
         modes,
         log_evidence,
         counted.count - before,
+    )
+
+
+def _searches(counted, covered, points, budget: float, rng):
+    """The runs, and the shapes that direct searches have learned (None with gradients)."""
+    scale = covered.scales(points)
+    common = {"scale": scale, "epsilon": counted.epsilon, "is_done": covered.is_reached}
+    if counted.target.has_gradient:
+        return minimise(counted.loss, points, (MAX_ITERATIONS,), budget, LARGEST, **common), None
+    if scale.ndim == 2:
+        common["scale"] = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
+    return minimise_without_gradient(
+        lambda x: -counted.values(x), points, budget, rng, LARGEST, **common
     )
 
 
@@ -210,8 +222,8 @@ class _Covered:
 
 
 def _points(counted, covered: _Covered, start: Start, count: int, rng) -> np.ndarray:
-    """Starting points, two fifths inflated, two fifths residual, the others wide, [count, D]."""
-    num_residual = num_inflated = 2 * count // 5
+    """Starting points, a fifth residual, two fifths inflated, the others wide, [count, D]."""
+    num_residual, num_inflated = count // 5, 2 * count // 5
     which = rng.integers(len(covered.draws), size=num_inflated)
     factor = rng.choice(INFLATION, num_inflated)[:, np.newaxis]
     whole = covered.draws.mean(axis=0)
@@ -226,7 +238,7 @@ def _points(counted, covered: _Covered, start: Start, count: int, rng) -> np.nda
     return np.concatenate([inflated, residual, wide])
 
 
-def _lacking(counted, covered: _Covered, runs, ends, start: Start, most: int, rng):
+def _lacking(counted, covered: _Covered, runs, shapes, ends, start: Start, most: int, rng):
     """Distinct modes in lacking mass, and for every one of `ends` which of them, or -1."""
     x = runs.x[ends]
     widths = np.maximum(start.scale, covered.draws.std(axis=0))
@@ -237,7 +249,10 @@ def _lacking(counted, covered: _Covered, runs, ends, start: Start, most: int, rn
         part = first[rested[first] == are_modes]
         if not len(part):
             continue
-        factors = inverse_hessians(counted, x[part], widths, rng, are_modes=are_modes)
+        if shapes is None:
+            factors = inverse_hessians(counted, x[part], widths, rng, are_modes=are_modes)
+        else:
+            factors = fitted_hessians(counted, x[part], shapes[ends[part]], rng)
         draws = scored(counted, x[part], factors, rng)
         log_q = covered.log_q(draws.x.reshape(-1, covered.dim)).reshape(draws.log_p.shape)
         lacks = (draws.log_p - covered.log_z - log_q > covered.most).mean(axis=1)

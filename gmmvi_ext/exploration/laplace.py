@@ -3,7 +3,8 @@
 Hessians come from differences of gradients. Steps are a small part of a width that is known
 beforehand; at a mode they are made again with the widths that the first ones showed, where those
 are of another size (a mode may be a thousandth as wide as the region that was searched, or reach
-far beyond it).
+far beyond it). Without gradients a quadratic function is fitted to values around the mode, in the
+shape that the search has learned.
 """
 
 from typing import NamedTuple
@@ -12,7 +13,7 @@ import numpy as np
 
 from gmmvi_ext.exploration.counted import CountedTarget
 
-__all__ = ["NUM_ELBO_DRAWS", "ScoredGaussians", "hessian_cost", "inverse_hessians", "scored"]
+__all__ = ["NUM_ELBO_DRAWS", "ScoredGaussians", "fitted_cost", "fitted_hessians", "hessian_cost", "inverse_hessians", "scored"]
 
 NUM_ELBO_DRAWS = 24
 MAX_FULL_HESSIAN = 100
@@ -21,6 +22,8 @@ FIRST_STEP, LATER_STEP = 0.01, 0.05  # in units of the width
 NARROW, WIDE = 1e-3, 1.0  # variances in units of the width beyond which differences are made again
 MAX_REPEATS = 3
 MAX_GROWTH = 30.0  # of a width from one repeat to the next
+NUM_SIZE_DRAWS = 3
+MAX_FITTED = 25  # dimensions up to which a quadratic function has all its coefficients
 WIDEST = 1e6  # standard deviation that a mode can have
 
 
@@ -96,6 +99,58 @@ def _curvatures(counted: CountedTarget, points, widths, step, rng):
         return np.linalg.eigh((rows + rows.swapaxes(1, 2)) / 2)
     precision = np.mean(rows * directions, axis=1)
     return precision, np.broadcast_to(np.eye(dim), (count, dim, dim)).copy()
+
+
+def fitted_hessians(
+    counted: CountedTarget, points: np.ndarray, shapes: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """The same at modes of a target without gradients, by least squares.
+
+    Args:
+      counted: the target.
+      points: [C, D].
+      shapes: Cholesky factors of covariances that are about right up to their size, [C, D, D].
+      rng: of the points around.
+    """
+    count, dim = points.shape
+    # The size at which the log density has fallen by about D / 2, as at draws of the Gaussian.
+    sizes = 10.0 ** np.arange(-5.0, 4.0, 0.5)
+    z = rng.standard_normal((NUM_SIZE_DRAWS, dim))
+    top = counted.values(points)
+    around = np.einsum("t,cij,sj->ctsi", sizes, shapes, z) + points[:, np.newaxis, np.newaxis]
+    values = counted.values(around.reshape(-1, dim)).reshape(count, len(sizes), -1)
+    with np.errstate(invalid="ignore"):
+        fall = np.median(top[:, np.newaxis, np.newaxis] - values, axis=2)
+    is_near = np.isfinite(fall) & (fall <= 0.5 * dim)
+    chosen = np.where(is_near.any(axis=1), len(sizes) - 1 - np.argmax(is_near[:, ::-1], axis=1), 0)
+    scaled = shapes * sizes[chosen][:, np.newaxis, np.newaxis]
+    is_full = dim <= MAX_FITTED
+    upper = np.triu_indices(dim) if is_full else (np.arange(dim), np.arange(dim))
+    num_draws = 2 * (1 + dim + len(upper[0]))
+    z = rng.standard_normal((num_draws, dim))
+    features = np.concatenate([np.ones((num_draws, 1)), z, z[:, upper[0]] * z[:, upper[1]]], axis=1)
+    x = points[:, np.newaxis] + np.einsum("cij,sj->csi", scaled, z)
+    values = counted.values(x.reshape(-1, dim)).reshape(count, num_draws)
+    precision = np.empty((count, dim, dim))
+    for row, value in enumerate(values):  # few modes, and draws that are not finite differ
+        used = np.isfinite(value)
+        found = np.linalg.lstsq(features[used], value[used], rcond=None)[0][1 + dim :]
+        half = np.zeros((dim, dim))
+        half[upper] = -found
+        precision[row] = half + half.T
+    level, basis = np.linalg.eigh(precision)
+    level = np.where(level > 1e-2, level, 1.0)
+    root = np.einsum("cij,cjk,ck->cik", scaled, basis, 1.0 / np.sqrt(level))
+    covariance = root @ root.swapaxes(1, 2)
+    diagonal = np.einsum("cii->ci", covariance)
+    diagonal += 1e-12 * diagonal.max(axis=1, keepdims=True)
+    return np.linalg.cholesky(covariance)
+
+
+def fitted_cost(dim: int) -> int:
+    """Evaluations of one of them."""
+    pairs = dim * (dim + 1) // 2 if dim <= MAX_FITTED else dim
+    return 1 + 18 * NUM_SIZE_DRAWS + 2 * (1 + dim + pairs)
 
 
 class ScoredGaussians(NamedTuple):

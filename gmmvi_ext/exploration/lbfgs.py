@@ -18,6 +18,7 @@ ARMIJO, WOLFE = 1e-4, 0.9
 MAX_LINE_SEARCH = 20
 TOLERANCE = 1e-3  # largest entry of the gradient at which a run has arrived
 DECREMENT = 1e-5  # squared distance to the minimum, in units of the curvature, likewise
+PATIENCE = 3  # iterations in a row that promise no more: few know the flat directions yet
 ROUNDING = 8.0  # roundings of the value that a step has to promise
 
 
@@ -82,6 +83,7 @@ def minimise(
     if scale is not None:
         step_scale = np.ones(len(z))
     knows_curvature = np.full(len(z), scale is not None)
+    slow = np.zeros(len(z), int)
     history: deque = deque(maxlen=MEMORY)
     saved = []
     for iteration in range(1, save_at[-1] + 1):
@@ -94,8 +96,9 @@ def minimise(
         if is_running.any():
             direction = _direction(grad, history, step_scale)
             promise = -np.sum(grad * direction, axis=1)
-            least = np.maximum(DECREMENT, ROUNDING * epsilon * np.abs(value))
-            is_at_rest = is_running & knows_curvature & (promise <= least)
+            least = np.maximum(DECREMENT, ROUNDING * epsilon * np.abs(np.where(is_running, value, 0.0)))
+            slow = np.where(knows_curvature & (promise <= least), slow + 1, 0)
+            is_at_rest = is_running & (slow >= PATIENCE)
             rested |= is_at_rest
             is_running &= ~is_at_rest
             new, new_value, new_grad = _line_search(asked, z, value, grad, direction, is_running)

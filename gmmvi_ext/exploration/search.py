@@ -1,6 +1,7 @@
 """Searches for modes, until few are left to find; and the first mixture made of them.
 
-    1  L-BFGS from all starting points at once; those that come to rest end in a mode
+    1  L-BFGS from all starting points at once, or CMA-ES where there is no gradient; those that come
+     to rest end in a mode
     2  at every mode a Gaussian (inverse Hessian) with its mass, in the catalogue
     3  further searches while the chance to find a new mode is worth them (`catalogue`)
     4  on request, Gaussians along the way of the first searches: where a density rises into a spike
@@ -17,7 +18,15 @@ import numpy as np
 
 from gmmvi_ext.exploration.catalogue import Catalogue, Mode, distinct
 from gmmvi_ext.exploration.counted import CountedTarget
-from gmmvi_ext.exploration.laplace import NUM_ELBO_DRAWS, hessian_cost, inverse_hessians, scored
+from gmmvi_ext.exploration.direct_search import minimise_without_gradient
+from gmmvi_ext.exploration.laplace import (
+    NUM_ELBO_DRAWS,
+    fitted_cost,
+    fitted_hessians,
+    hessian_cost,
+    inverse_hessians,
+    scored,
+)
 from gmmvi_ext.exploration.lbfgs import Runs, minimise
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
@@ -27,6 +36,7 @@ SAVE_AT = (5, 13, 25)  # L-BFGS iterations whose points are candidates
 MAX_ITERATIONS = 60
 SECOND_WIND = 30  # iterations of runs that go on in the scale of a mode
 LARGEST = 1e6  # coordinate at which a run has gone astray
+DIRECT_COST = 100  # evaluations of a direct search for each dimension
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
 MIN_STARTS = 3
 NEW_MODE_CHANCE = {"auto": 0.01, "thorough": 0.002}  # at which searches end
@@ -82,7 +92,9 @@ class ModeSearch:
         self._rng = np.random.default_rng([seed, 2])
         self._first: Runs | None = None
         dim = len(start.mean)
-        self._mode_cost = hessian_cost(dim) + NUM_ELBO_DRAWS
+        self._has_gradient = counted.target.has_gradient
+        cost = hessian_cost(dim) if self._has_gradient else fitted_cost(dim)
+        self._mode_cost = cost + NUM_ELBO_DRAWS
 
     @property
     def left(self) -> float:
@@ -94,7 +106,9 @@ class ModeSearch:
         # What a search, the modes found by all and the candidates on their ways may cost.
         run_cost = 3 * SAVE_AT[-1] + len(SAVE_AT) * self._mode_cost
         num_starts = int(min(len(self._start.points), self._budget // run_cost))
-        if not self.counted.target.has_gradient or num_starts < MIN_STARTS:
+        if not self._has_gradient:
+            return self._without_gradient() or self._by_draws()
+        if num_starts < MIN_STARTS:
             return self._by_draws()
         # The first searches leave enough to look at where they have come by.
         points = self._start.points[:num_starts]
@@ -103,6 +117,31 @@ class ModeSearch:
         if not self._leads_into_a_spike():
             self._search_on()
         return self.of_modes() or self.with_candidates(1)
+
+    def _without_gradient(self) -> FirstMixture | None:
+        """The same by direct search, from the best of some draws and from all starting points."""
+        dim = len(self._start.mean)
+        run_cost = DIRECT_COST * dim + self._mode_cost
+        count = int(min(len(self._start.points), self._budget // (2 * run_cost)))
+        if count < MIN_STARTS:
+            return None
+        self._enter(self._directly(self._start.points[:count], 0.5 * self._budget))
+        self._search_on()
+        return self.of_modes()
+
+    def _directly(self, points: np.ndarray, budget: float) -> Runs:
+        """Direct searches; their last shapes are kept for the quadratic functions at the ends."""
+        scale = np.diag(0.5 * self._start.scale)
+        runs, self._shapes = minimise_without_gradient(
+            lambda x: -self.counted.values(x),
+            points,
+            budget,
+            self._rng,
+            LARGEST,
+            scale=np.broadcast_to(scale, (len(points), *scale.shape)).copy(),
+            epsilon=self.counted.epsilon,
+        )
+        return runs
 
     def of_modes(self, most: int | None = None) -> FirstMixture | None:
         """Gaussians at the modes that are worth a component, heaviest first."""
@@ -161,7 +200,10 @@ class ModeSearch:
                 return
             points = more_points(self._start, catalogue.locations(), count, self._rng)
             before = catalogue.num_searches
-            self._enter(self._searched(points, (MAX_ITERATIONS,), 0.6 * self.left))
+            if self._has_gradient:
+                self._enter(self._searched(points, (MAX_ITERATIONS,), 0.6 * self.left))
+            else:
+                self._enter(self._directly(points, 0.6 * self.left))
             if self.catalogue.num_searches == before:
                 return
 
@@ -234,9 +276,13 @@ class ModeSearch:
         new = new[distinct(ends[new], self._start.scale)][: int(self.left // self._mode_cost)]
         modes: list[Mode] = []
         if len(new):
-            factors = inverse_hessians(
-                self.counted, ends[new], self._start.scale, self._rng, are_modes=True
-            )
+            if self._has_gradient:
+                factors = inverse_hessians(
+                    self.counted, ends[new], self._start.scale, self._rng, are_modes=True
+                )
+            else:
+                shapes = self._shapes[rested[new]]
+                factors = fitted_hessians(self.counted, ends[new], shapes, self._rng)
             masses = scored(self.counted, ends[new], factors, self._rng).elbos
             # A run may also rest where rounding hides the way on.
             off = np.sum(np.einsum("cij,ci->cj", factors, runs.grad[rested[new]]) ** 2, axis=1)

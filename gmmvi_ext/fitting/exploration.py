@@ -210,7 +210,7 @@ class Exploration:
         self.audit = None
         mixture = self._learner.mixture()
         budget = self._affordable(row, budget)
-        if self._start is None or not self._learner.target.has_gradient or budget < MIN_BUDGET:
+        if self._start is None or budget < MIN_BUDGET:
             return False
         is_thorough = self._settings.mode == "thorough"
         found = audit(

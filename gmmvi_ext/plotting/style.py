@@ -34,7 +34,7 @@ LEVEL_WORDS = {
     "trust": "TRUST",
     "reweight": "TRUST AFTER REWEIGHTING",
     "reject": "DO NOT TRUST",
-    "unchecked": "NOT CHECKED",
+    "unchecked": "NOT AUDITED",
 }
 
 

@@ -3,13 +3,18 @@
 q(y) = q_mixture(x) / |det d y / d x|,    y = bijector(x)
 """
 
+import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext import diagnostics
 from gmmvi_ext.constraints.layout import Layout, make_layout, require_agreement
+from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.starting_points import start_from
 from gmmvi_ext.gaussians import DiagonalGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.lazy import lazy_module
@@ -20,6 +25,7 @@ from gmmvi_ext.posterior.importance.component_weights import reweight_components
 from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture, score_draws
 from gmmvi_ext.posterior.importance.population_monte_carlo import population_monte_carlo
+from gmmvi_ext.posterior.report.modes import mode_rows
 from gmmvi_ext.posterior.report.report import Report, make_report
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
 from gmmvi_ext.targets.base import Target
@@ -173,6 +179,22 @@ class Posterior:
         flat = summary.flat_quantiles(self.mixture, self.layout, q, num_samples, seed)
         return self._single(flat[0]) if np.ndim(q) == 0 else self.layout.unpack(flat)
 
+    @property
+    def modes(self) -> list[dict]:
+        """Modes of the mixture, heaviest first, one dict each.
+
+        `location` (by parameter name), `weight` (of its components), `mass` and `mass_se` (by
+        importance weights of the draws scored last, NaN without), `num_found` (searches that ended
+        there; None where none are known), `num_components`.
+        """
+        found = diagnostics.find_modes(self.mixture)
+        rows = mode_rows(self.mixture, self.layout, found, self.kept_draws, self.run_info)
+        names = ("weight", "mass", "mass_se", "num_found", "num_components")
+        return [
+            {"location": self._single(np.array(row["location"]))} | {k: row[k] for k in names}
+            for row in rows
+        ]
+
     def report(
         self, num_samples: int = DEFAULT_SAMPLES, seed=0, *, defensive: bool = False
     ) -> Report:
@@ -186,6 +208,36 @@ class Posterior:
         """
         self.last_report, _ = make_report(self, num_samples, seed, defensive=defensive)
         return self.last_report
+
+    def audit(
+        self, num_searches: int = NUM_SEARCHES, seed=0, *, max_evaluations: int | None = None
+    ) -> Audit:
+        """Fresh searches for mass that the mixture lacks; see `gmmvi_ext.exploration.audit`.
+
+        A fit ends with one, and `report` makes one where there is none; more searches lower the
+        upper limit of what they can have missed. The result is in `run_info["audit"]`, too.
+
+        Args:
+          num_searches: searches.
+          seed: of where they begin.
+          max_evaluations: most target evaluations; None for no limit.
+
+        Raises:
+          ValueError: there is no target, or its values are noisy.
+        """
+        self._need_target("`audit`")
+        if self.target.is_stochastic:
+            raise ValueError("`audit` needs exact values of the target, and these are noisy.")
+        found = audit(
+            CountedTarget(self.target),
+            self.mixture,
+            start_from(self.target, seed=0),
+            num_searches=num_searches,
+            max_evaluations=math.inf if max_evaluations is None else max_evaluations,
+            seed=seed,
+        )
+        self.run_info["audit"] = found.as_dict()
+        return found
 
     def expectation(
         self,
@@ -365,7 +417,8 @@ class Posterior:
             needs_gradient=False,
         )
         require_agreement(made.layout, self.layout, (made.dtype, self.mixture.dtype))
-        return Posterior(self.mixture, layout=self.layout, target=made, run_info=self.run_info)
+        run_info = {key: value for key, value in self.run_info.items() if key != "audit"}
+        return Posterior(self.mixture, layout=self.layout, target=made, run_info=run_info)
 
     # Files and other packages -------------------------------------------------------------------
 

@@ -18,7 +18,7 @@ LAYERS = [
         *("confined", "network", "tracing", "whole_files"),
     },
     {"gaussians", "constraints", "natural"},
-    {"models", "targets", "divergences", "diagnostics"},
+    {"models", "targets", "divergences", "diagnostics", "exploration"},
     {"posterior", "inference", "factors", "amortized", "adapters"},
     {"training"},
     {"config", "export", "plotting"},

@@ -5,7 +5,9 @@ import pytest
 
 from gmmvi_ext.fitting import journal as room
 from gmmvi_ext.fitting.journal import EvaluationJournal
-from gmmvi_ext.fitting.start import Start, find_start
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.search import ModeSearch
+from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.targets import HostTarget
 
 
@@ -71,11 +73,13 @@ def test_a_search_that_is_killed_anywhere_finds_the_same_without_asking_twice(tm
         return -x
 
     rng = np.random.default_rng(0)
-    start = Start(rng.standard_normal((4, 3)), np.zeros(3), np.ones(3))
+    start = Start(rng.standard_normal((4, 3)), np.zeros(3), np.ones(3), np.zeros((0, 3)))
 
     def search(journal):
         target = HostTarget(log_prob, 3, gradient_fn=gradient)
-        return find_start(target, start, max_components=3, budget=4000, journal=journal)
+        search = ModeSearch(CountedTarget(target, journal), start, budget=4000)
+        search.run()
+        return search.with_candidates(3)
 
     whole = search(None)
     asked, counts["points"] = counts["points"], 0

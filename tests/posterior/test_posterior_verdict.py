@@ -20,6 +20,7 @@ GOOD = Facts(
     log_normalizer=None,
     coverage=math.nan,
     run_info={},
+    audit={"num_searches": 60, "num_missed": 0, "missed_mass": 0.0, "missed_limit": 0.049},
 )
 
 
@@ -139,7 +140,6 @@ def test_known_evidence_within_its_error_is_no_problem():
 @pytest.mark.parametrize(
     ("causes", "cause", "remedy"),
     [
-        (Causes(improper="b"), "does not fall off along b", "a prior or a constraint"),
         (Causes(spread=("x[1]", 1e8)), "spread over 1e+08 in x[1]", "rescale the parameters"),
         (Causes(far=("x[0]", 1e7, 1.0)), "x[0] lies at 1e+07", "shift the parameter"),
     ],
@@ -154,3 +154,30 @@ def test_numbers_too_large_to_tell_apart_are_not_trusted():
     verdict = judge(GOOD._replace(rounding=1e22))
     assert not verdict.trust and "rounded to about 1e+22 nats" in verdict.sentence
     assert "subtract a constant" in verdict.sentence
+
+
+def test_a_density_that_does_not_fall_off_is_not_trusted_however_good_the_numbers():
+    verdict = judge(GOOD._replace(improper="b"))
+    assert verdict.level == "reject" and "does not fall off along b" in verdict.sentence
+    assert "a prior or a constraint" in verdict.sentence
+
+
+def test_mass_that_fresh_searches_find_is_named_with_how_often():
+    audit = GOOD.audit | {"num_missed": 7, "missed_mass": 0.31}
+    verdict = judge(GOOD._replace(audit=audit))
+    assert verdict.level == "reject" and not verdict.trust
+    assert "7 of 60 fresh searches" in verdict.sentence and "31%" in verdict.sentence
+    assert "thorough" in verdict.sentence
+
+
+def test_many_modes_are_named_as_what_they_are():
+    audit = GOOD.audit | {"num_missed": 60, "missed_mass": 0.9}
+    modes = {"num_modes": 90, "estimated_number": 4000.0}
+    sentence = judge(GOOD._replace(audit=audit, run_info={"modes": modes})).sentence
+    assert "4000 modes or more" in sentence and "order them or marginalise" in sentence
+
+
+def test_without_an_audit_there_is_no_trust():
+    verdict = judge(GOOD._replace(audit=None, unaudited="the values are noisy"))
+    assert verdict.level == "unchecked" and not verdict.trust
+    assert verdict.sentence.startswith("NOT AUDITED: the values are noisy")

@@ -26,7 +26,7 @@ def audited(
     config, target = context.config, context.alone
     found = earlier
     if found is None:
-        can_search = start is not None and target.has_gradient and not target.is_stochastic
+        can_search = start is not None and not target.is_stochastic
         if config.explore.mode == "off" or not can_search:
             return posterior
         spent = posterior.run_info["num_target_evaluations"]

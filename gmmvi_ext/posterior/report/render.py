@@ -49,6 +49,15 @@ def _headline(report) -> list[tuple[str, str]]:
                 f"log evidence {evidence}",
             )
         )
+    audit = report.run_info.get("audit")
+    if audit:
+        rows.append(
+            (
+                "audit",
+                f"{audit['num_missed']} of {audit['num_searches']} fresh searches end in mass the "
+                f"mixture lacks (95 % limit {audit['missed_limit']:.0%})",
+            )
+        )
     rows += [(f"support of {name}", words) for name, words in report.constraints.items()]
     if report.num_nonfinite:
         rows.append(("non-finite draws", f"{report.num_nonfinite} of {report.num_samples}"))
@@ -79,8 +88,9 @@ def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
         [
             str(r["mode"]),
             f"{r['weight']:.4f}",
+            _with_error(r["mass"], r["mass_se"], 4),
+            "-" if r["num_found"] is None else str(r["num_found"]),
             str(r["num_components"]),
-            _number(r["log_prob"]),
             _location(r["location"]),
         ]
         for r in report.modes
@@ -100,7 +110,7 @@ def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
         ("Parameters", header, parameters[:MAX_ROWS], len(parameters)),
         (
             "Modes",
-            ["mode", "weight", "components", "log density", "location"],
+            ["mode", "weight", "mass, reweighted", "times found", "components", "location"],
             modes[:MAX_ROWS],
             len(modes),
         ),

@@ -15,6 +15,8 @@ from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_causes
 from gmmvi_ext.posterior.report.edges import find_lost_edge
+from gmmvi_ext.posterior.report.modes import mode_rows
+from gmmvi_ext.posterior.report.rays import improper_direction
 from gmmvi_ext.posterior.report.verdict import MAX_MISSED, Facts, Verdict, judge
 from gmmvi_ext.targets.checks import rounding_of
 
@@ -122,10 +124,15 @@ def make_report(
         verdict = Verdict(
             "unchecked",
             False,
-            "NOT CHECKED: no target is attached. Pass `target=` (or `with_target(target)`) and ask "
+            "NOT AUDITED: no target is attached. Pass `target=` (or `with_target(target)`) and ask "
             "for the report again.",
         )
     else:
+        names = element_names("x", (space.num_dimensions,))
+        if space.num_constrained == space.num_dimensions:
+            names = space.constrained_names
+        why = _audited(posterior, seed)
+        run_info = dict(posterior.run_info)
         facts = Facts(
             num_samples=num_samples,
             num_dimensions=space.num_dimensions,
@@ -136,14 +143,14 @@ def make_report(
             rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
             lost_edge=find_lost_edge(target, draws.x),
             missed=missed,
+            improper=improper_direction(mixture, target, draws.x.std(axis=0), names, seed),
+            audit=run_info.get("audit"),
+            unaudited=why,
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)
         if verdict.level == "reject":
-            names = element_names("x", (space.num_dimensions,))
-            if space.num_constrained == space.num_dimensions:
-                names = space.constrained_names
-            verdict = judge(facts._replace(causes=find_causes(mixture, target, draws, names)))
+            verdict = judge(facts._replace(causes=find_causes(mixture, draws, names)))
     heavy = {}
     if defensive and target is not None:
         heavy = _defensive_numbers(posterior, num_samples, seed)
@@ -159,7 +166,7 @@ def make_report(
         components=_component_rows(mixture, space, modes, weights),
         parameters=parameters,
         max_shift=_max_shift(parameters),
-        modes=_mode_rows(space, modes, mixture.dtype),
+        modes=mode_rows(mixture, space, modes, draws, run_info),
         log_ratios=draws.log_ratios,
         run_info=run_info,
         constraints=space.constraints,
@@ -171,6 +178,17 @@ def make_report(
         **forward,
     )
     return report, draws
+
+
+def _audited(posterior, seed) -> str:
+    """Sees to it that there is an audit; why there is none, otherwise."""
+    if "audit" in posterior.run_info:
+        return ""
+    target = posterior.target
+    if target.is_stochastic:
+        return "values of the target are noisy, and searches for modes need exact ones"
+    found = posterior.audit(seed=seed)
+    return "" if found.num_searches else "no search for modes found a finite value to start from"
 
 
 def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
@@ -309,20 +327,6 @@ def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
 def _max_shift(rows: list[dict]) -> float:
     shifts = [abs(r["reweighted_mean"] - r["mean"]) / r["sd"] for r in rows if r["sd"] > 0]
     return float(np.max(shifts)) if shifts else math.nan
-
-
-def _mode_rows(space, modes, dtype) -> list[dict]:
-    location = space.forward_flat(tf.constant(modes.location, dtype)).numpy().astype(np.float64)
-    return [
-        {
-            "mode": i,
-            "weight": float(modes.weight[i]),
-            "num_components": int(modes.num_components[i]),
-            "log_prob": float(modes.log_prob[i]),
-            "location": location[i].tolist(),
-        }
-        for i in range(len(modes.weight))
-    ]
 
 
 def _plain(value):

@@ -3,8 +3,8 @@
 Every test below is a small function of `Facts` that returns a problem with its remedy, or None. The
 verdict names the most serious problem first; the order of `FATAL_TESTS` is that order.
 
-What no test can see: a mode that no component ever reached, unless the target has an exact sampler
-or a known normaliser.
+A mode that no component ever reached leaves no trace in draws of the mixture: the audit
+(`exploration.audit`) looks for it by fresh searches, and without one there is no trust.
 """
 
 import math
@@ -32,6 +32,8 @@ MAX_UNSEEN, MAX_HIDDEN = 0.01, 0.05
 MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
 MANY_DIMENSIONS = 50
 MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
+MAX_LACKING = 0.005  # share of the mass that the mixture may lack by the audit
+MANY_MODES = 100.0
 NO_CAUSES = Causes()
 
 
@@ -51,6 +53,9 @@ class Facts(NamedTuple):
       largest_weight: largest importance weight of a draw, in multiples of the mean.
       unseen: bound on the share of the mass that the draws do not show.
       missed: share of the mass that only heavy-tailed draws find.
+      improper: coordinates along which the density does not fall off, in words.
+      audit: of the mixture, as `Audit.as_dict` gives it; None where there was none.
+      unaudited: why there was none.
     """
 
     num_samples: int
@@ -71,6 +76,9 @@ class Facts(NamedTuple):
     largest_weight: float = math.inf
     unseen: float = math.inf
     missed: float = 0.0
+    improper: str | None = None
+    audit: dict | None = None
+    unaudited: str = ""
 
     @property
     def is_flat(self) -> bool:
@@ -128,6 +136,9 @@ def judge(facts: Facts) -> Verdict:
         f"log evidence - ELBO = {max(facts.gap, 0.0):.2g} nats"
     )
     note = _run_note(facts)
+    if facts.audit is None:
+        text = f"NOT AUDITED: {facts.unaudited}. What the draws show is good ({numbers}).{note}"
+        return Verdict("unchecked", False, text)
     if facts.is_good:
         return Verdict("trust", True, f"TRUST: draws can be used as they are ({numbers}).{note}")
     text = (
@@ -177,12 +188,34 @@ def _lost_edge(facts):
 
 
 def _improper(facts):
-    if facts.causes.improper is None:
+    if facts.improper is None:
         return None
     return (
-        f"the log density does not fall off along {facts.causes.improper}, the posterior looks "
-        "improper",
-        "give that parameter a prior or a constraint",
+        f"the log density does not fall off along {facts.improper}, the posterior looks improper",
+        "give every parameter a prior or a constraint",
+    )
+
+
+def _missing_modes(facts):
+    """What the audit found; many modes are named as that."""
+    audit = facts.audit
+    if audit is None or audit["missed_mass"] < MAX_LACKING:
+        return None
+    modes = facts.run_info.get("modes", {})
+    missed = f"{audit['num_missed']} of {audit['num_searches']} fresh searches for modes end in "
+    missed += f"mass that the mixture lacks, {audit['missed_mass']:.0%} of it or more"
+    number = modes.get("estimated_number", 0.0)
+    if number > MANY_MODES:
+        return (
+            f"{missed}; the posterior has some {number:.0f} modes or more, of which "
+            f"{modes['num_modes']} were found",
+            "where parameters can change places, order them or marginalise the labels; where signs "
+            "are free, fix them; a mixture of Gaussians cannot hold that many modes",
+        )
+    return (
+        missed,
+        "allow more evaluations, `explore=\"thorough\"`, or more components "
+        f"({facts.num_components} now)",
     )
 
 
@@ -309,12 +342,14 @@ def _run_note(facts) -> str:
     return f" Note: {'; '.join(notes)}." if notes else ""
 
 
-CAUSES = (_improper, _far_away, _odd_spread)
+CAUSES = (_far_away, _odd_spread)
 FATAL_TESTS = (
     _nothing_finite,
     _lost_edge,
     _rounded,
     _undefined,
+    _improper,
+    _missing_modes,
     _known_evidence,
     _coverage,
     _missed,

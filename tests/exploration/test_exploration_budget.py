@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.fitting.start import find_start, start_from
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.search import ModeSearch
+from gmmvi_ext.exploration.starting_points import start_from
 from gmmvi_ext.targets.callables import CallableTarget
 
 DIM = 4
@@ -32,8 +34,10 @@ def test_the_budget_is_never_exceeded(log_prob, budget):
     target = CallableTarget(counted, DIM)
     start = start_from(target, seed=0)
     before = sum(seen)
-    first = find_start(target, start, max_components=4, budget=budget, seed=0)
-    assert first.num_evaluations == sum(seen) - before <= budget
+    search = ModeSearch(CountedTarget(target), start, budget=budget, seed=0)
+    search.run()
+    first = search.with_candidates(4)
+    assert search.counted.count == sum(seen) - before <= budget
     assert len(first.log_weights) >= 1
     for field in first[:3]:
         assert np.all(np.isfinite(field))
