@@ -20,7 +20,13 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.exploration.catalogue import Catalogue, Mode, distinct, estimated_number, unseen_limit
+from gmmvi_ext.exploration.catalogue import (
+    Catalogue,
+    Mode,
+    distinct,
+    estimated_number,
+    unseen_limit,
+)
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.direct_search import minimise_without_gradient
 from gmmvi_ext.exploration.laplace import (
@@ -33,7 +39,7 @@ from gmmvi_ext.exploration.laplace import (
 )
 from gmmvi_ext.exploration.lbfgs import minimise
 from gmmvi_ext.exploration.starting_points import Start, more_points
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
 
@@ -130,9 +136,7 @@ def audit(
         most = int(min(num_searches, max(left, 0) // cost))
         modes, found = _lacking(counted, covered, runs, shapes, ends, start, most, rng)
     counts = np.bincount(found[found >= 0], minlength=len(modes))
-    modes = [
-        mode._replace(num_found=int(count)) for mode, count in zip(modes, counts, strict=True)
-    ]
+    modes = [mode._replace(num_found=int(count)) for mode, count in zip(modes, counts, strict=True)]
     # Searches that were cut short say something only where they have come upon lacking mass.
     is_over = arrived.copy()
     is_over[ends] |= runs.has_rested[ends] | (found >= 0) if len(ends) else False
@@ -255,8 +259,8 @@ def _lacking(counted, covered: _Covered, runs, shapes, ends, start: Start, most:
             factors = fitted_hessians(counted, x[part], shapes[ends[part]], rng)
         draws = scored(counted, x[part], factors, rng)
         log_q = covered.log_q(draws.x.reshape(-1, covered.dim)).reshape(draws.log_p.shape)
-        lacks = (draws.log_p - covered.log_z - log_q > covered.most).mean(axis=1)
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
+            lacks = (draws.log_p - covered.log_z - log_q > covered.most).mean(axis=1)
             log_mass = draws.elbos + np.log(lacks)
         for row, factor, mass in zip(part, factors, log_mass, strict=True):
             is_known = Catalogue(modes).matched(x[row : row + 1])[0] >= 0

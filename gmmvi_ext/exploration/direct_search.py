@@ -112,7 +112,8 @@ def minimise_without_gradient(
             ended[rows] = is_done(best[rows], best_value[rows]) & np.isfinite(best_value[rows])
             rested &= ~ended
     factor = np.linalg.cholesky(
-        covariance + 1e-12 * np.einsum("rii->r", covariance)[:, np.newaxis, np.newaxis] * np.eye(dim)
+        covariance
+        + 1e-12 * np.einsum("rii->r", covariance)[:, np.newaxis, np.newaxis] * np.eye(dim)
     )
     return Runs([best], best, best_value, np.zeros_like(best), rested, ended), factor
 

@@ -13,7 +13,15 @@ import numpy as np
 
 from gmmvi_ext.exploration.counted import CountedTarget
 
-__all__ = ["NUM_ELBO_DRAWS", "ScoredGaussians", "fitted_cost", "fitted_hessians", "hessian_cost", "inverse_hessians", "scored"]
+__all__ = [
+    "NUM_ELBO_DRAWS",
+    "ScoredGaussians",
+    "fitted_cost",
+    "fitted_hessians",
+    "hessian_cost",
+    "inverse_hessians",
+    "scored",
+]
 
 NUM_ELBO_DRAWS = 24
 MAX_FULL_HESSIAN = 100

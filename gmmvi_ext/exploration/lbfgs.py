@@ -96,7 +96,9 @@ def minimise(
         if is_running.any():
             direction = _direction(grad, history, step_scale)
             promise = -np.sum(grad * direction, axis=1)
-            least = np.maximum(DECREMENT, ROUNDING * epsilon * np.abs(np.where(is_running, value, 0.0)))
+            least = np.maximum(
+                DECREMENT, ROUNDING * epsilon * np.abs(np.where(is_running, value, 0.0))
+            )
             slow = np.where(knows_curvature & (promise <= least), slow + 1, 0)
             is_at_rest = is_running & (slow >= PATIENCE)
             rested |= is_at_rest

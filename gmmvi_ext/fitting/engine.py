@@ -27,7 +27,7 @@ from gmmvi_ext.fitting.stages.corrections import (
     reweighted_components,
     with_population_monte_carlo,
 )
-from gmmvi_ext.fitting.stages.start import StartStage, Started
+from gmmvi_ext.fitting.stages.start import Started, StartStage
 from gmmvi_ext.fitting.stages.training import TrainingStage, training_limits
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets.checks import check_target, check_target_at
@@ -192,7 +192,7 @@ def _corrected(
     posterior = Posterior(mixture, target=context.alone, run_info=run_info)
     if config.component_weights.mode != "off" and not stage.is_passed:
         posterior = reweighted_components(context, posterior)
-    if config.population_monte_carlo.mode != "off" and not stage.is_passed:
+    if config.population_monte_carlo.mode != "off":
         posterior = with_population_monte_carlo(context, posterior)
     earlier = started.get("audit") if stage.is_passed else None
     if earlier is None and stage.exploration is not None:

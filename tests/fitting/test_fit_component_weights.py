@@ -81,6 +81,8 @@ def test_on_by_itself_and_off_when_asked(monkeypatch):
             verbose=False,
             seed=1,
             training=start,
+            importance_check="off",
+            explore="off",
             **settings,
         )
 

@@ -21,6 +21,7 @@ def fitted(max_evaluations, mode):
         max_evaluations=max_evaluations,
         max_components=2,
         population_monte_carlo=mode,
+        explore="off",
         verbose=False,
         seed=1,
         training={"num_iterations": 20},

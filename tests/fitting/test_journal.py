@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from gmmvi_ext.fitting import journal as room
-from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import Start
+from gmmvi_ext.fitting import journal as room
+from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.targets import HostTarget
 
 

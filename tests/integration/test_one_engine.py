@@ -26,6 +26,7 @@ SMALL = {
     "training": {"num_iterations": 90, "checkpoint_interval": 20},
     "outputs": {"plots": False, "tensorboard": False, "num_report_samples": 2000},
     "explore": {"interval": 40},
+    "importance_check": "off",  # else the first mixture is good enough, and nothing is trained
 }
 
 
@@ -134,6 +135,7 @@ def test_a_fit_that_is_killed_while_it_searches_goes_on_bit_for_bit(tmp_path, mo
             seed=1,
             verbose=False,
             training={"num_iterations": 25, "checkpoint_interval": 10},
+            importance_check="off",
             outputs=SMALL["outputs"],
             **settings,
         )
@@ -194,15 +196,56 @@ def test_more_iterations_continue_the_training(log_density, tmp_path):
     assert longer.run_info["iterations"] == 90
 
 
+@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
+def test_a_mixture_that_needs_no_training_is_kept_and_comes_back(tmp_path, monkeypatch, share):
+    """Killed in searches, importance check or audit; finished, reported, resumed."""
+    monkeypatch.setattr(journal, "SAVE_SECONDS", -1.0)
+    calls, left = [0], [None]
+
+    def log_prob(x):
+        calls[0] += 1
+        if left[0] is not None:
+            left[0] -= 1
+            if left[0] < 0:
+                raise Killed
+        return np.logaddexp(*(-0.5 * ((x - c) ** 2).sum(axis=1) for c in (-6.0, 6.0)))
+
+    def fit(**settings):
+        return gmmvi_ext.fit(log_prob, num_dimensions=2, seed=1, verbose=False, **settings)
+
+    whole = fit()
+    assert whole.run_info["iterations"] == 0 and whole.run_info["stop_reason"] == "converged"
+    assert int(whole.mixture.num_components) == 2 and whole.run_info["audit"]["num_missed"] == 0
+    outputs = SMALL["outputs"] | {"plots": share == 0.6}
+    total, left[0] = calls[0], int(share * calls[0])
+    with pytest.raises(Killed):
+        fit(workdir=tmp_path / "run", outputs=outputs)
+    left[0] = None
+    resumed = fit(workdir=tmp_path / "run", outputs=outputs)
+    assert_equal(resumed.mixture, whole.mixture)
+    calls[0] = 0
+    again = fit(workdir=tmp_path / "run", outputs=outputs)
+    assert_equal(again.mixture, whole.mixture)
+    assert calls[0] < 0.1 * total  # the look at the target alone
+    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
+    assert summary["verdict"].startswith("TRUST") and summary["audit"]["num_searches"] > 10
+
+
 def test_files_that_name_the_reference_s_rules_keep_its_meaning():
     from gmmvi_ext.config import load_config
 
     config = load_config({"algorithm": "SAMTRON", "environment_name": "banana"})
-    stages = ("start", "explore", "component_weights", "population_monte_carlo")
-    assert [config.section(name).mode for name in stages] == ["off"] * 4
+    stages = (
+        "start",
+        "importance_check",
+        "explore",
+        "component_weights",
+        "population_monte_carlo",
+    )
+    assert [config.section(name).mode for name in stages] == ["off"] * 5
     assert (config.training.stop_rule, config.training.keep_best) == ("rows", False)
     auto = load_config({"algorithm": "auto", "environment_name": "banana"})
-    assert [auto.section(name).mode for name in stages] == ["auto"] * 3 + ["off"]
+    assert [auto.section(name).mode for name in stages] == ["auto"] * 4 + ["off"]
     asked = load_config({"algorithm": "SAMTRON", "environment_name": "banana", "start": "auto"})
     assert asked.start.mode == "auto" and asked.explore.mode == "off"
 
@@ -241,6 +284,7 @@ def test_former_names_of_arguments_warn_and_work(former, now):
             num_dimensions=1,
             verbose=False,
             training={"num_iterations": 2},
+            importance_check="off",
             **{former: False},
         )
 
@@ -255,6 +299,7 @@ def test_a_folder_answers_for_its_own_target_only(tmp_path):
             num_dimensions=num_dimensions,
             verbose=False,
             training={"num_iterations": 3},
+            importance_check="off",
             outputs=SMALL["outputs"] | {"export": False},
             workdir=tmp_path / "run",
             **settings,

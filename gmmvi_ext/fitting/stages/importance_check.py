@@ -167,7 +167,7 @@ class _Draws:
         count = rho.sum(axis=0)
         weighted *= count / (count + dim + 2.0)
         new_shares = np.maximum(shares + weighted.sum(axis=0), 0.1 * shares)
-        first = (weighted.T @ x - weighted.sum(axis=0)[:, np.newaxis] * loc)  # around the means
+        first = weighted.T @ x - weighted.sum(axis=0)[:, np.newaxis] * loc  # around the means
         step = first / new_shares[:, np.newaxis]
         second = np.einsum("nk,ni->kin", weighted, x) @ x
         second -= loc[:, :, np.newaxis] * first[:, np.newaxis, :]

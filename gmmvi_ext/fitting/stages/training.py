@@ -141,7 +141,9 @@ class TrainingStage:
         if config.explore.mode == "off" or not can_explore(config.values, self.learner):
             return None
         adapter = config.values["num_component_adapter_config"]
-        is_given = any(config.written(key) for key in (MAX_COMPONENTS_KEY, "explore.max_components"))
+        is_given = any(
+            config.written(key) for key in (MAX_COMPONENTS_KEY, "explore.max_components")
+        )
         return Exploration(
             self.blocks,
             self.learner,

@@ -143,7 +143,7 @@ def make_report(
             rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
             lost_edge=find_lost_edge(target, draws.x),
             missed=missed,
-            improper=improper_direction(mixture, target, draws.x.std(axis=0), names, seed),
+            improper=improper_direction(mixture, target, draws.x, names, seed),
             audit=run_info.get("audit"),
             unaudited=why,
             **{k: v for k, v in numbers.items() if k in Facts._fields},

@@ -214,7 +214,7 @@ def _missing_modes(facts):
         )
     return (
         missed,
-        "allow more evaluations, `explore=\"thorough\"`, or more components "
+        'allow more evaluations, `explore="thorough"`, or more components '
         f"({facts.num_components} now)",
     )
 
