@@ -92,8 +92,8 @@ class ExploreSettings:
 
     Attributes:
       mode: auto proposes components where the present ones lead to, every `interval` iterations and
-        before training counts as converged, and then audits the mixture by fresh searches for modes;
-        what they find is added and trained (only with an adaptive number of full or diagonal
+        before training counts as converged, and then audits the mixture by fresh searches for
+        modes; what they find is added and trained (only with an adaptive number of full or diagonal
         components, temperature 1 and a deterministic target); thorough searches more; off does not.
       interval: iterations between two explorations.
       max_evaluations: most target evaluations of one.

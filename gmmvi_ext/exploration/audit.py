@@ -1,16 +1,16 @@
 """The audit: fresh searches that the mixture was not built from.
 
-    1  starting points: draws of the mixture inflated two- to tenfold, draws of the prior (or all
-       widths around zero), and draws where the target is largest against the mixture
+    1  starting points: draws of the mixture inflated two- to fifteenfold, draws of the prior (or
+       all widths around zero), and draws where the target is largest against the mixture
     2  searches from there, in the scale of the nearest component; one that comes into the bulk of a
        component which has about the right density there is over
-    3  where the others end: a Gaussian c (inverse Hessian), its mass, and how much of it the mixture
-       lacks:
+    3  where the others end: a Gaussian c (inverse Hessian), its mass, and how much of it the
+       mixture lacks:
 
            lacks_c = P_c(log p - log q - log Z > 3) exp(E_c[log p - log c] - log Z)
 
 The share of the searches that end in mass which the mixture lacks comes with its upper 95 % limit;
-what is lacking in all is the sum over distinct ends, times the number of such ends that their counts
+what is lacking in all is the sum over distinct ends, times the number of ends that their counts
 suggest (`catalogue.estimated_number`) over the number met.
 """
 

@@ -1,7 +1,7 @@
 """Searches for modes, until few are left to find; and the first mixture made of them.
 
-    1  L-BFGS from all starting points at once, or CMA-ES where there is no gradient; those that come
-     to rest end in a mode
+    1  L-BFGS from all starting points at once, or CMA-ES where there is no gradient; those that
+       come to rest end in a mode
     2  at every mode a Gaussian (inverse Hessian) with its mass, in the catalogue
     3  further searches while the chance to find a new mode is worth them (`catalogue`)
     4  on request, Gaussians along the way of the first searches: where a density rises into a spike
@@ -101,8 +101,8 @@ class ModeSearch:
         """Evaluations that are left."""
         return self._budget - self.counted.count
 
-    def run(self) -> FirstMixture | None:
-        """Searches for modes; a mixture of what was found, None if there was nothing."""
+    def run(self) -> FirstMixture:
+        """Searches for modes; a mixture of what was found."""
         # What a search, the modes found by all and the candidates on their ways may cost.
         run_cost = 3 * SAVE_AT[-1] + len(SAVE_AT) * self._mode_cost
         num_starts = int(min(len(self._start.points), self._budget // run_cost))
@@ -114,7 +114,7 @@ class ModeSearch:
         points = self._start.points[:num_starts]
         self._first = self._searched(points, (*SAVE_AT, MAX_ITERATIONS), self._budget / 2)
         self._enter(self._first)
-        if not self._leads_into_a_spike():
+        if not self._leads_into_a_spike(self._first):
             self._search_on()
         return self.of_modes() or self.with_candidates(1)
 
@@ -150,7 +150,7 @@ class ModeSearch:
         worth = [each for each in worth if np.isfinite(each.log_mass)]
         return _mixture(worth) if worth else None
 
-    def with_candidates(self, most: int) -> FirstMixture | None:
+    def with_candidates(self, most: int) -> FirstMixture:
         """Modes, and Gaussians on the way of the first searches that lie beside them.
 
         Args:
@@ -181,10 +181,10 @@ class ModeSearch:
         chosen = _chosen(modes, max(most, len(self.catalogue.modes)))
         return _mixture(chosen) if chosen else self._by_draws()
 
-    def joined(self, found: list[Mode]) -> FirstMixture | None:
+    def joined(self, found: list[Mode]) -> FirstMixture:
         """The mixture of all modes after others, found elsewhere, have joined the catalogue."""
         self.catalogue = Catalogue([*self.catalogue.modes, *found], self.catalogue.num_searches)
-        return self.of_modes()
+        return self.of_modes() or self._by_draws()
 
     def _search_on(self) -> None:
         """Further rounds, each as large as all before, while they are worth it."""
@@ -207,12 +207,11 @@ class ModeSearch:
             if self.catalogue.num_searches == before:
                 return
 
-    def _leads_into_a_spike(self) -> bool:
+    def _leads_into_a_spike(self, runs: Runs) -> bool:
         """Whether there is more mass on the way of the first searches than where they ended."""
         modes = self.catalogue.modes
         if modes and self._is_enough():
             return False  # no further searches, whatever this is
-        runs = self._first
         best = np.argsort(runs.value, kind="stable")[:NUM_PROBES]
         best = best[np.isfinite(runs.value[best])]
         points = np.concatenate([each[best] for each in runs.saved[:2]])

@@ -75,7 +75,7 @@ class Exploration:
       num_evaluations: of the target, in all rounds.
       num_rounds: number of rounds.
       masses: of the added components, as shares of the target when they were added.
-      audit: of the last final round, as plain data; None where it added components, or there was none.
+      audit: of the last final round, as plain data; None where it added components, and before.
     """
 
     def __init__(
@@ -257,6 +257,7 @@ def _components_of(found: Audit, mixture: Mixture, most: int) -> Mixture | None:
         return None
     loc = tf.constant(np.array([modes[i].loc for i in worth]))
     factor = np.array([modes[i].scale_tril for i in worth])
+    components: DiagonalGaussians | FullGaussians
     if isinstance(mixture.components, DiagonalGaussians):
         components = DiagonalGaussians(loc, tf.constant(np.sqrt((factor**2).sum(axis=2))))
     else:

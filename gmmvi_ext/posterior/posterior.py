@@ -225,13 +225,13 @@ class Posterior:
         Raises:
           ValueError: there is no target, or its values are noisy.
         """
-        self._need_target("`audit`")
-        if self.target.is_stochastic:
+        target = self._need_target("`audit`")
+        if target.is_stochastic:
             raise ValueError("`audit` needs exact values of the target, and these are noisy.")
         found = audit(
-            CountedTarget(self.target),
+            CountedTarget(target),
             self.mixture,
-            start_from(self.target, seed=0),
+            start_from(target, seed=0),
             num_searches=num_searches,
             max_evaluations=math.inf if max_evaluations is None else max_evaluations,
             seed=seed,
@@ -355,9 +355,9 @@ class Posterior:
         Returns:
           the new posterior, or one with the same mixture, see `run_info["population_monte_carlo"]`.
         """
-        self._need_target("`population_monte_carlo`")
+        target = self._need_target("`population_monte_carlo`")
         found = population_monte_carlo(
-            self.mixture, self.target, num_samples=num_samples, seed=seed, always=always
+            self.mixture, target, num_samples=num_samples, seed=seed, always=always
         )
         about = {"rounds": found.rounds, "num_evaluations": found.num_evaluations}
         return self._adapted("population_monte_carlo", found.mixture, about)
@@ -376,8 +376,8 @@ class Posterior:
         Returns:
           the new posterior, or one with the same mixture, see `run_info["component_weights"]`.
         """
-        self._need_target("`reweight_components`")
-        found = reweight_components(self.mixture, self.target, num_samples=num_samples, seed=seed)
+        target = self._need_target("`reweight_components`")
+        found = reweight_components(self.mixture, target, num_samples=num_samples, seed=seed)
         about = found._asdict()
         return self._adapted("component_weights", about.pop("mixture"), about)
 
@@ -506,10 +506,10 @@ class Posterior:
 
     def defensive_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> DefensiveDraws:
         """Draws with a share of heavy tails, evaluated once per `(num_samples, seed)` and kept."""
-        self._need_target("defensive draws")
+        target = self._need_target("defensive draws")
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._defensive:
-            self._defensive = {key: defensive_draws(self.mixture, self.target, num_samples, seed)}
+            self._defensive = {key: defensive_draws(self.mixture, target, num_samples, seed)}
         return self._defensive[key]
 
     @property
@@ -546,9 +546,10 @@ class Posterior:
             return {name: value[0] for name, value in values.items()}
         return values[0]
 
-    def _need_target(self, what: str) -> None:
+    def _need_target(self, what: str) -> Target:
         if self.target is None:
             raise ValueError(f"{what} needs the target: attach it with `with_target(target)`.")
+        return self.target
 
 
 def _in_order(mixture: Mixture, layout: Layout, dims, rest: list[str]) -> Mixture:

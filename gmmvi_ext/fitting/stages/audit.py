@@ -26,8 +26,7 @@ def audited(
     config, target = context.config, context.alone
     found = earlier
     if found is None:
-        can_search = start is not None and not target.is_stochastic
-        if config.explore.mode == "off" or not can_search:
+        if config.explore.mode == "off" or start is None or target.is_stochastic:
             return posterior
         spent = posterior.run_info["num_target_evaluations"]
         budget = max(SHARE * spent, LEAST)

@@ -10,8 +10,8 @@ mixture is judged by draws of it, moved by them, and judged again by fresh ones,
     S_k' = (w_k S_k + <(v - 1) rho_k (x - m_k)(x - m_k)^T>) / w_k' - (m_k' - m_k)(m_k' - m_k)^T
 
 the moments that a step of expectation maximisation on KL(p || q) gives, with the known moments of
-the draws as control variates: where q is exact the noise is zero. The limits are stricter than those
-of the verdict. Compare population Monte Carlo (Cappe, Douc, Guillin, Marin and Robert, 2008).
+the draws as control variates: where q is exact the noise is zero. The limits are stricter than
+those of the verdict. Compare population Monte Carlo (Cappe, Douc, Guillin, Marin and Robert, 2008).
 """
 
 import math
@@ -160,7 +160,10 @@ class _Draws:
         dim = x.shape[1]
         shares = np.exp(self._mixture.log_weights.numpy())
         loc = self._mixture.components.loc.numpy()
-        factor = self._mixture.components.scale_tril.numpy()
+        components = self._mixture.components
+        if not isinstance(components, FullGaussians):
+            raise TypeError(f"{type(components).__name__} are not moved, FullGaussians are.")
+        factor = components.scale_tril.numpy()
         rho = mixtures.responsibilities(self._mixture, tf.constant(x)).numpy()
         weighted = rho * excess[:, np.newaxis] / len(x)  # [N, K]
         # Components with few draws stay near what they were.
@@ -191,7 +194,5 @@ def first_as_mixture(first: FirstMixture) -> Mixture:
 
 
 def _as_first(mixture: Mixture) -> FirstMixture:
-    components = mixture.components
-    return FirstMixture(
-        mixture.log_weights.numpy(), components.loc.numpy(), components.scale_tril.numpy()
-    )
+    loc, factor = (field.numpy() for field in mixture.components)
+    return FirstMixture(mixture.log_weights.numpy(), loc, factor)

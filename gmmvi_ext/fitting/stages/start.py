@@ -48,17 +48,17 @@ class Started(NamedTuple):
 
     num_evaluations: int = 0
     is_good: bool = False
-    catalogue: Catalogue | None = None
-    checks: list[dict] = []
+    catalogue: Catalogue = Catalogue()
+    checks: tuple[dict, ...] = ()
     audit: Audit | None = None
 
     def as_dict(self) -> dict:
         """Plain data for a checkpoint."""
-        about = {"num_evaluations": self.num_evaluations, "is_good": self.is_good}
-        if self.catalogue is not None and self.catalogue.num_searches:
+        about: dict = {"num_evaluations": self.num_evaluations, "is_good": self.is_good}
+        if self.catalogue.num_searches:
             about["modes"] = self.catalogue.as_dict()
         if self.checks:
-            about["importance_check"] = self.checks
+            about["importance_check"] = list(self.checks)
         if self.audit is not None:
             about["audit"] = self.audit.as_dict()
         return about
@@ -97,23 +97,27 @@ class StartStage:
           journal: keeps the evaluations of the search on disk.
         """
         context, config = self._context, self._context.config
+        start = self.start
+        if start is None:
+            raise ValueError("there is nothing to search for: `start.mode` is off.")
         budget = config.start.max_evaluations
         if budget is None:
             most = config.training.max_evaluations
             budget = MAX_EVALUATIONS if most is None else EVALUATION_SHARE * most
         counted = CountedTarget(context.shared, journal)
-        search = ModeSearch(
-            counted, self.start, budget=budget, seed=config.seed, effort=self._effort()
-        )
+        search = ModeSearch(counted, start, budget=budget, seed=config.seed, effort=self._effort())
         first = search.run()
         checked, found = Checked(first, False, []), None
         if config.importance_check.mode != "off":
-            checked, found = self._checked(search, first)
-        if not checked.is_good:
+            checked, found = self._checked(search, first, start)
+        if checked.is_good:
+            first = checked.mixture
+        else:
             first = search.with_candidates(self._max_components())
-        first = checked.mixture if checked.is_good else first
         set_first_mixture(self.learner, first)
-        started = Started(counted.count, checked.is_good, search.catalogue, checked.rounds, found)
+        started = Started(
+            counted.count, checked.is_good, search.catalogue, tuple(checked.rounds), found
+        )
         context.say(f"start: {_described(started, len(first.log_weights))}")
         return started
 
@@ -129,11 +133,13 @@ class StartStage:
         limit = self._context.config.values["num_component_adapter_config"].get("max_components")
         return min(limit or MAX_COMPONENTS, MAX_COMPONENTS)
 
-    def _checked(self, search: ModeSearch, first: FirstMixture) -> tuple[Checked, Audit | None]:
+    def _checked(
+        self, search: ModeSearch, first: FirstMixture, start: Start
+    ) -> tuple[Checked, Audit | None]:
         """The first mixture as importance check and audit leave it."""
         config = self._context.config
         counted = search.counted
-        num_samples = num_check_samples(config, len(self.start.mean))
+        num_samples = num_check_samples(config, len(start.mean))
         most = config.training.max_evaluations
         budget = math.inf if most is None else CHECK_SHARE * most
         found = None
@@ -150,7 +156,7 @@ class StartStage:
             found = audit(
                 counted,
                 first_as_mixture(checked.mixture),
-                self.start,
+                start,
                 max_evaluations=min(
                     budget - counted.count, max(MIN_AUDIT, AUDIT_SHARE * counted.count)
                 ),

@@ -2,10 +2,11 @@
 
 A density on R^D that can be normalised falls faster than r^-D along almost every ray; along an axis
 in which it is a product with the rest, faster than 1/r. Rays along the axes of the unconstrained
-coordinates, the principal axes of the mixture and random directions are followed, from ten to 1e12 standard deviations (or units,
-for a mixture that may be far too narrow) away from the heaviest component, as far as the target
-gives numbers there whose differences the float format can hold. It finds the usual mistakes (a
-parameter without a prior, a sum that alone is determined, a sign), not a proof.
+coordinates, the principal axes of the mixture and random directions are followed, from ten to 1e12
+standard deviations (or units, for a mixture that may be far too narrow) away from the heaviest
+component, as far as the target gives numbers there whose differences the float format can hold. It
+finds the usual mistakes (a parameter without a prior, a sum that alone is determined, a sign), not
+a proof.
 """
 
 import numpy as np
