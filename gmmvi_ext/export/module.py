@@ -10,6 +10,7 @@ package nor TensorFlow Probability. Two forms of the same density live side by s
 """
 
 import re
+import unicodedata
 
 import numpy as np
 import tensorflow as tf
@@ -29,9 +30,17 @@ MAX_COUNT = 2**31 - 1  # rows of a tensor that TensorFlow's samplers can make
 
 
 def signature_name(name: str) -> str:
-    """`name` as TensorFlow allows it for inputs and outputs of a signature."""
-    clean = re.sub(r"[^A-Za-z0-9_]", "_", name)
+    """`name` as TensorFlow allows it in signatures; Greek letters are spelled out."""
+    clean = re.sub(r"[^A-Za-z0-9_]", lambda match: _spelled(match[0]), name)
     return clean if clean[:1].isalpha() else f"p_{clean}"
+
+
+def _spelled(letter: str) -> str:
+    """`alpha` and `Alpha` for these letters, `_` for all others."""
+    match = re.match(r"GREEK (SMALL|CAPITAL) LETTER (\w+)", unicodedata.name(letter, ""))
+    if match is None:
+        return "_"
+    return match[2].lower() if match[1] == "SMALL" else match[2].capitalize()
 
 
 def flat_output_name(layout: Layout) -> str:

@@ -13,6 +13,7 @@ from gmmvi_ext.export import (
     verification,
 )
 from gmmvi_ext.export.factors import portable_factors
+from gmmvi_ext.export.module import signature_name
 from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.posterior import Posterior, load
 
@@ -240,3 +241,9 @@ def test_a_number_of_draws_that_does_not_fit_is_an_error_and_not_another_number(
         with pytest.raises(tf.errors.InvalidArgumentError, match="num_samples"):
             sample(num_samples=int64(count), seed=int64(0))
     assert sample(num_samples=int64(0), seed=int64(0))["x"].shape[0] == 0
+
+
+def test_greek_letters_of_parameters_are_spelled_out():
+    greek = {"\u03b1": "alpha", "\u03b2": "beta", "\u0394": "Delta", "\u03c3_\u03b1": "sigma_alpha"}
+    assert {name: signature_name(name) for name in greek} == greek
+    assert signature_name("a b") == "a_b" and signature_name("1") == "p_1"
