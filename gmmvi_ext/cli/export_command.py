@@ -61,7 +61,7 @@ def main(arguments: Sequence[str]) -> int:
     if values["without_target"] and out is None:
         raise UsageError("--without_target needs --out DIR: what the run wrote is better.")
     # Into the work directory only while nobody else works in it.
-    claim = contextlib.nullcontext(None)
+    claim: contextlib.AbstractContextManager = contextlib.nullcontext(None)
     if out is None:
         claim = WorkDir(folder, allow_outside=values["allow_outside"])
     with claim as workdir:

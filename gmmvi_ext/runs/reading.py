@@ -116,7 +116,9 @@ def _record(run: dict) -> dict:
     for key, value in run.items():
         kind = dict if key in _MAPS else list if key in _LISTS else None
         if kind is not None and isinstance(value, kind):
-            kept[key] = _scalars(value) if key == "versions" else value
+            kept[key] = value
+            if key == "versions" and isinstance(value, dict):
+                kept[key] = _scalars(value)
         elif kind is None and (value is None or isinstance(value, str) or _is_number(value)):
             is_text = key not in _NUMBERS
             if value is None or isinstance(value, str) is is_text:

@@ -71,7 +71,7 @@ def _reaching(config: Config, folder: Path):
     """Key, value and words of everything that reaches beyond the folder."""
     flat = config.flat()
     dumps = flat.get("dump_gmm_path")
-    if dumps and not is_inside(folder / dumps, folder):
+    if dumps and not is_inside(folder / str(dumps), folder):
         yield "dump_gmm_path", dumps, "would write to {}, which is outside of the work directory"
     for key, words in _ADDRESSES.items():
         if flat.get(key) is not None and _is_of(config.origin(key), folder):
@@ -83,7 +83,7 @@ def _reaching(config: Config, folder: Path):
         value = flat.get(key)
         if value is None or not _is_of(config.origin(key), folder):
             continue
-        if not is_inside(value, folder):
+        if not is_inside(str(value), folder):
             yield key, value, "would read {}, which is outside of the work directory that names it"
 
 

@@ -5,7 +5,7 @@ import fcntl
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import BASE, DEFAULT
@@ -120,7 +120,7 @@ class WorkDir:
     def __init__(self, path: str | Path, *, allow_outside: bool = False):
         self.path = Path(path)
         self.allow_outside = allow_outside
-        self._lock = None
+        self._lock: Any = None
         self._created: list[Path] = []
 
     def __truediv__(self, name: str) -> Path:

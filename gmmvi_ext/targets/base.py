@@ -44,7 +44,7 @@ class Target(tf.Module):
     parameter_names: tuple[str, ...] | None = None
     data_size: int | None = None
     num_exceptions = 0
-    last_exception: Exception | None = None
+    last_exception: BaseException | None = None
 
     def __init__(
         self,

@@ -172,7 +172,7 @@ def check_host(host: HostTarget, trace_error: Exception | None = None) -> None:
     host.num_exceptions, host.last_exception = 0, None
 
 
-def _host_message(host: HostTarget, subject: str, error: Exception) -> str:
+def _host_message(host: HostTarget, subject: str, error: BaseException) -> str:
     layout = host.layout
     leading = [NUM_TRIED] if host.is_batched else []
     shapes = {"x": (layout.num_constrained,)} if layout.shapes is None else layout.shapes
@@ -190,12 +190,12 @@ def _host_message(host: HostTarget, subject: str, error: Exception) -> str:
     return f"{subject} fails at {kind} ({what}): {one_line(error)}. {hint}."
 
 
-def is_of_tracing(error: Exception) -> bool:
+def is_of_tracing(error: BaseException) -> bool:
     """Whether what was raised is only that a tensor of a trace has no value."""
     return "symbolic" in f"{type(error).__name__} {error}".lower()
 
 
-def one_line(error: Exception) -> str:
+def one_line(error: BaseException) -> str:
     """Kind and message of an error, without what TensorFlow writes around it."""
     text = str(getattr(error, "message", error)).strip()
     text = re.sub(r" for '\{\{node [^}]*\}\}'|\{\{[^}]*\}\} | \[Op:\w+\] name:", "", text)
@@ -251,7 +251,7 @@ def _values_and_gradients(
     return np.asarray(values, float), np.asarray(grads, float)
 
 
-def _failure(method: str, x: tf.Tensor, error: Exception) -> str:
+def _failure(method: str, x: tf.Tensor, error: BaseException) -> str:
     lines = str(getattr(error, "message", error)).strip().split("\n")
     what = f"{type(error).__name__}: {lines[0]}" if lines[0] else type(error).__name__
     return f"{method} fails at points {list(x.shape)} of type {x.dtype.name}: {what[:300]}"
