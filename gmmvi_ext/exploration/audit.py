@@ -54,6 +54,7 @@ MAX_RATIO = 3.0  # nats by which log p - log q - log Z may exceed zero where q c
 MIN_SHARE = 1e-6  # of the mass: what ends carry less is negligible in any number
 NUM_DRAWS = 200  # of the mixture, for log Z and for how far the ratios spread
 DRAWS_SHARE = 0.3  # of the evaluations, where there are few
+MIN_EVALUATIONS = 30  # fewer are not worth a search
 SEARCH_COST = 8  # evaluations that a search takes at least, its starting point included
 MAX_FULL_SCALE = 100  # dimensions up to which searches are scaled by whole covariances
 MIN_WEIGHT = 1e-5
@@ -112,6 +113,8 @@ def audit(
       seed: of the starting points.
     """
     before = counted.count
+    if max_evaluations < MIN_EVALUATIONS:
+        return Audit(0, 0, 0.0, 1.0, [], math.nan, 0)
     salted = substream(seed, "audit")
     rng = np.random.default_rng(np.asarray(salted).astype(np.uint32))
     num_draws = int(min(NUM_DRAWS, DRAWS_SHARE * max_evaluations))

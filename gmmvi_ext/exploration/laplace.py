@@ -28,6 +28,7 @@ MAX_FULL_HESSIAN = 100
 NUM_HESSIAN_PROBES = 16
 FIRST_STEP, LATER_STEP = 0.01, 0.05  # in units of the width
 NARROW, WIDE = 1e-3, 1.0  # variances in units of the width beyond which differences are made again
+FLAT = 30.0  # roundings of the largest curvature below which one is not told from zero
 MAX_REPEATS = 3
 MAX_GROWTH = 30.0  # of a width from one repeat to the next
 NUM_SIZE_DRAWS = 3
@@ -79,10 +80,12 @@ def inverse_hessians(
             precision[again], basis[again] = _curvatures(
                 counted, points[again], new, LATER_STEP, rng
             )
-    lowest = 1e-12 if are_modes else 1.0
-    # Flat and rising directions: as wide as the region, not wider.
-    precision = np.where(precision > (1e-4 if are_modes else 0.0), precision, 1.0)
-    variance = 1.0 / np.clip(precision, lowest, 1e12)
+    top = precision.max(axis=1, keepdims=True)
+    # Flat and rising directions, as far as differences tell: as wide as the region, not wider.
+    region = np.min(widths / scale, axis=1, keepdims=True) ** 2 if are_modes else 1.0
+    is_flat = precision <= (FLAT * counted.epsilon * top if are_modes else 0.0)
+    precision = np.where(is_flat, region, precision)
+    variance = 1.0 / np.clip(precision, 1e-12 if are_modes else 1.0, 1e12)
     covariance = np.einsum("cij,cj,ckj->cik", basis, variance, basis)
     covariance *= widths[:, :, np.newaxis] * widths[:, np.newaxis, :]
     diagonal = np.einsum("cii->ci", covariance)

@@ -39,9 +39,9 @@ LARGEST = 1e6  # coordinate at which a run has gone astray
 DIRECT_COST = 100  # evaluations of a direct search for each dimension
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
 MIN_STARTS = 3
-NEW_MODE_CHANCE = {"auto": 0.01, "thorough": 0.002}  # at which searches end
+NEW_MODE_CHANCE = {"auto": 0.005, "thorough": 0.001}  # at which searches end
 MAX_MODES = {"auto": 150, "thorough": 500}  # an estimate beyond it is no case for a mixture
-MIN_PER_MODE = 8  # searches for every mode found: few searches say little about rare modes
+MIN_PER_MODE = 12  # searches for every mode found: few searches say little about rare modes
 ROUNDING = 16.0  # roundings of the log density by which a mode may be missed
 MAX_OFF = 0.1  # squared distance to the mode, in units of the inverse Hessian
 MAX_ROUND = 100  # searches in one round
@@ -226,7 +226,8 @@ class ModeSearch:
     def _is_enough(self) -> bool:
         """Whether further searches are not worth it."""
         catalogue = self.catalogue
-        if catalogue.num_searches < MIN_PER_MODE * len(catalogue.relevant):
+        number = len(catalogue.relevant)
+        if number > 1 and catalogue.num_searches < MIN_PER_MODE * number:
             return False
         return catalogue.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
 
@@ -241,8 +242,7 @@ class ModeSearch:
             self.counted.loss, points, save_at, budget, LARGEST, epsilon=self.counted.epsilon
         )
         budget -= self.counted.count - before
-        tired = np.flatnonzero(np.isfinite(runs.value) & ~runs.has_rested)
-        if not len(tired) or budget < self._mode_cost + MIN_STARTS * len(tired):
+        if not np.isfinite(runs.value).any() or budget < 2 * self._mode_cost:
             return runs
         if self.catalogue.modes:
             factor = self.catalogue.modes[0].scale_tril
@@ -252,6 +252,10 @@ class ModeSearch:
                 self.counted, best, self._start.scale, self._rng, are_modes=True
             )[0]
             budget -= self._mode_cost
+        is_tired = ~runs.has_rested | self._is_off(runs.grad @ factor, runs.value)
+        tired = np.flatnonzero(np.isfinite(runs.value) & is_tired)
+        if not len(tired) or budget < MIN_STARTS * len(tired):
+            return runs
         scale = np.broadcast_to(factor, (len(tired), *factor.shape))
         more = minimise(
             self.counted.loss,
@@ -265,6 +269,11 @@ class ModeSearch:
         for old, new in zip(runs[1:], more[1:], strict=True):
             old[tired] = new
         return runs
+
+    def _is_off(self, whitened: np.ndarray, value: np.ndarray) -> np.ndarray:
+        """Which ends are no optimum: gradients [n, D] in the scale of the mode, log density [n]."""
+        rounding = ROUNDING * self.counted.epsilon * np.abs(value)
+        return np.sum(whitened**2, axis=1) > np.maximum(MAX_OFF, rounding)
 
     def _enter(self, runs: Runs) -> None:
         """Puts where the runs came to rest into the catalogue."""
@@ -284,9 +293,8 @@ class ModeSearch:
                 factors = fitted_hessians(self.counted, ends[new], shapes, self._rng)
             masses = scored(self.counted, ends[new], factors, self._rng).elbos
             # A run may also rest where rounding hides the way on.
-            off = np.sum(np.einsum("cij,ci->cj", factors, runs.grad[rested[new]]) ** 2, axis=1)
-            rounding = ROUNDING * self.counted.epsilon * np.abs(heights[new])
-            are_modes = np.isfinite(masses) & (off <= np.maximum(MAX_OFF, rounding))
+            off = np.einsum("cij,ci->cj", factors, runs.grad[rested[new]])
+            are_modes = np.isfinite(masses) & ~self._is_off(off, heights[new])
             found = Catalogue()
             for row, factor, mass, is_mode in zip(new, factors, masses, are_modes, strict=True):
                 if is_mode and found.matched(ends[row : row + 1])[0] < 0:

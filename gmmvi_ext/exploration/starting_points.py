@@ -18,6 +18,7 @@ WIDTHS = (1.0, 3.0, 10.0, 30.0, 100.0, 1000.0)  # of starting points where no pr
 FIRST_SEARCHES = 12
 NUM_PRIOR_DRAWS = 512
 INFLATION = (1.0, 2.0, 4.0)  # of a prior, and of the spread of the known modes
+FEW = 3
 TYPICAL = 3.0  # width where nothing is known
 
 
@@ -74,7 +75,8 @@ def more_points(
     """Starting points of further searches, [count, D].
 
     A third each: draws of the prior, draws of it inflated (or both around zero, in all widths), and
-    around the centre of the known modes with their spread once to four times.
+    around the centre of the known modes with their spread once to four times; two thirds of the
+    last kind where more than a few modes are known.
 
     Args:
       start: where the first searches began.
@@ -92,5 +94,6 @@ def more_points(
         points = start.mean + np.where(kind == 0, drawn, inflation * drawn)
     if len(known) > 1:
         spread = np.maximum(known.std(axis=0), 1e-3 * start.scale)
+        kind = np.where(len(known) > FEW, np.minimum(kind, 1), kind)
         points = np.where(kind == 1, known.mean(axis=0) + inflation * spread * noise, points)
     return points

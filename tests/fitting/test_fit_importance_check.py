@@ -1,0 +1,84 @@
+"""What is good enough is not trained; what is not, is."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import gmmvi_ext
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.search import FirstMixture
+from gmmvi_ext.fitting.stages.importance_check import importance_check
+from gmmvi_ext.targets import CallableTarget
+
+
+def gaussian_target(mean, covariance):
+    mean, precision = np.asarray(mean, "f"), np.linalg.inv(covariance).astype("f")
+    return CallableTarget(
+        lambda x: -0.5 * tf.einsum("ni,ij,nj->n", x - mean, precision, x - mean), len(mean)
+    )
+
+
+def first(loc, factor) -> FirstMixture:
+    return FirstMixture(np.zeros(1), np.array([loc], float), np.array([factor], float))
+
+
+def test_an_exact_mixture_passes_and_is_left_as_it_is():
+    covariance = np.array([[2.0, 0.6], [0.6, 0.5]])
+    target = CountedTarget(gaussian_target([1.0, -2.0], covariance))
+    checked = importance_check(
+        target, first([1.0, -2.0], np.linalg.cholesky(covariance)), num_samples=300
+    )
+    assert checked.is_good and len(checked.rounds) == 2 and target.count == 600
+    np.testing.assert_allclose(checked.mixture.loc[0], [1.0, -2.0], atol=1e-4)
+    factor = checked.mixture.scale_tril[0]
+    np.testing.assert_allclose(factor @ factor.T, covariance, atol=1e-4)
+
+
+def test_a_mixture_that_is_a_little_off_is_moved_to_where_it_belongs():
+    target = CountedTarget(gaussian_target([0.4, 0.0], np.diag([1.3, 0.8])))
+    checked = importance_check(target, first([0.0, 0.0], np.eye(2)), num_samples=2000)
+    assert checked.is_good and checked.rounds[0]["shift"] > 0.2
+    np.testing.assert_allclose(checked.mixture.loc[0], [0.4, 0.0], atol=0.03)
+    factor = checked.mixture.scale_tril[0]
+    np.testing.assert_allclose(np.diag(factor @ factor.T), [1.3, 0.8], rtol=0.05)
+
+
+@pytest.mark.parametrize("budget", [0, 299, 300, 700])
+def test_the_budget_is_kept(budget):
+    target = CountedTarget(gaussian_target([0.0, 0.0], np.eye(2)))
+    checked = importance_check(target, first([0, 0], np.eye(2)), num_samples=300, budget=budget)
+    assert target.count <= budget and checked.is_good == (budget >= 600)
+
+
+def test_a_density_of_another_shape_does_not_pass():
+    target = CountedTarget(
+        CallableTarget(lambda x: -0.5 * x[:, 0] ** 2 - 8.0 * (x[:, 1] - x[:, 0] ** 2) ** 2, 2)
+    )
+    checked = importance_check(target, first([0, 0], np.diag([1.0, 0.25])), num_samples=500)
+    assert not checked.is_good
+
+
+def test_points_without_a_value_do_not_pass():
+    target = CountedTarget(CallableTarget(lambda x: tf.math.log(x[:, 0]), 1))
+    assert not importance_check(target, first([0.5], np.eye(1)), num_samples=200).is_good
+
+
+def test_a_posterior_of_separate_gaussians_is_not_trained_and_others_are():
+    def two(x):
+        far = [-0.5 * tf.reduce_sum((x - each) ** 2, axis=1) for each in (-15.0, 15.0)]
+        return tf.reduce_logsumexp(tf.stack(far), axis=0)
+
+    posterior = gmmvi_ext.fit(two, num_dimensions=2, verbose=False)
+    assert posterior.run_info["iterations"] == 0
+    assert posterior.run_info["num_target_evaluations"] < 3000
+    modes = posterior.modes
+    assert len(modes) == 2 and all(mode["num_found"] > 0 for mode in modes)
+    assert [round(mode["weight"], 2) for mode in modes] == [0.5, 0.5]
+    trained = gmmvi_ext.fit(
+        two,
+        num_dimensions=2,
+        verbose=False,
+        importance_check="off",
+        training={"num_iterations": 3},
+    )
+    assert trained.run_info["iterations"] == 3
