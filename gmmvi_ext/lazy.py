@@ -4,6 +4,7 @@ import importlib
 import sys
 import warnings
 from collections.abc import Callable, Mapping
+from typing import Any
 
 __all__ = ["former_names", "lazy_module", "lazy_names"]
 
@@ -18,7 +19,7 @@ class _LazyModule:
         return getattr(importlib.import_module(self._name), attribute)
 
 
-def lazy_module(name: str):
+def lazy_module(name: str) -> Any:
     """A module that takes long to import, for files that need it in some cases only.
 
     Args:
@@ -29,7 +30,7 @@ def lazy_module(name: str):
 
 def lazy_names(
     package: str, module_of: Mapping[str, str]
-) -> tuple[Callable[[str], object], Callable[[], list[str]]]:
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
     """`__getattr__` and `__dir__` for a package's `__init__`.
 
     Args:
@@ -37,7 +38,7 @@ def lazy_names(
       module_of: absolute module of every name.
     """
 
-    def get(name: str) -> object:
+    def get(name: str) -> Any:
         if name not in module_of:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         value = getattr(importlib.import_module(module_of[name]), name)
@@ -58,7 +59,7 @@ def former_names(module: str, renamed: Mapping[str, str]) -> Callable[[str], obj
       renamed: former name -> name in the same module.
     """
 
-    def get(name: str) -> object:
+    def get(name: str) -> Any:
         if name not in renamed:
             raise AttributeError(f"module {module!r} has no attribute {name!r}")
         message = f"`{module}.{name}` is now `{renamed[name]}`."

@@ -34,7 +34,7 @@ def beyond_this_machine(address: str) -> bool:
 def worker_addresses() -> list[str]:
     """All addresses that TF_CONFIG names."""
     jobs = json.loads(os.environ["TF_CONFIG"])["cluster"]
-    found = []
+    found: list = []
     for job in jobs.values():
         # Sparse clusters map numbers to addresses.
         found += job.values() if isinstance(job, dict) else job if isinstance(job, list) else [job]

@@ -263,7 +263,7 @@ def _is_part(source: str, nodes: dict) -> bool:
     if node.op == "Select":
         return all(_is_part(each, nodes) for each in node.input[1:3])
     value = node.attr["value"].tensor
-    return (
+    return bool(
         node.op == "Const"
         and not value.tensor_content
         and (list(value.string_val) and set(value.string_val) <= _NAMES_OF_PARTS)

@@ -272,7 +272,7 @@ def _data_sets(data) -> list:
         sets = list(data)
     else:
         leaves = [np.asarray(leaf) for leaf in tf.nest.flatten(data)]
-        sizes = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
+        sizes: set = {leaf.shape[0] if leaf.ndim else None for leaf in leaves}
         if len(sizes) != 1 or None in sizes:
             found = ", ".join(str(list(leaf.shape)) for leaf in leaves) or "nothing"
             raise ValueError(

@@ -285,10 +285,10 @@ class GMMVI(tf.Module):
             variables = self._variables()
             step = learning_step(self._settings(use_forms), variables)
             traces = step.num_traces
-            graphs = step.propose(variables), step.learn(variables)
+            propose, learn = step.propose(variables), step.learn(variables)
             self.num_traces += step.num_traces - traces
             flat = tf.nest.flatten(variables)
-            self._calls.graphs[use_forms] = tuple(graph.over(*flat) for graph in graphs)
+            self._calls.graphs[use_forms] = propose.over(*flat), learn.over(*flat)
         return self._calls.graphs[use_forms]
 
     def _use_quadratic_forms(self) -> bool:

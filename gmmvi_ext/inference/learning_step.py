@@ -231,9 +231,8 @@ class LearningStep:
 
     def _fresh(self, num_components, first_id) -> LearnerState:
         """State of components that join now."""
-        return initial_learner_state(
-            num_components, first_id=first_id, dtype=self._dtype, **dict(self._settings.fresh)
-        )
+        fresh: dict = dict(self._settings.fresh)
+        return initial_learner_state(num_components, first_id=first_id, dtype=self._dtype, **fresh)
 
 
 def learning_step(settings: StepSettings, variables: RunVariables) -> LearningStep:

@@ -6,6 +6,7 @@ q(y) = q_mixture(x) / |det d y / d x|,    y = bijector(x)
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -34,7 +35,10 @@ from gmmvi_ext.targets.user_model import as_target
 __all__ = ["Posterior"]
 
 # `distribution` alone needs it.
-tfd = lazy_module("tensorflow_probability.python.distributions")
+if TYPE_CHECKING:
+    from tensorflow_probability import distributions as tfd
+else:
+    tfd = lazy_module("tensorflow_probability.python.distributions")
 
 
 DEFAULT_SAMPLES = 20000

@@ -11,6 +11,7 @@ import zipfile
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -21,7 +22,11 @@ from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["FAMILIES", "checked_mixture", "read_mixture", "require_finite", "write_mixture"]
 
-FAMILIES = {"full": FullGaussians, "diagonal": DiagonalGaussians, "low_rank": LowRankGaussians}
+FAMILIES: dict[str, Any] = {
+    "full": FullGaussians,
+    "diagonal": DiagonalGaussians,
+    "low_rank": LowRankGaussians,
+}
 DTYPES = ("float16", "float32", "float64")
 # Of the logarithm of the sum of the weights.
 WEIGHT_TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}

@@ -10,6 +10,7 @@ same. Beyond the last values that the float format resolves near a bound the den
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -85,8 +86,9 @@ class CallableTarget(Target):
 
     def _resolved(self, x: tf.Tensor) -> tf.Tensor:
         """The log density where the float format resolves the constrained values, [N]."""
-        values, log_det = self._layout.split_with_log_det(x)
-        result = self.density(self._layout.argument(values))
+        layout = self.layout
+        values, log_det = layout.split_with_log_det(x)
+        result = self.density(layout.argument(values))
         is_value = result.dtype.is_floating and result.shape.rank == 1
         if not is_value or not result.shape.is_compatible_with(log_det.shape):
             return result  # the checks name its shape or type; adding would hide it
@@ -157,7 +159,8 @@ class HostTarget(Target):
         name: str | None = None,
     ):
         super().__init__(_size(num_dimensions, layout), layout=layout, dtype=dtype, name=name)
-        self._log_prob_fn, self._gradient_fn = log_prob_fn, gradient_fn
+        self._log_prob_fn = log_prob_fn
+        self._gradient_fn: Any = gradient_fn
         self._log_prob_and_grad_fn = log_prob_and_grad_fn
         self.has_gradient = gradient_fn is not None or log_prob_and_grad_fn is not None
         self.is_batched = batched and executor is None

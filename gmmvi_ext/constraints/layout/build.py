@@ -1,6 +1,7 @@
 """Which layout belongs to what users, files and distributions give."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -14,9 +15,15 @@ from gmmvi_ext.lazy import lazy_module
 __all__ = ["is_separable", "layout_from_spec", "make_layout", "require_agreement", "structured"]
 
 # A fit without constraints needs none of these.
-tfb = lazy_module("tensorflow_probability.python.bijectors")
+if TYPE_CHECKING:
+    from tensorflow_probability import bijectors as tfb
+else:
+    tfb = lazy_module("tensorflow_probability.python.bijectors")
 constraint_names = lazy_module("gmmvi_ext.constraints.names")
-flat_to_structure = lazy_module("gmmvi_ext.constraints.flat_to_structure")
+if TYPE_CHECKING:
+    from gmmvi_ext.constraints import flat_to_structure
+else:
+    flat_to_structure = lazy_module("gmmvi_ext.constraints.flat_to_structure")
 
 NUM_PROBES = 3  # points at which two layouts are compared
 

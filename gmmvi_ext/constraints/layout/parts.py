@@ -1,7 +1,7 @@
 """A layout with one bijector for each parameter."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,7 +13,10 @@ from gmmvi_ext.lazy import lazy_module
 __all__ = ["Part", "PartsLayout"]
 
 # A fit without constraints needs none of these.
-tfb = lazy_module("tensorflow_probability.python.bijectors")
+if TYPE_CHECKING:
+    from tensorflow_probability import bijectors as tfb
+else:
+    tfb = lazy_module("tensorflow_probability.python.bijectors")
 base = lazy_module("gmmvi_ext.constraints.base")
 names = lazy_module("gmmvi_ext.constraints.names")
 

@@ -7,6 +7,8 @@
 Nothing here runs code that a file names: an unknown class is an error, never an import.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 
@@ -22,7 +24,10 @@ __all__ = [
 ]
 
 # A fit without constraints needs none of these.
-tfb = lazy_module("tensorflow_probability.python.bijectors")
+if TYPE_CHECKING:
+    from tensorflow_probability import bijectors as tfb
+else:
+    tfb = lazy_module("tensorflow_probability.python.bijectors")
 base = lazy_module("gmmvi_ext.constraints.base")
 names = lazy_module("gmmvi_ext.constraints.names")
 
