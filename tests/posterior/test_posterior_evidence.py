@@ -89,3 +89,15 @@ def test_the_verdict_of_a_nearly_exact_fit_does_not_depend_on_the_seed_of_the_re
     posterior = Posterior(gaussian(1, 1.0), target=student(1, 200.0))
     levels = {posterior.report(4000, seed=seed).level for seed in range(6)}
     assert levels == {"trust"}
+
+
+def test_a_thin_tail_of_the_mixture_that_changes_an_sd_asks_for_reweighting():
+    """A share of 0.4 % of the draws at nine sd: ESS and gap do not feel it."""
+    components = FullGaussians(tf.zeros([2, 1]), tf.constant([[[1.0]], [[9.0]]]))
+    mixture = Mixture(tf.math.log(tf.constant([0.996, 0.004])), components)
+    normal = tfd.Sample(tfd.Normal(0.0, 1.0), 1)
+    report = Posterior(mixture, target=CallableTarget(normal.log_prob, 1)).report(20_000)
+    assert report.ess > 0.98 * 20_000 and report.log_evidence - report.elbo < 0.25
+    assert report.level == "reweight"
+    row = report.parameters[0]
+    assert row["sd"] > 1.11 and abs(row["reweighted_sd"] - 1.0) < 0.02

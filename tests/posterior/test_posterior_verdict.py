@@ -101,6 +101,11 @@ def test_few_draws_that_are_all_effective_are_no_reason_for_distrust():
     assert judge(few._replace(ess=60.0)).level == "reject"
 
 
+def test_draws_whose_moments_change_by_reweighting_are_not_used_as_they_are():
+    assert judge(GOOD._replace(moment_change=0.05)).level == "trust"
+    assert judge(GOOD._replace(moment_change=0.3)).level == "reweight"
+
+
 def test_a_heavy_shape_is_no_reason_where_the_tail_hides_next_to_nothing():
     heavy = GOOD._replace(khat=1.3, largest_weight=3.0)
     assert judge(heavy).level == "reject"

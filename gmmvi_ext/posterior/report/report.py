@@ -115,6 +115,7 @@ def make_report(
         numbers |= {"log_evidence": evidence.value, "log_evidence_se": evidence.standard_error}
         numbers["unseen"] = float(np.fmin(numbers["unseen"], evidence.unseen))
         missed = evidence.missed
+    parameters = _parameter_rows(posterior, draws)
     forward = _forward_checks(posterior, draws, seed)
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))
     modes = diagnostics.find_modes(mixture)
@@ -146,6 +147,7 @@ def make_report(
             improper=improper_direction(mixture, target, draws.x, names, seed),
             audit=run_info.get("audit"),
             unaudited=why,
+            moment_change=_moment_change(parameters),
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)
@@ -155,7 +157,6 @@ def make_report(
     if defensive and target is not None:
         heavy = _defensive_numbers(posterior, num_samples, seed)
         verdict = _with_heavy_tails(verdict, facts, heavy)
-    parameters = _parameter_rows(posterior, draws)
     report = Report(
         neg_elbo=-numbers["elbo"],
         khat_limit=diagnostics.khat_threshold(num_samples),
@@ -307,9 +308,12 @@ def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
     values = space.forward_flat(x).numpy().astype(np.float64)
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
     mean, spread = values.mean(0), values.std(0, ddof=1)
-    corrected = np.full_like(mean, np.nan)
+    corrected, corrected_spread = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
     if np.isfinite(draws.log_ratios).any():
-        corrected = diagnostics.weighted_mean(values, draws.smoothed().log_weights)[0]
+        log_weights = draws.smoothed().log_weights
+        corrected = diagnostics.weighted_mean(values, log_weights)[0]
+        square = diagnostics.weighted_mean((values - corrected) ** 2, log_weights)[0]
+        corrected_spread = np.sqrt(square)
     return [
         {
             "name": name,
@@ -319,6 +323,7 @@ def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
             "median": float(middle[i]),
             "q95": float(high[i]),
             "reweighted_mean": float(corrected[i]),
+            "reweighted_sd": float(corrected_spread[i]),
         }
         for i, name in enumerate(space.constrained_names)
     ]
@@ -327,6 +332,16 @@ def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
 def _max_shift(rows: list[dict]) -> float:
     shifts = [abs(r["reweighted_mean"] - r["mean"]) / r["sd"] for r in rows if r["sd"] > 0]
     return float(np.max(shifts)) if shifts else math.nan
+
+
+def _moment_change(rows: list[dict]) -> float:
+    """Largest |mean shift| in sd and |log sd ratio| by reweighting; 0 where neither is known."""
+    shifts = [_max_shift(rows)]
+    for row in rows:
+        # What does not vary beyond its rounding (the diagonal of a correlation matrix) is left out.
+        if row["reweighted_sd"] > 1e-6 * abs(row["mean"]) and row["sd"] > 0:
+            shifts.append(abs(math.log(row["sd"] / row["reweighted_sd"])))
+    return max((each for each in shifts if math.isfinite(each)), default=0.0)
 
 
 def _plain(value):

@@ -29,6 +29,9 @@ FLAT_WEIGHT = 1.25
 # leave out: with weights of spread one a k-hat of 0.7 stands for about 0.01. Draws that are used as
 # they are may leave out as much, reweighted ones MAX_HIDDEN, with k-hat below one.
 MAX_UNSEEN, MAX_HIDDEN = 0.01, 0.05
+# A tail of the mixture where the target has next to nothing costs no ESS (its weights are small),
+# but may double a standard deviation.
+MAX_MOMENT_CHANGE = 0.1
 MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
 MANY_DIMENSIONS = 50
 MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
@@ -56,6 +59,7 @@ class Facts(NamedTuple):
       improper: coordinates along which the density does not fall off, in words.
       audit: of the mixture, as `Audit.as_dict` gives it; None where there was none.
       unaudited: why there was none.
+      moment_change: largest |mean shift| in sd and |log sd ratio| of a parameter by reweighting.
     """
 
     num_samples: int
@@ -79,6 +83,7 @@ class Facts(NamedTuple):
     improper: str | None = None
     audit: dict | None = None
     unaudited: str = ""
+    moment_change: float = 0.0
 
     @property
     def is_flat(self) -> bool:
@@ -91,7 +96,8 @@ class Facts(NamedTuple):
         """Whether draws can be used as they are."""
         has_light_tail = self.khat <= GOOD_KHAT or self.is_flat
         is_even = self.ess >= GOOD_ESS_FRACTION * self.num_samples
-        return has_light_tail and is_even and self.gap <= GOOD_GAP
+        is_close = self.gap <= GOOD_GAP and self.moment_change <= MAX_MOMENT_CHANGE
+        return has_light_tail and is_even and is_close
 
     @property
     def gap(self) -> float:
