@@ -69,7 +69,8 @@ class Simplex(_DropsOne):
         log_y = tf.nn.log_softmax(_append_zero(x))
         least = float(np.log(distance_with_digits(0.0, x.dtype)))
         inner = tf.maximum(log_y, least)
-        is_beyond = tf.reduce_any(log_y < least, axis=-1, keepdims=True)
+        # The others stay exactly as they are: what differs by a rounding would count as beyond.
+        is_beyond = (log_y[..., :-1] < least) | (log_y[..., -1:] < least)
         return tf.where(is_beyond, inner[..., :-1] - inner[..., -1:], x)
 
     def _forward(self, x):

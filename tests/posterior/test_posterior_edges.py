@@ -35,6 +35,19 @@ def test_mass_that_is_continued_by_a_power_is_no_doubt(a, b, dtype):
     assert find_lost_edge(beta_target(a, b, "interval(0, 1)", dtype), logits(a, b)) is None
 
 
+@pytest.mark.parametrize("concentration", [(0.01, 0.02, 0.5), (0.02, 0.3, 2.0, 7.0)])
+def test_mass_of_a_sparse_simplex_is_no_doubt(concentration, dtype):
+    shape, rng = np.array(concentration), np.random.default_rng(0)
+    size = (4000, len(shape))
+    logs = np.log(rng.gamma(shape + 1.0, size=size)) + np.log(rng.uniform(size=size)) / shape
+    layout = PartsLayout({"w": (len(shape),)}, {"w": "simplex"})
+    power = tf.constant(shape - 1.0, dtype)
+    target = CallableTarget(
+        lambda d: tf.reduce_sum(power * tf.math.log(d["w"]), axis=-1), layout=layout, dtype=dtype
+    )
+    assert find_lost_edge(target, logs[:, :-1] - logs[:, -1:]) is None
+
+
 def test_mass_that_a_bijector_of_tfp_loses_is_named_with_its_share():
     found = find_lost_edge(beta_target(0.1, 0.1, tfb.Sigmoid()), logits(0.1, 0.1))
     assert found.name == "p" and not found.is_continued and 0.1 < found.share < 0.3
