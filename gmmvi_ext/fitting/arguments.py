@@ -32,6 +32,16 @@ def checked_dtype(dtype) -> tf.DType:
 
 def check_calls(seed, callbacks) -> None:
     """Refuses what training would stumble over only after the search for a start."""
+    if not tf.executing_eagerly():
+        raise RuntimeError(
+            "a fit decides as it goes and cannot be part of a graph: call it outside of "
+            "`tf.function` and `tf.Graph`; `posterior.distribution` can be used inside."
+        )
+    if tf.distribute.has_strategy():
+        raise RuntimeError(
+            "a fit cannot run inside `strategy.scope()`: call it outside with strategy='mirrored', "
+            "or with the strategy itself: strategy=strategy."
+        )
     if not isinstance(seed, Integral):
         raise ValueError(f"`seed` must be an integer, got {seed!r}.")
     if callable(callbacks) or not isinstance(callbacks, Iterable):

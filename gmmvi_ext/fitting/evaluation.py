@@ -12,6 +12,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior.importance.draws import answered
+from gmmvi_ext.tracing import TracedFunction
 
 __all__ = ["ElboEvaluator"]
 
@@ -38,7 +39,7 @@ class ElboEvaluator:
         self._num_samples = num_samples
         self._temperature = temperature
         self._seed = stream(seed, "evaluation")
-        self._draw = tf.function(self._draw_and_weigh, autograph=False)
+        self._draw = TracedFunction(self._draw_and_weigh, tf.TensorSpec([2], tf.int32))
 
     def __call__(self, iteration: int) -> dict:
         """ELBO with its standard error, entropy, the largest weights, and the target's metrics.

@@ -16,6 +16,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.training.alarms import Alarm
 
 __all__ = ["PATIENCE", "Watchdog"]
@@ -36,11 +37,13 @@ class Watchdog:
         self._patience = patience
         self._missing = {"reward": 0, "target value": 0, "ELBO": 0}
         self._evaluations = -1
-        self._flags = tf.function(self._reduced, autograph=False)
+        self._flags: TracedFunction | None = None
 
     def __call__(self) -> Alarm | None:
         """One check of the state; None while all is well."""
         names = [*self._quantities(), "reward"]
+        if self._flags is None:
+            self._flags = TracedFunction(self._reduced)
         is_finite = dict(zip(names, self._flags().numpy(), strict=True))
         bad = [name for name in names if name != "reward" and not is_finite[name]]
         if bad:

@@ -316,3 +316,16 @@ def test_no_evaluation_is_spent_on_a_wrong_use(function, settings, match):
 
     refused(match, counted, **({"shapes": SHAPES} | settings))
     assert not computed
+
+
+def test_a_fit_inside_a_graph_or_a_strategy_is_refused_in_words():
+    def fit(x=None):
+        gmmvi_ext.fit(lambda x: -tf.reduce_sum(x**2, axis=1), num_dimensions=2, verbose=False)
+
+    with pytest.raises(RuntimeError, match="outside of `tf.function`"):
+        tf.function(fit, autograph=False)()
+    with tf.Graph().as_default(), pytest.raises(RuntimeError, match=r"outside of .*`tf.Graph`"):
+        fit()
+    strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
+    with strategy.scope(), pytest.raises(RuntimeError, match="strategy='mirrored'"):
+        fit()

