@@ -323,7 +323,18 @@ def _value_warnings(target: Target, mixture: Mixture, values: np.ndarray) -> lis
 def _gradient_warnings(target: Target, x: tf.Tensor, values, grads, seed) -> list[str]:
     """Gradient against central differences in one random direction, at the finite points."""
     finite = np.isfinite(values)
-    if not np.isfinite(grads[finite]).all():
+    has_gradient = np.isfinite(grads[finite]).all(axis=1)
+    if finite.any() and not has_gradient.any():
+        names = target.layout.constrained_names
+        bad = np.flatnonzero(~np.isfinite(grads[finite]).all(axis=0))
+        where = ", ".join(names[i] if len(names) == len(grads[0]) else f"x[{i}]" for i in bad[:4])
+        raise TargetError(
+            f"the log density is finite at {finite.sum()} of {len(x)} draws, but its gradient "
+            f"(with respect to {where}) is NaN or infinite at all of them: look for tf.where over "
+            "a branch that is undefined, sqrt or log at 0, or NaN in the data (give the branch "
+            "that is not taken a harmless value, too); algorithm='ZAMTRON' needs no gradient."
+        )
+    if not has_gradient.all():
         return [
             "warning: the gradient is not finite at some points whose density is; look for "
             "tf.where over an undefined branch, sqrt or log at 0"

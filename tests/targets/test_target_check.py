@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import gmmvi_ext
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.models import GmmWrapper
@@ -99,3 +100,14 @@ def test_metrics_that_raise_leave_a_line_and_the_row_stands():
     row = ElboEvaluator(GmmWrapper(standard()), Broken(normal, 2), num_samples=50)(1)
     assert row["metrics_problem"] == "KeyError: 'no test data'"
     assert row["elbo"] == pytest.approx(np.log(2 * np.pi), abs=1e-5)
+
+
+def test_a_gradient_that_is_nan_everywhere_is_refused_with_what_to_look_for():
+    y = np.array([1.0, np.nan, 2.0], np.float32)
+
+    def log_prob(x):
+        known = tf.where(np.isfinite(y), -0.5 * (y - x[:, :1]) ** 2, 0.0)
+        return -0.5 * tf.reduce_sum(x**2, axis=1) + tf.reduce_sum(known, axis=1)
+
+    with pytest.raises(TargetError, match=r"respect to x\[0\]\) is NaN.*tf.where.*ZAMTRON"):
+        gmmvi_ext.fit(log_prob, num_dimensions=2, verbose=False)
