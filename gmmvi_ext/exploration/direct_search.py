@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 import numpy as np
 
+from gmmvi_ext.exploration.laplace import cholesky_of
 from gmmvi_ext.exploration.lbfgs import Runs
 
 __all__ = ["minimise_without_gradient"]
@@ -20,6 +21,7 @@ FLAT = 0.01  # nats between the best and the worst of a generation at which a ru
 ROUNDING = 8.0
 MAX_GENERATIONS = 300
 MAX_CONDITION = 1e14
+LARGEST_SIZE = 1e12  # of a run, in units of its first covariance
 
 
 def minimise_without_gradient(
@@ -103,7 +105,7 @@ def minimise_without_gradient(
             + rates.c_mu * spread
         )
         growth = (rates.c_sigma / rates.damping) * (norm / rates.expected - 1)
-        sigma[rows] *= np.exp(np.minimum(growth, 1.0))
+        sigma[rows] = np.minimum(sigma[rows] * np.exp(np.minimum(growth, 1.0)), LARGEST_SIZE)
         middle = value[np.arange(len(rows)), order[:, size // 2]]
         with np.errstate(invalid="ignore"):
             flat = np.maximum(FLAT, ROUNDING * epsilon * np.abs(top))
@@ -111,10 +113,8 @@ def minimise_without_gradient(
         if is_done is not None:
             ended[rows] = is_done(best[rows], best_value[rows]) & np.isfinite(best_value[rows])
             rested &= ~ended
-    factor = np.linalg.cholesky(
-        covariance
-        + 1e-12 * np.einsum("rii->r", covariance)[:, np.newaxis, np.newaxis] * np.eye(dim)
-    )
+    level, basis = np.linalg.eigh(covariance)
+    factor = cholesky_of(basis * np.sqrt(np.maximum(level, 0.0))[:, np.newaxis, :])
     return Runs([best], best, best_value, np.zeros_like(best), rested, ended), factor
 
 

@@ -16,6 +16,7 @@ from gmmvi_ext.exploration.counted import CountedTarget
 __all__ = [
     "NUM_ELBO_DRAWS",
     "ScoredGaussians",
+    "cholesky_of",
     "fitted_cost",
     "fitted_hessians",
     "hessian_cost",
@@ -86,11 +87,7 @@ def inverse_hessians(
     is_flat = precision <= (FLAT * counted.epsilon * top if are_modes else 0.0)
     precision = np.where(is_flat, region, precision)
     variance = 1.0 / np.clip(precision, 1e-12 if are_modes else 1.0, 1e12)
-    covariance = np.einsum("cij,cj,ckj->cik", basis, variance, basis)
-    covariance *= widths[:, :, np.newaxis] * widths[:, np.newaxis, :]
-    diagonal = np.einsum("cii->ci", covariance)
-    diagonal += 1e-12 * widths**2
-    return np.linalg.cholesky(covariance)
+    return cholesky_of(widths[:, :, np.newaxis] * basis * np.sqrt(variance)[:, np.newaxis, :])
 
 
 def _curvatures(counted: CountedTarget, points, widths, step, rng):
@@ -110,6 +107,17 @@ def _curvatures(counted: CountedTarget, points, widths, step, rng):
         return np.linalg.eigh((rows + rows.swapaxes(1, 2)) / 2)
     precision = np.mean(rows * directions, axis=1)
     return precision, np.broadcast_to(np.eye(dim), (count, dim, dim)).copy()
+
+
+def cholesky_of(root: np.ndarray) -> np.ndarray:
+    """Cholesky factor of root root^T, [C, D, D], by orthogonal steps: it exists in any rounding."""
+    upper = np.linalg.qr(root.swapaxes(1, 2), mode="r")
+    diagonal = np.einsum("cii->ci", upper)
+    factor = (upper * np.where(diagonal < 0, -1.0, 1.0)[:, :, np.newaxis]).swapaxes(1, 2).copy()
+    size = np.abs(factor).max(axis=(1, 2), initial=1e-300)
+    entries = np.einsum("cii->ci", factor)
+    entries[...] = np.maximum(entries, 1e-12 * size[:, np.newaxis])
+    return factor
 
 
 def fitted_hessians(
@@ -152,10 +160,7 @@ def fitted_hessians(
     level, basis = np.linalg.eigh(precision)
     level = np.where(level > 1e-2, level, 1.0)
     root = np.einsum("cij,cjk,ck->cik", scaled, basis, 1.0 / np.sqrt(level))
-    covariance = root @ root.swapaxes(1, 2)
-    diagonal = np.einsum("cii->ci", covariance)
-    diagonal += 1e-12 * diagonal.max(axis=1, keepdims=True)
-    return np.linalg.cholesky(covariance)
+    return cholesky_of(root)
 
 
 def fitted_cost(dim: int) -> int:

@@ -157,9 +157,11 @@ def report(folder: Path, kills: int) -> int:
         import tensorflow as tf
 
         tf.zeros([])
-    readers = [
-        tf.train.load_checkpoint(str(folder / n / "checkpoints")) for n in ("whole", "killed")
-    ]
+    readers = []
+    for name in ("whole", "killed"):
+        found = (folder / name / "checkpoints").glob("ckpt-*.index")
+        newest = max(found, key=lambda path: int(path.stem.removeprefix("ckpt-")))
+        readers.append(tf.train.load_checkpoint(str(newest.with_suffix(""))))
     names = [sorted(reader.get_variable_to_shape_map()) for reader in readers]
     names = [[name for name in each if name.startswith("algorithm/")] for each in names]
     same, count = names[0] == names[1], 0

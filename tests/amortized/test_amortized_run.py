@@ -207,7 +207,7 @@ def test_names_are_described_without_tensorflow():
 def test_a_checkpoint_is_exported_as_at_the_end_of_its_run(config, tmp_path, capsys):
     assert run(config, tmp_path / "lean", *NO_FILES) == 0
     before = json.loads((tmp_path / "lean" / "summary.json").read_text())
-    assert main(["export", str(tmp_path / "lean")]) == 0
+    assert main(["export", "--allow_outside", str(tmp_path / "lean")]) == 0
     after = json.loads((tmp_path / "lean" / "summary.json").read_text())
     assert after == before
     assert (tmp_path / "lean" / "model" / "saved_model.pb").is_file()

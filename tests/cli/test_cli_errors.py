@@ -295,6 +295,8 @@ def test_a_former_flag_is_taken_with_a_note(capsys):
     ],
 )
 def test_a_sweep_that_cannot_start_writes_nothing(here, capsys, arguments, part):
+    if "dask" in arguments:
+        pytest.importorskip("distributed")
     before = sorted(here.rglob("*"))
     code, line = refused(capsys, ["sweep", "--config", "gmm20", "--workdir", "sw", *arguments])
     assert code == 2 and part in line

@@ -287,7 +287,7 @@ MALFORMED = [
     ("num_component_adapter_config: {min_weight_for_del_heuristic: 1}", "must be in [0, 1)"),
     ("sample_selector_type: component", "sample_selector_type: unknown name 'component'"),
     ("sample_selector_config: {desired_samples_per_component: 0}", "must be at least 1"),
-    ("sample_selector_config: {ratio_reused_samples_to_desired: -1}", "must be at least 0"),
+    ("sample_selector_config: {ratio_reused_samples_to_desired: -1}", "must be non-negative"),
     ("ng_based_updater_type: trustregion", "Did you mean 'trust-region'?"),
     ("component_stepsize_adapter_config: {initial_stepsize: -0.1}", "non-negative and finite"),
     ("component_stepsize_adapter_config: {stepsize_inc_factor: 0.5}", "must be at least 1"),

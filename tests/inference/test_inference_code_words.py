@@ -181,7 +181,7 @@ def test_all_code_words_improve_and_stay_finite_in_one_trace(diagonal):
         if not (finite and grown and after < 0.8 * before):
             worst[word] = (finite, int(metrics["num_components"]), before, after)
     assert not worst, f"{len(worst)} of {len(WORDS)}: {dict(list(worst.items())[:5])}"
-    assert algorithm.num_traces == 3  # propose, learn, target
+    assert algorithm.num_traces <= 3  # propose, learn (shared with earlier runs), target
 
 
 def covering_words():

@@ -22,6 +22,7 @@ SUMMARY_KEYS = {
     "log_evidence",
     "log_evidence_se",
     "khat",
+    "audit",
     "ess",
     "num_modes",
     "num_components",
@@ -52,7 +53,8 @@ def mixture_of(folder):
     """Arrays of the newest checkpoint's mixture, by name."""
     import tensorflow as tf
 
-    reader = tf.train.load_checkpoint(str(folder / "checkpoints"))
+    newest = max((folder / "checkpoints").glob("ckpt-*.index"), key=lambda p: int(p.stem[5:]))
+    reader = tf.train.load_checkpoint(str(newest.with_suffix("")))
     names = [name for name in reader.get_variable_to_shape_map() if name.startswith("algorithm/")]
     return {name: reader.get_tensor(name) for name in names}
 

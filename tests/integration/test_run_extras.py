@@ -86,7 +86,7 @@ def test_samples_that_cannot_be_used_name_their_key_and_leave_no_trace(
 def test_the_export_command_writes_what_the_run_did_not(run, capsys):
     assert not (run / "posterior").exists() and not (run / "plots").exists()
     before = json.loads((run / "summary.json").read_text())
-    assert main(["export", str(run)]) == 0
+    assert main(["export", "--allow_outside", str(run)]) == 0
     assert "checkpoint of iteration 12" in capsys.readouterr().out
     assert (run / "posterior" / "saved_model.pb").is_file()
     assert (run / "plots" / "overview.png").is_file()
@@ -96,12 +96,13 @@ def test_the_export_command_writes_what_the_run_did_not(run, capsys):
 
 
 def test_an_earlier_checkpoint_is_exported_elsewhere(run, tmp_path, capsys):
-    assert main(["export", str(run), "--checkpoint", "5", "--out", str(tmp_path / "five")]) == 0
+    outside = ["export", "--allow_outside", str(run)]  # the samples of the distance lie there
+    assert main([*outside, "--checkpoint", "5", "--out", str(tmp_path / "five")]) == 0
     mixture, iteration = read_mixture(run / "checkpoints", 5)
     assert iteration == 5
     posterior = load(tmp_path / "five")
     assert np.array_equal(posterior.mixture.components.loc, mixture.components.loc)
-    assert main(["export", str(run), "--checkpoint", "6"]) == 1
+    assert main([*outside, "--checkpoint", "6"]) == 1
     assert "no checkpoint of iteration 6; there are: 5, 10, 12." in capsys.readouterr().err
 
 
@@ -119,7 +120,7 @@ def test_the_mixture_alone_needs_neither_target_nor_code(run, tmp_path, monkeypa
         ([], "expected one work directory, got 0"),
         (["nosuch"], "nosuch: holds no run (no config.yml)."),
         (["{run}", "--without_target"], "--without_target needs --out DIR"),
-        (["{run}", "--out", "{run}"], "exists and is not an export"),
+        (["{run}", "--allow_outside", "--out", "{run}"], "exists and is not an export"),
     ],
 )
 def test_a_wrong_export_is_one_line(run, tmp_path, monkeypatch, capsys, arguments, part):

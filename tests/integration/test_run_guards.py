@@ -39,7 +39,8 @@ def saved(folder):
 
 
 def state(folder):
-    reader = tf.train.load_checkpoint(str(folder / "checkpoints"))
+    newest = max((folder / "checkpoints").glob("ckpt-*.index"), key=lambda p: int(p.stem[5:]))
+    reader = tf.train.load_checkpoint(str(newest.with_suffix("")))
     names = [name for name in reader.get_variable_to_shape_map() if name.startswith("algorithm/")]
     return {name: reader.get_tensor(name) for name in names}
 

@@ -131,6 +131,9 @@ class _Draws:
         self._x = x.numpy()
         log_q = mixtures.log_prob(mixture, x).numpy()
         self._ratios = counted.values(self._x) - log_q
+        if not np.isfinite(self._ratios).any():
+            self._khat, self._excess = math.inf, np.zeros(count)
+            return
         smoothed = diagnostics.pareto_smooth(self._ratios)
         self._khat = float(smoothed.khat)
         self._excess = count * np.exp(smoothed.log_weights) - 1.0
