@@ -57,6 +57,7 @@ DRAWS_SHARE = 0.3  # of the evaluations, where there are few
 MIN_EVALUATIONS = 30  # fewer are not worth a search
 SEARCH_COST = 8  # evaluations that a search takes at least, its starting point included
 MAX_FULL_SCALE = 100  # dimensions up to which searches are scaled by whole covariances
+MAX_ELEMENTS = 20_000_000  # of all covariances at ends
 MIN_WEIGHT = 1e-5
 
 
@@ -97,7 +98,6 @@ def audit(
     start: Start,
     *,
     num_searches: int = NUM_SEARCHES,
-    log_evidence: float | None = None,
     max_evaluations: float = math.inf,
     seed=0,
 ) -> Audit:
@@ -108,7 +108,6 @@ def audit(
       mixture: of any family.
       start: where the target's prior is, or that there is none.
       num_searches: number of searches.
-      log_evidence: log Z; None estimates it by importance sampling.
       max_evaluations: most evaluations of the target; few allow fewer searches.
       seed: of the starting points.
     """
@@ -120,9 +119,7 @@ def audit(
     num_draws = int(min(NUM_DRAWS, DRAWS_SHARE * max_evaluations))
     covered = _Covered(mixture, max(num_draws, 2), salted)
     num_searches = int(min(num_searches, (max_evaluations - num_draws) // SEARCH_COST))
-    if log_evidence is None:
-        log_evidence = covered.log_evidence(counted)
-    covered.log_z = log_evidence
+    covered.estimate_evidence(counted)
     points = _points(counted, covered, start, num_searches, rng)
     left = max_evaluations - (counted.count - before)
     runs, shapes = _searches(counted, covered, points, 0.7 * left, rng)
@@ -136,7 +133,7 @@ def audit(
     if len(ends):
         left = max_evaluations - (counted.count - before)
         cost = (hessian_cost if shapes is None else fitted_cost)(covered.dim) + NUM_ELBO_DRAWS
-        most = int(min(num_searches, max(left, 0) // cost))
+        most = int(min(num_searches, max(left, 0) // cost, MAX_ELEMENTS // covered.dim**2))
         modes, found = _lacking(counted, covered, runs, shapes, ends, start, most, rng)
     counts = np.bincount(found[found >= 0], minlength=len(modes))
     modes = [mode._replace(num_found=int(count)) for mode, count in zip(modes, counts, strict=True)]
@@ -147,10 +144,10 @@ def audit(
     return Audit(
         num_searches,
         num_missed,
-        _missed_mass(modes, log_evidence),
+        _missed_mass(modes, covered.log_z),
         unseen_limit(num_missed, num_searches),
         modes,
-        log_evidence,
+        covered.log_z,
         counted.count - before,
     )
 
@@ -196,13 +193,12 @@ class _Covered:
         parts = mixtures.component_log_prob(self.components, tf.constant(x)).numpy()
         return 2.0 * (self._top - parts)
 
-    def log_evidence(self, counted: CountedTarget) -> float:
-        """By importance sampling; also notes how far the ratios spread where the mixture is."""
+    def estimate_evidence(self, counted: CountedTarget) -> None:
+        """log Z by importance sampling, and how far the ratios spread where the mixture is."""
         ratios = counted.values(self.draws) - self.log_q(self.draws)
-        log_z = float(np.logaddexp.reduce(ratios) - math.log(len(ratios)))
-        if np.isfinite(log_z):
-            self.most = max(MAX_RATIO, float(np.quantile(ratios, 0.99)) - log_z)
-        return log_z
+        self.log_z = float(np.logaddexp.reduce(ratios) - math.log(len(ratios)))
+        if np.isfinite(self.log_z):
+            self.most = max(MAX_RATIO, float(np.quantile(ratios, 0.99)) - self.log_z)
 
     def is_reached(self, x: np.ndarray, loss: np.ndarray) -> np.ndarray:
         """Which points lie in the bulk of a component, where the mixture has enough density."""

@@ -87,23 +87,26 @@ class Catalogue:
 
     def matched(self, points: np.ndarray) -> np.ndarray:
         """Index of the mode around each point [n, D], -1 where there is none, [n]."""
-        found = np.full(len(points), -1)
-        for index, mode in enumerate(self.modes):
-            free = np.flatnonzero(found < 0)
-            if not len(free):
-                break
-            found[free[_is_near(points[free], mode.loc, mode.scale_tril)]] = index
-        return found
+        if not self.modes or not len(points):
+            return np.full(len(points), -1)
+        dim = points.shape[1]
+        loc = np.array([mode.loc for mode in self.modes])  # [M, D]
+        factors = np.array([mode.scale_tril for mode in self.modes])
+        offsets = points[np.newaxis] - loc[:, np.newaxis]  # [M, n, D]
+        z = np.linalg.solve(factors, offsets.swapaxes(1, 2))
+        is_near = np.sum(z * z, axis=1) <= dim + 4.0 * np.sqrt(2.0 * dim)  # the bulk of a Gaussian
+        return np.where(is_near.any(axis=0), is_near.argmax(axis=0), -1)
 
     def with_ends(self, ends: np.ndarray, new: Sequence[Mode]) -> "Catalogue":
         """After further searches.
 
         Args:
-          ends: where those that came to rest ended, [n, D].
+          ends: where those that came to rest ended, [n, D]; ends in no mode do not count.
           new: modes among them that are not in the catalogue; each is taken once.
         """
-        grown = Catalogue([*self.modes, *new], self.num_searches + len(ends))
+        grown = Catalogue([*self.modes, *new], self.num_searches)
         counts = np.bincount(grown.matched(ends) + 1, minlength=len(grown.modes) + 1)[1:]
+        grown.num_searches += int(counts.sum())
         grown.modes = [
             mode._replace(num_found=mode.num_found + int(count))
             for mode, count in zip(grown.modes, counts, strict=True)
@@ -126,13 +129,6 @@ class Catalogue:
                 for mode in self.relevant
             ],
         }
-
-
-def _is_near(points: np.ndarray, loc: np.ndarray, scale_tril: np.ndarray) -> np.ndarray:
-    """Whether points [n, D] lie in the bulk of a Gaussian, bool [n]."""
-    dim = points.shape[1]
-    z = np.linalg.solve(scale_tril, (points - loc).T)
-    return np.sum(z * z, axis=0) <= dim + 4.0 * np.sqrt(2.0 * dim)
 
 
 def distinct(points: np.ndarray, scale: np.ndarray, tolerance: float = SAME_POSITION) -> np.ndarray:

@@ -39,6 +39,7 @@ LARGEST = 1e6  # coordinate at which a run has gone astray
 DIRECT_COST = 100  # evaluations of a direct search for each dimension
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
 MIN_STARTS = 3
+FEW = 5  # components of a mixture that draws alone have led to
 NEW_MODE_CHANCE = {"auto": 0.005, "thorough": 0.001}  # at which searches end
 MAX_MODES = {"auto": 150, "thorough": 500}  # an estimate beyond it is no case for a mixture
 MIN_PER_MODE = 12  # searches for every mode found: few searches say little about rare modes
@@ -71,6 +72,7 @@ class ModeSearch:
       budget: most evaluations of the target; they are never exceeded.
       seed: integer.
       effort: "auto" or "thorough".
+      max_components: most components of a mixture; None leaves one to every mode.
 
     Attributes:
       catalogue: the modes found so far.
@@ -85,10 +87,12 @@ class ModeSearch:
         budget: float,
         seed: int = 0,
         effort: str = "auto",
+        max_components: int | None = None,
     ):
         self.counted = counted
         self.catalogue = Catalogue()
         self._start, self._budget, self._effort = start, budget, effort
+        self._max_components = max_components
         self._rng = np.random.default_rng([seed, 2])
         self._first: Runs | None = None
         dim = len(start.mean)
@@ -143,18 +147,17 @@ class ModeSearch:
         )
         return runs
 
-    def of_modes(self, most: int | None = None) -> FirstMixture | None:
+    def of_modes(self) -> FirstMixture | None:
         """Gaussians at the modes that are worth a component, heaviest first."""
         modes = self.catalogue.modes
-        worth = [each for each in modes if each.log_mass > modes[0].log_mass - MAX_LOSS][:most]
-        worth = [each for each in worth if np.isfinite(each.log_mass)]
-        return _mixture(worth) if worth else None
+        worth = [each for each in modes if each.log_mass > modes[0].log_mass - MAX_LOSS]
+        return _mixture(worth[: self._max_components]) if worth else None
 
     def with_candidates(self, most: int) -> FirstMixture:
         """Modes, and Gaussians on the way of the first searches that lie beside them.
 
         Args:
-          most: most components; modes come with all of theirs.
+          most: most components, unless there are more modes.
         """
         runs = self._first
         if runs is None:
@@ -178,13 +181,20 @@ class ModeSearch:
             masses = scored(self.counted, points, factors, self._rng).elbos
             found = zip(points, factors, masses, strict=True)
             modes += [Mode(*each, -np.inf, 0) for each in found]
-        chosen = _chosen(modes, max(most, len(self.catalogue.modes)))
+        chosen = _chosen(modes, max(most, len(self.catalogue.modes)))[: self._max_components]
         return _mixture(chosen) if chosen else self._by_draws()
 
-    def joined(self, found: list[Mode]) -> FirstMixture:
-        """The mixture of all modes after others, found elsewhere, have joined the catalogue."""
-        self.catalogue = Catalogue([*self.catalogue.modes, *found], self.catalogue.num_searches)
-        return self.of_modes() or self._by_draws()
+    def joined(self, found: list[Mode]) -> FirstMixture | None:
+        """The mixture of all modes after others, found elsewhere, have joined the catalogue.
+
+        None if the catalogue has them all: what is lacking is no matter of modes.
+        """
+        found = [mode for mode in found if self.catalogue.matched(mode.loc[np.newaxis])[0] < 0]
+        if not found:
+            return None
+        num_searches = self.catalogue.num_searches + sum(mode.num_found for mode in found)
+        self.catalogue = Catalogue([*self.catalogue.modes, *found], num_searches)
+        return self.of_modes()
 
     def _search_on(self) -> None:
         """Further rounds, each as large as all before, while they are worth it."""
@@ -300,8 +310,7 @@ class ModeSearch:
                 if is_mode and found.matched(ends[row : row + 1])[0] < 0:
                     modes.append(Mode(ends[row], factor, float(mass), float(heights[row]), 0))
                     found = Catalogue(modes)
-        grown = Catalogue([*self.catalogue.modes, *modes])
-        self.catalogue = self.catalogue.with_ends(ends[grown.matched(ends) >= 0], modes)
+        self.catalogue = self.catalogue.with_ends(ends, modes)
 
     def _by_draws(self) -> FirstMixture:
         """Without gradients or budget: wide Gaussians at the best of some draws."""
@@ -316,7 +325,8 @@ class ModeSearch:
         values = self.counted.values(draws)
         order = np.argsort(-values, kind="stable")
         order = order[np.isfinite(values[order])]
-        order = order[distinct(draws[order], start.scale, 1.0)][:5]
+        most = min(self._max_components or FEW, FEW)
+        order = order[distinct(draws[order], start.scale, 1.0)][:most]
         if not len(order):
             return alone
         factors = np.broadcast_to(0.5 * factor, (len(order), dim, dim))

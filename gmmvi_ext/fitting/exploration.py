@@ -127,6 +127,7 @@ class Exploration:
 
     def __call__(self, row: dict) -> StopReason | None:
         reason = self._watch(row)
+        self.audit = None  # an earlier one was of another mixture
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
         is_due = row["iteration"] - self._last_round_at >= self._settings.interval
@@ -137,7 +138,10 @@ class Exploration:
             spent = self._spent(row)
             has_grown = self._explore(row, SHARE_FINAL * spent, MAX_FINAL)
             has_grown |= self._search(row, max(SHARE_FINAL * spent, MIN_AUDIT))
-            return None if has_grown else reason
+            if not has_grown:
+                return reason
+            self.audit = None
+            return None
         if reason is None and is_due:
             self._explore(row, SHARE_DURING * (self._spent(row) - self._spent_then), MAX_DURING)
         return reason
@@ -207,7 +211,6 @@ class Exploration:
 
     def _search(self, row: dict, budget: float) -> bool:
         """An audit; whether it added components."""
-        self.audit = None
         mixture = self._learner.mixture()
         budget = self._affordable(row, budget)
         if self._start is None or budget < MIN_BUDGET:

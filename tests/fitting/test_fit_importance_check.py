@@ -82,3 +82,44 @@ def test_a_posterior_of_separate_gaussians_is_not_trained_and_others_are():
         training={"num_iterations": 3},
     )
     assert trained.run_info["iterations"] == 3
+
+
+def eight(x):
+    """Eight unit Gaussians on a circle."""
+    angles = np.arange(8) * np.pi / 4
+    places = (20.0 * np.stack([np.cos(angles), np.sin(angles)], 1)).astype(np.float32)
+    return tf.reduce_logsumexp(-0.5 * tf.reduce_sum((x[:, None] - places) ** 2, axis=2), axis=1)
+
+
+def test_the_number_of_components_that_was_asked_for_is_kept_to():
+    settings = {"verbose": False, "training": {"num_iterations": 3}}
+    posterior = gmmvi_ext.fit(eight, num_dimensions=2, max_components=3, **settings)
+    assert int(posterior.mixture.num_components) <= 3
+    assert posterior.run_info["modes"]["num_modes"] == 8
+    report = posterior.report(2000)
+    assert not report.trust and "fresh searches" in report.verdict
+    without = gmmvi_ext.fit(eight, num_dimensions=2, **settings)
+    assert int(without.mixture.num_components) == 8 and without.run_info["iterations"] == 0
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"use_diagonal": True},
+        {"temperature": 2.0},
+        {"algorithm": {"num_component_adapter_type": "fixed"}},
+    ],
+    ids=["diagonal", "tempered", "fixed number"],
+)
+def test_a_check_of_other_mixtures_than_those_asked_for_ends_no_fit(settings):
+    if settings.pop("use_diagonal", False):
+        settings = {"model_initialization": {"use_diagonal_covs": True}}
+    posterior = gmmvi_ext.fit(
+        lambda x: -0.5 * (x[:, 0] ** 2 + x[:, 1] ** 2 - 1.8 * x[:, 0] * x[:, 1]) / 0.19,
+        num_dimensions=2,
+        verbose=False,
+        training={"num_iterations": 3},
+        **settings,
+    )
+    assert posterior.run_info["iterations"] == 3
+    assert "importance_check" not in posterior.run_info

@@ -8,12 +8,14 @@ import math
 import time
 from typing import NamedTuple
 
+from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
 from gmmvi_ext.exploration.audit import Audit, audit
 from gmmvi_ext.exploration.catalogue import Catalogue
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import FirstMixture, ModeSearch
 from gmmvi_ext.exploration.starting_points import Start, start_from
 from gmmvi_ext.fitting.context import FitContext
+from gmmvi_ext.fitting.exploration import can_explore
 from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.learner import build_learner, set_first_mixture
 from gmmvi_ext.fitting.stages.importance_check import (
@@ -22,6 +24,7 @@ from gmmvi_ext.fitting.stages.importance_check import (
     importance_check,
     num_check_samples,
 )
+from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.gmmvi import GMMVI
 
 __all__ = ["StartStage", "Started"]
@@ -105,10 +108,17 @@ class StartStage:
             most = config.training.max_evaluations
             budget = MAX_EVALUATIONS if most is None else EVALUATION_SHARE * most
         counted = CountedTarget(context.shared, journal)
-        search = ModeSearch(counted, start, budget=budget, seed=config.seed, effort=self._effort())
+        search = ModeSearch(
+            counted,
+            start,
+            budget=budget,
+            seed=config.seed,
+            effort=self._effort(),
+            max_components=config.written(MAX_COMPONENTS_KEY),
+        )
         first = search.run()
         checked, found = Checked(first, False, []), None
-        if config.importance_check.mode != "off":
+        if config.importance_check.mode != "off" and self._can_pass():
             checked, found = self._checked(search, first, start)
         if checked.is_good:
             first = checked.mixture
@@ -128,6 +138,12 @@ class StartStage:
 
     def _effort(self) -> str:
         return "thorough" if self._context.config.explore.mode == "thorough" else "auto"
+
+    def _can_pass(self) -> bool:
+        """Whether Gaussians at the modes can be what is asked for: with whole covariances, too."""
+        components = self.learner.mixture().components
+        is_full = isinstance(components, FullGaussians)
+        return is_full and can_explore(self._context.config.values, self.learner)
 
     def _max_components(self) -> int:
         limit = self._context.config.values["num_component_adapter_config"].get("max_components")
@@ -164,8 +180,11 @@ class StartStage:
             )
             if found.missed_mass < MAX_MISSED:
                 break
-            first = search.joined(found.modes)
             checked = checked._replace(is_good=False)
+            joined = search.joined(found.modes)
+            if joined is None:
+                break
+            first = joined
         return checked, found
 
 
