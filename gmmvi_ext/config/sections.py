@@ -108,6 +108,11 @@ class ExploreSettings:
     def __post_init__(self):
         check_ranges(self)
 
+    @property
+    def num_audit_searches(self) -> int:
+        """Searches of an audit."""
+        return 300 if self.mode == "thorough" else 60
+
 
 @dataclasses.dataclass(frozen=True)
 class ComponentWeightsSettings:

@@ -43,9 +43,10 @@ from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
 
-__all__ = ["NUM_SEARCHES", "Audit", "audit"]
+__all__ = ["MIN_TELLING", "NUM_SEARCHES", "Audit", "audit"]
 
 NUM_SEARCHES = 60  # none of them in missing mass: an upper limit of 5 %
+MIN_TELLING = 10  # searches: fewer are no audit
 MAX_ITERATIONS = 30
 LARGEST = 1e6
 INFLATION = (2.0, 5.0, 15.0)

@@ -44,6 +44,8 @@ NEW_MODE_CHANCE = {"auto": 0.005, "thorough": 0.001}  # at which searches end
 MAX_MODES = {"auto": 150, "thorough": 500}  # an estimate beyond it is no case for a mixture
 MIN_PER_MODE = 12  # searches for every mode found: few searches say little about rare modes
 ROUNDING = 16.0  # roundings of the log density by which a mode may be missed
+MIN_SEVERAL = 100  # searches where there are several modes: some own few starting points
+MIN_SEARCHES = {"auto": 1, "thorough": 300}  # in any case
 MAX_OFF = 0.1  # squared distance to the mode, in units of the inverse Hessian
 MAX_ROUND = 100  # searches in one round
 NUM_PROBES, SPIKE = 2, 3.0  # searches that are looked at, and nats, to tell a spike from a mode
@@ -237,7 +239,10 @@ class ModeSearch:
         """Whether further searches are not worth it."""
         catalogue = self.catalogue
         number = len(catalogue.relevant)
-        if number > 1 and catalogue.num_searches < MIN_PER_MODE * number:
+        least = MIN_SEARCHES[self._effort]
+        if number > 1:
+            least = max(least, MIN_SEVERAL, MIN_PER_MODE * number)
+        if catalogue.num_searches < least:
             return False
         return catalogue.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
 

@@ -40,7 +40,6 @@ SHARE_CHECK = 0.25  # of the evaluations since the last check, for a check
 MIN_BUDGET = 50  # evaluations: fewer are not worth a round
 MIN_AUDIT = 500  # evaluations that an audit may take in any case
 MIN_SHARE = 5e-4  # of the mass: what a mode has to carry to become a component
-NUM_THOROUGH = 300  # searches of an audit
 
 
 def can_explore(values: dict, learner: GMMVI) -> bool:
@@ -137,7 +136,8 @@ class Exploration:
             self._num_final_rounds += 1
             spent = self._spent(row)
             has_grown = self._explore(row, SHARE_FINAL * spent, MAX_FINAL)
-            has_grown |= self._search(row, max(SHARE_FINAL * spent, MIN_AUDIT))
+            least = MIN_AUDIT * self._settings.num_audit_searches / NUM_SEARCHES
+            has_grown |= self._search(row, max(SHARE_FINAL * spent, least))
             if not has_grown:
                 return reason
             self.audit = None
@@ -215,12 +215,11 @@ class Exploration:
         budget = self._affordable(row, budget)
         if self._start is None or budget < MIN_BUDGET:
             return False
-        is_thorough = self._settings.mode == "thorough"
         found = audit(
             self._counted,
             mixture,
             self._start,
-            num_searches=NUM_THOROUGH if is_thorough else NUM_SEARCHES,
+            num_searches=self._settings.num_audit_searches,
             max_evaluations=budget,
             seed=tf.random.fold_in(self._seed, 1000 + self._num_final_rounds),
         )

@@ -42,6 +42,7 @@ else:
 
 
 DEFAULT_SAMPLES = 20000
+MAX_COUNT = 1_000_000  # searches or evaluations of an audit
 MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
 
 
@@ -227,9 +228,16 @@ class Posterior:
           max_evaluations: most target evaluations; None for no limit.
 
         Raises:
-          ValueError: there is no target, or its values are noisy.
+          ValueError: there is no target, its values are noisy, or a count is none.
         """
         target = self._need_target("`audit`")
+        for name, value in (("num_searches", num_searches), ("max_evaluations", max_evaluations)):
+            is_left_out = value is None and name == "max_evaluations"
+            is_count = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+            if not is_left_out and not (is_count and 1 <= value <= MAX_COUNT):
+                raise ValueError(
+                    f"`{name}` must be an integer from 1 to {MAX_COUNT:,}, got {value!r}."
+                )
         if target.is_stochastic:
             raise ValueError("`audit` needs exact values of the target, and these are noisy.")
         found = audit(

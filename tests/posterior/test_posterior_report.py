@@ -165,3 +165,19 @@ def test_seeds_repeat_and_too_few_samples_are_refused(make_mixture, make_target)
     assert first.elbo == again.elbo != other.elbo
     with pytest.raises(ValueError, match="`num_samples`"):
         posterior.report(50)
+
+
+@pytest.mark.parametrize("value", [0, -1, True, 2.5, "x", None, float("nan"), 10**9])
+def test_an_audit_of_no_number_of_searches_is_refused(value, make_mixture, make_target):
+    mixture = make_mixture()
+    posterior = Posterior(mixture, target=make_target(mixture))
+    with pytest.raises(ValueError, match="`num_searches` must be an integer from 1"):
+        posterior.audit(num_searches=value)
+
+
+def test_an_audit_in_which_no_search_came_to_an_end_is_made_again(make_mixture, make_target):
+    mixture = make_mixture()
+    posterior = Posterior(mixture, target=make_target(mixture))
+    posterior.audit(max_evaluations=20)
+    assert posterior.run_info["audit"]["num_searches"] == 0
+    assert posterior.report(500).run_info["audit"]["num_searches"] >= 10

@@ -171,7 +171,7 @@ def test_mass_that_fresh_searches_find_is_named_with_how_often():
     audit = GOOD.audit | {"num_missed": 7, "missed_mass": 0.31}
     verdict = judge(GOOD._replace(audit=audit))
     assert verdict.level == "reject" and not verdict.trust
-    assert "7 of 60 fresh searches" in verdict.sentence and "31%" in verdict.sentence
+    assert "7 of 60 fresh searches" in verdict.sentence and "0.31 of all" in verdict.sentence
     assert "thorough" in verdict.sentence
 
 
@@ -186,3 +186,18 @@ def test_without_an_audit_there_is_no_trust():
     verdict = judge(GOOD._replace(audit=None, unaudited="the values are noisy"))
     assert verdict.level == "unchecked" and not verdict.trust
     assert verdict.sentence.startswith("NOT AUDITED: the values are noisy")
+
+
+def test_modes_that_still_appear_are_no_trifle_however_light():
+    audit = GOOD.audit | {"num_missed": 8, "missed_mass": 0.002}
+    known = {"modes": {"num_modes": 25, "estimated_number": 42.0, "new_mode_chance": 0.27}}
+    assert judge(GOOD._replace(audit=audit)).trust
+    assert not judge(GOOD._replace(audit=audit, run_info=known)).trust
+    assert judge(GOOD._replace(run_info=known)).trust, "a clean audit has the last word"
+
+
+def test_the_remedy_of_what_was_not_trained_is_to_train_it():
+    audit = GOOD.audit | {"num_missed": 7, "missed_mass": 0.31}
+    sentence = judge(GOOD._replace(audit=audit, run_info={"iterations": 0})).sentence
+    assert 'importance_check="off"' in sentence
+    assert 'importance_check="off"' not in judge(GOOD._replace(audit=audit)).sentence

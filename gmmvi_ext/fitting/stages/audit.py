@@ -29,7 +29,8 @@ def audited(
         if config.explore.mode == "off" or start is None or target.is_stochastic:
             return posterior
         spent = posterior.run_info["num_target_evaluations"]
-        budget = max(SHARE * spent, LEAST)
+        num_searches = config.explore.num_audit_searches
+        budget = max(SHARE * spent, LEAST * num_searches / NUM_SEARCHES)
         if config.training.max_evaluations is not None:
             budget = min(budget, config.training.max_evaluations - spent)
         if budget < MIN_EVALUATIONS:
@@ -38,7 +39,7 @@ def audited(
             CountedTarget(target),
             posterior.mixture,
             start,
-            num_searches=NUM_SEARCHES,
+            num_searches=num_searches,
             max_evaluations=budget,
             seed=config.seed,
         ).as_dict()

@@ -9,7 +9,7 @@ import time
 from typing import NamedTuple
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
-from gmmvi_ext.exploration.audit import Audit, audit
+from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
 from gmmvi_ext.exploration.catalogue import Catalogue
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import FirstMixture, ModeSearch
@@ -158,6 +158,8 @@ class StartStage:
         num_samples = num_check_samples(config, len(start.mean))
         most = config.training.max_evaluations
         budget = math.inf if most is None else CHECK_SHARE * most
+        num_searches = config.explore.num_audit_searches
+        least = MIN_AUDIT * num_searches / NUM_SEARCHES
         found = None
         for number in range(MAX_AUDITS):
             checked = importance_check(
@@ -173,8 +175,9 @@ class StartStage:
                 counted,
                 first_as_mixture(checked.mixture),
                 start,
+                num_searches=num_searches,
                 max_evaluations=min(
-                    budget - counted.count, max(MIN_AUDIT, AUDIT_SHARE * counted.count)
+                    budget - counted.count, max(least, AUDIT_SHARE * counted.count)
                 ),
                 seed=config.seed + number,
             )

@@ -55,7 +55,8 @@ def _headline(report) -> list[tuple[str, str]]:
             (
                 "audit",
                 f"{audit['num_missed']} of {audit['num_searches']} fresh searches end in mass the "
-                f"mixture lacks (95 % limit {audit['missed_limit']:.0%})",
+                f"mixture lacks, {audit['missed_mass']:.2g} of all (95 % limit of such searches, "
+                f"not of mass: {audit['missed_limit']:.0%})",
             )
         )
     rows += [(f"support of {name}", words) for name, words in report.constraints.items()]

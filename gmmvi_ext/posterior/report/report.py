@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from gmmvi_ext import diagnostics
 from gmmvi_ext.constraints.layout import element_names
+from gmmvi_ext.exploration.audit import MIN_TELLING
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
@@ -145,7 +146,7 @@ def make_report(
             lost_edge=find_lost_edge(target, draws.x),
             missed=missed,
             improper=improper_direction(mixture, target, draws.x, names, seed),
-            audit=run_info.get("audit"),
+            audit=None if why else run_info["audit"],
             unaudited=why,
             moment_change=_moment_change(parameters),
             **{k: v for k, v in numbers.items() if k in Facts._fields},
@@ -183,13 +184,16 @@ def make_report(
 
 def _audited(posterior, seed) -> str:
     """Sees to it that there is an audit; why there is none, otherwise."""
-    if "audit" in posterior.run_info:
+    earlier = posterior.run_info.get("audit")
+    if earlier is not None and earlier["num_searches"] >= MIN_TELLING:
         return ""
     target = posterior.target
     if target.is_stochastic:
         return "values of the target are noisy, and searches for modes need exact ones"
     found = posterior.audit(seed=seed)
-    return "" if found.num_searches else "no search for modes found a finite value to start from"
+    if found.num_searches >= MIN_TELLING:
+        return ""
+    return f"only {found.num_searches} searches for modes came to an end"
 
 
 def _estimates(draws: ScoredDraws, has_target: bool) -> dict:

@@ -36,6 +36,7 @@ MAX_MISSED = 0.05  # share of the evidence that only heavy-tailed draws find
 MANY_DIMENSIONS = 50
 MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
 MAX_LACKING = 0.005  # share of the mass that the mixture may lack by the audit
+MAX_CHANCE = 0.05  # that a search ends in a new mode: then what audits find is not all there is
 MANY_MODES = 100.0
 NO_CAUSES = Causes()
 
@@ -204,12 +205,14 @@ def _improper(facts):
 
 def _missing_modes(facts):
     """What the audit found; many modes are named as that."""
-    audit = facts.audit
-    if audit is None or audit["missed_mass"] < MAX_LACKING:
+    audit, modes = facts.audit, facts.run_info.get("modes", {})
+    if audit is None or audit["num_missed"] == 0:
         return None
-    modes = facts.run_info.get("modes", {})
+    still_appear = modes.get("new_mode_chance", 0.0) > MAX_CHANCE
+    if audit["missed_mass"] < MAX_LACKING and not still_appear:
+        return None
     missed = f"{audit['num_missed']} of {audit['num_searches']} fresh searches for modes end in "
-    missed += f"mass that the mixture lacks, {audit['missed_mass']:.0%} of it or more"
+    missed += f"mass that the mixture lacks, {audit['missed_mass']:.2g} of all or more"
     number = modes.get("estimated_number", 0.0)
     if number > MANY_MODES:
         return (
@@ -218,11 +221,8 @@ def _missing_modes(facts):
             "where parameters can change places, order them or marginalise the labels; where signs "
             "are free, fix them; a mixture of Gaussians cannot hold that many modes",
         )
-    return (
-        missed,
-        'allow more evaluations, `explore="thorough"`, or more components '
-        f"({facts.num_components} now)",
-    )
+    remedy = 'allow more evaluations, `explore="thorough"`, or more components '
+    return missed, f"{remedy}({facts.num_components} now){_untrained(facts)}"
 
 
 def _odd_spread(facts):
@@ -276,6 +276,11 @@ def _khat(facts):
     return f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass", _remedy(facts)
 
 
+def _untrained(facts) -> str:
+    """The way out where the importance check has let a first mixture pass."""
+    return ', or `importance_check="off"`' if facts.run_info.get("iterations") == 0 else ""
+
+
 def _remedy(facts) -> str:
     """What mends a mixture that is too far from the target."""
     remedy = "train longer or allow more components"
@@ -305,7 +310,7 @@ def _known_evidence(facts):
         return None
     return (
         f"the draws account for {share:.0%} of the known normaliser, a mode is missing",
-        "start from more, or wider spread, components",
+        f"start from more, or wider spread, components{_untrained(facts)}",
     )
 
 
@@ -314,7 +319,7 @@ def _missed(facts):
         return None
     return (
         f"heavy-tailed draws find {facts.missed:.0%} of the mass where the mixture does not reach",
-        "start from more, or wider spread, components",
+        f"start from more, or wider spread, components{_untrained(facts)}",
     )
 
 
@@ -323,7 +328,7 @@ def _coverage(facts):
         return None
     return (
         f"exact draws show that {1 - facts.coverage:.0%} of the target's mass is missed",
-        "start from more, or wider spread, components",
+        f"start from more, or wider spread, components{_untrained(facts)}",
     )
 
 
