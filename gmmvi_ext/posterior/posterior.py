@@ -231,13 +231,9 @@ class Posterior:
           ValueError: there is no target, its values are noisy, or a count is none.
         """
         target = self._need_target("`audit`")
-        for name, value in (("num_searches", num_searches), ("max_evaluations", max_evaluations)):
-            is_left_out = value is None and name == "max_evaluations"
-            is_count = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-            if not is_left_out and not (is_count and 1 <= value <= MAX_COUNT):
-                raise ValueError(
-                    f"`{name}` must be an integer from 1 to {MAX_COUNT:,}, got {value!r}."
-                )
+        _require_count("num_searches", num_searches)
+        if max_evaluations is not None:
+            _require_count("max_evaluations", max_evaluations)
         if target.is_stochastic:
             raise ValueError("`audit` needs exact values of the target, and these are noisy.")
         found = audit(
@@ -562,6 +558,12 @@ class Posterior:
         if self.target is None:
             raise ValueError(f"{what} needs the target: attach it with `with_target(target)`.")
         return self.target
+
+
+def _require_count(name: str, value) -> None:
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (is_integer and 1 <= value <= MAX_COUNT):
+        raise ValueError(f"`{name}` must be an integer from 1 to {MAX_COUNT:,}, got {value!r}.")
 
 
 def _in_order(mixture: Mixture, layout: Layout, dims, rest: list[str]) -> Mixture:
