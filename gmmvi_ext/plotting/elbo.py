@@ -47,7 +47,13 @@ def plot_elbo(
     ax.set_ylabel("ELBO (higher is better)")
     ax.set_title("ELBO over the run", loc="left", fontsize=10, color=INK)
     if not known.any():
-        ax.text(0.5, 0.5, "no finite ELBO in the metrics", ha="center", transform=ax.transAxes)
+        ax.text(
+            0.5,
+            0.5,
+            "no finite ELBO in the metrics\n(none if nothing had to be trained)",
+            ha="center",
+            transform=ax.transAxes,
+        )
         return ax
     position, value = position[known], value[known]
     error = np.nan_to_num(error[known])

@@ -32,7 +32,13 @@ def plot_weights(
     ax.set_ylim(0, 1)
     rows = [row for row in metrics if row.get("weights") and row.get(x) is not None]
     if not rows:
-        ax.text(0.5, 0.5, "the metrics hold no weights", ha="center", transform=ax.transAxes)
+        ax.text(
+            0.5,
+            0.5,
+            "the metrics hold no weights\n(none if nothing had to be trained)",
+            ha="center",
+            transform=ax.transAxes,
+        )
         return ax
     position = np.array([row[x] for row in rows], np.float64)
     by_id: dict[int, np.ndarray] = {}

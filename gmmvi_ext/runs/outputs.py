@@ -56,8 +56,8 @@ def write_outputs(
     summary = {key: getattr(report, key) for key in _REPORT_KEYS} | result_summary(result)
     for key in _RUN_KEYS:
         summary[key] = posterior.run_info.get(key, summary[key])
-    summary["audit"] = posterior.run_info.get("audit")
-    write_json(workdir / "summary.json", summary)
+    audit = posterior.run_info.get("audit")
+    write_json(workdir / "summary.json", summary | {"audit": audit})
     title = f"{config.algorithm_name} on {config.target_name}"
     page = summary_page(title, summary, report.to_markdown().strip())
     write_whole(workdir / "summary.md", page)
