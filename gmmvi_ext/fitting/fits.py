@@ -6,12 +6,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.posterior.report.render import html_table
 from gmmvi_ext.posterior.report.report import Report
 
 __all__ = ["Fit", "Fits"]
 
 MAX_SHOWN = 20  # rows of the printed table
 SHOWN = ("name", "verdict", "log_evidence", "khat", "num_target_evaluations", "seconds")
+HEADER = ["data set", "verdict", "log evidence", "k-hat", "evaluations", "seconds"]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -111,18 +113,25 @@ class Fits(Sequence):
             raise ImportError("`to_dataframe` needs pandas: pip install pandas.") from error
         return pandas.DataFrame(self.table()).set_index("name")
 
+    def _repr_html_(self) -> str:
+        return f"<p>{self._counts()}</p>" + html_table(HEADER, self._cells())
+
+    def _counts(self) -> str:
+        return f"{len(self)} fits, {len(self.trusted)} trusted, {len(self.errors)} failed"
+
+    def _cells(self) -> list[list[str]]:
+        return [[_text(row[key]) for key in SHOWN] for row in self[:MAX_SHOWN].table()]
+
     def __repr__(self) -> str:
-        counts = f"{len(self)} fits, {len(self.trusted)} trusted, {len(self.errors)} failed"
-        cells = [[_text(row[key]) for key in SHOWN] for row in self[:MAX_SHOWN].table()]
-        header = ["data set", "verdict", "log evidence", "k-hat", "evaluations", "seconds"]
-        widths = [max(map(len, column)) for column in zip(header, *cells, strict=True)]
+        cells = self._cells()
+        widths = [max(map(len, column)) for column in zip(HEADER, *cells, strict=True)]
         lines = [
             "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
-            for row in [header, *cells]
+            for row in [HEADER, *cells]
         ]
         more = [f"... and {len(self) - MAX_SHOWN} more"] if len(self) > MAX_SHOWN else []
         failed = [f"{name}: {error}" for name, error in list(self.errors.items())[:MAX_SHOWN]]
-        return "\n".join([counts, *lines, *more, *failed])
+        return "\n".join([self._counts(), *lines, *more, *failed])
 
 
 def _text(value) -> str:

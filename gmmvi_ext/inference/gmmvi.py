@@ -67,8 +67,9 @@ class GMMVI(tf.Module):
     Args:
       target: log density to fit.
       model: mixture with learner state, modified in place.
-      ng_estimator, component_adaptation, sample_selector, component_updater, component_stepsize,
-        weight_updater, weight_stepsize: the seven rules.
+      ng_estimator, component_adaptation, sample_selector: rules for natural gradients, for the
+        number of components, for what is evaluated.
+      component_updater, component_stepsize, weight_updater, weight_stepsize: rules for the steps.
       prior: where new components may start.
       temperature: weight of the entropy in the objective, > 0.
       use_sample_database: keep samples over iterations (for reuse and as candidates).

@@ -1,13 +1,15 @@
-"""Pictures of runs and posteriors: `ax` in, `ax` out, no global state, any backend."""
+"""Pictures of runs and posteriors: `ax` in, `ax` out, no setting of Matplotlib touched."""
 
 from gmmvi_ext.lazy import lazy_names
 
 __all__ = [
     "Curve",
+    "animate_density_2d",
     "plot_comparison",
     "plot_comparison_page",
     "plot_component_usage",
     "plot_components",
+    "plot_density_2d",
     "plot_elbo",
     "plot_image_grid",
     "plot_khat",
@@ -22,10 +24,12 @@ __all__ = [
 # Loaded when asked for: pictures of metrics alone do without TensorFlow.
 _MODULE = {
     "Curve": "comparison",
+    "animate_density_2d": "density",
     "plot_comparison": "comparison",
     "plot_comparison_page": "comparison",
     "plot_component_usage": "latent",
     "plot_components": "components",
+    "plot_density_2d": "density",
     "plot_elbo": "elbo",
     "plot_image_grid": "images",
     "plot_khat": "khat",

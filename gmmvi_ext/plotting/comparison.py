@@ -5,12 +5,11 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from gmmvi_ext.plotting.elbo import X_LABELS, metric_column
-from gmmvi_ext.plotting.style import INK, MUTED, component_color, new_axes, tidy
+from gmmvi_ext.plotting.style import INK, MUTED, component_color, new_axes, new_figure, tidy
 
 __all__ = ["Curve", "plot_comparison", "plot_comparison_page"]
 
@@ -126,8 +125,7 @@ def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
       the figure.
     """
     heights = [3.6 + 0.18 * min(_num_labels(curves), MAX_LEGEND) for curves in groups.values()]
-    figure = Figure(figsize=(11.0, sum(heights)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((11.0, sum(heights)))
     rows = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for row, (target, curves) in zip(rows, groups.items(), strict=True):
         left, right = row.subplots(1, 2)

@@ -3,14 +3,13 @@
 import textwrap
 from collections.abc import Mapping, Sequence
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from gmmvi_ext.plotting.components import plot_components
 from gmmvi_ext.plotting.elbo import plot_elbo
 from gmmvi_ext.plotting.khat import plot_khat
 from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
-from gmmvi_ext.plotting.style import LEVEL_COLORS
+from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure
 from gmmvi_ext.plotting.weights import plot_weights
 
 __all__ = ["plot_overview"]
@@ -30,8 +29,7 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
       the figure.
     """
     report = posterior.last_report or posterior.report()
-    figure = Figure(figsize=(11.0, 8.4), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure((11.0, 8.4))
     banner, body = figure.subfigures(2, 1, height_ratios=[1, 9])
     banner.set_facecolor(LEVEL_COLORS[report.level])
     head = f"{title}\n" if title else ""

@@ -1,11 +1,29 @@
-"""Colours and axes shared by all pictures; nothing global is touched."""
+"""Colours, figures and axes shared by all pictures; no setting of Matplotlib is touched."""
+
+import contextlib
+import contextvars
+import sys
+from collections.abc import Iterator
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-__all__ = ["LEVEL_COLORS", "badge", "component_color", "new_axes", "new_grid", "tidy"]
+from gmmvi_ext.notebook import in_notebook
+
+__all__ = [
+    "LEVEL_COLORS",
+    "badge",
+    "component_color",
+    "new_axes",
+    "new_figure",
+    "new_grid",
+    "off_screen",
+    "tidy",
+]
+
+_off_screen = contextvars.ContextVar("off_screen", default=False)
 
 # Hues that stay apart for the common kinds of colour blindness, strongest first.
 PALETTE = (
@@ -43,13 +61,37 @@ def component_color(index: int) -> str:
     return PALETTE[int(index) % len(PALETTE)]
 
 
-def new_axes(ax: Axes | None, size=(7.0, 4.2)) -> Axes:
-    """`ax`, or the axes of a new figure that no window manager knows."""
-    if ax is not None:
-        return ax
+@contextlib.contextmanager
+def off_screen() -> Iterator[None]:
+    """Figures that are made inside are for files: pyplot does not come to know them."""
+    token = _off_screen.set(True)
+    try:
+        yield
+    finally:
+        _off_screen.reset(token)
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """An empty figure: one of pyplot where a person may be looking, else one that nothing holds.
+
+    A notebook shows the figures of pyplot at the end of a cell, and `plt.show()` in a script those
+    that are open. Whoever does neither has no use for figures that live until they are closed.
+
+    Args:
+      size: width and height in inches.
+    """
+    if not _off_screen.get() and ("matplotlib.pyplot" in sys.modules or in_notebook()):
+        import matplotlib.pyplot as plt
+
+        return plt.figure(figsize=size, layout="constrained")
     figure = Figure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
-    return figure.subplots()
+    return figure
+
+
+def new_axes(ax: Axes | None, size=(7.0, 4.2)) -> Axes:
+    """`ax`, or the axes of a new figure."""
+    return new_figure(size).subplots() if ax is None else ax
 
 
 def new_grid(axes, rows: int, columns: int, cell=(2.2, 2.0)) -> np.ndarray:
@@ -60,9 +102,7 @@ def new_grid(axes, rows: int, columns: int, cell=(2.2, 2.0)) -> np.ndarray:
     """
     if axes is None:
         width, height = max(columns * cell[0], 3.6), max(rows * cell[1], 3.0)
-        figure = Figure(figsize=(width, height), layout="constrained")
-        FigureCanvasAgg(figure)
-        return np.asarray(figure.subplots(rows, columns, squeeze=False))
+        return np.asarray(new_figure((width, height)).subplots(rows, columns, squeeze=False))
     axes = np.asarray(axes, dtype=object)
     if axes.size != rows * columns:
         raise ValueError(

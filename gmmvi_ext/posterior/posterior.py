@@ -3,6 +3,7 @@
 q(y) = q_mixture(x) / |det d y / d x|,    y = bijector(x)
 """
 
+import html
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -496,6 +497,12 @@ class Posterior:
 
         return plotting.plot_components(self, ax, **options)
 
+    def plot_density_2d(self, ax=None, **options):
+        """See `plotting.plot_density_2d`."""
+        from gmmvi_ext import plotting
+
+        return plotting.plot_density_2d(self, ax, **options)
+
     def plot_khat(self, ax=None, **options):
         """See `plotting.plot_khat`."""
         from gmmvi_ext import plotting
@@ -531,6 +538,10 @@ class Posterior:
             f"Posterior({int(self.mixture.num_components)} components in "
             f"{self.layout.num_dimensions} dimensions{names})"
         )
+
+    def _repr_html_(self) -> str:
+        text = f"<p>{html.escape(repr(self))}</p>"
+        return text if self.last_report is None else text + self.last_report._repr_html_()
 
     def _proposals(self, num_samples: int, seed, defensive: bool) -> ScoredDraws:
         if defensive:

@@ -20,12 +20,14 @@ def write_pictures(folder: Path, pictures: Mapping[str, Callable[[], Any]]) -> l
     Returns:
       the files written.
     """
+    from gmmvi_ext.plotting.style import off_screen
+
     folder.mkdir(exist_ok=True)
     written = []
     for name, draw in pictures.items():
         path = folder / f"{name}.png"
         try:
-            with whole_file(path) as file:
+            with off_screen(), whole_file(path) as file:
                 draw().figure.savefig(file, dpi=120, format="png")
         except OSError:
             raise

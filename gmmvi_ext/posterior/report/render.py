@@ -1,13 +1,15 @@
-"""A report as text (rich tables) and as Markdown."""
+"""A report as text (rich tables), as Markdown and as HTML for notebooks."""
 
+import html
 import io
 import math
 
-__all__ = ["markdown", "text"]
+__all__ = ["html_table", "markdown", "notebook", "text"]
 
 MAX_ROWS = 20  # rows of a table in print; `as_dict` has them all
 MAX_LOCATION = 4  # leading coordinates of a location in print
 LEVEL_STYLE = {"trust": "bold green", "reweight": "bold yellow"}
+LEVEL_COLOR = {"trust": "#1b7837", "reweight": "#8a6508", "unchecked": "#555555"}
 WIDTH = 100
 
 
@@ -163,3 +165,33 @@ def markdown(report) -> str:
             "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
         ]
     return "\n".join(lines) + "\n"
+
+
+def html_table(header: list[str], rows: list[list[str]]) -> str:
+    """A table of texts, columns but the first to the right."""
+
+    def cells(values, tag):
+        return "".join(
+            f'<{tag} style="text-align: {"right" if i else "left"}">{html.escape(value)}</{tag}>'
+            for i, value in enumerate(values)
+        )
+
+    head = f"<thead><tr>{cells(header, 'th')}</tr></thead>" if header else ""
+    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
+    return f"<table>{head}<tbody>{body}</tbody></table>"
+
+
+def notebook(report) -> str:
+    """The same content as HTML, for `_repr_html_`; parameters open, modes and components folded."""
+    color = LEVEL_COLOR.get(report.level, "#b2182b")
+    parts = [
+        f'<p style="font-weight: bold; color: {color}">{html.escape(report.verdict)}</p>',
+        html_table([], [list(row) for row in _headline(report)]),
+    ]
+    for number, (title, header, rows, total) in enumerate(_tables(report)):
+        shown = title if total == len(rows) else f"{title} ({len(rows)} of {total})"
+        opened = "" if number else " open"
+        parts.append(
+            f"<details{opened}><summary>{shown}</summary>{html_table(header, rows)}</details>"
+        )
+    return "<div>" + "".join(parts) + "</div>"

@@ -100,6 +100,9 @@ class Report:
     def __str__(self) -> str:
         return render.text(self)
 
+    def _repr_html_(self) -> str:
+        return render.notebook(self)
+
 
 def make_report(
     posterior, num_samples: int, seed, *, defensive: bool = False

@@ -1,0 +1,171 @@
+"""Two parameters: the target as shades, the mixture as contours, and a mixture that learns."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+from matplotlib.animation import FuncAnimation
+from matplotlib.axes import Axes
+
+from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
+
+__all__ = ["animate_density_2d", "plot_density_2d"]
+
+SHADED = 10.0  # nats below the top of the target that are shaded
+# Levels of the mixture, in nats below its top: 0.5, 1, ... 4 standard deviations of a Gaussian.
+DEPTHS = 0.5 * np.arange(4.0, 0.0, -0.5) ** 2
+MIN_WEIGHT = 1e-3  # lightest component whose mean is marked
+TAIL = 0.002
+NUM_DRAWS = 4000
+
+
+def plot_density_2d(
+    posterior,
+    ax: Axes | None = None,
+    *,
+    limits=None,
+    grid_size: int = 150,
+    num_samples: int = NUM_DRAWS,
+    seed=0,
+) -> Axes:
+    """The log density of the target (shades) and of the mixture (lines) in the constrained space.
+
+        posterior.plot_density_2d(limits=((-3, 3), (-2, 6)))
+
+    Args:
+      posterior: a `Posterior` of two parameters; `marginal` makes one, which has no target.
+      ax: axes to draw on, or None for a new figure.
+      limits: ((low, high), (low, high)) of the two parameters; by default those of the draws.
+      grid_size: points of the grid along each axis.
+      num_samples: draws that decide on the limits.
+      seed: of the draws.
+
+    Raises:
+      ValueError: the posterior has not two parameters.
+    """
+    _require_plane(posterior)
+    limits = _limits(posterior, num_samples, seed) if limits is None else limits
+    axes, points = _grid(limits, grid_size)
+    ax = new_axes(ax, size=(6.0, 5.0))
+    if posterior.target is not None:
+        shades = _shade(ax, axes, _target_log_prob(posterior, points))
+        bar = ax.figure.colorbar(shades, ax=ax)
+        bar.set_label("log density of the target below its top", fontsize=8)
+        bar.ax.tick_params(labelsize=7)
+    _draw_mixture(ax, axes, points, posterior)
+    _label(ax, posterior, limits)
+    return ax
+
+
+def animate_density_2d(
+    posteriors: Sequence,
+    *,
+    titles: Sequence[str] = (),
+    limits=None,
+    grid_size: int = 100,
+    interval: int = 250,
+) -> FuncAnimation:
+    """A mixture that learns, frame by frame: `plot_density_2d` of each posterior in turn.
+
+        frames = [Posterior(algorithm.mixture(), target=target) for _ in algorithm.steps(...)]
+        animate_density_2d(frames).save("learning.gif")       # or .to_jshtml() in a notebook
+
+    Args:
+      posteriors: of the same two parameters; the target of the last one is shaded.
+      titles: a title for each frame.
+      limits: as for `plot_density_2d`; by default those of the last posterior's draws.
+      grid_size: points of the grid along each axis.
+      interval: milliseconds between frames.
+
+    Raises:
+      ValueError: there is no posterior, or one has not two parameters.
+    """
+    if not posteriors:
+        raise ValueError("`posteriors` must hold at least one posterior.")
+    for posterior in posteriors:
+        _require_plane(posterior)
+    last = posteriors[-1]
+    limits = _limits(last, NUM_DRAWS, 0) if limits is None else limits
+    axes, points = _grid(limits, grid_size)
+    truth = None if last.target is None else _target_log_prob(last, points)
+    with off_screen():  # the animation is shown, not its first frame
+        ax = new_axes(None, size=(5.0, 4.4))
+
+    def draw(number: int):
+        ax.clear()
+        if truth is not None:
+            _shade(ax, axes, truth)
+        _draw_mixture(ax, axes, points, posteriors[number])
+        _label(ax, posteriors[number], limits)
+        if number < len(titles):
+            ax.set_title(titles[number], loc="left", fontsize=10, color=INK)
+        return []
+
+    return FuncAnimation(ax.figure, draw, frames=len(posteriors), interval=interval)
+
+
+def _require_plane(posterior) -> None:
+    if posterior.layout.num_constrained != 2 or posterior.layout.num_dimensions != 2:
+        raise ValueError(
+            "a plane needs two parameters, this posterior has "
+            f"{posterior.layout.constrained_names}; take two: `posterior.marginal([...])`."
+        )
+
+
+def _limits(posterior, num_samples: int, seed):
+    draws = posterior.scored_draws(num_samples, seed)
+    x = tf.constant(draws.x, posterior.mixture.dtype)
+    values = posterior.layout.forward_flat(x).numpy()
+    low, high = np.quantile(values, [TAIL, 1.0 - TAIL], axis=0)
+    margin = 0.1 * (high - low)
+    return tuple(zip(low - margin, high + margin, strict=True))
+
+
+def _grid(limits, size: int):
+    """The two axes, and the points [size**2, 2] with the first parameter running fastest."""
+    axes = [np.linspace(*map(float, limits[side]), size) for side in range(2)]
+    return axes, np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1).reshape(-1, 2)
+
+
+def _target_log_prob(posterior, points: np.ndarray) -> np.ndarray:
+    """Unnormalised log density of the target at constrained points, -inf outside its support."""
+    layout, dtype = posterior.layout, posterior.target.dtype
+    y = tf.constant(points, dtype)
+    outside = layout.outside(y)
+    inside = layout.forward_flat(tf.zeros([1, layout.num_dimensions], dtype))
+    x = layout.inverse_flat(tf.where(outside[:, None], inside, y))
+    value = (posterior.target.log_prob(x) - layout.log_det(x)).numpy().astype(np.float64)
+    return np.where(outside | ~np.isfinite(value), -np.inf, value)
+
+
+def _shade(ax: Axes, axes, log_prob: np.ndarray):
+    finite = log_prob[np.isfinite(log_prob)]
+    top = finite.max() if finite.size else 0.0
+    depth = np.clip(log_prob - top, -SHADED, 0.0).reshape(axes[1].size, axes[0].size)
+    return ax.contourf(*axes, depth, levels=np.linspace(-SHADED, 0.0, 25), cmap="Blues")
+
+
+def _draw_mixture(ax: Axes, axes, points: np.ndarray, posterior) -> None:
+    layout = posterior.layout
+    flat = np.asarray(points, posterior.mixture.dtype.as_numpy_dtype)
+    log_prob = np.asarray(posterior.log_prob(layout.unpack(flat)), np.float64)
+    log_prob = np.where(np.isfinite(log_prob), log_prob, -1e30)
+    ax.contour(
+        *axes,
+        log_prob.reshape(axes[1].size, axes[0].size),
+        levels=log_prob.max() - DEPTHS,
+        colors=PALETTE[6],
+        linestyles="solid",
+        linewidths=1.0,
+    )
+    weights = np.exp(np.asarray(posterior.mixture.log_weights, np.float64))
+    means = layout.forward_flat(posterior.mixture.components.loc).numpy()[weights > MIN_WEIGHT]
+    ax.plot(*means.T, "x", color=INK, markersize=5, label="component means")
+
+
+def _label(ax: Axes, posterior, limits) -> None:
+    names = posterior.layout.constrained_names
+    ax.set(xlim=limits[0], ylim=limits[1])
+    ax.set_xlabel(names[0], fontsize=9)
+    ax.set_ylabel(names[1], fontsize=9)
+    tidy(ax)
