@@ -27,8 +27,8 @@ from gmmvi_ext.inference.component_adaptation.extrapolation import (
     propose_components,
 )
 from gmmvi_ext.inference.gmmvi import GMMVI
-from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.math.random import stream
+from gmmvi_ext.models.membership import with_new, without_others
 from gmmvi_ext.training.stopping import StopReason
 
 __all__ = ["Exploration", "can_explore"]

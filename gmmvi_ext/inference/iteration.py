@@ -12,14 +12,14 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import LowRankGaussians, Mixture
 from gmmvi_ext.inference.component_adaptation import Candidates, Prior
 from gmmvi_ext.inference.low_rank import low_rank_update
-from gmmvi_ext.inference.membership import with_new, without_others
 from gmmvi_ext.inference.pairwise import moved_log_prob
 from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.inference.roles import Rules
 from gmmvi_ext.inference.sample_db import Window
 from gmmvi_ext.inference.sample_selectors import Proposal
 from gmmvi_ext.inference.types import Batch, ComponentUpdate
-from gmmvi_ext.models import LearnerState
+from gmmvi_ext.models.learner import LearnerState, shifted
+from gmmvi_ext.models.membership import with_new, without_others
 
 __all__ = ["RunState", "adapted", "learned", "proposed", "step_seed"]
 
@@ -107,8 +107,8 @@ def learned(
         stepsize=stepsize,
         num_updates=learner.num_updates + 1,
         ridge=rules.ng_estimator.adapt_ridge(learner.ridge, update.ok),
-        reward_history=_shifted(learner.reward_history, rewards + temperature * moved.log_weights),
-        weight_history=_shifted(learner.weight_history, tf.exp(log_weights)),
+        reward_history=shifted(learner.reward_history, rewards + temperature * moved.log_weights),
+        weight_history=shifted(learner.weight_history, tf.exp(log_weights)),
         component_id=learner.component_id,
     )
     num_valid = tf.reduce_sum(tf.cast(is_valid, tf.int64))
@@ -173,9 +173,14 @@ def _rewards(
             max_ratio=update.max_ratio,
             share_ratio=rules.sample_selector.share_ratio,
         )
-        self_normalized = rules.weight_updater.use_self_normalized_importance_weights
         return expected_rewards(
-            moved, batch, log_prob, temperature, self_normalized=self_normalized
+            moved.log_weights,
+            log_prob,
+            target_log_prob=batch.target_log_prob,
+            proposal_log_prob=batch.proposal_log_prob,
+            temperature=temperature,
+            self_normalized=rules.weight_updater.use_self_normalized_importance_weights,
+            is_centered=rules.weight_updater.center_rewards,
         )
 
 
@@ -189,19 +194,11 @@ def _updated_weights(
         stepsize = rules.weight_stepsize.adapt(
             state.weight_stepsize, state.num_weight_updates, improved[0], has_history[0]
         )
-        # A component that could not be rewarded gets the worst reward instead of poisoning the
-        # rest.
-        finite = tf.math.is_finite(rewards)
-        worst = tf.reduce_min(tf.where(finite, rewards, rewards.dtype.max))
-        rewards = tf.where(finite, rewards, worst)
-        updated = rules.weight_updater.update(log_weights, rewards, stepsize, temperature)
-        usable = tf.reduce_any(batch.is_valid) & tf.reduce_any(finite)
-        usable &= tf.reduce_all(tf.math.is_finite(updated))
-        several = tf.size(log_weights) > 1
-        return (
-            tf.where(usable & several, updated, log_weights),
-            tf.where(several, stepsize, state.weight_stepsize),
+        updated = rules.weight_updater.guarded_update(
+            log_weights, rewards, stepsize, temperature, has_valid=tf.reduce_any(batch.is_valid)
         )
+        several = tf.size(log_weights) > 1
+        return updated, tf.where(several, stepsize, state.weight_stepsize)
 
 
 def adapted(
@@ -271,7 +268,3 @@ def _improved(history: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     last, previous = history[..., -1], history[..., -2]
     recorded = ~tf.math.is_nan(previous)
     return last > previous, recorded
-
-
-def _shifted(history: tf.Tensor, newest: tf.Tensor) -> tf.Tensor:
-    return tf.concat([history[:, 1:], tf.expand_dims(newest, 1)], axis=1)

@@ -24,7 +24,7 @@ from gmmvi_ext.inference.roles import Rules
 from gmmvi_ext.inference.sample_db import Ring, Window
 from gmmvi_ext.inference.sample_selectors import Proposal
 from gmmvi_ext.models import LearnerState
-from gmmvi_ext.models.gmm_wrapper import initial_learner_state
+from gmmvi_ext.models.learner import initial_learner_state
 from gmmvi_ext.tracing import TracedFunction, open_specs
 
 __all__ = ["Drawn", "LearningStep", "RunVariables", "StepSettings", "learning_step"]

@@ -19,7 +19,7 @@ from gmmvi_ext.inference.sample_db import empty_window
 from gmmvi_ext.inference.sample_selectors import Proposal
 from gmmvi_ext.inference.sample_selectors.fixed_count import FixedCountSampleSelector
 from gmmvi_ext.inference.types import Batch, ComponentUpdate, NgEstimate
-from gmmvi_ext.models.gmm_wrapper import initial_learner_state
+from gmmvi_ext.models.learner import initial_learner_state
 from gmmvi_ext.user_code import USER_ERRORS, place_of
 
 __all__ = ["is_custom", "try_rule"]

@@ -1,10 +1,16 @@
-"""Weights in log space: normalisation with a floor, effective sample sizes."""
+"""Weights in log space: normalisation with a floor, KL divergence, effective sample sizes."""
 
 import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 
-__all__ = ["LOG_WEIGHT_FLOOR", "effective_sample_size", "normalise_log_weights", "softmax"]
+__all__ = [
+    "LOG_WEIGHT_FLOOR",
+    "effective_sample_size",
+    "normalise_log_weights",
+    "softmax",
+    "weight_kl",
+]
 
 LOG_WEIGHT_FLOOR = -69.07  # log(1e-30): keeps the KL of a dying component finite
 
@@ -34,3 +40,10 @@ def softmax(logits: tf.Tensor, axis: int = -1) -> tf.Tensor:
     """
     ratios = tf.exp(logits - tf.reduce_max(logits, axis=axis, keepdims=True))
     return ratios / tf.reduce_sum(ratios, axis=axis, keepdims=True)
+
+
+def weight_kl(log_weights: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
+    """KL of categorical distributions with log weights [..., K]; terms of weight 0 count as 0."""
+    return tf.reduce_sum(
+        tf.math.multiply_no_nan(log_weights - others, tf.exp(log_weights)), axis=-1
+    )

@@ -1,188 +1,246 @@
-"""A mixture in variables, paired with a bijector and what the learner remembers of every component.
+"""A mixture in variables, with the methods of the reference's `GMM` and `GmmWrapper`.
 
-The mixture lives in the unconstrained space; the bijector (identity unless given) carries draws and
-densities to the constrained one. Histories shift left and take the newest value at the right; their
-length H is what the rules need, not the length of the run.
+Code that was written for the reference finds its names here. What differs: what draws takes a seed,
+and adding thresholds and initial entropies of components are not kept.
 """
 
-from typing import NamedTuple
+from typing import Any
 
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture, sample_components
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.math.linalg import safe_cholesky
+from gmmvi_ext.models.learner import shifted
+from gmmvi_ext.models.membership import with_new, without_others
+from gmmvi_ext.models.mixture_model import MixtureModel
 
-__all__ = ["GmmWrapper", "LearnerState", "initial_learner_state"]
+__all__ = ["GmmWrapper"]
 
 
-class LearnerState(NamedTuple):
-    """What is remembered of each component.
+class GmmWrapper(MixtureModel):
+    """`MixtureModel` for users of the reference; K components, D dimensions, N samples.
 
-    Attributes:
-      stepsize: stepsize of its next update, [K].
-      num_updates: updates it has received, int64 [K].
-      ridge: l2 regulariser of the MORE regression, [K].
-      reward_history: newest H rewards, oldest first, NaN where none was recorded, [K, H].
-      weight_history: newest H weights, likewise, [K, H].
-      component_id: identity over the run, int64 [K].
+    Factors of the covariances (`chol_cov`, `covs` and what takes them) are matrices [K, D, D] for
+    full covariances, standard deviations and variances [K, D] for diagonal ones. Low-rank ones have
+    none and are replaced by `assign`.
     """
 
-    stepsize: tf.Tensor
-    num_updates: tf.Tensor
-    ridge: tf.Tensor
-    reward_history: tf.Tensor
-    weight_history: tf.Tensor
-    component_id: tf.Tensor
+    @property
+    def weights(self) -> tf.Tensor:
+        """Mixture weights, [K]."""
+        return tf.exp(self.log_weights.read_value())
 
-    def select(self, index: tf.Tensor) -> "LearnerState":
-        """State of the components `index` [K'], in that order."""
-        return LearnerState(*(tf.gather(field, index) for field in self))
+    @property
+    def means(self) -> tf.Tensor:
+        """Means of the components, [K, D]."""
+        return self.mixture().components.loc
 
-    def extend(self, other: "LearnerState") -> "LearnerState":
-        """State of these components followed by `other`'s."""
-        pairs = zip(self, other, strict=True)
-        return LearnerState(*(tf.concat([mine, new], axis=0) for mine, new in pairs))
+    @property
+    def chol_cov(self) -> tf.Tensor:
+        """Lower Cholesky factors, [K, D, D] or [K, D]."""
+        return self._factors(self.mixture().components)
 
+    @property
+    def covs(self) -> tf.Tensor:
+        """Covariances, [K, D, D], or variances, [K, D]."""
+        components: Any = self.mixture().components
+        if isinstance(components, DiagonalGaussians):
+            return tf.square(components.scale_diag)
+        return components.covariances()
 
-def initial_learner_state(
-    num_components, *, stepsize: float, ridge: float, history_length: int, first_id, dtype
-) -> LearnerState:
-    """State of components that have seen no update yet; ids count up from `first_id`."""
-    count = tf.convert_to_tensor(num_components, tf.int32)
-    unknown = tf.cast(tf.fill([count, history_length], float("nan")), dtype)
-    return LearnerState(
-        stepsize=tf.fill([count], to_dtype(stepsize, dtype)),
-        num_updates=tf.zeros([count], tf.int64),
-        ridge=tf.fill([count], to_dtype(ridge, dtype)),
-        reward_history=unknown,
-        weight_history=unknown,
-        component_id=tf.cast(first_id, tf.int64) + tf.range(tf.cast(count, tf.int64)),
-    )
+    @property
+    def stepsizes(self) -> tf.Tensor:
+        """Stepsize of each component's next update, [K]."""
+        return self.learner().stepsize
 
+    @property
+    def l2_regularizers(self) -> tf.Tensor:
+        """Ridge of each component's regression, [K]."""
+        return self.learner().ridge
 
-class GmmWrapper(tf.Module):
-    """Variables of a mixture and of its learner; the number of components is open.
+    @property
+    def num_received_updates(self) -> tf.Tensor:
+        """Updates of each component so far, int64 [K]."""
+        return self.learner().num_updates
 
-    Args:
-      mixture: initial value, in the unconstrained space; its family (full, diagonal, low-rank
-        covariance) is kept for life.
-      stepsize: initial stepsize of every component.
-      ridge: initial l2 regulariser of every component.
-      history_length: H, length of the reward and weight histories.
-      bijector: maps unconstrained points [N, D] to constrained ones; None for the identity.
-    """
+    @property
+    def reward_history(self) -> tf.Tensor:
+        """Newest H rewards of each component, oldest first, NaN for none, [K, H]."""
+        return self.learner().reward_history
 
-    def __init__(
-        self,
-        mixture: Mixture,
-        *,
-        stepsize: float = 1.0,
-        ridge: float = 1e-12,
-        history_length: int = 2,
-        bijector=None,
-        name: str | None = None,
-    ):
-        super().__init__(name=name)
-        self._family = type(mixture.components)
-        self.log_weights = _open_variable(mixture.log_weights, "log_weights")
-        # One variable for each parameter, under its name: `loc`, `scale_tril` and so on.
-        for name, value in mixture.components._asdict().items():
-            setattr(self, name, _open_variable(value, name))
-        self.bijector = bijector
-        self.initial_stepsize = float(stepsize)
-        self.initial_ridge = float(ridge)
-        self.history_length = int(history_length)
-        learner = self.fresh_learner_state(mixture.num_components, 0)
-        self._learner = LearnerState(
-            *(_open_variable(value, name) for name, value in learner._asdict().items())
+    @property
+    def weight_history(self) -> tf.Tensor:
+        """Newest H weights of each component, likewise, [K, H]."""
+        return self.learner().weight_history
+
+    @property
+    def unique_component_ids(self) -> tf.Tensor:
+        """Identity of each component over a run, int64 [K]."""
+        return self.learner().component_id
+
+    def log_densities_also_individual(self, samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """log q(x_n) [N] and log N_k(x_n), a row a component, [K, N]."""
+        log_prob, parts = mixtures.log_prob_parts(self.mixture(), self._points(samples))
+        return log_prob, tf.transpose(parts)
+
+    def log_density(self, samples: tf.Tensor) -> tf.Tensor:
+        """log q(x_n), [N]."""
+        return self.log_prob(self._points(samples))
+
+    def density(self, samples: tf.Tensor) -> tf.Tensor:
+        """q(x_n), [N]."""
+        return tf.exp(self.log_density(samples))
+
+    def component_log_densities(self, samples: tf.Tensor) -> tf.Tensor:
+        """log N_k(x_n), [K, N]."""
+        return self.log_densities_also_individual(samples)[1]
+
+    def component_log_density(self, index: int, samples: tf.Tensor) -> tf.Tensor:
+        """log N_index(x_n), [N]."""
+        return self.component_log_densities(samples)[index]
+
+    def log_density_and_grad(self, samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        """log q(x_n) [N], its gradient [N, D] and log N_k(x_n) [K, N]."""
+        log_prob, parts = self.log_densities_also_individual(samples)
+        return log_prob, mixtures.score(self.mixture(), self._points(samples)), parts
+
+    def component_log_density_and_grad(
+        self, index: int, samples: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """log N_index(x_n) [N] and its gradient [N, D]."""
+        components: Any = self.mixture().components
+        one = type(components)(*(field[index : index + 1] for field in components))
+        alone = Mixture(tf.zeros([1], self.dtype), one)
+        x = self._points(samples)
+        return mixtures.log_prob(alone, x), mixtures.score(alone, x)
+
+    def marginal_log_density(self, samples: tf.Tensor, dimension: int) -> tf.Tensor:
+        """Log density of coordinate `dimension` at samples [N, 1] or [N], [N]."""
+        x = tf.reshape(to_dtype(samples, self.dtype), [-1, 1])
+        return mixtures.log_prob(mixtures.marginal(self.mixture(), (dimension,)), x)
+
+    def component_marginal_log_densities(self, samples: tf.Tensor, dimension: int) -> tf.Tensor:
+        """The same of each component, [K, N]."""
+        x = tf.reshape(to_dtype(samples, self.dtype), [-1, 1])
+        marginal = mixtures.marginal(self.mixture(), (dimension,))
+        return tf.transpose(marginal.components.log_prob(x))
+
+    def component_entropies(self) -> tf.Tensor:
+        """Entropies of the components in nats, [K]."""
+        return self.mixture().components.entropy()
+
+    def get_average_entropy(self) -> tf.Tensor:
+        """sum_k w_k H(N_k), a lower bound of the mixture's entropy, scalar."""
+        return tf.reduce_sum(self.weights * self.component_entropies())
+
+    def sample_from_component(self, index: int, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
+        """Draws of one component, [num_samples, D]."""
+        counts = num_samples * tf.one_hot(index, self.num_components, dtype=tf.int32)
+        return self.sample_from_components_no_shuffle(counts, seed)[0]
+
+    def sample_from_components_no_shuffle(
+        self, samples_per_component: tf.Tensor, seed: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Draws in the order of the components [N, D], and the component of each, int32 [N]."""
+        counts = tf.cast(samples_per_component, tf.int32)
+        return sample_components(self.mixture().components, counts, seed)
+
+    def replace_weights(self, new_log_weights: tf.Tensor) -> None:
+        """Takes new log weights [K], normalises them and stores the weights in their history."""
+        log_weights = tf.nn.log_softmax(self._one_each("new_log_weights", new_log_weights))
+        self.log_weights.assign(log_weights)
+        history = self.learner_variables.weight_history
+        history.assign(shifted(history.read_value(), tf.exp(log_weights)))
+
+    def store_rewards(self, rewards: tf.Tensor) -> None:
+        """Takes the newest reward of each component, [K], into their history."""
+        history = self.learner_variables.reward_history
+        history.assign(shifted(history.read_value(), self._one_each("rewards", rewards)))
+
+    def update_stepsizes(self, new_stepsizes: tf.Tensor) -> None:
+        """Replaces the stepsize of each component, [K]."""
+        self.learner_variables.stepsize.assign(self._one_each("new_stepsizes", new_stepsizes))
+
+    def replace_components(self, new_means: tf.Tensor, new_chols: tf.Tensor) -> None:
+        """Replaces means [K, D] and factors [K, D, D] or [K, D]; weights stay."""
+        components: Any = self.mixture().components
+        factors = self._factors(components)
+        means = self._like("new_means", new_means, components.loc)
+        factors = self._like("new_chols", new_chols, factors)
+        self.assign(Mixture(self.log_weights.read_value(), type(components)(means, factors)))
+
+    def add_component(
+        self, initial_weight: float, initial_mean: tf.Tensor, initial_cov: tf.Tensor
+    ) -> None:
+        """Adds a component with a fresh learner state.
+
+        Args:
+          initial_weight: beside the present ones, before all are normalised; > 0.
+          initial_mean: [D].
+          initial_cov: covariance [D, D], or variances [D] where covariances are diagonal.
+
+        Raises:
+          ValueError: shapes, a weight that is not positive, no covariance.
+        """
+        mixture, dtype = self.mixture(), self.dtype
+        components: Any = mixture.components
+        if not initial_weight > 0:
+            raise ValueError(f"`initial_weight` must be positive, got {initial_weight}.")
+        mean = self._like("initial_mean", initial_mean, components.loc[0])
+        cov = self._like("initial_cov", initial_cov, self._factors(components)[0])
+        if isinstance(components, DiagonalGaussians):
+            factor, is_fine = tf.sqrt(cov), tf.reduce_all(cov > 0)
+        else:
+            factor, is_fine = safe_cholesky(cov)
+        if not bool(is_fine):
+            raise ValueError("`initial_cov` is no covariance: it is not positive definite.")
+        log_weight = tf.math.log(to_dtype([initial_weight], dtype))
+        new = Mixture(log_weight, type(components)(mean[tf.newaxis], factor[tf.newaxis]))
+        fresh = self.fresh_learner_state(1, self.num_ids)
+        grown, learner = with_new(mixture, self.learner(), new, fresh)
+        self.num_ids.assign_add(1)
+        self.assign(grown)
+        self.assign_learner(learner)
+
+    def remove_component(self, idx: int) -> None:
+        """Removes component `idx` and what the learner remembers of it.
+
+        Raises:
+          ValueError: there is no such component, or it is the only one.
+        """
+        count = int(self.num_components)
+        if not 0 <= idx < count or count == 1:
+            raise ValueError(f"`idx` must name one of several components, got {idx} of {count}.")
+        keep = tf.range(count) != idx
+        mixture, learner = without_others(self.mixture(), self.learner(), keep)
+        self.assign(mixture)
+        self.assign_learner(learner)
+
+    def _points(self, samples: tf.Tensor) -> tf.Tensor:
+        return to_dtype(samples, self.dtype)
+
+    def _one_each(self, name: str, value: tf.Tensor) -> tf.Tensor:
+        """`value` [K] in the dtype of the model."""
+        return self._like(name, value, self.log_weights.read_value())
+
+    def _like(self, name: str, value: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+        """`value` in the dtype of the model; refused unless it has the shape of `like`."""
+        value = to_dtype(value, self.dtype)
+        if not value.shape.is_compatible_with(like.shape):
+            raise ValueError(
+                f"`{name}` must have the shape {tuple(like.shape)}, got {tuple(value.shape)}."
+            )
+        return value
+
+    @staticmethod
+    def _factors(components: Any) -> tf.Tensor:
+        if isinstance(components, DiagonalGaussians):
+            return components.scale_diag
+        if isinstance(components, FullGaussians):
+            return components.scale_tril
+        raise ValueError(
+            "low-rank covariances have no single factor; read `mixture().components` and replace "
+            "it by `assign`."
         )
-        self.num_ids = tf.Variable(
-            tf.cast(mixture.num_components, tf.int64), name="num_ids", trainable=False
-        )
-
-    @property
-    def is_diagonal(self) -> bool:
-        return hasattr(self, "scale_diag")
-
-    @property
-    def num_dimensions(self) -> int:
-        return self.loc.shape[-1]
-
-    @property
-    def num_components(self) -> tf.Tensor:
-        return tf.shape(self.log_weights)[0]
-
-    @property
-    def dtype(self) -> tf.DType:
-        return self.loc.dtype
-
-    @property
-    def mixture_variables(self) -> Mixture:
-        """The variables of the mixture, in its form."""
-        return Mixture(
-            self.log_weights, self._family(*(getattr(self, name) for name in self._family._fields))
-        )
-
-    @property
-    def learner_variables(self) -> LearnerState:
-        """Those of the learner state."""
-        return LearnerState(*self._learner)
-
-    def mixture(self) -> Mixture:
-        """The current value."""
-        return tf.nest.map_structure(lambda each: each.read_value(), self.mixture_variables)
-
-    def assign(self, mixture: Mixture) -> None:
-        """Replaces the value; the number of components may differ, the family may not."""
-        self.log_weights.assign(mixture.log_weights)
-        for name, value in mixture.components._asdict().items():
-            getattr(self, name).assign(value)
-
-    def log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        """log q(x_n) in the unconstrained space, [N]."""
-        return mixtures.log_prob(self.mixture(), x)
-
-    def sample(self, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws in the unconstrained space, [num_samples, D]."""
-        return mixtures.sample(self.mixture(), num_samples, seed)[0]
-
-    def fresh_learner_state(self, num_components, first_id) -> LearnerState:
-        """State for components that join now."""
-        return initial_learner_state(
-            num_components,
-            stepsize=self.initial_stepsize,
-            ridge=self.initial_ridge,
-            history_length=self.history_length,
-            first_id=first_id,
-            dtype=self.dtype,
-        )
-
-    def learner(self) -> LearnerState:
-        """The current learner state."""
-        return LearnerState(*(variable.read_value() for variable in self._learner))
-
-    def assign_learner(self, learner: LearnerState) -> None:
-        """Replaces the learner state."""
-        for variable, value in zip(self._learner, learner, strict=True):
-            variable.assign(value)
-
-    def constrained_sample(self, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
-        """Draws in the constrained space, [num_samples, ...]."""
-        x = self.sample(num_samples, seed)
-        return x if self.bijector is None else self.bijector.forward(x)
-
-    def constrained_log_prob(self, y: tf.Tensor) -> tf.Tensor:
-        """Log density at constrained points [N, ...], Jacobian included, [N]."""
-        if self.bijector is None:
-            return self.log_prob(y)
-        # Copies: the bijector would answer from its cache instead of inverting.
-        x = self.bijector.inverse(tf.identity(y))
-        ndims = self.bijector.forward_event_ndims(1)
-        jacobian = self.bijector.inverse_log_det_jacobian(tf.identity(y), event_ndims=ndims)
-        return self.log_prob(x) + jacobian
-
-
-def _open_variable(value: tf.Tensor, name: str) -> tf.Variable:
-    """A variable whose first axis may change."""
-    return tf.Variable(value, shape=[None, *value.shape[1:]], name=name, trainable=False)

@@ -1,11 +1,14 @@
 """Data sets of the benchmark targets: where they are looked for, and how they are prepared.
 
 Files are looked for in `data_dir` (from the configuration), then in the folder named by the
-environment variable GMMVI_EXT_DATA, then in the cache directory (`$XDG_CACHE_HOME/gmmvi_ext`, else
-`~/.cache/gmmvi_ext`); where all fail they are downloaded from their origin into the cache
+environment variable GMMVI_EXT_DATA, in the cache directory (`$XDG_CACHE_HOME/gmmvi_ext`, else
+`~/.cache/gmmvi_ext`), in the reference's package `gmmvi` where that is installed (it ships German
+credit and the wine splits), and in scikit-learn's data folder (`$SCIKIT_LEARN_DATA`, else
+`~/scikit_learn_data`); where all fail they are downloaded from their origin into the cache
 directory. Breast cancer comes with scikit-learn.
 """
 
+import importlib.util
 import os
 import struct
 import urllib.error
@@ -40,6 +43,9 @@ UCI = "https://archive.ics.uci.edu/ml/machine-learning-databases"
 GERMAN_CREDIT_URL = f"{UCI}/statlog/german/german.data-numeric"
 WHITE_WINE_URL = f"{UCI}/wine-quality/winequality-white.csv"
 MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/mnist.npz"
+
+SHIPPED_WITH_REFERENCE = ("german.data-numeric", "wine")
+WHEEL_REMEDY = "`pip install --no-deps gmmvi==1.1` brings it, too"
 
 MNIST_SHAPE = (28, 28)
 _KINDS = ("features", "labels")
@@ -120,7 +126,7 @@ def find_data_file(
         folders.append(Path(data_dir).expanduser())
     if os.environ.get(ENVIRONMENT_VARIABLE):
         folders.append(Path(os.environ[ENVIRONMENT_VARIABLE]).expanduser())
-    folders.append(cache_directory())
+    folders += [cache_directory(), *_folders_of_others()]
     for folder in folders:
         if (folder / name).is_file():
             return folder / name
@@ -133,8 +139,19 @@ def find_data_file(
     raise DataNotFoundError(
         f"data file {name!r} is in none of {', '.join(str(folder) for folder in folders)}, and "
         f"{failure}; put it into one of these folders, or set `data_dir` or the environment "
-        f"variable {ENVIRONMENT_VARIABLE} to the folder that holds it."
+        f"variable {ENVIRONMENT_VARIABLE} to the folder that holds it"
+        + (f" ({WHEEL_REMEDY})." if name.startswith(SHIPPED_WITH_REFERENCE) else ".")
     )
+
+
+def _folders_of_others() -> list[Path]:
+    """Data folders of the reference's package, if that is installed, and of scikit-learn."""
+    own = os.environ.get("SCIKIT_LEARN_DATA")
+    folders = [Path(own).expanduser() if own else Path.home() / "scikit_learn_data"]
+    reference = importlib.util.find_spec("gmmvi")  # found, not imported
+    for root in (reference and reference.submodule_search_locations) or ():
+        folders.insert(0, Path(root) / "experiments" / "target_distributions" / "datasets")
+    return folders
 
 
 def _download(url: str, path: Path) -> Path:

@@ -184,7 +184,14 @@ def test_permuted_components_give_the_permuted_result():
             mixture.components, estimate, tf.fill([3], 0.1 * one), one, tf.zeros(3, tf.int64)
         )
         moved = MatrixLogProb(update.components.log_prob(x))
-        rewards = expected_rewards(mixture, batch, moved, one, self_normalized=True)
+        rewards = expected_rewards(
+            mixture.log_weights,
+            moved,
+            target_log_prob=values,
+            proposal_log_prob=batch.proposal_log_prob,
+            temperature=one,
+            self_normalized=True,
+        )
         return (
             update.components.loc.numpy(),
             update.components.covariances().numpy(),

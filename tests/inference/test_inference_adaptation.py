@@ -8,7 +8,7 @@ from gmmvi_ext import gaussians as g
 from gmmvi_ext.inference.component_adaptation import Candidates, Prior, VipsComponentAdaptation
 from gmmvi_ext.inference.component_adaptation.residual import residual_weights
 from gmmvi_ext.inference.types import Batch
-from gmmvi_ext.models.gmm_wrapper import initial_learner_state
+from gmmvi_ext.models.learner import initial_learner_state
 
 DIM = 2
 RULE = VipsComponentAdaptation(del_iters=9, add_iters=5)

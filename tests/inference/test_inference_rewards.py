@@ -41,10 +41,11 @@ def test_a_hopeless_newcomer_costs_the_other_rewards_no_digits(self_normalized):
         mixture, batch = setting(dtype, value)
         rewards.append(
             expected_rewards(
-                mixture,
-                batch,
+                mixture.log_weights,
                 batch.component_log_prob,
-                tf.constant(1.0, dtype),
+                target_log_prob=batch.target_log_prob,
+                proposal_log_prob=batch.proposal_log_prob,
+                temperature=tf.constant(1.0, dtype),
                 self_normalized=self_normalized,
             ).numpy()
         )

@@ -6,7 +6,7 @@ from gmmvi_ext.inference.weight_updaters import (
     DirectWeightUpdater,
     TrustRegionBasedWeightUpdater,
 )
-from gmmvi_ext.inference.weight_updaters.trust_region import weight_kl
+from gmmvi_ext.math.logspace import weight_kl
 
 LOG_WEIGHTS = np.log([0.5, 0.3, 0.2])
 REWARDS = np.array([1.0, -2.0, 4.0])

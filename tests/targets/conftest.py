@@ -46,10 +46,11 @@ def small_digits():
 
 @pytest.fixture
 def no_other_data(monkeypatch, tmp_path):
-    """No environment variable, an empty cache, an empty Keras cache, no network."""
+    """No environment variable, an empty cache, none of Keras or scikit-learn, no network."""
     monkeypatch.delenv("GMMVI_EXT_DATA", raising=False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setenv("SCIKIT_LEARN_DATA", str(tmp_path / "scikit_learn_data"))
 
     def refuse(url, timeout=None):
         raise OSError(f"no network in tests, asked for {url}")

@@ -24,6 +24,22 @@ def test_order_configuration_environment_cache(tmp_path, monkeypatch):
         found.unlink()
 
 
+def test_the_packages_of_others_hold_data_too(tmp_path, monkeypatch):
+    wheel = tmp_path / "site" / "gmmvi"
+    folders = [wheel / "experiments/target_distributions/datasets", tmp_path / "scikit_learn_data"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "german.data-numeric").write_text(folder.name)
+    (wheel / "__init__.py").write_text("raise RuntimeError('must not be imported')")
+    monkeypatch.syspath_prepend(wheel.parent)
+    for folder in folders:
+        found = data.find_data_file("german.data-numeric")
+        assert found.read_text() == folder.name
+        found.unlink()
+    with pytest.raises(data.DataNotFoundError, match="pip install --no-deps gmmvi==1.1"):
+        data.load_german_credit()
+
+
 def test_download_goes_to_the_cache_and_is_used_again(monkeypatch):
     addresses = []
 

@@ -21,9 +21,9 @@ import tensorflow as tf
 
 from gmmvi_ext.inference.weight_updaters.base import WeightUpdater
 from gmmvi_ext.math.bracketing import smallest_feasible
-from gmmvi_ext.math.logspace import normalise_log_weights
+from gmmvi_ext.math.logspace import normalise_log_weights, weight_kl
 
-__all__ = ["TrustRegionBasedWeightUpdater", "trust_region_step", "weight_kl"]
+__all__ = ["TrustRegionBasedWeightUpdater", "trust_region_step"]
 
 LOG_STEP_RANGE = 60.0  # below s = e^-60 of the full step nothing moves in any floating format
 GRID_ROUNDS = 3
@@ -98,10 +98,3 @@ def _search(log_weights, rewards, bound, temperature) -> tf.Tensor:
         usable = tf.math.is_finite(moved) & (tf.abs(moved - coarse) <= NEWTON_RANGE * coarse)
         step = tf.where(usable, moved, step)
     return tf.where(coarse < full, tf.minimum(step, full), full)
-
-
-def weight_kl(log_weights: tf.Tensor, others: tf.Tensor) -> tf.Tensor:
-    """KL of categorical distributions with log weights [..., K]; terms of weight 0 count as 0."""
-    return tf.reduce_sum(
-        tf.math.multiply_no_nan(log_weights - others, tf.exp(log_weights)), axis=-1
-    )

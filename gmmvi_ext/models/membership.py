@@ -3,7 +3,7 @@
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.models import LearnerState
+from gmmvi_ext.models.learner import LearnerState
 
 __all__ = ["with_new", "without_others"]
 
