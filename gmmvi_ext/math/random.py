@@ -12,7 +12,7 @@ other numbers.
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["STREAMS", "SUBSTREAMS", "as_seed", "stream", "substream"]
+__all__ = ["STREAMS", "SUBSTREAMS", "as_seed", "host_generator", "stream", "substream"]
 
 STREAMS = {
     "training": 0x6D76,  # samples and new components of GMM-VI
@@ -40,6 +40,8 @@ SUBSTREAMS = {
     "population Monte Carlo": 0x7266,  # draws of its rounds
     "audit": 0x6175,  # where its searches begin
     "importance check": 0x6963,  # draws by which the first mixture is judged and moved
+    "predictive": 0x7072,  # replicates of the data
+    "independence Metropolis": 0x6D68,  # which proposals are accepted
     "rays": 0x7279,  # directions in which a report looks for densities that do not fall
 }
 
@@ -49,10 +51,13 @@ def as_seed(seed) -> tf.Tensor:
     if isinstance(seed, (int, np.integer)):
         low, high = int(seed) % 2**31, (int(seed) // 2**31) % 2**31
         return tf.constant([low, high], tf.int32)
-    seed = tf.cast(tf.convert_to_tensor(seed), tf.int32)
-    if tuple(seed.shape) != (2,):
-        raise ValueError(f"`seed` must be an int or a pair of ints, got shape {tuple(seed.shape)}.")
-    return seed
+    try:
+        pair = tf.convert_to_tensor(seed)
+    except (TypeError, ValueError):
+        pair = None
+    if pair is None or not pair.dtype.is_integer or tuple(pair.shape) != (2,):
+        raise ValueError(f"`seed` must be an int or a pair of ints, got {seed!r}.")
+    return tf.cast(pair, tf.int32)
 
 
 def stream(seed: int, use: str, number: int = 0) -> tf.Tensor:
@@ -69,3 +74,9 @@ def stream(seed: int, use: str, number: int = 0) -> tf.Tensor:
 def substream(seed, use: str) -> tf.Tensor:
     """The stateless seed [2] int32 of one use, a key of `SUBSTREAMS`, of what `as_seed` takes."""
     return tf.random.experimental.stateless_fold_in(as_seed(seed), SUBSTREAMS[use])
+
+
+def host_generator(seed, use: str) -> np.random.Generator:
+    """NumPy's generator of one use, a key of `SUBSTREAMS`, of what `as_seed` takes."""
+    pair = [each % 2**32 for each in np.asarray(as_seed(seed)).tolist()]
+    return np.random.default_rng([SUBSTREAMS[use], *pair])

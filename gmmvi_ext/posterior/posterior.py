@@ -22,10 +22,16 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.posterior import merging, storage, summary
+from gmmvi_ext.posterior.after_fit import DEFAULT_SAMPLES, AfterFit
 from gmmvi_ext.posterior.importance import expectations as weighted
 from gmmvi_ext.posterior.importance.component_weights import reweight_components
 from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture, score_draws
+from gmmvi_ext.posterior.importance.draws import (
+    ScoredDraws,
+    require_count,
+    sample_mixture,
+    score_draws,
+)
 from gmmvi_ext.posterior.importance.population_monte_carlo import population_monte_carlo
 from gmmvi_ext.posterior.report.modes import mode_rows
 from gmmvi_ext.posterior.report.report import Report, make_report
@@ -42,12 +48,10 @@ else:
     tfd = lazy_module("tensorflow_probability.python.distributions")
 
 
-DEFAULT_SAMPLES = 20000
-MAX_COUNT = 1_000_000  # searches or evaluations of an audit
 MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
 
 
-class Posterior:
+class Posterior(AfterFit):
     """A fitted Gaussian-mixture posterior, possibly over constrained parameters.
 
     Draws and points are a dict `name -> [N, *shape]` if parameters are named, else arrays `[N, D]`.
@@ -120,8 +124,6 @@ class Posterior:
 
     def sample(self, num_samples: int, seed=0):
         """Independent draws in the constrained space: dict of arrays, or [num_samples, D]."""
-        if num_samples < 1:
-            raise ValueError(f"`num_samples` must be at least 1, got {num_samples}.")
         x, _ = sample_mixture(self.mixture, num_samples, seed)
         return self._values(x)
 
@@ -232,9 +234,9 @@ class Posterior:
           ValueError: there is no target, its values are noisy, or a count is none.
         """
         target = self._need_target("`audit`")
-        _require_count("num_searches", num_searches)
+        require_count("num_searches", num_searches)
         if max_evaluations is not None:
-            _require_count("max_evaluations", max_evaluations)
+            require_count("max_evaluations", max_evaluations)
         if target.is_stochastic:
             raise ValueError("`audit` needs exact values of the target, and these are noisy.")
         found = audit(
@@ -300,6 +302,7 @@ class Posterior:
           draws like those of `sample`.
         """
         self._need_target("`reweight`")
+        require_count("num_samples", num_samples)
         draws = self._proposals(num_proposals or 10 * num_samples, seed, defensive)
         chosen = weighted.resample(draws, num_samples, seed, replace=replace)
         return self._values(draws.x[chosen])
@@ -467,11 +470,26 @@ class Posterior:
 
         return to_dataframe(self, num_samples, seed)
 
-    def to_arviz(self, num_samples: int = 1000, seed=0):
-        """Draws with their log densities as ArviZ data (0.23 and 1.x)."""
+    def to_arviz(self, num_samples: int = 1000, seed=0, **groups):
+        """Draws as ArviZ data: `InferenceData` (ArviZ 0.x) or a `DataTree` (1.x).
+
+        Groups: `posterior` (constrained, by name, with the deterministic variables of a NumPyro,
+        PyMC or Stan model), `unconstrained_posterior`, `observed_data` of models that know it, and
+        `sample_stats` with `log_q`, `component` and, where there is a target, `log_p` and the
+        smoothed `log_weight`. The draws are independent, so R-hat and the effective sample size of
+        a chain say nothing here.
+
+        Args:
+          num_samples: draws.
+          seed: of the draws.
+          **groups: more of them, each False by default: `log_likelihood` (of every observation),
+            `predictive` and `prior` (replicates of the data); and `reweighted`, with which the
+            draws are chosen by importance weights, so that `arviz.loo` and everything else is
+            corrected (ten evaluations of the target for each draw).
+        """
         from gmmvi_ext.export import to_arviz
 
-        return to_arviz(self, num_samples, seed)
+        return to_arviz(self, num_samples, seed, **groups)
 
     def export(self, path, **options) -> str:
         """Writes a SavedModel that needs TensorFlow alone; see `export.export_saved_model`."""
@@ -569,12 +587,6 @@ class Posterior:
         if self.target is None:
             raise ValueError(f"{what} needs the target: attach it with `with_target(target)`.")
         return self.target
-
-
-def _require_count(name: str, value) -> None:
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (is_integer and 1 <= value <= MAX_COUNT):
-        raise ValueError(f"`{name}` must be an integer from 1 to {MAX_COUNT:,}, got {value!r}.")
 
 
 def _in_order(mixture: Mixture, layout: Layout, dims, rest: list[str]) -> Mixture:

@@ -8,7 +8,14 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.importance.draws import sample_mixture
 
-__all__ = ["constrained_draws", "flat_moments", "flat_quantiles", "mixture_stddev", "normal_cdf"]
+__all__ = [
+    "constrained_draws",
+    "flat_covariance",
+    "flat_moments",
+    "flat_quantiles",
+    "mixture_stddev",
+    "normal_cdf",
+]
 
 BISECTIONS = 60  # halvings of the bracket: beyond float64 resolution of any quantile
 
@@ -30,6 +37,14 @@ def flat_moments(
         return mixtures.mean(mixture).numpy(), mixture_stddev(mixture).numpy()
     draws = constrained_draws(mixture, layout, num_samples, seed).astype(np.float64)
     return draws.mean(0), draws.std(0, ddof=1)
+
+
+def flat_covariance(mixture: Mixture, layout: Layout, num_samples: int, seed) -> np.ndarray:
+    """Covariance of all constrained numbers, [D', D'], exact or from draws likewise."""
+    if layout.is_identity:
+        return mixtures.covariance(mixture).numpy()
+    draws = constrained_draws(mixture, layout, num_samples, seed).astype(np.float64)
+    return np.atleast_2d(np.cov(draws, rowvar=False))
 
 
 def mixture_stddev(mixture: Mixture) -> tf.Tensor:

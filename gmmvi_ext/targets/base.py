@@ -11,6 +11,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
+from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.tracing import TracedFunction
 
 __all__ = ["Target", "TargetError", "value_and_gradient"]
@@ -35,6 +36,7 @@ class Target(tf.Module):
       data_size: number of data points behind a likelihood, or None.
       num_exceptions: calls or points at which host code raised; they count as not finite.
       last_exception: what the last of them raised, or None.
+      generative: what the model behind the density can generate, or None.
     """
 
     is_graph_safe = True
@@ -45,6 +47,7 @@ class Target(tf.Module):
     data_size: int | None = None
     num_exceptions = 0
     last_exception: BaseException | None = None
+    generative: Generative | None = None
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from gmmvi_ext.constraints.layout import JointLayout, Layout, LayoutError, Parts
 from gmmvi_ext.constraints.layout.build import is_separable
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.targets.callables import CallableTarget
+from gmmvi_ext.targets.joint_model import JointModel
 
 if TYPE_CHECKING:
     from tensorflow_probability import bijectors as tfb
@@ -89,9 +90,11 @@ def joint_target(
             values = joint._model_flatten(draw(num_samples, seed=seed))
         return {n: tf.cast(v, dtype) for n, v in zip(names, values, strict=True)}
 
-    return CallableTarget(
+    target = CallableTarget(
         log_prob, layout=layout, prior_fn=prior, dtype=dtype, name=name or _identifier(joint.name)
     )
+    target.generative = JointModel(joint, names, dtype)
+    return target
 
 
 def _order(joint, names: list[str]) -> list[str]:

@@ -5,7 +5,11 @@ import sys
 
 import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_probability as tfp
 
+from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets.callables import CallableTarget
 
 needs_arviz = pytest.mark.skipif(
@@ -50,3 +54,29 @@ def test_arviz_groups_and_variables(make_posterior):
         data.groups() if callable(data.groups) else data.children
     )
     assert data["posterior"].attrs["draws"] == "independent"
+
+
+@needs_arviz
+def test_arviz_has_data_likelihood_and_replicates_of_a_joint_distribution():
+    tfd = tfp.distributions
+
+    @tfd.JointDistributionCoroutineAutoBatched
+    def model():
+        x = yield tfd.Normal(0.0, 1.0, name="x")
+        yield tfd.Normal(x * tf.ones(3), 1.0, name="y")
+
+    data = np.float32([0.5, 1.0, 1.5])
+    mixture = Mixture(tf.zeros([1]), FullGaussians(tf.constant([[0.75]]), tf.constant([[[0.5]]])))
+    posterior = Posterior(mixture, parameter_names={"x": ()})
+    posterior = posterior.with_target(model.experimental_pin(y=data))
+    for reweighted in (False, True):
+        found = posterior.to_arviz(
+            40, log_likelihood=True, predictive=True, prior=True, reweighted=reweighted
+        )
+        np.testing.assert_array_equal(found["observed_data"]["y"], data)
+        assert found["posterior_predictive"]["y"].shape == (1, 40, 3)
+        assert found["prior_predictive"]["y"].shape == (1, 40, 3)
+        x = np.asarray(found["posterior"]["x"])[..., None]
+        wanted = -0.5 * (data - x) ** 2 - 0.5 * np.log(2 * np.pi)
+        np.testing.assert_allclose(found["log_likelihood"]["y"], wanted, rtol=1e-4)
+        assert ("log_weight" in found["sample_stats"]) is not reweighted

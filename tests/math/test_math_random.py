@@ -42,5 +42,5 @@ def test_large_seeds_keep_all_their_bits_in_a_pair():
 
 
 def test_a_seed_that_is_no_pair_is_refused():
-    with pytest.raises(ValueError, match=r"`seed` must be an int or a pair of ints, got shape"):
+    with pytest.raises(ValueError, match=r"`seed` must be an int or a pair of ints, got"):
         random.as_seed([1, 2, 3])

@@ -167,5 +167,5 @@ def test_a_condition_outside_the_support_is_refused(make_mixture):
 
 
 def test_no_draws_are_refused(make_mixture):
-    with pytest.raises(ValueError, match="`num_samples` must be at least 1, got 0"):
+    with pytest.raises(ValueError, match="`num_samples` must be an integer from 1"):
         Posterior(make_mixture()).sample(0)

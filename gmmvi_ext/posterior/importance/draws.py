@@ -11,8 +11,16 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import as_seed, substream
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["ScoredDraws", "answered", "evaluate_target", "sample_mixture", "score_draws"]
+__all__ = [
+    "ScoredDraws",
+    "answered",
+    "evaluate_target",
+    "require_count",
+    "sample_mixture",
+    "score_draws",
+]
 
+MAX_COUNT = 1_000_000_000
 CHUNK = 5000  # draws per evaluation: bounds memory whatever the number of components
 ATTEMPTS = 4  # at a batch of points: a host function may fail for the moment
 
@@ -53,6 +61,7 @@ def sample_mixture(mixture: Mixture, num_samples: int, seed) -> tuple[np.ndarray
 
     Up to `CHUNK` draws they are those of the exported `sample` with the same seed.
     """
+    require_count("num_samples", num_samples)
     seed = as_seed(seed)
     pieces = []
     for start in range(0, num_samples, CHUNK):
@@ -92,6 +101,13 @@ def answered(target: Target, points: tf.Tensor, seed) -> np.ndarray:
         if not np.isnan(value).all():
             break
     return value
+
+
+def require_count(name: str, value) -> None:
+    """A ValueError where `value` is no positive number of draws, searches, chains ..."""
+    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not (is_integer and 1 <= value <= MAX_COUNT):
+        raise ValueError(f"`{name}` must be an integer from 1 to {MAX_COUNT:,}, got {value!r}.")
 
 
 def _chunks(x: np.ndarray):

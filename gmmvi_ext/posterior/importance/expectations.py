@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext import diagnostics
-from gmmvi_ext.math.random import SUBSTREAMS, as_seed
+from gmmvi_ext.math.random import host_generator
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
 
 __all__ = ["Expectation", "expectation", "resample"]
@@ -53,8 +53,7 @@ def resample(draws: ScoredDraws, num_samples: int, seed, *, replace: bool) -> np
     systematic resampling. The order is random either way.
     """
     log_weights = draws.smoothed().log_weights
-    pair = np.asarray(as_seed(seed)).tolist()
-    generator = np.random.default_rng([SUBSTREAMS["resampling"], *pair])
+    generator = host_generator(seed, "resampling")
     if replace:
         points = (np.arange(num_samples) + generator.uniform()) / num_samples
         edges = np.cumsum(np.exp(log_weights))

@@ -1,0 +1,216 @@
+"""What one goes on with after a fit: methods of `Posterior`, each a thin way to another file."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from gmmvi_ext.constraints.layout import Layout
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.posterior import summary
+from gmmvi_ext.posterior.importance.draws import require_count
+from gmmvi_ext.targets.base import Target
+from gmmvi_ext.types import Estimate
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.markov_chains import Chains, ChainStart
+    from gmmvi_ext.posterior.predictive import LeaveOneOut
+    from gmmvi_ext.posterior.prior import Prior
+
+__all__ = ["AfterFit"]
+
+DEFAULT_SAMPLES = 20000
+
+
+class AfterFit:
+    """Base of `Posterior`; needs its `mixture`, `layout`, `target` and draws."""
+
+    mixture: Mixture
+    layout: Layout
+    target: Target | None
+    _single: Callable
+    _values: Callable
+    _need_target: Callable
+    scored_draws: Callable
+
+    # Summaries ----------------------------------------------------------------------------------
+
+    @property
+    def num_components(self) -> int:
+        """Components of the mixture."""
+        return int(self.mixture.num_components)
+
+    @property
+    def weights(self) -> np.ndarray:
+        """Weights of the components, [K]."""
+        return np.exp(np.asarray(self.mixture.log_weights, np.float64))
+
+    def hdi(self, prob: float = 0.94, num_samples: int = DEFAULT_SAMPLES, seed=0):
+        """Narrowest interval of every number that holds a share `prob`, [..., 2], from draws."""
+        from gmmvi_ext.posterior import statistics
+
+        draws = summary.constrained_draws(self.mixture, self.layout, num_samples, seed)
+        ends = statistics.highest_density_interval(draws, prob)
+        low, high = self._single(ends[:, 0]), self._single(ends[:, 1])
+        if isinstance(low, dict):
+            return {name: np.stack([low[name], high[name]], axis=-1) for name in low}
+        return np.stack([low, high], axis=-1)
+
+    def cov(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> np.ndarray:
+        """Covariance of all constrained numbers, [D', D'], in the order of
+        `layout.constrained_names`; exact without constraints, else from draws."""
+        return summary.flat_covariance(self.mixture, self.layout, num_samples, seed)
+
+    def corr(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> np.ndarray:
+        """Their correlations, [D', D']."""
+        from gmmvi_ext.posterior import statistics
+
+        return statistics.correlation_of(self.cov(num_samples, seed))
+
+    def mode(self):
+        """Where the density of the constrained values is highest, by name."""
+        from gmmvi_ext.posterior import statistics
+
+        return self._single(statistics.mode(self.mixture, self.layout))
+
+    def entropy(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> Estimate[float]:
+        """Entropy over the constrained space in nats, with its standard error."""
+        from gmmvi_ext.posterior import statistics
+
+        draws = self.sample(num_samples, seed)  # type: ignore[attr-defined]
+        found = statistics.mean_of(self.log_prob(draws))  # type: ignore[attr-defined]
+        return Estimate(-found.value, found.standard_error)
+
+    def kl(self, other, num_samples: int = DEFAULT_SAMPLES, seed=0) -> Estimate[float]:
+        """KL(this posterior || `other`) in nats, with its standard error.
+
+        Args:
+          other: a posterior of the same parameters, or anything with a `log_prob` of draws as
+            `sample` gives them, e.g. a TFP distribution: the prior, to see what was learned.
+          num_samples: draws.
+          seed: of the draws.
+
+        Raises:
+          TypeError: `other` has no density.
+          ValueError: it is one of other parameters.
+        """
+        from gmmvi_ext.posterior import statistics
+
+        return statistics.kl_divergence(self, other, num_samples, seed)
+
+    # Predictions --------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        num_samples: int = 1000,
+        seed=0,
+        function: Callable | None = None,
+        *,
+        prior: bool = False,
+        reweighted: bool = False,
+    ) -> dict[str, np.ndarray]:
+        """Replicates of the data under draws of the parameters: the (prior) predictive.
+
+        The model is the one that was fitted: a TFP joint distribution with its data pinned, or a
+        NumPyro, PyMC or Stan model. For a log density pass `function`.
+
+        Args:
+          num_samples: draws, one replicate each.
+          seed: of parameters and replicates.
+          function: called as `function(draws, rng)` with draws as `sample` gives them and a NumPy
+            generator; gives an array [num_samples, ...], or a dict of such.
+          prior: draw the parameters from the prior.
+          reweighted: draw them corrected by importance weights (`reweight`).
+
+        Returns:
+          name -> [num_samples, *shape]; "predictive" for an array of `function`.
+
+        Raises:
+          ValueError: the target is a log density alone and there is no `function`, or the model
+            has no observations or no prior.
+        """
+        from gmmvi_ext.posterior import predictive
+
+        return predictive.predict(
+            self, num_samples, seed, function, prior=prior, reweighted=reweighted
+        )
+
+    def log_likelihood(
+        self, num_samples: int = 1000, seed=0, function: Callable | None = None
+    ) -> dict[str, np.ndarray]:
+        """Log likelihood of every observation under the draws of `sample`.
+
+        Args:
+          num_samples: draws.
+          seed: of the draws.
+          function: for a log density as target: `function(draws)` gives [num_samples, n], or a
+            dict of such.
+
+        Returns:
+          name -> [num_samples, *shape of the data].
+
+        Raises:
+          ValueError: as for `predict`.
+        """
+        from gmmvi_ext.posterior import predictive
+
+        draws = self.sample(num_samples, seed)  # type: ignore[attr-defined]
+        return predictive.pointwise_log_likelihood(self, draws, function)
+
+    def loo(
+        self, num_samples: int = 4000, seed=0, function: Callable | None = None
+    ) -> "LeaveOneOut":
+        """Leave-one-out cross-validation from draws corrected by importance weights.
+
+            arviz.compare({"a": a.loo().as_arviz(), "b": b.loo().as_arviz()})
+
+        Args:
+          num_samples: draws, each one target evaluation.
+          seed: of the draws.
+          function: as for `log_likelihood`.
+        """
+        from gmmvi_ext.posterior import predictive
+
+        scored = self.scored_draws(num_samples, seed)
+        found = predictive.pointwise_log_likelihood(self, self._values(scored.x), function)
+        rows = np.concatenate([v.reshape(num_samples, -1) for v in found.values()], axis=1)
+        ratios = np.zeros(num_samples) if self.target is None else scored.log_ratios
+        return predictive.leave_one_out(rows, ratios)
+
+    # Going on -----------------------------------------------------------------------------------
+
+    def as_prior(self) -> "Prior":
+        """This posterior as the prior of another model, correlations and modes included.
+
+        A TFP distribution, a TensorFlow function, sites of a NumPyro or PyMC model, Stan code.
+        """
+        from gmmvi_ext.posterior.prior import Prior
+
+        return Prior(self)
+
+    def mcmc_start(self, num_chains: int = 4, seed=0) -> "ChainStart":
+        """Starting points of chains and a dense metric, for Stan, NumPyro, BlackJAX and TFP.
+
+        With a target the starts are drawn by importance weights.
+        """
+        from gmmvi_ext.posterior import markov_chains
+
+        require_count("num_chains", num_chains)
+        return markov_chains.chain_start(self, num_chains, seed)
+
+    def independence_metropolis(
+        self, num_samples: int = 1000, num_chains: int = 4, seed=0
+    ) -> "Chains":
+        """An exact finish: Markov chains that propose draws of the mixture and keep the target.
+
+        Args:
+          num_samples: iterations of each chain, each one target evaluation.
+          num_chains: chains.
+          seed: of proposals and acceptance.
+        """
+        from gmmvi_ext.posterior import markov_chains
+
+        self._need_target("`independence_metropolis`")
+        require_count("num_samples", num_samples)
+        require_count("num_chains", num_chains)
+        return markov_chains.independence_metropolis(self, num_samples, num_chains, seed)
