@@ -3,11 +3,18 @@
 import contextlib
 import functools
 import gc
+import sys
 from collections.abc import Callable
 
 import tensorflow as tf
 
-__all__ = ["TracedFunction", "no_garbage_collection", "one_optimiser_pass", "open_specs"]
+__all__ = [
+    "TracedFunction",
+    "bijectors_forget",
+    "no_garbage_collection",
+    "one_optimiser_pass",
+    "open_specs",
+]
 
 
 class TracedFunction:
@@ -26,7 +33,7 @@ class TracedFunction:
     """
 
     def __init__(self, function: Callable, *specs):
-        with no_garbage_collection():
+        with no_garbage_collection(), bijectors_forget():
             traced = tf.function(function, autograph=False)
             self._concrete = traced.get_concrete_function(*specs)
         self.outputs = self._concrete.structured_outputs
@@ -98,6 +105,33 @@ def no_garbage_collection():
     finally:
         if was_enabled:
             gc.enable()
+
+
+@contextlib.contextmanager
+def bijectors_forget():
+    """Context after which TFP's cache holds nothing of the bijectors that were called inside.
+
+    There is one cache for all bijectors, by the identity of tensors. An entry of a symbolic tensor
+    keeps its graph, and thereby itself: the graph of a target would stay for good (5 MB a fit).
+    """
+    name = "tensorflow_probability.python.bijectors.bijector"
+    before = _bijector_cache(name)
+    kept = None if before is None else before.storage
+    if before is not None:
+        before.storage = type(kept)()
+    try:
+        yield
+    finally:
+        cache = _bijector_cache(name)
+        if cache is not None:
+            cache.storage = type(cache.storage)() if kept is None else kept
+
+
+def _bijector_cache(name: str):
+    """The cache of all bijectors; None while TFP is not loaded (or has another one)."""
+    bijector = getattr(sys.modules.get(name), "Bijector", None)
+    cache = vars(bijector).get("_cache") if bijector is not None else None
+    return cache if hasattr(cache, "storage") else None
 
 
 @functools.lru_cache(maxsize=8)

@@ -1,13 +1,20 @@
 """What shortens the time to the first iteration leaves everything else as it was."""
 
 import gc
+import weakref
 
 import pytest
 import tensorflow as tf
 from tensorflow.core.protobuf import config_pb2
 from tensorflow.python.eager.context import context
+from tensorflow_probability import bijectors as tfb
 
-from gmmvi_ext.tracing import no_garbage_collection, one_optimiser_pass
+from gmmvi_ext.tracing import (
+    TracedFunction,
+    bijectors_forget,
+    no_garbage_collection,
+    one_optimiser_pass,
+)
 
 
 def setting():
@@ -75,3 +82,24 @@ def test_garbage_collection_is_as_before(enabled):
         assert gc.isenabled() == enabled
     finally:
         (gc.enable if before else gc.disable)()
+
+
+def test_a_traced_function_that_calls_bijectors_is_freed():
+    def log_prob(x):
+        y = tfb.Sigmoid(tf.zeros([], x.dtype), tf.constant(2.0, x.dtype)).forward(x)
+        return y + tfb.Exp().forward_log_det_jacobian(x) + tfb.Sigmoid().inverse(y / 2)
+
+    traced = TracedFunction(log_prob, tf.TensorSpec([None], tf.float64))
+    graph = weakref.ref(traced.outputs.graph)
+    tf.debugging.assert_near(traced(tf.constant([0.5], tf.float64)), log_prob(tf.constant([0.5], tf.float64)))
+    del traced
+    gc.collect()
+    assert graph() is None
+
+
+def test_what_a_bijector_knew_before_it_knows_again():
+    x = tf.constant([1.0, 2.0])
+    y = tfb.Exp().forward(x)
+    with bijectors_forget():
+        assert tfb.Exp().inverse(y) is not x
+    assert tfb.Exp().inverse(y) is x

@@ -18,6 +18,7 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target, TargetError
 from gmmvi_ext.targets.callables import CallableTarget, HostTarget
+from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = [
@@ -126,7 +127,7 @@ def traced(target: CallableTarget) -> Traced:
         return target.log_prob(x)
 
     spec = tf.TensorSpec([TRACE_SIZE, target.num_dimensions], target.dtype)
-    tf.function(run, autograph=False).get_concrete_function(spec)
+    TracedFunction(run, spec)
     return result["found"]
 
 
