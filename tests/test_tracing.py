@@ -91,7 +91,8 @@ def test_a_traced_function_that_calls_bijectors_is_freed():
 
     traced = TracedFunction(log_prob, tf.TensorSpec([None], tf.float64))
     graph = weakref.ref(traced.outputs.graph)
-    tf.debugging.assert_near(traced(tf.constant([0.5], tf.float64)), log_prob(tf.constant([0.5], tf.float64)))
+    x = tf.constant([0.5], tf.float64)
+    tf.debugging.assert_near(traced(x), log_prob(x))
     del traced
     gc.collect()
     assert graph() is None
