@@ -1,7 +1,9 @@
 """The audit: fresh searches that the mixture was not built from.
 
     1  starting points: draws of the mixture inflated two- to fifteenfold, draws of the prior (or
-       all widths around zero), and draws where the target is largest against the mixture
+       all widths around zero), shells around the modes, and draws where the target is largest
+       against the mixture; with gradients several times as many, of which only those are followed
+       that no component explains (`probes`)
     2  searches from there, in the scale of the nearest component; one that comes into the bulk of a
        component which has about the right density there is over
     3  where the others end: a Gaussian c (inverse Hessian), its mass, and how much of it the
@@ -38,6 +40,7 @@ from gmmvi_ext.exploration.laplace import (
     scored,
 )
 from gmmvi_ext.exploration.lbfgs import minimise
+from gmmvi_ext.exploration.probes import leads_to, probe_points
 from gmmvi_ext.exploration.starting_points import Start, more_points
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
@@ -53,10 +56,11 @@ INFLATION = (2.0, 5.0, 15.0)
 RESIDUAL_INFLATION = 2.5
 MAX_RATIO = 3.0  # nats by which log p - log q - log Z may exceed zero where q covers p
 MIN_SHARE = 1e-6  # of the mass: what ends carry less is negligible in any number
-NUM_DRAWS = 200  # of the mixture, for log Z and for how far the ratios spread
+NUM_DRAWS = 120  # of the mixture, for log Z and for how far the ratios spread
 DRAWS_SHARE = 0.3  # of the evaluations, where there are few
 MIN_EVALUATIONS = 30  # fewer are not worth a search
 SEARCH_COST = 8  # evaluations that a search takes at least, its starting point included
+PROBES, PROBES_SHARE = 5, 0.5  # for each search, and of the evaluations: where there are gradients
 MAX_FULL_SCALE = 100  # dimensions up to which searches are scaled by whole covariances
 MAX_ELEMENTS = 20_000_000  # of all covariances at ends
 MIN_WEIGHT = 1e-5
@@ -121,7 +125,17 @@ def audit(
     covered = _Covered(mixture, max(num_draws, 2), salted)
     num_searches = int(min(num_searches, (max_evaluations - num_draws) // SEARCH_COST))
     covered.estimate_evidence(counted)
-    points = _points(counted, covered, start, num_searches, rng)
+    points = _residual(counted, covered, num_searches // 5, rng)
+    most, num_explained = num_searches - len(points), 0
+    if counted.target.has_gradient:
+        left = max_evaluations - (counted.count - before)
+        count = int(min(PROBES * num_searches, PROBES_SHARE * left))
+        probed, num_explained = _probed(counted, covered, start, count, rng)
+        left = max_evaluations - (counted.count - before)
+        probed = probed[: int(max(min(most, 0.7 * left // SEARCH_COST - len(points)), 1))]
+    else:
+        probed = _beside(covered, start, most, rng)
+    points = np.concatenate([points, probed])
     left = max_evaluations - (counted.count - before)
     runs, shapes = _searches(counted, covered, points, 0.7 * left, rng)
     tells = np.isfinite(runs.value)
@@ -141,7 +155,7 @@ def audit(
     # Searches that were cut short say something only where they have come upon lacking mass.
     is_over = arrived.copy()
     is_over[ends] |= runs.has_rested[ends] | (found >= 0) if len(ends) else False
-    num_searches, num_missed = int(is_over.sum()), int((found >= 0).sum())
+    num_searches, num_missed = num_explained + int(is_over.sum()), int((found >= 0).sum())
     return Audit(
         num_searches,
         num_missed,
@@ -158,6 +172,7 @@ def _searches(counted, covered, points, budget: float, rng):
     scale = covered.scales(points)
     common = {"scale": scale, "epsilon": counted.epsilon, "is_done": covered.is_reached}
     if counted.target.has_gradient:
+        common["lowest"] = -covered.highest - 0.5 * covered.dim
         return minimise(counted.loss, points, (MAX_ITERATIONS,), budget, LARGEST, **common), None
     if scale.ndim == 2:
         common["scale"] = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
@@ -179,6 +194,7 @@ class _Covered:
         self.dim = mixture.num_dimensions
         self.loc = self.components.loc.numpy()
         self.log_z = 0.0
+        self.highest = -math.inf  # log density met
         self.most = MAX_RATIO
         draws = mixtures.sample(self.mixture, num_draws, seed)
         self.draws, self.index = (each.numpy() for each in draws)
@@ -196,7 +212,9 @@ class _Covered:
 
     def estimate_evidence(self, counted: CountedTarget) -> None:
         """log Z by importance sampling, and how far the ratios spread where the mixture is."""
-        ratios = counted.values(self.draws) - self.log_q(self.draws)
+        values = counted.values(self.draws)
+        self.highest = float(values.max())
+        ratios = values - self.log_q(self.draws)
         self.log_z = float(np.logaddexp.reduce(ratios) - math.log(len(ratios)))
         if np.isfinite(self.log_z):
             self.most = max(MAX_RATIO, float(np.quantile(ratios, 0.99)) - self.log_z)
@@ -212,12 +230,16 @@ class _Covered:
             reached[rows] = is_near & (ratio <= self.most)
         return reached
 
+    @property
+    def factors(self) -> np.ndarray:
+        """Scales of the components: [K, D, D], or diagonals [K, D]."""
+        if isinstance(self.components, FullGaussians) and self.dim <= MAX_FULL_SCALE:
+            return self.components.scale_tril.numpy()
+        return self.components.stddevs().numpy()
+
     def scales(self, x: np.ndarray) -> np.ndarray:
         """The scale of the component nearest to each point: [n, D, D], or diagonals [n, D]."""
-        nearest = np.argmin(self.squared_distances(x), axis=1)
-        if isinstance(self.components, FullGaussians) and self.dim <= MAX_FULL_SCALE:
-            return self.components.scale_tril.numpy()[nearest]
-        return self.components.stddevs().numpy()[nearest]
+        return self.factors[np.argmin(self.squared_distances(x), axis=1)]
 
     def inflated(self, factor: np.ndarray, which: np.ndarray) -> np.ndarray:
         """Draws with their distance to their component's mean multiplied."""
@@ -225,21 +247,36 @@ class _Covered:
         return centre + factor * (self.draws[which] - centre)
 
 
-def _points(counted, covered: _Covered, start: Start, count: int, rng) -> np.ndarray:
-    """Starting points, a fifth residual, two fifths inflated, the others wide, [count, D]."""
-    num_residual, num_inflated = count // 5, 2 * count // 5
+def _residual(counted, covered: _Covered, count: int, rng) -> np.ndarray:
+    """Points near the mixture where the target is largest against it, [count, D]."""
+    pool = rng.integers(len(covered.draws), size=3 * count)
+    candidates = covered.inflated(np.full((len(pool), 1), RESIDUAL_INFLATION), pool)
+    missing = counted.values(candidates) - covered.log_q(candidates)
+    return candidates[np.argsort(-missing, kind="stable")[:count]]
+
+
+def _beside(covered: _Covered, start: Start, count: int, rng) -> np.ndarray:
+    """Points around the mixture, its draws inflated, and where searches start, [count, D]."""
+    num_inflated = count // 2
     which = rng.integers(len(covered.draws), size=num_inflated)
     factor = rng.choice(INFLATION, num_inflated)[:, np.newaxis]
     whole = covered.draws.mean(axis=0)
     around_all = whole + factor * (covered.draws[which] - whole)
     is_own = (np.arange(num_inflated) % 2 == 0)[:, np.newaxis]
     inflated = np.where(is_own, covered.inflated(factor, which), around_all)
-    pool = rng.integers(len(covered.draws), size=3 * num_residual)
-    candidates = covered.inflated(np.full((len(pool), 1), RESIDUAL_INFLATION), pool)
-    missing = counted.values(candidates) - covered.log_q(candidates)
-    residual = candidates[np.argsort(-missing, kind="stable")[:num_residual]]
-    wide = more_points(start, covered.loc, count - num_residual - num_inflated, rng)
-    return np.concatenate([inflated, residual, wide])
+    wide = more_points(start, covered.loc, count - num_inflated, rng)
+    return np.concatenate([inflated, wide])
+
+
+def _probed(counted, covered: _Covered, start: Start, count: int, rng):
+    """Points of probes from which to search, and the number of those that are explained."""
+    far = probe_points(start, covered.loc, covered.factors, 2 * count // 3, rng)
+    x = np.concatenate([far, _beside(covered, start, count - len(far), rng)])
+    x = rng.permutation(x[np.max(np.abs(x), axis=1) <= LARGEST])
+    loss, slope = counted.loss(x)
+    tells = np.isfinite(loss)
+    x, index = x[tells], leads_to(x[tells], -slope[tells], covered.loc, covered.factors)
+    return x[index < 0], int((index >= 0).sum())
 
 
 def _lacking(counted, covered: _Covered, runs, shapes, ends, start: Start, most: int, rng):

@@ -22,6 +22,8 @@ from scipy.special import betaincinv
 __all__ = ["Catalogue", "Mode", "distinct", "estimated_number", "unseen_limit"]
 
 SAME_POSITION = 1e-2  # in units of the width searched: surely the same optimum
+MAX_RATIO = 3.0  # nats by which a density may exceed that of its modes' Gaussians
+COPIES = 0.01  # relative difference of widths up to which modes are copies of each other
 NEGLIGIBLE = 1e-3  # share of the mass of all modes below which a mode does not matter
 
 
@@ -81,21 +83,44 @@ class Catalogue:
         """Lower estimate of the number of modes that matter."""
         return estimated_number([mode.num_found for mode in self.relevant])
 
+    @property
+    def log_widths(self) -> np.ndarray:
+        """Geometric mean of the standard deviations of each mode that matters, its log, [M]."""
+        return np.array([np.log(np.diagonal(mode.scale_tril)).mean() for mode in self.relevant])
+
+    @property
+    def are_copies(self) -> bool:
+        """Whether the modes that matter have equal widths, as those of one symmetry have."""
+        return len(self.relevant) < 2 or bool(np.ptp(self.log_widths) <= COPIES)
+
     def locations(self) -> np.ndarray:
         """Of the modes that matter, [M, D]."""
         return np.array([mode.loc for mode in self.relevant])
+
+    def squared_distances(self, points: np.ndarray) -> np.ndarray:
+        """Mahalanobis distances of points [n, D] to the modes, [M, n]."""
+        loc = np.array([mode.loc for mode in self.modes])  # [M, D]
+        factors = np.array([mode.scale_tril for mode in self.modes])
+        offsets = points[np.newaxis] - loc[:, np.newaxis]  # [M, n, D]
+        z = np.linalg.solve(factors, offsets.swapaxes(1, 2))
+        return np.sum(z * z, axis=1)
 
     def matched(self, points: np.ndarray) -> np.ndarray:
         """Index of the mode around each point [n, D], -1 where there is none, [n]."""
         if not self.modes or not len(points):
             return np.full(len(points), -1)
-        dim = points.shape[1]
-        loc = np.array([mode.loc for mode in self.modes])  # [M, D]
-        factors = np.array([mode.scale_tril for mode in self.modes])
-        offsets = points[np.newaxis] - loc[:, np.newaxis]  # [M, n, D]
-        z = np.linalg.solve(factors, offsets.swapaxes(1, 2))
-        is_near = np.sum(z * z, axis=1) <= dim + 4.0 * np.sqrt(2.0 * dim)  # the bulk of a Gaussian
+        is_near = self.squared_distances(points) <= _bulk(points.shape[1])
         return np.where(is_near.any(axis=0), is_near.argmax(axis=0), -1)
+
+    def covers(self, points: np.ndarray, log_prob: np.ndarray) -> np.ndarray:
+        """Which points [n, D] of this log density [n] lie in the bulk of a mode, as dense as it."""
+        square = self.squared_distances(points)
+        dim = points.shape[1]
+        log_det = [np.log(np.diagonal(mode.scale_tril)).sum() for mode in self.modes]
+        top = np.array([mode.log_mass for mode in self.modes]) - log_det
+        log_q = np.logaddexp.reduce(top[:, np.newaxis] - 0.5 * square, axis=0)
+        log_q -= 0.5 * dim * np.log(2 * np.pi)
+        return (square.min(axis=0) <= _bulk(dim)) & (log_prob <= log_q + MAX_RATIO)
 
     def with_ends(self, ends: np.ndarray, new: Sequence[Mode]) -> "Catalogue":
         """After further searches.
@@ -105,13 +130,16 @@ class Catalogue:
           new: modes among them that are not in the catalogue; each is taken once.
         """
         grown = Catalogue([*self.modes, *new], self.num_searches)
-        counts = np.bincount(grown.matched(ends) + 1, minlength=len(grown.modes) + 1)[1:]
-        grown.num_searches += int(counts.sum())
-        grown.modes = [
+        return grown.with_counts(grown.matched(ends))
+
+    def with_counts(self, index: np.ndarray) -> "Catalogue":
+        """After further searches of which is known in which mode they end [n], -1 for in none."""
+        counts = np.bincount(index[index >= 0], minlength=len(self.modes))
+        modes = [
             mode._replace(num_found=mode.num_found + int(count))
-            for mode, count in zip(grown.modes, counts, strict=True)
+            for mode, count in zip(self.modes, counts, strict=True)
         ]
-        return grown
+        return Catalogue(modes, self.num_searches + int(counts.sum()))
 
     def as_dict(self) -> dict:
         """The figures, as plain data."""
@@ -129,6 +157,11 @@ class Catalogue:
                 for mode in self.relevant
             ],
         }
+
+
+def _bulk(dim: int) -> float:
+    """Squared radius within which nearly all of a Gaussian lies."""
+    return dim + 4.0 * np.sqrt(2.0 * dim)
 
 
 def distinct(points: np.ndarray, scale: np.ndarray, tolerance: float = SAME_POSITION) -> np.ndarray:

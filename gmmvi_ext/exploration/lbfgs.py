@@ -19,6 +19,7 @@ MAX_LINE_SEARCH = 20
 TOLERANCE = 1e-3  # largest entry of the gradient at which a run has arrived
 DECREMENT = 1e-5  # squared distance to the minimum, in units of the curvature, likewise
 PATIENCE = 3  # iterations in a row that promise no more: few know the flat directions yet
+LONGEST = 1e6  # first step along the gradient
 ROUNDING = 8.0  # roundings of the value that a step has to promise
 
 
@@ -49,6 +50,7 @@ def minimise(
     largest: float = np.inf,
     *,
     scale: np.ndarray | None = None,
+    lowest: float | None = None,
     epsilon: float = 0.0,
     is_done: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> Runs:
@@ -63,6 +65,9 @@ def minimise(
       largest: absolute coordinate beyond which `fn` is never asked.
       scale: of every run, [R, D, D] or its diagonal [R, D]: steps are measured in it, and the first
         one is a whole quasi-Newton step. None starts with a move of at most one along the gradient.
+      lowest: about the value of a minimum, where one is known: the first step along the gradient is
+        the one that would lead there (Polyak, 1987; exact in a round bowl), so that a run stays in
+        a bowl that is much narrower than `scale`.
       epsilon: of the float format in which `fn` is computed: steps that promise less than values
         are rounded by are not tried.
       is_done: says of positions [R, D] and values [R] which runs need not go on, bool [R].
@@ -82,6 +87,10 @@ def minimise(
     step_scale = np.minimum(1.0, 1.0 / np.maximum(np.linalg.norm(grad, axis=1), 1e-300))
     if scale is not None:
         step_scale = np.ones(len(z))
+    if lowest is not None:
+        steep = np.maximum(np.sum(grad**2, axis=1), 1e-300)
+        promise = np.where(is_running, value - lowest, 0.0)
+        step_scale = np.where(promise > 0.0, np.minimum(2.0 * promise / steep, LONGEST), step_scale)
     knows_curvature = np.full(len(z), scale is not None)
     slow = np.zeros(len(z), int)
     history: deque = deque(maxlen=MEMORY)

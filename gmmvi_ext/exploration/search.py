@@ -12,6 +12,7 @@ density goes on rising long after the Gaussian there has lost its mass. Compare 
 Carpenter, Gelman and Vehtari, 2022).
 """
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -28,6 +29,7 @@ from gmmvi_ext.exploration.laplace import (
     scored,
 )
 from gmmvi_ext.exploration.lbfgs import Runs, minimise
+from gmmvi_ext.exploration.probes import leads_to, probe_points
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
 __all__ = ["FirstMixture", "ModeSearch"]
@@ -48,6 +50,15 @@ MIN_SEVERAL = 100  # searches where there are several modes: some own few starti
 MIN_SEARCHES = {"auto": 1, "thorough": 300}  # in any case
 MAX_OFF = 0.1  # squared distance to the mode, in units of the inverse Hessian
 MAX_ROUND = 100  # searches in one round
+MAX_PROBES = 4000  # in one round, as many as in all before
+MAX_FOLLOWED = 20  # probes that are followed at a time
+MIN_FOLLOWED_COST, MAX_FOLLOWED_COST = 5, 50  # evaluations for each, on average
+LEAST_ALONE = 40  # probes with one mode known
+MAX_ALONE, MAX_ALONE_COST = 4, 15  # of them followed, and evaluations for each, on average
+FEW_PROBES = {1: 100, 2: 500, None: 1500}  # with several of equal width, by dimension
+LEAST_PROBES = {1: 200, 2: 500, 3: 3000, 4: 3000, 5: 3000, None: 6000}  # of unequal width
+PROBES = {"auto": 1.0, "thorough": 4.0}
+HEAVY, MIN_MET = 0.01, 6  # share from which a mode has to be met so often by searches and probes
 NUM_PROBES, SPIKE = 2, 3.0  # searches that are looked at, and nats, to tell a spike from a mode
 
 
@@ -97,6 +108,7 @@ class ModeSearch:
         self._max_components = max_components
         self._rng = np.random.default_rng([seed, 2])
         self._first: Runs | None = None
+        self._num_probes = 0
         dim = len(start.mean)
         self._has_gradient = counted.target.has_gradient
         cost = hessian_cost(dim) if self._has_gradient else fitted_cost(dim)
@@ -189,13 +201,15 @@ class ModeSearch:
     def joined(self, found: list[Mode]) -> FirstMixture | None:
         """The mixture of all modes after others, found elsewhere, have joined the catalogue.
 
-        None if the catalogue has them all: what is lacking is no matter of modes.
+        Where those are the first besides one, more may be about: searches go on. None if the
+        catalogue has them all: what is lacking is no matter of modes.
         """
         found = [mode for mode in found if self.catalogue.matched(mode.loc[np.newaxis])[0] < 0]
         if not found:
             return None
         num_searches = self.catalogue.num_searches + sum(mode.num_found for mode in found)
         self.catalogue = Catalogue([*self.catalogue.modes, *found], num_searches)
+        self._search_on()
         return self.of_modes()
 
     def _search_on(self) -> None:
@@ -204,20 +218,64 @@ class ModeSearch:
             catalogue = self.catalogue
             if self._is_enough() or catalogue.estimated_number > MAX_MODES[self._effort]:
                 return
-            spent = self.counted.count
-            count = min(max(catalogue.num_searches, MIN_STARTS), MAX_ROUND)
-            per_search = spent / max(catalogue.num_searches, 1)
-            count = int(min(count, self.left / 2 // max(per_search, 1.0)))
-            if count < MIN_STARTS:
-                return
-            points = more_points(self._start, catalogue.locations(), count, self._rng)
             before = catalogue.num_searches
-            if self._has_gradient:
-                self._enter(self._searched(points, (MAX_ITERATIONS,), 0.6 * self.left))
+            if self._has_gradient and catalogue.relevant:
+                self._probe()
             else:
-                self._enter(self._directly(points, 0.6 * self.left))
+                self._search_from_more_points()
             if self.catalogue.num_searches == before:
                 return
+
+    def _search_from_more_points(self) -> None:
+        """One round of searches."""
+        catalogue = self.catalogue
+        count = min(max(catalogue.num_searches, MIN_STARTS), MAX_ROUND)
+        per_search = self.counted.count / max(catalogue.num_searches, 1)
+        count = int(min(count, self.left / 2 // max(per_search, 1.0)))
+        if count < MIN_STARTS:
+            return
+        points = more_points(self._start, catalogue.locations(), count, self._rng)
+        if self._has_gradient:
+            self._enter(self._searched(points, (MAX_ITERATIONS,), 0.6 * self.left))
+        else:
+            self._enter(self._directly(points, 0.6 * self.left))
+
+    def _probe(self) -> None:
+        """One round of probes (`exploration.probes`), and searches from those not explained.
+
+        A probe that is explained counts as a search that has ended there.
+        """
+        count = int(np.clip(self._num_probes, LEAST_ALONE, MAX_PROBES))
+        count = min(count, int(self.left / 2))
+        if count < MIN_STARTS:
+            return
+        known = self.catalogue
+        factors = np.array([mode.scale_tril for mode in known.relevant])
+        x = probe_points(self._start, known.locations(), factors, count, self._rng)
+        x = x[np.max(np.abs(x), axis=1) <= LARGEST]
+        loss, slope = self.counted.loss(x)
+        self._num_probes += count
+        left = np.isfinite(loss)
+        is_new = True
+        while True:
+            modes = self.catalogue.modes
+            loc = np.array([mode.loc for mode in modes])
+            factors = np.array([mode.scale_tril for mode in modes])
+            rows = np.flatnonzero(left)
+            index = leads_to(x[rows], -slope[rows], loc, factors)
+            self.catalogue = self.catalogue.with_counts(index)
+            left[rows[index >= 0]] = False
+            rows = rows[index < 0]
+            most = max(MAX_FOLLOWED, MIN_SEVERAL - self.catalogue.num_searches)
+            if len(modes) == 1:
+                most = MAX_ALONE
+            rows = rows[:: max(1, -(-len(rows) // most))]
+            if not is_new or len(rows) < 1 or self.left < MIN_FOLLOWED_COST * len(rows):
+                return
+            left[rows] = False
+            before = len(self.catalogue.modes)
+            self._enter(self._followed(x[rows]))
+            is_new = len(self.catalogue.modes) > before
 
     def _leads_into_a_spike(self, runs: Runs) -> bool:
         """Whether there is more mass on the way of the first searches than where they ended."""
@@ -244,7 +302,40 @@ class ModeSearch:
             least = max(least, MIN_SEVERAL, MIN_PER_MODE * number)
         if catalogue.num_searches < least:
             return False
+        if self._has_gradient and number and self._num_probes < self._least_probes():
+            return False
         return catalogue.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
+
+    def _least_probes(self) -> float:
+        """Few where one mode is known; else many, until each has been met some times."""
+        shares = self.catalogue.shares
+        factor = PROBES[self._effort]
+        if len(self.catalogue.relevant) == 1:
+            return LEAST_ALONE * factor
+        modes = zip(self.catalogue.modes, shares, strict=True)
+        if min(mode.num_found for mode, share in modes if share > HEAVY) < MIN_MET:
+            return math.inf
+        least = FEW_PROBES if self.catalogue.are_copies else LEAST_PROBES
+        return least.get(len(self._start.mean), least[None]) * factor
+
+    def _followed(self, points: np.ndarray) -> Runs:
+        """Runs in the scale of the mode nearest to each point, until they reach a known one."""
+        known = self.catalogue
+        factors = np.array([mode.scale_tril for mode in known.modes])
+        nearest = known.squared_distances(points).argmin(axis=0)
+        cost = MAX_ALONE_COST if len(known.modes) == 1 else MAX_FOLLOWED_COST
+        runs = minimise(
+            self.counted.loss,
+            points,
+            (SECOND_WIND,),
+            min(0.6 * self.left, cost * len(points)),
+            LARGEST,
+            scale=factors[nearest],
+            lowest=-max(mode.log_prob for mode in known.modes) - 0.5 * points.shape[1],
+            epsilon=self.counted.epsilon,
+            is_done=lambda x, loss: known.covers(x, -loss),
+        )
+        return runs._replace(has_rested=runs.has_rested | runs.is_done)
 
     def _searched(self, points: np.ndarray, save_at: tuple[int, ...], budget: float) -> Runs:
         """Runs from `points`; those that do not come to rest go on in the scale of a mode.

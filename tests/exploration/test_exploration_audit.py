@@ -41,8 +41,8 @@ def test_an_exact_mixture_lacks_nothing(has_gradient, shift):
     truth = mixture_at([[0.0, 0.0], [20.0, -5.0], [-9.0, 9.0]])
     found = audited(truth, target_of(truth, shift, has_gradient))
     assert found.num_missed == 0 and found.missed_mass == 0.0 and found.modes == []
-    assert found.num_searches == 60
-    assert found.missed_limit == pytest.approx(1 - 0.05 ** (1 / 60))
+    assert found.num_searches >= 60
+    assert found.missed_limit == pytest.approx(1 - 0.05 ** (1 / found.num_searches))
 
 
 @pytest.mark.parametrize("has_gradient", [True, False])
@@ -74,7 +74,7 @@ def test_the_budget_is_kept_and_few_searches_say_little(has_gradient, budget):
     truth = mixture_at([[0.0, 0.0]])
     found = audited(truth, target_of(truth, 0.0, has_gradient), max_evaluations=budget)
     assert found.num_evaluations <= budget
-    assert found.missed_limit >= 1 - 0.05 ** (1 / 60)
+    assert found.missed_limit >= 1 - 0.05 ** (1 / max(found.num_searches, 1)) - 1e-9
     if found.num_searches == 0:
         assert found.missed_limit == 1.0
 

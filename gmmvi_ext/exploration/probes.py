@@ -1,0 +1,115 @@
+"""Probes: one evaluation each says whether a point belongs to a mode that is known.
+
+Where a density is that of a Gaussian mode k (or falls off from it in ellipsoids, as a Student-t
+does), its gradient leads straight to the mode. In whitened coordinates z = L_k^-1 (x - m_k) and
+with the slope s = L_k^T grad log p(x), the line from x along s passes the mode at
+
+    miss^2 = |z|^2 - (z . s)^2 / |s|^2
+
+A point is explained by the mode that its line comes nearest to, if that is within the bulk; only
+the others are worth a search. So a narrow mode among wide ones, which owns a thousandth of the
+points from where searches could start, takes a thousand evaluations instead of a thousand searches.
+From far away a mode of relative width r < 1 is seen within the directions around it with
+sin(angle) < r, a share of I_{r^2}((D - 1)/2, 1/2) / 2 of all at best: what is narrower, or lies in
+more dimensions, nobody finds who knows nothing but values of the density.
+"""
+
+import numpy as np
+
+from gmmvi_ext.exploration.starting_points import Start, more_points
+
+__all__ = ["leads_to", "probe_points"]
+
+NEAREST, FURTHEST = 1.5, 1000.0  # radii of shells around a mode, in typical radii of it
+INFLATION = (0.5, 1.5)  # of where another mode would be
+MAX_ELEMENTS = 8_000_000  # of temporary arrays
+
+
+def probe_points(
+    start: Start, loc: np.ndarray, factors: np.ndarray, count: int, rng: np.random.Generator
+) -> np.ndarray:
+    """Points for probes, [count, D].
+
+    With one mode known, half of them on shells around it whose radii go from 1.5 to 1000 of its
+    own in geometric steps; with several, four fifths (two where there is a prior) where another
+    mode like those would be. The others are where searches start (`starting_points.more_points`).
+
+    Args:
+      start: where the first searches began.
+      loc: known modes, [M, D], M >= 1.
+      factors: Cholesky factors of their covariances [M, D, D], or standard deviations [M, D].
+      count: number of points.
+      rng: of the draws.
+    """
+    if len(loc) > 1:
+        share = 0.4 if len(start.pool) else 0.8
+        near = _among(loc, factors, int(share * count), rng)
+    else:
+        near = _on_shells(loc, factors, count // 2, rng)
+    return np.concatenate([near, more_points(start, loc, count - len(near), rng)])
+
+
+def _among(loc: np.ndarray, factors: np.ndarray, count: int, rng) -> np.ndarray:
+    """Normal draws around all modes with the spread of the next one of few."""
+    number, dim = loc.shape
+    squares = factors**2 if factors.ndim == 2 else np.sum(factors**2, axis=2)
+    own = np.exp(0.5 * np.log(squares).mean(axis=0))  # widths by coordinate, [D]
+    spread = np.sqrt((number + 1) / (number - 1)) * loc.std(axis=0) / own
+    typical = np.sqrt(np.mean(spread**2))
+    # Few modes span few directions: mostly the same in all, in units of the widths.
+    is_even = (np.arange(count) % 4 > 0)[:, np.newaxis]
+    spread = np.where(is_even, typical, np.maximum(spread, 0.5 * typical))
+    size = np.exp(rng.uniform(*np.log(INFLATION), (count, 1)))
+    size[::2] = 1.0
+    return loc.mean(axis=0) + size * own * spread * rng.standard_normal((count, dim))
+
+
+def _on_shells(loc: np.ndarray, factors: np.ndarray, count: int, rng) -> np.ndarray:
+    """Points in all directions from the modes."""
+    dim = loc.shape[1]
+    direction = rng.standard_normal((count, dim))
+    direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+    which = rng.integers(len(loc), size=count)
+    own = factors[which]
+    step = own * direction if own.ndim == 2 else np.einsum("nij,nj->ni", own, direction)
+    # Stratified: few probes have radii of all sizes.
+    at = (rng.permutation(count) + rng.random(count)) / max(count, 1)
+    radius = np.sqrt(dim) * NEAREST * (FURTHEST / NEAREST) ** at
+    return loc[which] + radius[:, np.newaxis] * step
+
+
+def leads_to(x: np.ndarray, grad: np.ndarray, loc: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """The mode that explains each point, -1 where none does, [n].
+
+    Args:
+      x: [n, D].
+      grad: of the log density there, [n, D]; what is not finite explains nothing.
+      loc: modes, [M, D].
+      factors: Cholesky factors of their covariances [M, D, D], or standard deviations [M, D].
+    """
+    dim = x.shape[1]
+    is_full = factors.ndim == 3
+    inverse = np.linalg.inv(factors) if is_full else 1.0 / factors
+    index = np.full(len(x), -1)
+    size = max(1, MAX_ELEMENTS // max(loc.size, 1))
+    rows = np.flatnonzero(np.isfinite(grad).all(axis=1))
+    for part in np.array_split(rows, max(1, -(-len(rows) // size))):
+        if not len(part):
+            continue
+        offset = x[part, np.newaxis] - loc  # [n, M, D]
+        if is_full:
+            z = np.einsum("mij,nmj->nmi", inverse, offset, optimize=True)
+            slope = np.einsum("mji,nj->nmi", factors, grad[part], optimize=True)
+        else:
+            z, slope = offset * inverse, grad[part, np.newaxis] * factors
+        along = -np.sum(z * slope, axis=2)
+        if dim == 1:  # every line leads everywhere: how far a Newton step goes
+            miss = np.sum((z + slope) ** 2, axis=2)
+        else:
+            steep = np.maximum(np.sum(slope**2, axis=2), 1e-300)
+            miss = np.sum(z * z, axis=2) - along**2 / steep
+        miss = np.where(along > 0.0, miss, np.inf)
+        nearest = miss.argmin(axis=1)
+        is_led = np.take_along_axis(miss, nearest[:, np.newaxis], axis=1)[:, 0] <= dim
+        index[part] = np.where(is_led, nearest, -1)
+    return index

@@ -1,0 +1,96 @@
+"""One gradient says whether a point belongs to a mode that is known; narrow modes are found so."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.lbfgs import minimise
+from gmmvi_ext.exploration.probes import leads_to, probe_points
+from gmmvi_ext.exploration.search import ModeSearch
+from gmmvi_ext.exploration.starting_points import start_from
+from gmmvi_ext.targets.callables import CallableTarget
+
+LOC = np.array([[0.0, 0.0, 0.0], [40.0, 0.0, 10.0]])
+FACTORS = np.array([np.eye(3), [[2.0, 0.0, 0.0], [1.0, 0.5, 0.0], [0.0, -0.3, 1.0]]])
+
+
+def slopes(x, loc, factor, degrees_of_freedom=None):
+    """Gradient of a normal or Student-t log density, [n, D]."""
+    z = np.linalg.solve(factor, (x - loc).T).T
+    grad = -np.linalg.solve(factor.T, z.T).T
+    if degrees_of_freedom is None:
+        return grad
+    top = degrees_of_freedom + x.shape[1]
+    return grad * top / (degrees_of_freedom + np.sum(z**2, axis=1, keepdims=True))
+
+
+@pytest.mark.parametrize("degrees_of_freedom", [None, 5.0])
+@pytest.mark.parametrize("which", [0, 1])
+def test_the_gradient_of_an_ellipsoid_leads_to_its_mode_from_everywhere(which, degrees_of_freedom):
+    x = 100.0 * np.random.default_rng(0).standard_normal((200, 3))
+    grad = slopes(x, LOC[which], FACTORS[which], degrees_of_freedom)
+    np.testing.assert_array_equal(leads_to(x, grad, LOC, FACTORS), which)
+
+
+def test_a_mode_that_is_not_known_explains_no_more_than_what_lies_behind_a_known_one():
+    rng = np.random.default_rng(1)
+    hidden = np.array([-30.0, 20.0, 0.0])
+    x = hidden + 5.0 * rng.standard_normal((500, 3))
+    index = leads_to(x, slopes(x, hidden, 0.3 * np.eye(3)), LOC, FACTORS)
+    assert np.mean(index >= 0) < 0.01
+
+
+def test_in_one_dimension_a_newton_step_has_to_arrive():
+    x = np.array([[4.0], [9.0]])
+    grad = np.array([[-4.0], [100.0 * (9.5 - 9.0)]])
+    np.testing.assert_array_equal(leads_to(x, grad, np.zeros((1, 1)), np.ones((1, 1))), [0, -1])
+
+
+def test_downhill_and_undefined_gradients_lead_nowhere():
+    x = np.array([[5.0, 0.0, 0.0], [0.0, 5.0, 0.0]])
+    grad = np.array([[1.0, 0.0, 0.0], [np.nan, 0.0, 0.0]])
+    np.testing.assert_array_equal(leads_to(x, grad, LOC, FACTORS), -1)
+
+
+@pytest.mark.parametrize("number", [1, 2, 7])
+def test_probes_of_any_number_of_modes_are_as_many_as_asked_for(number):
+    rng = np.random.default_rng(2)
+    target = CallableTarget(lambda x: -tf.reduce_sum(x**2, -1), 4)
+    loc = 10.0 * rng.standard_normal((number, 4))
+    for factors in (np.ones((number, 4)), np.tile(np.eye(4), (number, 1, 1))):
+        found = probe_points(start_from(target), loc, factors, 101, rng)
+        assert found.shape == (101, 4) and np.isfinite(found).all()
+
+
+def test_a_run_with_a_known_lowest_value_stays_in_a_narrow_bowl():
+    """A wide bowl around 0, one of a hundredth of its width at 10."""
+
+    def fn(x):
+        wide, narrow = 0.5 * x[:, 0] ** 2, 0.5e4 * (x[:, 0] - 10.0) ** 2
+        is_narrow = narrow < wide
+        slope = np.where(is_narrow, 1e4 * (x[:, 0] - 10.0), x[:, 0])
+        return np.minimum(wide, narrow), slope[:, np.newaxis]
+
+    options = {"save_at": (30,), "max_evaluations": 1000, "scale": np.ones((1, 1))}
+    start = np.array([[10.05]])
+    assert abs(minimise(fn, start, lowest=0.0, **options).x[0, 0] - 10.0) < 1e-3
+
+
+@pytest.mark.parametrize("seed", [0, 1, 3])
+def test_narrow_modes_among_wide_ones_are_found(seed):
+    """Five modes with standard deviations from 0.5 to 2, no prior: all, in five dimensions."""
+    rng = np.random.default_rng(seed)
+    loc = rng.uniform(-20, 20, (5, 5)).astype(np.float32)
+    scale = rng.uniform(0.5, 2, 5).astype(np.float32)
+    log_weights = np.log(rng.dirichlet([3] * 5)).astype(np.float32)
+
+    def log_prob(x):
+        square = tf.reduce_sum((x[:, tf.newaxis] - loc) ** 2, -1) / scale**2
+        return tf.reduce_logsumexp(log_weights - 0.5 * square - 5.0 * np.log(scale), 1)
+
+    target = CallableTarget(log_prob, 5)
+    search = ModeSearch(CountedTarget(target), start_from(target), budget=20_000)
+    search.run()
+    assert len(search.catalogue.relevant) == 5
+    assert search.counted.count < 12_000
