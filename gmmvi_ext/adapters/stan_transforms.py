@@ -4,7 +4,7 @@ Stan does not tell how it maps R^D to the constrained parameters; it does map. S
 is moved to see which parameter it belongs to, the parameter's values at a few points are compared
 with the known transforms, and the result is checked at other points. Bounds that depend on the
 data come out as numbers. One coordinate that moves two parameters means bounds that depend on a
-parameter, which no bijector for each part can express.
+parameter, which no bijector for each part can express: `stan_layout` has Stan do it then.
 """
 
 from collections.abc import Callable, Mapping
@@ -18,11 +18,15 @@ from tensorflow_probability import bijectors as tfb
 from gmmvi_ext import constraints
 from gmmvi_ext.constraints.layout import PartsLayout
 
-__all__ = ["StanLayout", "recognise"]
+__all__ = ["StanLayout", "UnknownTransformError", "recognise"]
 
 
 SIGMOID = 1.0 / (1.0 + np.exp(-np.arange(3.0)))
 TOLERANCE = 1e-8
+
+
+class UnknownTransformError(ValueError):
+    """A transform that no bijector of this package expresses."""
 
 
 class StanLayout(NamedTuple):
@@ -51,7 +55,7 @@ def recognise(
       num_dimensions: D.
 
     Raises:
-      ValueError: a parameter whose transform is not known, or that depends on another one.
+      UnknownTransformError: a parameter whose transform is not known, or that depends on another.
     """
     rng = np.random.default_rng(0)
     points = rng.standard_normal((3, num_dimensions))
@@ -76,7 +80,7 @@ def recognise(
             place = free = np.arange(len(own))
             bijector = _joint(shape, len(own), samples)
         if bijector is None or not _fits(bijector, shape, samples, free):
-            raise ValueError(
+            raise UnknownTransformError(
                 f"the transform of Stan parameter {name!r} (shape {shape}) is not known here: "
                 "known are unbounded, lower, upper, both, offset and multiplier, ordered, "
                 "positive_ordered, simplex, cholesky_factor_cov and cov_matrix. Declare it by one "
@@ -97,10 +101,11 @@ def _owners(constrain, point):
         changed = constrain(step)
         found = [name for name in base if not np.array_equal(changed[name], base[name])]
         if len(found) != 1:
-            raise ValueError(
+            raise UnknownTransformError(
                 f"coordinate {index} of the Stan program moves {found or 'no parameter'}: bounds "
-                "that depend on a parameter are not supported. Declare it with fixed bounds and "
-                "scale it in `transformed parameters`."
+                "that depend on a parameter are Stan's own to transform; where it cannot be asked, "
+                "declare it with fixed bounds, scale it in `transformed parameters` and add the "
+                "log of the scale to `target`: without that the posterior is another one."
             )
         owners.append(found[0])
         moved.append(np.flatnonzero(np.ravel(changed[found[0]] != base[found[0]])))

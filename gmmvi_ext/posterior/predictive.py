@@ -155,10 +155,9 @@ def _model(posterior, method: str, call: str) -> Generative:
             f"{call} with draws as `sample` gives them, or attach a joint distribution, a NumPyro, "
             "PyMC or Stan model with `with_target`."
         )
-    if not model.observed:
-        raise ValueError(
-            f"`{method}` needs observations, and the model has none: every part is a parameter."
-        )
+    missing = model.lacks("predictive" if method == "predict" else method)
+    if missing:
+        raise ValueError(f"`{method}`: {missing}; or pass `function`, called as {call}.")
     return model
 
 

@@ -47,6 +47,10 @@ class Generative:
         """What the model derives from each of S draws, name -> [S, *shape]; often nothing."""
         return {}
 
+    def lacks(self, what: str) -> str:
+        """Why there is no "predictive" or "log_likelihood", in words; "" where there is."""
+        return "" if self.observed else "the model has no observations: every part is a parameter"
+
     def variables(self, values: Mapping) -> Mapping:
         """Draws under the names and in the shapes of the model itself."""
         return values

@@ -13,7 +13,8 @@ import tensorflow_probability as tfp
 
 import gmmvi_ext
 from gmmvi_ext.adapters.extras import require
-from gmmvi_ext.adapters.stan_programs import StanTarget, _Program
+from gmmvi_ext.adapters.stan_backends import StanProgram
+from gmmvi_ext.adapters.stan_programs import StanTarget
 from gmmvi_ext.adapters.stan_transforms import recognise
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior import Posterior
@@ -367,7 +368,7 @@ def test_a_saved_posterior_takes_the_target_of_a_stan_program_back(tmp_path):
         return np.concatenate([np.ravel(each, order="F") for each in made_up_program(u).values()])
 
     shapes = {name: np.shape(value) for name, value in made_up_program(np.zeros(29)).items()}
-    program = _Program(shapes, 29, flat, density, lambda u: -u)
+    program = StanProgram(shapes, 29, flat, density, lambda u: -u)
     components = FullGaussians(tf.zeros([1, 29]), tf.eye(29)[tf.newaxis])
     posterior = Posterior(Mixture(tf.zeros([1]), components), target=StanTarget(program))
     assert (posterior.sample(9)["positive"] > 0).all()
