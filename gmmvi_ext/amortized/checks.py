@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gmmvi_ext.ranges import require
 
-__all__ = ["checked_data", "observations", "require_rank", "sizes"]
+__all__ = ["checked_data", "latent_shape", "observations", "require_rank", "sizes"]
 
 
 def sizes(name: str, values: Sequence[int], *, minimum: int = 1) -> tuple[int, ...]:
@@ -17,6 +17,19 @@ def sizes(name: str, values: Sequence[int], *, minimum: int = 1) -> tuple[int, .
     is_fine = all(isinstance(v, int | np.integer) and v >= minimum for v in values)
     require(is_fine, name, f"a list of integers >= {minimum}", list(values))
     return values
+
+
+def latent_shape(latent_dim: int | Sequence[int]) -> tuple[int, ...]:
+    """Shape of a latent variable: (L,) for a length L, or the shape itself.
+
+    Raises:
+      ValueError: something else than sizes of at least 1.
+    """
+    is_length = isinstance(latent_dim, int | np.integer)
+    shape = (latent_dim,) if is_length else tuple(latent_dim)  # type: ignore[arg-type]
+    is_fine = all(isinstance(size, int | np.integer) and size >= 1 for size in shape)
+    require(is_fine and len(shape) > 0, "latent_dim", "a length or a shape >= 1", latent_dim)
+    return tuple(int(size) for size in shape)
 
 
 def require_rank(name: str, tensor: tf.Tensor, event_shape: tuple[int, ...]) -> None:

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.execution import in_order
-from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.math.random import stream
 
 __all__ = ["BoundEvaluator", "EvaluatedBound"]
@@ -34,6 +34,16 @@ class EvaluatedBound:
     log_prob_estimate: float
     num_samples: int
 
+    def row(self) -> dict[str, float]:
+        """Figures of a row of metrics, under names that those of the training step do not have."""
+        return {
+            "elbo": self.elbo,
+            "elbo_se": self.elbo_se,
+            "evaluation_distortion": self.distortion,
+            "evaluation_rate": self.rate,
+            "log_prob_estimate": self.log_prob_estimate,
+        }
+
 
 class BoundEvaluator:
     """Evaluates a VAE on data; its random numbers are its own.
@@ -45,7 +55,7 @@ class BoundEvaluator:
       seed: integer.
     """
 
-    def __init__(self, vae: VAE, x, *, num_samples: int = 10, seed: int = 0):
+    def __init__(self, vae: LatentVariableModel, x, *, num_samples: int = 10, seed: int = 0):
         x = checked_data(x, vae.event_shape, name="evaluation data")
         self._vae = vae
         self._x = np.asarray(x, vae.dtype.as_numpy_dtype)

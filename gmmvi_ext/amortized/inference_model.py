@@ -1,42 +1,58 @@
-"""q(z | x): encoder, linear head, conditional density."""
+"""q(z | x): encoder, head, conditional density."""
 
-import math
+from collections.abc import Sequence
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from gmmvi_ext.amortized.densities.base import DensityRule
-from gmmvi_ext.amortized.networks.base import Network, dense
+from gmmvi_ext.amortized.conditional_net import ConditionalNet
+from gmmvi_ext.amortized.densities.base import ConditionalDensity, DensityRule
+from gmmvi_ext.amortized.networks.base import Network
 
 __all__ = ["InferenceModel"]
 
 
 class InferenceModel(tf.Module):
-    """Posterior of latent vectors given data.
+    """Posterior of latent variables given data.
 
     Args:
       encoder: [..., *event] -> [..., F].
-      density: rule of the posterior.
-      num_latents: L.
+      density: rule of the posterior, or its registered name.
+      latent_dim: length of a latent vector, or shape of a latent array.
+      hidden: units of hidden layers between encoder and linear head.
+      dropout: share of the inputs of the head that is left out in training.
       seed: of the head's initial weights.
     """
 
     def __init__(
         self,
         encoder: Network,
-        density: DensityRule,
-        num_latents: int,
+        density: DensityRule | str,
+        latent_dim: int | Sequence[int],
         *,
+        hidden: Sequence[int] = (),
+        dropout: float = 0.0,
         seed: int,
         dtype=tf.float32,
     ):
         super().__init__(name="inference")
         self.encoder = encoder
-        self.density = density.build((num_latents,), seed=seed + 1, dtype=dtype)
-        shape = self.density.output_shape
-        layers = dense(math.prod(shape), seed=seed, dtype=dtype, name="head")
-        self.head = Network(layers, encoder.output_shape, shape, dtype=dtype, name="head")
+        self.head = ConditionalNet(
+            density,
+            latent_dim,
+            encoder.output_shape,
+            hidden=hidden,
+            dropout=dropout,
+            seed=seed,
+            dtype=dtype,
+            name="head",
+        )
 
-    def __call__(self, x: tf.Tensor) -> tfd.Distribution:
+    @property
+    def density(self) -> ConditionalDensity:
+        """Of the posterior."""
+        return self.head.density
+
+    def __call__(self, x: tf.Tensor, *, training: bool = False) -> tfd.Distribution:
         """q(z | x), batch shape [...] for x [..., *event]."""
-        return self.density(self.head(self.encoder(x)))
+        return self.head(self.encoder(x, training=training), training=training)

@@ -15,7 +15,7 @@ class NVIL(VAE):
     """A `VAE` whose defaults are the score function and the three control variates of NVIL.
 
     Args:
-      prior, observation, inference: as `VAE`; the posterior may be anything, discrete too.
+      prior, likelihood, inference: as `VAE`; the posterior may be anything, discrete too.
       estimator: default: score function with one draw.
       control_variate: default: centre, baseline, scale; `Chain([])` for none.
       seed: of the baseline's weights.
@@ -24,7 +24,7 @@ class NVIL(VAE):
     def __init__(
         self,
         prior,
-        observation,
+        likelihood,
         inference,
         *,
         estimator: Estimator | None = None,
@@ -35,13 +35,13 @@ class NVIL(VAE):
         if control_variate is None:
             control_variate = build_chain(
                 ("centred", "baseline", "scaled"),
-                observation.density.event_shape,
+                likelihood.density.event_shape,
                 seed=seed,
                 dtype=inference.density.dtype,
             )
         super().__init__(
             prior,
-            observation,
+            likelihood,
             inference,
             estimator=ScoreFunction() if estimator is None else estimator,
             control_variate=control_variate,

@@ -1,14 +1,34 @@
 """Separate optimisers for generator, inference network and control variates, with clipping."""
 
 import dataclasses
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, get_args
 
 import keras
 import tensorflow as tf
 
-from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, check_ranges, require
+from gmmvi_ext.amortized.keras_backend import require_tensorflow_backend
+from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges, require
 
-__all__ = ["OptimizerGroup", "Optimizers"]
+__all__ = ["GROUPS", "OptimizerGroup", "Optimizers", "OwnOptimizers"]
+
+Kind = Literal[
+    "adadelta",
+    "adafactor",
+    "adagrad",
+    "adam",
+    "adamax",
+    "adamw",
+    "ftrl",
+    "lamb",
+    "lion",
+    "nadam",
+    "rmsprop",
+    "sgd",
+]
+_CLASSES = {"adamw": "AdamW", "rmsprop": "RMSprop", "sgd": "SGD"}  # others: first letter upper
+_WITH_MOMENTUM = ("rmsprop", "sgd")
+GROUPS = ("generator", "inference", "control")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,43 +36,68 @@ class Optimizers:
     """Settings of the three optimisers.
 
     Attributes:
-      kind: adam or rmsprop.
+      kind: name of a Keras optimiser.
       generator_rate: learning rate of prior and decoder.
       inference_rate: learning rate of the encoder and the posterior.
       control_rate: learning rate of control variates.
-      weight_decay: of the generator, decoupled.
+      weight_decay: of the generator, decoupled (subtracted from the weights, not added to the
+        gradient); `control_weight_decay` that of control variates.
+      momentum: of sgd and rmsprop.
       clip_norm: largest norm of each group's gradient; null for no limit.
     """
 
-    kind: Literal["adam", "rmsprop"] = "adam"
+    kind: Kind = "adam"
     generator_rate: Annotated[float, POSITIVE] = 1e-3
     inference_rate: Annotated[float, POSITIVE] = 1e-3
     control_rate: Annotated[float, POSITIVE] = 1e-3
     weight_decay: Annotated[float, NON_NEGATIVE] = 0.0
+    control_weight_decay: Annotated[float, NON_NEGATIVE] = 0.0
+    momentum: Annotated[float, Range(0, 1, open_high=True)] = 0.0
     clip_norm: Annotated[float, POSITIVE] | None = 5.0
 
     def __post_init__(self):
-        require(self.kind in ("adam", "rmsprop"), "kind", "adam or rmsprop", self.kind)
+        kinds = get_args(Kind)
+        require(self.kind in kinds, "kind", f"one of {', '.join(kinds)}", self.kind)
         check_ranges(self)
+        has_momentum = self.momentum == 0 or self.kind in _WITH_MOMENTUM
+        require(has_momentum, "momentum", f"0 for {self.kind}, which has none", self.momentum)
+
+    def build(self, group: str) -> keras.optimizers.Optimizer:
+        """A new optimiser for one of `GROUPS`."""
+        options = {"momentum": self.momentum} if self.kind in _WITH_MOMENTUM else {}
+        decays = {"generator": self.weight_decay, "control": self.control_weight_decay}
+        kind = getattr(keras.optimizers, _CLASSES.get(self.kind, self.kind.capitalize()))
+        return kind(
+            learning_rate=getattr(self, f"{group}_rate"),
+            weight_decay=decays.get(group) or (0.0 if self.kind == "adamw" else None),
+            name=group,
+            **options,
+        )
+
+
+OwnOptimizers = keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer]
 
 
 class OptimizerGroup:
     """One Keras optimiser for each group of variables that has any.
 
     Args:
-      settings: rates and clipping.
+      settings: rates and clipping; or a Keras optimiser, of which each group gets a new one of the
+        same settings; or one for each group by its name. Gradients are clipped as by default, and
+        by the optimisers as they are set up.
       groups: name of the group -> its trainable variables.
+
+    Raises:
+      ValueError: a group has variables and no optimiser, or there is no such group.
     """
 
-    def __init__(self, settings: Optimizers, groups: dict[str, list[tf.Variable]]):
-        self._settings = settings
+    def __init__(self, settings: Optimizers | OwnOptimizers, groups: dict[str, list[tf.Variable]]):
+        require_tensorflow_backend()
+        self._clip_norm = getattr(settings, "clip_norm", Optimizers.clip_norm)
         self.groups = {name: list(variables) for name, variables in groups.items() if variables}
-        kind = {"adam": keras.optimizers.Adam, "rmsprop": keras.optimizers.RMSprop}[settings.kind]
         self._optimizers = {}
         for name, variables in self.groups.items():
-            rate = getattr(settings, f"{name}_rate")
-            decay = settings.weight_decay if name == "generator" else 0.0
-            optimizer = kind(learning_rate=rate, weight_decay=decay or None, name=name)
+            optimizer = _optimizer_of(settings, name)
             optimizer.build(variables)
             self._optimizers[name] = optimizer
 
@@ -78,8 +123,8 @@ class OptimizerGroup:
             own = gradients[start : start + len(variables)]
             start += len(variables)
             norm = tf.linalg.global_norm(own)
-            if self._settings.clip_norm is not None:
-                own, _ = tf.clip_by_global_norm(own, self._settings.clip_norm, use_norm=norm)
+            if self._clip_norm is not None:
+                own, _ = tf.clip_by_global_norm(own, self._clip_norm, use_norm=norm)
             pieces[name] = own
             norms.append(norm)
         is_fine = tf.reduce_all(tf.math.is_finite(tf.stack(norms)))
@@ -90,3 +135,24 @@ class OptimizerGroup:
             return tf.constant(True)
 
         return tf.cond(is_fine, step, lambda: tf.constant(False))
+
+
+def _optimizer_of(settings, group: str) -> keras.optimizers.Optimizer:
+    """The optimiser of one group; a fresh one where one stands for all."""
+    if isinstance(settings, Optimizers):
+        return settings.build(group)
+    if isinstance(settings, keras.optimizers.Optimizer):
+        return type(settings).from_config(settings.get_config())
+    if not isinstance(settings, Mapping):
+        raise ValueError(
+            f"`optimizers` must be `Optimizers`, a Keras optimiser or one for each of "
+            f"{', '.join(GROUPS)}, got {type(settings).__name__}."
+        )
+    unknown = sorted(set(settings) - set(GROUPS))
+    if unknown or group not in settings:
+        raise ValueError(
+            f"`optimizers` must name {', '.join(GROUPS)}; {unknown[0]!r} is none of them."
+            if unknown
+            else f"`optimizers` has no optimiser for {group!r}; it has {', '.join(settings)}."
+        )
+    return settings[group]

@@ -1,15 +1,16 @@
-"""Semi-amortised inference: a Gaussian mixture for each datum, started at its amortised posterior.
+"""Semi-amortized inference: a Gaussian mixture for each datum, started at its amortized posterior.
 
 For each x the posterior p(z | x) is the target log p(z) + log p(x | z). GMM-VI starts at q(z | x)
 and moves, adds and weighs components; nothing of the VAE changes.
 
     log p(x) - ELBO(q_x) = KL(q_x || p(z | x))        inference gap
-    amortisation gap     = ELBO(q_x) - ELBO(amortised)          (Cremer, Li and Duvenaud, ICML 2018)
+    amortization gap     = ELBO(q_x) - ELBO(amortized)          (Cremer, Li and Duvenaud, ICML 2018)
 
 All data go through one traced algorithm, whose variables are put back before each of them.
 """
 
 import dataclasses
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -17,7 +18,7 @@ import tensorflow_probability as tfp
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import checked_data
-from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.inference.gmmvi import GMMVI
@@ -57,30 +58,33 @@ _ROLES = {
 
 
 class DatumPosterior(Target):
-    """log p(z) + log p(x | z) as a function of z, for the datum in the variable `x`.
+    """log p(z) + log p(x | z) as a function of z [N, L], for the datum in the variable `x`.
+
+    Latent arrays are flattened.
 
     Args:
       vae: the model; its parameters are read, not trained.
     """
 
-    def __init__(self, vae: VAE):
-        super().__init__(vae.num_latents, dtype=vae.dtype, name="datum_posterior")
+    def __init__(self, vae: LatentVariableModel):
+        super().__init__(vae.latent_dim, dtype=vae.dtype, name="datum_posterior")
         self._vae = vae
         self.x = tf.Variable(tf.zeros(vae.event_shape, vae.dtype), trainable=False, name="x")
 
     def log_prob(self, x, seed=None):
+        z = tf.reshape(x, [-1, *self._vae.latent_shape])
         prior = self._vae.prior.distribution()
-        likelihood = self._vae.observation(x)
-        return prior.log_prob(x) + likelihood.log_prob(self.x.read_value())
+        likelihood = self._vae.likelihood(z)
+        return prior.log_prob(z) + likelihood.log_prob(self.x.read_value())
 
 
 @dataclasses.dataclass(frozen=True)
 class SemiAmortizedPosteriors:
-    """Semi-amortised posteriors of N data and what they gained, in nats.
+    """Semi-amortized posteriors of N data and what they gained, in nats.
 
     Attributes:
       posteriors: N posteriors over z.
-      elbo_before: bound of the amortised posterior, [N].
+      elbo_before: bound of the amortized posterior, [N].
       elbo_after: true bound of the mixture, from fresh draws and its exact density, [N].
       elbo_se: standard errors of `elbo_after`, [N].
       log_evidence: log p(x) by importance sampling from the mixture, [N].
@@ -94,27 +98,33 @@ class SemiAmortizedPosteriors:
 
     @property
     def gap_before(self) -> np.ndarray:
-        """log p(x) - ELBO of the amortised posterior, [N]."""
+        """log p(x) - ELBO of the amortized posterior, [N]."""
         return self.log_evidence - self.elbo_before
 
     @property
     def gap_after(self) -> np.ndarray:
-        """log p(x) - ELBO of the semi-amortised posterior, [N]."""
+        """log p(x) - ELBO of the semi-amortized posterior, [N]."""
         return self.log_evidence - self.elbo_after
 
     @property
-    def amortisation_gap(self) -> np.ndarray:
+    def amortization_gap(self) -> np.ndarray:
         """What the mixtures gained, [N]."""
         return self.elbo_after - self.elbo_before
 
+    @property
+    def amortisation_gap(self) -> np.ndarray:
+        """Former name of `amortization_gap`."""
+        warnings.warn("`amortisation_gap` is now `amortization_gap`.", FutureWarning, stacklevel=2)
+        return self.amortization_gap
+
     def __str__(self) -> str:
         rows = {
-            "ELBO, amortised": self.elbo_before,
-            "ELBO, semi-amortised": self.elbo_after,
+            "ELBO, amortized": self.elbo_before,
+            "ELBO, semi-amortized": self.elbo_after,
             "log evidence": self.log_evidence,
-            "gap, amortised": self.gap_before,
-            "gap, semi-amortised": self.gap_after,
-            "amortisation gap": self.amortisation_gap,
+            "gap, amortized": self.gap_before,
+            "gap, semi-amortized": self.gap_after,
+            "amortization gap": self.amortization_gap,
         }
         count = len(self.elbo_after)
         lines = [f"{'mean over ' + str(count) + ' data':<22}{'nats':>10}"]
@@ -135,7 +145,7 @@ class SemiAmortizedInference:
 
     def __init__(
         self,
-        vae: VAE,
+        vae: LatentVariableModel,
         *,
         num_iterations: int = 60,
         samples_per_component: int = 100,
@@ -145,7 +155,7 @@ class SemiAmortizedInference:
     ):
         if vae.prior.is_discrete:
             raise ValueError(
-                "semi-amortised inference needs a continuous latent vector, this one is discrete."
+                "semi-amortized inference needs a continuous latent vector, this one is discrete."
             )
         require(num_iterations >= 1, "num_iterations", "at least 1", num_iterations)
         require(max_components >= 1, "max_components", "at least 1", max_components)
@@ -165,7 +175,7 @@ class SemiAmortizedInference:
         self._algorithm = GMMVI.build_from_config(config, self._target, seed=seed, dtype=vae.dtype)
         self._start = [(v, v.read_value()) for v in self._algorithm.variables]
         self._evaluate = tf.function(self._bound, autograph=False)
-        self._amortised = tf.function(
+        self._amortized = tf.function(
             lambda x, seed: vae.report(x, num_samples, seed).elbo, autograph=False
         )
 
@@ -177,7 +187,7 @@ class SemiAmortizedInference:
             seed = stream(self._seed, "semi-amortized", number)
             datum = tf.cast(datum, self._vae.dtype)
             mixture = self._fitted(datum, seed)
-            before = self._amortised(datum[tf.newaxis], seed)[0]
+            before = self._amortized(datum[tf.newaxis], seed)[0]
             figures.append([float(before), *map(float, self._evaluate(mixture, seed))])
             posteriors.append(Posterior(mixture, target=self._own_target(datum)))
         return SemiAmortizedPosteriors(posteriors, *np.array(figures).T)
@@ -209,7 +219,7 @@ class SemiAmortizedInference:
         return tf.reduce_mean(ratio), error, tf.reduce_logsumexp(ratio) - tf.math.log(count)
 
 
-def fit_semi_amortized(vae: VAE, x, **settings) -> SemiAmortizedPosteriors:
+def fit_semi_amortized(vae: LatentVariableModel, x, **settings) -> SemiAmortizedPosteriors:
     """Posteriors of the data x [N, *event]; settings as `SemiAmortizedInference`."""
     return SemiAmortizedInference(vae, **settings)(x)
 
@@ -218,15 +228,18 @@ def amortized_mixture(posterior: tfd.Distribution, seed) -> Mixture:
     """The posterior of one datum as a Gaussian mixture; of a flow, the Gaussian of its moments.
 
     Args:
-      posterior: no batch shape, event shape [L].
+      posterior: no batch shape; events are flattened.
       seed: of the draws behind moments.
     """
     if isinstance(posterior, tfd.MixtureSameFamily):
         log_weights = tf.nn.log_softmax(posterior.mixture_distribution.logits_parameter())
         parts = posterior.components_distribution
-        return Mixture(log_weights, FullGaussians(parts.mean(), tf.linalg.diag(parts.stddev())))
+        shape = [log_weights.shape[0], -1]
+        loc, stddev = (tf.reshape(each, shape) for each in (parts.mean(), parts.stddev()))
+        return Mixture(log_weights, FullGaussians(loc, tf.linalg.diag(stddev)))
     if isinstance(posterior, tfd.Independent):
-        loc, tril = posterior.mean(), tf.linalg.diag(posterior.stddev())
+        loc = tf.reshape(posterior.mean(), [-1])
+        tril = tf.linalg.diag(tf.reshape(posterior.stddev(), [-1]))
     else:
         z = posterior.sample(_MOMENT_SAMPLES, seed=seed)
         loc, tril = tf.reduce_mean(z, axis=0), tf.linalg.cholesky(tfp.stats.covariance(z))

@@ -24,7 +24,7 @@ class BoundTerms:
     """Posterior, prior and likelihood of a batch with batch shape B.
 
     Attributes:
-      posterior: q(z | x), batch shape B, event shape [L].
+      posterior: q(z | x), batch shape B; events are vectors [L], or arrays of another shape.
       prior: p(z), no batch shape.
       log_likelihood: log p(x | z) for z [..., *B, L], gives [..., *B].
       rate_weight: beta, a scalar.
@@ -34,6 +34,11 @@ class BoundTerms:
     prior: tfd.Distribution
     log_likelihood: Callable[[tf.Tensor], tf.Tensor]
     rate_weight: tf.Tensor | float = 1.0
+
+    @property
+    def event_ndims(self) -> int:
+        """Axes of a latent variable."""
+        return len(self.posterior.event_shape)
 
     def beta(self, dtype) -> tf.Tensor:
         """The weight of the rate as a tensor."""

@@ -16,8 +16,8 @@ import tensorflow as tf
 from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.control_variates.base import RunningMean
 from gmmvi_ext.amortized.execution import in_order
-from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers
-from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.amortized.model import LatentVariableModel
+from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers, OwnOptimizers
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.ranges import NON_NEGATIVE, Range, check_ranges, require
 
@@ -52,7 +52,7 @@ class VAETrainer(tf.Module):
       vae: model, modified in place.
       x: training data [N, *event].
       batch_size: data of a step.
-      optimizers: rates and clipping.
+      optimizers: kind, rates and clipping; or a Keras optimiser, or one for each group.
       objective: weight of the rate.
       resample: draw binary pixels anew each step, `x` being their probabilities.
       jit_compile: compile the step by XLA.
@@ -69,11 +69,11 @@ class VAETrainer(tf.Module):
 
     def __init__(
         self,
-        vae: VAE,
+        vae: LatentVariableModel,
         x,
         *,
         batch_size: int = 128,
-        optimizers: Optimizers | None = None,
+        optimizers: Optimizers | OwnOptimizers | None = None,
         objective: Objective | None = None,
         resample: bool = False,
         jit_compile: bool = False,
@@ -87,7 +87,7 @@ class VAETrainer(tf.Module):
         )
         if resample:
             require(x.min() >= 0 and x.max() <= 1, "x", "probabilities in [0, 1]", "other values")
-        vae.observation.density.rule.check_observations(x)
+        vae.likelihood.density.rule.check_observations(x)
         self.vae = vae
         self.batch_size, self.num_data = batch_size, len(x)
         self._x = tf.constant(x, vae.dtype)
@@ -167,7 +167,7 @@ class VAETrainer(tf.Module):
         variables = self._group.flat_variables()
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(variables)
-            found = self.vae.loss(x, seed, rate_weight=beta)
+            found = self.vae.loss(x, seed, rate_weight=beta, training=True)
         gradients = tape.gradient(
             found.loss, variables, unconnected_gradients=tf.UnconnectedGradients.ZERO
         )

@@ -1,234 +1,88 @@
-"""Variational auto-encoder: prior, observation model, inference network, gradient estimator.
+"""Variational auto-encoder: a latent-variable model that trains, saves and describes itself.
 
-    ELBO(x) = E_q[log p(x | z) + log p(z) - log q(z | x)] = -D - R
-    D = -E_q[log p(x | z)] (distortion),   R = KL(q(z | x) || p(z)) (rate)
-    log p(x) >= E[log mean_s p(x, z_s) / q(z_s | x)], non-decreasing in S
-
-References:
-  Kingma and Welling (2014); Burda, Grosse and Salakhutdinov (2016); Alemi et al. (2018).
+vae = build_vae(x.shape[1:], 8)
+vae.fit(x)
+vae.save("my_vae");  vae = load_vae("my_vae")
 """
 
-from typing import NamedTuple
+import warnings
+from pathlib import Path
 
 import tensorflow as tf
-from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import observations
-from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
-from gmmvi_ext.amortized.estimators import Estimator, Reparameterised
-from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
-from gmmvi_ext.amortized.inference_model import InferenceModel
-from gmmvi_ext.amortized.joint import JointDistribution, Observation, draw_observations
-from gmmvi_ext.amortized.priors.base import Prior
-from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, closed_form_rate, draw
+from gmmvi_ext.amortized.describe import described
+from gmmvi_ext.amortized.evaluation import BoundEvaluator, EvaluatedBound
+from gmmvi_ext.amortized.learning import History, fit_model
+from gmmvi_ext.amortized.model import LatentVariableModel
+from gmmvi_ext.amortized.settings import VaeSettings
+from gmmvi_ext.amortized.storage import write_folder
 
-__all__ = ["VAE", "BoundReport", "Loss"]
-
-# Values of the prior -> values of posteriors that stay within them.
-POSTERIORS_OVER = {"real": ("real", "unit"), "bits": ("bits",), "one_hot": ("one_hot",)}
+__all__ = ["VAE"]
 
 
-class BoundReport(NamedTuple):
-    """Figures of a batch from one set of samples, each [*B].
+class VAE(LatentVariableModel):
+    """A `LatentVariableModel` as users hold it; `str()` lists its parts and layers.
 
     Attributes:
-      elbo: -distortion - rate, exactly.
-      distortion: -E_q[log p(x | z)].
-      rate: KL(q || p), in closed form where there is one.
-      log_prob_estimate: importance-weighted bound of log p(x).
+      settings: what `build_vae` made it from; None where its parts were put together by hand.
+      history: figures of the last `fit`, None before.
     """
 
-    elbo: tf.Tensor
-    distortion: tf.Tensor
-    rate: tf.Tensor
-    log_prob_estimate: tf.Tensor
+    settings: VaeSettings | None = None
+    history: History | None = None
 
+    def fit(self, x, **settings) -> History:
+        """Trains on data [N, *event]; arguments as `fit_model`.
 
-class Loss(NamedTuple):
-    """Means over a batch.
+        `num_steps` or `num_epochs`, `batch_size`, `dev` and `patience` for held-out data,
+        `optimizers`, `objective`, `seed`.
+        """
+        self.history = fit_model(self, x, **settings)
+        return self.history
 
-    Attributes:
-      loss: scalar to minimise; its gradient estimates that of the negative bound, plus that of the
-        control variates' own loss.
-      bound: what is maximised, with the weight of the rate.
-      distortion, rate: see `BoundReport`.
-      control_loss: of the control variates.
-      num_decodes: likelihood evaluations of each datum.
-    """
+    def evaluate(self, x, *, num_samples: int = 100, seed: int = 0) -> EvaluatedBound:
+        """Mean ELBO, distortion, rate and importance-weighted bound of data [N, *event]."""
+        return BoundEvaluator(self, x, num_samples=num_samples, seed=seed)()
 
-    loss: tf.Tensor
-    bound: tf.Tensor
-    distortion: tf.Tensor
-    rate: tf.Tensor
-    control_loss: tf.Tensor
-    num_decodes: int
+    def encode(self, x) -> tf.Tensor:
+        """Means of q(z | x), [*B, *latent_shape] for x [*B, *event]."""
+        return self.posterior_moments(x)[0]
 
+    def decode(self, z) -> tf.Tensor:
+        """Means of p(x | z), [*B, *event] for z [*B, *latent_shape]."""
+        return self.likelihood.mean(tf.cast(z, self.dtype))
 
-class VAE(tf.Module):
-    """Deep latent-variable model with an amortised posterior.
+    def reconstruct(self, x) -> tf.Tensor:
+        """Means of p(x | z) at the mean of q(z | x), [*B, *event]."""
+        return self.decode(self.encode(observations(x, self.event_shape, self.dtype)))
 
-    Args:
-      prior: p(z).
-      observation: p(x | z).
-      inference: q(z | x).
-      estimator: of the gradient; chosen once.
-      control_variate: acts on score-function terms.
+    def save(self, path: str | Path) -> Path:
+        """Writes a folder that `load_vae` reads: settings, numbers and history, no code.
 
-    Raises:
-      ValueError: parts that do not go together.
-    """
-
-    def __init__(
-        self,
-        prior: Prior,
-        observation: Observation,
-        inference: InferenceModel,
-        *,
-        estimator: Estimator | None = None,
-        control_variate: ControlVariate | None = None,
-        name: str = "vae",
-    ):
-        super().__init__(name=name)
-        estimator = Reparameterised() if estimator is None else estimator
-        is_empty = isinstance(control_variate, Chain) and not control_variate.members
-        control_variate = None if is_empty else control_variate
-        density = inference.density.rule
-        estimator.check(density, is_controlled=control_variate is not None)
-        if density.values not in POSTERIORS_OVER[prior.values]:
-            fitting, kind = " or ".join(POSTERIORS_OVER[prior.values]), type(density).__name__
+        Raises:
+          FileExistsError: `path` holds something else than a saved VAE.
+          ValueError: the model was not made by `build_vae`, or by rules without a name.
+        """
+        if self.settings is None:
             raise ValueError(
-                f"`prior` is over {prior.values} vectors, the posterior {kind} over "
-                f"{density.values} ones; choose a posterior over {fitting} vectors, or another "
-                "prior."
+                "the parts of this model were put together by hand, and a file cannot say how; "
+                "make it with `build_vae`, or keep its variables by tf.train.Checkpoint(vae=vae)."
             )
-        self.joint = JointDistribution(prior, observation)
-        self.inference = inference
-        self.estimator = estimator
-        self.control_variate = control_variate
+        rows = [] if self.history is None else self.history.rows
+        return write_folder(path, self.settings, self.variables, rows)
+
+    def __str__(self) -> str:
+        return described(self)
 
     @property
-    def prior(self) -> Prior:
-        return self.joint.prior
-
-    @property
-    def observation(self) -> Observation:
-        return self.joint.observation
-
-    @property
-    def event_shape(self) -> tuple[int, ...]:
-        """Shape of one datum."""
-        return self.joint.event_shape
+    def observation(self):
+        """Former name of `likelihood`."""
+        warnings.warn("`VAE.observation` is now `VAE.likelihood`.", FutureWarning, stacklevel=2)
+        return self.likelihood
 
     @property
     def num_latents(self) -> int:
-        return self.prior.num_latents
-
-    @property
-    def dtype(self) -> tf.DType:
-        return self.inference.density.dtype
-
-    def posterior(self, x: tf.Tensor) -> tfd.Distribution:
-        """q(z | x), batch shape [*B]."""
-        return self.inference(observations(x, self.event_shape, self.dtype))
-
-    def terms(self, x: tf.Tensor, rate_weight: tf.Tensor | float = 1.0) -> BoundTerms:
-        """Terms of the bound at x [*B, *event]."""
-        x = observations(x, self.event_shape, self.dtype)
-        return BoundTerms(
-            self.posterior(x),
-            self.prior.distribution(),
-            lambda z: self.observation(z).log_prob(x),
-            rate_weight,
-        )
-
-    def sample(
-        self, batch_size: int, seed, *, sample_size: int | None = None, oversample: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws (z, x) from the model; see `JointDistribution.sample`."""
-        return self.joint.sample(batch_size, seed, sample_size=sample_size, oversample=oversample)
-
-    def cond_sample(
-        self, x: tf.Tensor, seed, *, sample_size: int | None = None, oversample: bool = False
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        """Draws (z, x') with z ~ q(z | x) and x' ~ p(x' | z).
-
-        Args:
-          x: [*B, *event].
-          seed: stateless, [2].
-          sample_size: S; None for a single draw without that axis.
-          oversample: draw z once and x' S times; else z is drawn anew each time.
-        """
-        first, second = tf.unstack(tf.random.split(seed, 2))
-        shape = [] if oversample or sample_size is None else [sample_size]
-        z = self.posterior(x).sample(shape, seed=first)
-        return draw_observations(self.observation, z, second, sample_size, oversample)
-
-    def report(self, x: tf.Tensor, num_samples: int, seed) -> BoundReport:
-        """ELBO, distortion, rate and importance-weighted bound from the same samples.
-
-        Args:
-          x: [*B, *event].
-          num_samples: S.
-          seed: stateless, [2].
-        """
-        terms = self.terms(x)
-        z = draw(terms.posterior, num_samples, seed)
-        log_likelihood, log_prior = terms.model_part(z)
-        log_posterior = terms.posterior.log_prob(z)
-        rate = closed_form_rate(terms)
-        if rate is None:
-            rate = tf.reduce_mean(log_posterior - log_prior, axis=0)
-        distortion = -tf.reduce_mean(log_likelihood, axis=0)
-        weighted = log_mean_exp(log_likelihood + log_prior - log_posterior)
-        return BoundReport(-distortion - rate, distortion, rate, weighted)
-
-    def elbo(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
-        """Estimate of the ELBO, [*B]."""
-        return self.report(x, num_samples, seed).elbo
-
-    def log_prob_estimate(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
-        """Importance-weighted lower bound of log p(x), [*B]."""
-        return self.report(x, num_samples, seed).log_prob_estimate
-
-    def estimate(self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True) -> BoundEstimate:
-        """Surrogate and figures of a batch by the chosen estimator.
-
-        Args:
-          x: [*B, *event].
-          seed: stateless, [2].
-          rate_weight: beta.
-          learn: whether control variates update their running averages.
-        """
-        x = observations(x, self.event_shape, self.dtype)
-        terms = self.terms(x, rate_weight)
-        first, second = tf.unstack(tf.random.split(seed, 2))
-        if self.control_variate is None:
-            return self.estimator(terms, first)
-
-        def fresh_reward(seed):
-            return terms.reward(tf.stop_gradient(draw(terms.posterior, 1, seed)))
-
-        context = RewardContext(x, fresh_reward, second)
-        return self.estimator(terms, first, lambda r: self.control_variate(r, context, learn=learn))
-
-    def loss(self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True) -> Loss:
-        """Batch means of `estimate`; minimise `loss`."""
-        found = self.estimate(x, seed, rate_weight=rate_weight, learn=learn)
-        mean = tf.reduce_mean
-        return Loss(
-            found.control_loss - mean(found.surrogate),
-            mean(found.bound),
-            mean(found.distortion),
-            mean(found.rate),
-            tf.stop_gradient(found.control_loss),
-            found.num_decodes,
-        )
-
-    def trainable_groups(self) -> dict[str, list[tf.Variable]]:
-        """Trainable variables of the generator, the inference network and the control variates."""
-        control = () if self.control_variate is None else self.control_variate.trainable_variables
-        return {
-            "generator": list(self.joint.trainable_variables),
-            "inference": list(self.inference.trainable_variables),
-            "control": list(control),
-        }
+        """Former name of `latent_dim`."""
+        warnings.warn("`VAE.num_latents` is now `VAE.latent_dim`.", FutureWarning, stacklevel=2)
+        return self.latent_dim

@@ -22,7 +22,7 @@ from gmmvi_ext.user_code import PREFIX, is_code
 __all__ = ["FORMER_KEYS", "compose", "parse_override"]
 
 # Former keys, dotted -> the keys of today, under the same section; read with a note for a version.
-FORMER_KEYS = {"distribution": "parallel"}
+FORMER_KEYS = {"distribution": "parallel", "num_latents": "latent_dim"}
 
 _ROLES = [role for document in DOCUMENTS.values() for role in document.roles]
 _MODE_SECTIONS = {

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 import gmmvi_ext
-from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.export.folder import refuse_foreign
 from gmmvi_ext.export.module import count_of
 from gmmvi_ext.export.safety import check_operations
@@ -25,8 +25,6 @@ from gmmvi_ext.whole_files import whole_folder
 __all__ = ["ExportedVae", "export_vae"]
 
 FORMAT = 1
-MOMENT_SAMPLES = 256  # behind mean and deviation of a posterior that has no closed form
-_MOMENT_SEED = (7, 11)
 _SCRIPT = """
 import json, sys
 import numpy as np
@@ -54,14 +52,14 @@ class ExportedVae(tf.Module):
       vae: the model; its variables are exported as they are.
     """
 
-    def __init__(self, vae: VAE):
+    def __init__(self, vae: LatentVariableModel):
         super().__init__(name="vae")
         self.vae = vae
 
     def signatures(self) -> dict:
         """Name -> concrete function."""
         data = tf.TensorSpec([None, *self.vae.event_shape], self.vae.dtype, name="x")
-        latents = tf.TensorSpec([None, self.vae.num_latents], self.vae.dtype, name="z")
+        latents = tf.TensorSpec([None, *self.vae.latent_shape], self.vae.dtype, name="z")
         count = tf.TensorSpec([], tf.int64, name="num_samples")
         seed = tf.TensorSpec([], tf.int64, name="seed")
         specs = {
@@ -77,30 +75,27 @@ class ExportedVae(tf.Module):
         }
 
     def encode(self, x):
-        posterior = self.vae.posterior(x)
-        try:
-            mean, stddev = posterior.mean(), posterior.stddev()
-        except NotImplementedError:
-            z = posterior.sample(MOMENT_SAMPLES, seed=tf.constant(_MOMENT_SEED, tf.int32))
-            mean, stddev = tf.reduce_mean(z, axis=0), tf.math.reduce_std(z, axis=0)
+        mean, stddev = self.vae.posterior_moments(x)
         return {"mean": mean, "stddev": stddev}
 
     def decode(self, z):
-        return {"mean": self.vae.observation.mean(z)}
+        return {"mean": self.vae.likelihood.mean(z)}
 
     def sample_posterior(self, x, num_samples, seed):
         return {"z": self.vae.posterior(x).sample(count_of(num_samples), seed=_pair(seed))}
 
     def sample_prior(self, num_samples, seed):
         z, x = self.vae.sample(count_of(num_samples), _pair(seed))
-        return {"z": z, "mean": self.vae.observation.mean(z), "x": x}
+        return {"z": z, "mean": self.vae.likelihood.mean(z), "x": x}
 
     def bound(self, x, num_samples, seed):
         report = self.vae.report(x, count_of(num_samples), _pair(seed))
         return {"elbo": report.elbo, "log_prob_estimate": report.log_prob_estimate}
 
 
-def export_vae(vae: VAE, path, *, about: dict | None = None, verify: bool = True) -> str:
+def export_vae(
+    vae: LatentVariableModel, path, *, about: dict | None = None, verify: bool = True
+) -> str:
     """Writes `vae` as a SavedModel that needs TensorFlow alone.
 
     Args:
@@ -129,7 +124,7 @@ def export_vae(vae: VAE, path, *, about: dict | None = None, verify: bool = True
             "tensorflow_version": tf.__version__,
             "dtype": vae.dtype.name,
             "event_shape": list(vae.event_shape),
-            "num_latents": vae.num_latents,
+            "latent_shape": list(vae.latent_shape),
             **(about or {}),
         }
         (temporary / "export.json").write_text(json.dumps(metadata, indent=1) + "\n")
@@ -150,7 +145,7 @@ def _verify(folder: Path, module: ExportedVae) -> None:
     generator = np.random.default_rng(0)
     dtype = vae.dtype.as_numpy_dtype
     x = (generator.uniform(size=(4, *vae.event_shape)) < 0.5).astype(dtype)
-    z = generator.normal(size=(4, vae.num_latents)).astype(dtype)
+    z = generator.normal(size=(4, *vae.latent_shape)).astype(dtype)
     count, seed = tf.constant(3, tf.int64), tf.constant(5, tf.int64)
     expected = {
         "encode": module.encode(tf.constant(x))["mean"],

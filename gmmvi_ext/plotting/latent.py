@@ -1,4 +1,4 @@
-"""Latent space of an amortised model: codes coloured by class, and which components are used."""
+"""Latent space of an amortized model: codes coloured by class, and which components are used."""
 
 import numpy as np
 from matplotlib.axes import Axes

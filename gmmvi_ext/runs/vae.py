@@ -1,6 +1,5 @@
 """One run of a VAE from its checked configuration to its summary, and its export afterwards."""
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -42,8 +41,7 @@ class _RowEvaluator:
         )
 
     def __call__(self, iteration: int) -> dict:
-        found = dataclasses.asdict(self._evaluate())
-        del found["num_samples"]
+        found: dict = self._evaluate().row()
         if not math.isfinite(found["elbo"]):
             found["problem"] = "the ELBO"
         return found

@@ -8,7 +8,6 @@ import tensorflow as tf
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.export.folder import remove_damaged
-from gmmvi_ext.math.random import stream
 from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
@@ -18,8 +17,7 @@ from gmmvi_ext.whole_files import write_whole
 
 __all__ = ["export_model", "write_vae_outputs"]
 
-NUM_DRAWN = 64
-NUM_RECONSTRUCTED = 24
+NUM_SHOWN = 12  # images of a picture of reconstructions
 NUM_CODES = 2000
 ACTIVE_UNIT_VARIANCE = 0.01  # of the posterior mean over the data (Burda et al. 2016)
 
@@ -28,12 +26,10 @@ def write_vae_outputs(
     config: Config, workdir: WorkDir, images, trainer, result: TrainingResult
 ) -> None:
     """Writes summary, export and plots of the trained model and prints the summary."""
-    from gmmvi_ext.export.vae import ExportedVae
-
     vae = trainer.vae
     samples = config.outputs.num_report_samples
     found = BoundEvaluator(vae, images.test, num_samples=samples, seed=config.seed)()
-    codes = ExportedVae(vae).encode(tf.constant(images.test[:NUM_CODES], vae.dtype))["mean"]
+    codes = vae.encode(images.test[:NUM_CODES])
     active = int(np.sum(np.var(codes.numpy(), axis=0) > ACTIVE_UNIT_VARIANCE))
     summary = {
         "elbo": found.elbo,
@@ -59,7 +55,7 @@ def write_vae_outputs(
     print(f"test ELBO                 {found.elbo:10.3f} +- {found.elbo_se:.3f} ({count} images)")
     print(f"distortion, rate          {found.distortion:10.3f}, {found.rate:.3f}")
     print(f"IWAE bound, {samples:5d} draws   {found.log_prob_estimate:10.3f}")
-    print(f"active latent units       {active:10d} of {vae.num_latents}")
+    print(f"active latent units       {active:10d} of {vae.latent_dim}")
     if config.outputs.export:
         print(f"model: {workdir / 'model'}")
     if plots:
@@ -81,37 +77,36 @@ def export_model(config: Config, vae, folder: Path, about: dict) -> None:
 def _pictures(config: Config, workdir: WorkDir, images, vae) -> dict:
     """Name -> function that draws on axes of its own and returns them."""
     from gmmvi_ext import plotting
-    from gmmvi_ext.export.vae import ExportedVae
 
-    seed = stream(config.seed, "vae pictures")
+    seed = config.seed
     x = tf.constant(images.test[:NUM_CODES], vae.dtype)
     labels = images.test_labels[:NUM_CODES]
-    model = ExportedVae(vae)
-    codes = model.encode(x)["mean"]
-    scale = getattr(vae.observation.density.rule, "num_classes", 2) - 1  # levels to [0, 1]
-
-    def prior_samples():
-        z = vae.prior.distribution().sample(NUM_DRAWN, seed=seed)
-        return plotting.plot_image_grid(
-            model.decode(z)["mean"] / scale, title="Means of p(x | z), z drawn from the prior"
-        )
-
-    def reconstructions():
-        shown = x[:NUM_RECONSTRUCTED]
-        mean = model.decode(codes[:NUM_RECONSTRUCTED])["mean"]
-        return plotting.plot_reconstructions(shown / scale, mean / scale)
-
+    codes = vae.encode(x)
+    shown = x[:NUM_SHOWN]
     metrics = read_metrics(workdir / "metrics.jsonl", most=MAX_DRAWN)
     pictures = {
         "elbo": lambda: plotting.plot_elbo(metrics),
-        "prior_samples": prior_samples,
-        "reconstructions": reconstructions,
-        "latent_space": lambda: plotting.plot_latent_space(codes, labels),
+        "training_curves": lambda: plotting.plot_training_curves(metrics)[0, 0],
+        "prior_samples": lambda: plotting.plot_prior_samples(vae, seed=seed),
+        "reconstructions": lambda: plotting.plot_conditional_samples(vae, shown, seed=seed),
+        "latent_space": lambda: plotting.plot_latent_space(_flat(codes), labels),
     }
+    if not vae.prior.is_discrete:
+        half = len(shown) // 2
+        pairs = shown[:half], shown[half : 2 * half]
+        pictures["interpolations"] = lambda: plotting.plot_interpolations(vae, *pairs)
+        pictures["prior_pairs"] = lambda: plotting.plot_prior_pairs(vae, x, labels, seed=seed)[0, 0]
+    if hasattr(vae.prior.distribution(), "components_distribution"):
+        pictures["prior_components"] = lambda: plotting.plot_prior_components(vae)
     usage = _usage(vae, x, codes)
     if usage is not None:
         pictures["usage"] = lambda: plotting.plot_component_usage(usage, labels)
     return pictures
+
+
+def _flat(codes) -> np.ndarray:
+    """Codes as vectors, [N, L]."""
+    return np.reshape(codes, [len(codes), -1])
 
 
 def _usage(vae, x, codes):

@@ -4,7 +4,7 @@
     python scripts/bench/vae.py --models mog_prior,flow_posterior --seeds 5
     python scripts/bench/vae.py --variance             variances of the gradient estimators
     python scripts/bench/vae.py --iwae                 the importance-weighted bound over samples
-    python scripts/bench/vae.py --semi_amortized               amortisation gap of 50 test digits
+    python scripts/bench/vae.py --semi_amortized               amortization gap of 50 test digits
 
 Settings: scikit-learn's digits, pixels >= 0.5 are one, the first 1500 train and the last 297 test;
 8 latents, one hidden layer of 128, Adam 1e-3, 1500 steps of 128, one sample a datum. ELBO and the
@@ -244,7 +244,7 @@ def iwae(data) -> None:
 
 
 def semi_amortized(data) -> None:
-    """What the semi-amortised posteriors of 50 test digits gain."""
+    """What the semi-amortized posteriors of 50 test digits gain."""
     from gmmvi_ext.amortized.semi_amortized import SemiAmortizedInference
 
     for name in ("gaussian", "stratified"):
@@ -256,7 +256,7 @@ def semi_amortized(data) -> None:
             f"wall {time.perf_counter() - wall:.1f} s"
         )
         print(found)
-        gain = found.amortisation_gap
+        gain = found.amortization_gap
         print(
             f"{int((gain > 0).sum())} of {len(gain)} improved, least gain {gain.min():.3f}, "
             f"standard error of a bound {found.elbo_se.mean():.3f}",

@@ -43,7 +43,7 @@ def linear_gaussian():
         estimator=StickingTheLanding(),
         dtype=tf.float64,
     )
-    kernel, bias = vae.observation.decoder.trainable_variables
+    kernel, bias = vae.likelihood.decoder.trainable_variables
     weights = np.zeros((2, 3, 2))
     weights[..., 0] = LOADINGS.T
     kernel.assign(weights.reshape(2, 6))
@@ -209,12 +209,12 @@ def test_oversampling_draws_each_latent_once():
 
 def test_nvil_defaults_and_its_own_reward():
     parts = build_vae((6,), 2, seed=1)
-    nvil = NVIL(parts.prior, parts.observation, parts.inference)
+    nvil = NVIL(parts.prior, parts.likelihood, parts.inference)
     assert isinstance(nvil.estimator, ScoreFunction)
     names = [member.name for member in nvil.control_variate.members]
     assert names == ["centred", "baseline", "scaled"]
     assert len(nvil.trainable_groups()["control"]) == 4
-    plain = NVIL(parts.prior, parts.observation, parts.inference, control_variate=Chain())
+    plain = NVIL(parts.prior, parts.likelihood, parts.inference, control_variate=Chain())
     assert plain.trainable_groups()["control"] == []
     loss = nvil.loss(np.ones((3, 6), np.float32), SEED)
     assert float(loss.control_loss) > 0

@@ -23,7 +23,7 @@ estimator_type: score-function
 control_variates: [centred, baseline, scaled]
 encoder_config: {{hidden: [8]}}
 decoder_config: {{hidden: [8]}}
-num_latents: 3
+latent_dim: 3
 batch_size: 16
 optimizer_config: {{generator_rate: 1e-2, inference_rate: 1e-2}}
 training: {{num_iterations: 8, log_interval: 2, checkpoint_interval: 4, patience: 50}}
@@ -63,10 +63,21 @@ def test_a_run_leaves_everything_behind_and_its_export_needs_tensorflow_alone(
     rows = [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
     assert [row["iteration"] for row in rows] == [1, 2, 4, 6, 8]
     assert {"elbo", "distortion", "rate", "control_loss", "rate_weight"} <= set(rows[-1])
+    assert {"evaluation_distortion", "evaluation_rate", "log_prob_estimate"} <= set(rows[-1])
     about = json.loads((folder / "run.json").read_text())
     assert about["status"] == "finished"
     pictures = {path.stem: path for path in (folder / "plots").glob("*.png")}
-    assert set(pictures) == {"elbo", "prior_samples", "reconstructions", "latent_space", "usage"}
+    assert set(pictures) == {
+        "elbo",
+        "training_curves",
+        "prior_samples",
+        "prior_components",
+        "prior_pairs",
+        "reconstructions",
+        "interpolations",
+        "latent_space",
+        "usage",
+    }
     assert all(path.stat().st_size > 3000 for path in pictures.values())
     script = (
         "import sys, numpy as np, tensorflow as tf\n"
@@ -120,7 +131,7 @@ WRONG = {
         "optimizer_config.generator_rate",
         "must be positive",
     ),
-    "model: vae\nnum_latents: many": ("num_latents", "expected an integer"),
+    "model: vae\nlatent_dim: many": ("latent_dim", "expected an integer"),
     "model: vae\ndtype: float16": ("dtype", "float32"),
 }
 
@@ -217,7 +228,7 @@ def test_a_checkpoint_is_exported_as_at_the_end_of_its_run(config, tmp_path, cap
     export = ["export", "--allow_outside", str(tmp_path / "lean")]
     assert main([*export, "--checkpoint", "4", "--out", str(early)]) == 0
     assert "checkpoint of iteration 4" in capsys.readouterr().out
-    assert json.loads((early / "export.json").read_text())["num_latents"] == 3
+    assert json.loads((early / "export.json").read_text())["latent_shape"] == [3]
     assert main([*export, "--without_target", "--out", str(early)]) == 2
     assert "--without_target is for mixtures" in capsys.readouterr().err
     assert main([*export, "--out", str(tmp_path)]) == 1

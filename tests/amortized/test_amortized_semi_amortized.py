@@ -1,4 +1,4 @@
-"""Semi-amortised inference: the start is the amortised posterior, the end has the true bound."""
+"""Semi-amortized inference: the start is the amortized posterior, the end has the true bound."""
 
 import numpy as np
 import pytest
@@ -21,7 +21,7 @@ X = (np.random.default_rng(0).uniform(size=(3, 12)) < 0.5).astype(np.float32)
     [{}, {"posterior": densities.GaussianMixture(3), "estimator": estimators.Stratified()}],
     ids=["gaussian", "mixture"],
 )
-def test_the_start_is_the_amortised_posterior(settings):
+def test_the_start_is_the_amortized_posterior(settings):
     vae = build_vae((12,), 2, seed=3, dtype=tf.float64, **settings)
     posterior = vae.posterior(X[0])
     z = tf.random.stateless_normal([6, 2], SEED, dtype=tf.float64)
@@ -38,10 +38,10 @@ def test_a_flow_starts_from_its_moments():
 
 
 @pytest.mark.slow
-def test_semi_amortised_inference_closes_the_gap_and_reports_the_true_bound():
+def test_semi_amortized_inference_closes_the_gap_and_reports_the_true_bound():
     vae = build_vae((12,), 2, seed=3)
     # A strong decoder, so that the untrained encoder leaves a gap.
-    for variable in vae.observation.decoder.trainable_variables:
+    for variable in vae.likelihood.decoder.trainable_variables:
         variable.assign(2.5 * variable)
     found = SemiAmortizedInference(vae, num_iterations=25, num_samples=4000)(X)
     # log p(x) by quadrature over the two latents.
@@ -54,8 +54,8 @@ def test_semi_amortised_inference_closes_the_gap_and_reports_the_true_bound():
     assert np.all(found.elbo_after < exact + 6 * found.elbo_se)  # false-failure rate 3e-9
     assert np.all(found.gap_before > 0.1)
     assert np.all(found.gap_after < 0.3 * found.gap_before)
-    np.testing.assert_allclose(found.amortisation_gap, found.gap_before - found.gap_after)
-    assert "amortisation gap" in str(found)
+    np.testing.assert_allclose(found.amortization_gap, found.gap_before - found.gap_after)
+    assert "amortization gap" in str(found)
     report = found.posteriors[1].report(num_samples=4000)
     assert report.elbo == pytest.approx(found.elbo_after[1], abs=0.05)
 

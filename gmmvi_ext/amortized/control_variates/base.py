@@ -19,11 +19,13 @@ class RewardContext:
       fresh_reward: seed -> rewards [S, *B] of draws that are independent of the scored ones, at the
         same x, without gradient.
       seed: stateless, [2].
+      training: whether networks are in training mode.
     """
 
     x: tf.Tensor
     fresh_reward: Callable[[tf.Tensor], tf.Tensor]
     seed: tf.Tensor
+    training: bool = False
 
 
 class ControlVariate(tf.Module):

@@ -20,6 +20,7 @@ class Baseline(ControlVariate):
     Args:
       event_shape: of one datum.
       hidden: units of each hidden layer.
+      dropout: share of the inputs of each linear layer that is left out in training.
       seed: of the initial weights.
     """
 
@@ -28,16 +29,20 @@ class Baseline(ControlVariate):
         event_shape: tuple[int, ...],
         hidden: tuple[int, ...] = (100,),
         *,
+        dropout: float = 0.0,
         seed: int = 0,
         dtype=tf.float32,
     ):
         super().__init__(name="baseline")
-        body = FeedForwardEncoder(hidden=hidden).build(event_shape, seed=seed, dtype=dtype)
-        output = dense(1, seed=seed + len(hidden), dtype=dtype, name="output")
+        body = FeedForwardEncoder(hidden=hidden, dropout=dropout).build(
+            event_shape, seed=seed, dtype=dtype
+        )
+        output = dense(1, seed=seed + len(hidden), dtype=dtype, dropout=dropout, name="output")
         self.body = body
         self.output = Network(output, body.output_shape, (1,), dtype=dtype, name="output")
 
     def __call__(self, reward, context, *, learn=True):
-        guess = self.output(self.body(context.x))[..., 0]  # [*B]
+        features = self.body(context.x, training=context.training)
+        guess = self.output(features, training=context.training)[..., 0]  # [*B]
         loss = tf.reduce_mean(tf.math.squared_difference(tf.stop_gradient(reward), guess))
         return reward - tf.stop_gradient(guess), loss

@@ -1,5 +1,6 @@
 """Control variates one after the other; each sees the reward that the one before it left."""
 
+import dataclasses
 from collections.abc import Sequence
 
 import tensorflow as tf
@@ -28,7 +29,7 @@ class Chain(ControlVariate):
         loss = tf.zeros([], reward.dtype)
         seed = context.seed
         for number, member in enumerate(self.members):
-            own = type(context)(context.x, context.fresh_reward, tf.random.fold_in(seed, number))
+            own = dataclasses.replace(context, seed=tf.random.fold_in(seed, number))
             reward, extra = member(reward, own, learn=learn)
             loss = loss + extra
         return reward, loss
@@ -40,6 +41,7 @@ def build_chain(
     *,
     decay: float = 0.9,
     hidden: Sequence[int] = (100,),
+    dropout: float = 0.0,
     seed: int = 0,
     dtype=tf.float32,
 ) -> Chain:
@@ -50,6 +52,7 @@ def build_chain(
       event_shape: of one datum.
       decay: of running averages.
       hidden: hidden layers of a baseline.
+      dropout: of a baseline.
       seed: of a baseline's weights.
     """
     members = []
@@ -58,7 +61,9 @@ def build_chain(
         if kind in (Centred, Scaled):
             members.append(kind(decay, dtype=dtype))
         elif kind is Baseline:
-            members.append(kind(event_shape, tuple(hidden), seed=seed, dtype=dtype))
+            members.append(
+                kind(event_shape, tuple(hidden), dropout=dropout, seed=seed, dtype=dtype)
+            )
         else:
             members.append(kind(dtype=dtype))
     return Chain(members)

@@ -3,7 +3,7 @@
     raw outputs [..., *output_shape]  ->  distribution with batch shape [...] and an event shape
 
 A rule (frozen dataclass) builds a `ConditionalDensity` for an event shape. The same densities serve
-as posteriors q(z | x) over latent vectors and as observation models p(x | z) over data.
+as posteriors q(z | x) over latent vectors and as likelihoods p(x | z) over data.
 """
 
 import dataclasses

@@ -9,9 +9,9 @@ from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule, refuse_outside
 from gmmvi_ext.amortized.roles import DENSITIES
-from gmmvi_ext.ranges import Range, check_ranges, require
+from gmmvi_ext.ranges import Range, check_ranges
 
-__all__ = ["Categorical", "OneHotCategorical"]
+__all__ = ["Categorical", "OneHotCategorical", "independent_one_hot"]
 
 
 @DENSITIES.register("categorical")
@@ -54,14 +54,19 @@ class Categorical(DensityRule):
 @DENSITIES.register("one_hot_categorical")
 @dataclasses.dataclass(frozen=True)
 class OneHotCategorical(DensityRule):
-    """One of n unit vectors, for latent vectors of length n; raw parameters [..., n] are logits."""
+    """One of n unit vectors, or a row of them; raw parameters [..., *event] are logits."""
 
     is_reparameterised = False
     values = "one_hot"
 
     def output_shape(self, event_shape):
-        require(len(event_shape) == 1, "event_shape", "[num_classes]", event_shape)
         return event_shape
 
     def distribution(self, outputs, event_shape):
-        return tfd.OneHotCategorical(outputs, dtype=outputs.dtype)
+        return independent_one_hot(outputs, len(event_shape))
+
+
+def independent_one_hot(logits: tf.Tensor, event_ndims: int) -> tfd.Distribution:
+    """Unit vectors along the last axis of the logits, independent over the axes of an event."""
+    single = tfd.OneHotCategorical(logits, dtype=logits.dtype)
+    return single if event_ndims == 1 else tfd.Independent(single, event_ndims - 1)

@@ -54,7 +54,7 @@ class CouplingFlow(tf.Module):
         name: str = "flow",
     ):
         super().__init__(name=name)
-        require(num_dimensions >= 2, "num_latents", "at least 2 for a flow", num_dimensions)
+        require(num_dimensions >= 2, "latent_dim", "at least 2 for a flow", num_dimensions)
         self.context_size = context_size
         self._sizes = (num_dimensions // 2, num_dimensions - num_dimensions // 2)
         self.couplings = []

@@ -101,4 +101,11 @@ def path_surrogate(terms: BoundTerms, z: tf.Tensor):
         log_posterior = terms.posterior.log_prob(fixed)
         value = terms.value(log_likelihood, log_prior, log_posterior)
     slope = tf.stop_gradient(tape.gradient(value, fixed))
-    return tf.reduce_sum(slope * z, axis=-1), fixed, log_likelihood, log_prior, log_posterior
+    event_axes = [-1 - axis for axis in range(terms.event_ndims)]
+    return (
+        tf.reduce_sum(slope * z, axis=event_axes),
+        fixed,
+        log_likelihood,
+        log_prior,
+        log_posterior,
+    )

@@ -36,8 +36,11 @@ class Hybrid(Estimator):
         draws = component_draws(terms.posterior, self.num_samples, seeds[0])  # [S, *B, C, L]
         weights = terms.posterior.mixture_distribution
         chosen = weights.sample(self.num_samples, seed=seeds[1])  # [S, *B]
-        one_hot = tf.one_hot(chosen, draws.shape[-2], dtype=draws.dtype)
-        z = tf.reduce_sum(one_hot[..., tf.newaxis] * draws, axis=-2)
+        axis = -1 - terms.event_ndims  # of the components
+        one_hot = tf.one_hot(chosen, draws.shape[axis], dtype=draws.dtype)
+        for _ in range(terms.event_ndims):
+            one_hot = tf.expand_dims(one_hot, -1)
+        z = tf.reduce_sum(one_hot * draws, axis=axis)
         if self.stick:
             path, _, log_likelihood, log_prior, log_posterior = path_surrogate(terms, z)
             moved = path + log_likelihood + terms.beta(path.dtype) * log_prior
@@ -61,5 +64,5 @@ class Hybrid(Estimator):
 
 
 def component_draws(mixture, num_samples: int, seed) -> tf.Tensor:
-    """Reparameterised draws of every component, [S, *B, C, L]."""
+    """Reparameterised draws of every component, [S, *B, C, *event]."""
     return mixture.components_distribution.sample(num_samples, seed=seed)

@@ -30,12 +30,14 @@ class Stratified(Estimator):
 
     def __call__(self, terms, seed, control=None):
         draws = component_draws(terms.posterior, self.num_samples, seed)  # [S, *B, C, L]
-        rank, count = draws.shape.rank, draws.shape[-2]
-        z = tf.transpose(draws, [0, rank - 2, *range(1, rank - 2), rank - 1])  # [S, C, *B, L]
+        place = draws.shape.rank - 1 - terms.event_ndims  # of the components
+        count = draws.shape[place]
+        order = [0, place, *range(1, place), *range(place + 1, draws.shape.rank)]
+        z = tf.transpose(draws, order)  # [S, C, *B, *event]
         parts = (*terms.model_part(z), terms.posterior.log_prob(z))
         logits = terms.posterior.mixture_distribution.logits_parameter()  # [*B, C]
         weights = tf.nn.softmax(logits, axis=-1)
-        weights = tf.transpose(weights, [rank - 3, *range(rank - 3)])  # [C, *B]
+        weights = tf.transpose(weights, [place - 1, *range(place - 1)])  # [C, *B]
 
         def averaged(values):
             return tf.reduce_sum(weights * values, axis=1)

@@ -6,17 +6,26 @@ decoder   dense -> [ceil(H / 2^n), ceil(W / 2^n), filters] -> n strided transpos
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Annotated
 
 import keras
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import sizes
-from gmmvi_ext.amortized.networks.base import Network, activation_layer, dense, num_elements
+from gmmvi_ext.amortized.checks import latent_shape, sizes
+from gmmvi_ext.amortized.networks.base import (
+    Network,
+    activation_layer,
+    dense,
+    flattened,
+    num_elements,
+)
 from gmmvi_ext.amortized.roles import DECODERS, ENCODERS
 from gmmvi_ext.ranges import Range, check_ranges, require
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
+
+COLORS = (1, 3, 4)  # channels of images as they are stored
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +34,7 @@ class _Convolutional:
     kernel_size: Annotated[int, Range(2)] = 4
     hidden: tuple[Annotated[int, Range(1)], ...] = (128,)
     activation: str = "leaky_relu"
+    dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.0
 
     def __post_init__(self):
         object.__setattr__(self, "filters", sizes("filters", self.filters))
@@ -47,6 +57,12 @@ class _Convolutional:
 
 def _image_shape(shape: tuple[int, ...]) -> tuple[int, ...]:
     require(len(shape) == 3, "event_shape", "[height, width, channels] for convolutions", shape)
+    if shape[0] in COLORS and shape[-1] > max(COLORS):
+        channels, height, width = shape
+        raise ValueError(
+            f"`event_shape` {shape} looks like [channels, height, width]; images are [height, "
+            f"width, channels] here, ({height}, {width}, {channels}): x = np.moveaxis(x, 1, -1)."
+        )
     return shape
 
 
@@ -60,6 +76,8 @@ class ConvEncoder(_Convolutional):
       kernel_size: of each convolution.
       hidden: units of the dense layers after them.
       activation: after each layer.
+      dropout: share of the inputs of each dense layer, that of the posterior's head included, that
+        is left out in training.
     """
 
     def build(self, event_shape: tuple[int, ...], *, seed: int, dtype=tf.float32) -> Network:
@@ -82,6 +100,7 @@ class ConvEncoder(_Convolutional):
                 seed=seed + len(self.filters) + number,
                 dtype=dtype,
                 activation=self.activation,
+                dropout=self.dropout,
                 name=f"hidden_{number}",
             )
         return Network(layers, event_shape, dtype=dtype, name="encoder")
@@ -97,14 +116,20 @@ class ConvDecoder(_Convolutional):
       kernel_size: of each transposed convolution.
       hidden: units of the dense layers before them.
       activation: after each layer but the last.
+      dropout: share of the inputs of each dense layer that is left out in training.
     """
 
     filters: tuple[Annotated[int, Range(1)], ...] = (64, 32)
 
     def build(
-        self, num_latents: int, output_shape: tuple[int, ...], *, seed: int, dtype=tf.float32
+        self,
+        latent_dim: int | Sequence[int],
+        output_shape: tuple[int, ...],
+        *,
+        seed: int,
+        dtype=tf.float32,
     ) -> Network:
-        """Network [..., L] -> [..., *output_shape], an image with parameters as last axis."""
+        """Network [..., *latent_shape] -> [..., *output_shape], an image and its parameters."""
         require(
             len(output_shape) == 4,
             "decoder",
@@ -114,13 +139,15 @@ class ConvDecoder(_Convolutional):
         height, width, channels, num_parameters = output_shape
         depth = len(self.filters)
         start = (-(-height // 2**depth), -(-width // 2**depth), self.filters[0])
-        layers: list[keras.Layer] = []
+        shape = latent_shape(latent_dim)
+        layers = flattened(shape, dtype)
         for number, units in enumerate((*self.hidden, num_elements(start))):
             layers += dense(
                 units,
                 seed=seed + number,
                 dtype=dtype,
                 activation=self.activation,
+                dropout=self.dropout,
                 name=f"hidden_{number}",
             )
         name = tf.as_dtype(dtype).name
@@ -143,4 +170,4 @@ class ConvDecoder(_Convolutional):
         if any(surplus):
             crop = tuple((extra // 2, extra - extra // 2) for extra in surplus)
             layers.append(keras.layers.Cropping2D(crop, dtype=name))
-        return Network(layers, (num_latents,), output_shape, dtype=dtype, name="decoder")
+        return Network(layers, shape, output_shape, dtype=dtype, name="decoder")

@@ -1,28 +1,31 @@
 """What all priors share."""
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
+
+from gmmvi_ext.amortized.checks import latent_shape
 
 __all__ = ["Prior", "PriorRule"]
 
 
 class Prior(tf.Module):
-    """A distribution over latent vectors [L].
+    """A distribution over latent variables, vectors [L] unless their shape is given.
 
     Args:
-      num_latents: L.
+      latent_dim: L, or a shape.
       distribution_fn: builds the distribution from the current values of the variables.
       values: what it is over: real, bits or one_hot.
-      support: all values [V, L] of a discrete prior, else None.
+      support: all values [V, *latent_shape] of a discrete prior, else None.
       parts: modules and variables to track.
     """
 
     def __init__(
         self,
-        num_latents: int,
+        latent_dim: int | Sequence[int],
         distribution_fn: Callable[[], tfd.Distribution],
         *,
         values: str = "real",
@@ -31,15 +34,20 @@ class Prior(tf.Module):
         name: str = "prior",
     ):
         super().__init__(name=name)
-        self.num_latents = num_latents
+        self.latent_shape = latent_shape(latent_dim)
         self.values = values
         self.support = support
         self.parts = list(parts)
         self._distribution_fn = distribution_fn
 
     def distribution(self) -> tfd.Distribution:
-        """The prior with event shape [L]."""
+        """The prior with event shape `latent_shape`."""
         return self._distribution_fn()
+
+    @property
+    def latent_dim(self) -> int:
+        """Number of elements of a latent variable."""
+        return math.prod(self.latent_shape)
 
     @property
     def is_discrete(self) -> bool:
@@ -52,17 +60,17 @@ class PriorRule:
 
     def build(
         self,
-        num_latents: int,
+        latent_dim: int | Sequence[int],
         *,
         inference: Callable[[tf.Tensor], tfd.Distribution] | None = None,
         examples: tf.Tensor | None = None,
         seed: int = 0,
         dtype=tf.float32,
     ) -> Prior:
-        """The prior over vectors of length `num_latents`.
+        """The prior over latent variables.
 
         Args:
-          num_latents: L.
+          latent_dim: length of a vector, or shape of an array.
           inference: posterior q(z | x), for priors made of it.
           examples: some data [n, *event], for priors that start at data.
           seed: of random initial values.

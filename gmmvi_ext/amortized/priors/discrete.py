@@ -1,17 +1,21 @@
-"""Priors over discrete latent vectors, with all their values for enumeration."""
+"""Priors over discrete latent variables, with all their values for enumeration."""
 
 import dataclasses
+import itertools
+import math
 
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from gmmvi_ext.amortized.checks import latent_shape
+from gmmvi_ext.amortized.densities.categorical import independent_one_hot
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 
 __all__ = ["BernoulliPrior", "OneHotPrior"]
 
-MAX_ENUMERATED_BITS = 16
+MAX_ENUMERATED = 2**16  # values; variables with more are sampled, not enumerated
 
 
 @PRIORS.register("bernoulli")
@@ -19,15 +23,17 @@ MAX_ENUMERATED_BITS = 16
 class BernoulliPrior(PriorRule):
     """Independent bits with trainable logits, even odds at the start."""
 
-    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
-        logits = tf.Variable(tf.zeros([num_latents], dtype), name="logits")
-        support = tf.zeros([0, num_latents], dtype)  # longer vectors are sampled, not enumerated
-        if num_latents <= MAX_ENUMERATED_BITS:
-            values = (np.arange(2**num_latents)[:, np.newaxis] >> np.arange(num_latents)) & 1
-            support = tf.constant(values, dtype)
+    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+        shape = latent_shape(latent_dim)
+        logits = tf.Variable(tf.zeros(shape, dtype), name="logits")
+        size = math.prod(shape)
+        support = tf.zeros([0, *shape], dtype)
+        if 2**size <= MAX_ENUMERATED:
+            values = (np.arange(2**size)[:, np.newaxis] >> np.arange(size)) & 1
+            support = tf.constant(values.reshape(-1, *shape), dtype)
         return Prior(
-            num_latents,
-            lambda: tfd.Independent(tfd.Bernoulli(logits, dtype=dtype), 1),
+            shape,
+            lambda: tfd.Independent(tfd.Bernoulli(logits, dtype=dtype), len(shape)),
             values="bits",
             support=support,
             parts=[logits],
@@ -37,14 +43,20 @@ class BernoulliPrior(PriorRule):
 @PRIORS.register("one_hot_categorical", "categorical")
 @dataclasses.dataclass(frozen=True)
 class OneHotPrior(PriorRule):
-    """One of L unit vectors with trainable logits, uniform at the start."""
+    """One of L unit vectors, or a row of them, with trainable logits, uniform at the start."""
 
-    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
-        logits = tf.Variable(tf.zeros([num_latents], dtype), name="logits")
+    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+        shape = latent_shape(latent_dim)
+        logits = tf.Variable(tf.zeros(shape, dtype), name="logits")
+        count, classes = math.prod(shape[:-1]), shape[-1]
+        support = tf.zeros([0, *shape], dtype)
+        if classes**count <= MAX_ENUMERATED:
+            chosen = np.array(list(itertools.product(range(classes), repeat=count)))
+            support = tf.constant(np.eye(classes)[chosen].reshape(-1, *shape), dtype)
         return Prior(
-            num_latents,
-            lambda: tfd.OneHotCategorical(logits, dtype=dtype),
+            shape,
+            lambda: independent_one_hot(logits, len(shape)),
             values="one_hot",
-            support=tf.eye(num_latents, dtype=dtype),
+            support=support,
             parts=[logits],
         )

@@ -6,11 +6,12 @@ from typing import Annotated
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from gmmvi_ext.amortized.checks import latent_shape
 from gmmvi_ext.amortized.densities.flow import CouplingFlow
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.priors.standard_normal import standard_normal
 from gmmvi_ext.amortized.roles import PRIORS
-from gmmvi_ext.ranges import Range, check_ranges
+from gmmvi_ext.ranges import Range, check_ranges, require
 
 __all__ = ["FlowPrior"]
 
@@ -31,9 +32,11 @@ class FlowPrior(PriorRule):
     def __post_init__(self):
         check_ranges(self)
 
-    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+        shape = latent_shape(latent_dim)
+        require(len(shape) == 1, "latent_dim", "a length: a flow is over vectors", latent_dim)
         flow = CouplingFlow(
-            num_latents,
+            shape[0],
             num_couplings=self.num_couplings,
             hidden_units=self.hidden_units,
             seed=seed,
@@ -41,7 +44,7 @@ class FlowPrior(PriorRule):
         )
 
         def distribution():
-            base = standard_normal(num_latents, dtype)
+            base = standard_normal(latent_dim, dtype)
             return tfd.TransformedDistribution(base, flow.bijector())
 
-        return Prior(num_latents, distribution, parts=[flow])
+        return Prior(latent_dim, distribution, parts=[flow])

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
+from gmmvi_ext.amortized.checks import latent_shape
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.constraints import PositiveParameter
@@ -44,8 +45,9 @@ class MixturePrior(PriorRule):
             self.initial_scale,
         )
 
-    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
-        shape = (self.num_components, num_latents)
+    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+        event = latent_shape(latent_dim)
+        shape = (self.num_components, *event)
         start = self.initial_spread * np.random.default_rng(seed).standard_normal(shape)
         logits = tf.Variable(tf.zeros([self.num_components], dtype), name="logits")
         loc = tf.Variable(tf.constant(start, dtype), name="loc")
@@ -54,7 +56,7 @@ class MixturePrior(PriorRule):
         )
 
         def distribution():
-            components = tfd.Independent(tfd.Normal(loc, scale.value()), 1)
+            components = tfd.Independent(tfd.Normal(loc, scale.value()), len(event))
             return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), components)
 
-        return Prior(num_latents, distribution, parts=[logits, loc, scale])
+        return Prior(latent_dim, distribution, parts=[logits, loc, scale])

@@ -40,7 +40,7 @@ class VampPrior(PriorRule):
         check_ranges(self)
         by_name(self.constraint)
 
-    def build(self, num_latents, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
         if inference is None or examples is None:
             raise ValueError(
                 "the prior 'vamp' needs `inference` (the posterior) and `examples` (some data) to "
@@ -60,4 +60,4 @@ class VampPrior(PriorRule):
         def distribution():
             return tfd.MixtureSameFamily(tfd.Categorical(logits=logits), inference(inputs.value()))
 
-        return Prior(num_latents, distribution, parts=[logits, inputs])
+        return Prior(latent_dim, distribution, parts=[logits, inputs])

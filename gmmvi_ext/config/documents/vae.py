@@ -15,7 +15,8 @@ class SingleKeys:
     """Single keys of the top level.
 
     Attributes:
-      num_latents: length of the latent vector.
+      latent_dim: length of the latent vector, or shape of a latent array.
+      posterior_hidden: units of hidden layers between encoder and linear head of the posterior.
       batch_size: data of a step.
       control_variates: of score-function terms, in the order they act in: centred, baseline,
         scaled, self_critic, leave_one_out.
@@ -25,7 +26,8 @@ class SingleKeys:
       dtype: floating-point format.
     """
 
-    num_latents: Annotated[int, Range(1)] = 8
+    latent_dim: Annotated[int, Range(1)] | tuple[Annotated[int, Range(1)], ...] = 8
+    posterior_hidden: tuple[Annotated[int, Range(1)], ...] = ()
     batch_size: Annotated[int, Range(1)] = 128
     control_variates: tuple[str, ...] = ()
     jit_compile: bool = False
@@ -44,10 +46,12 @@ class ControlSettings:
     Attributes:
       decay: weight of the old value in running averages.
       baseline_hidden: units of each hidden layer of a baseline.
+      baseline_dropout: share of the inputs of each of its linear layers left out in training.
     """
 
     decay: Annotated[float, Range(0, 1, open_high=True)] = 0.9
     baseline_hidden: tuple[Annotated[int, Range(1)], ...] = (100,)
+    baseline_dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.0
 
     def __post_init__(self):
         check_ranges(self)

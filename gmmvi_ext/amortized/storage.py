@@ -1,0 +1,97 @@
+"""Folders of saved models: `vae.json` with settings and history, `weights.npz` with the numbers."""
+
+import io
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from gmmvi_ext.amortized.settings import VaeSettings
+from gmmvi_ext.whole_files import standing, whole_folder
+
+__all__ = ["read_folder", "restore", "write_folder"]
+
+FORMAT = 1
+_SETTINGS, _WEIGHTS = "vae.json", "weights.npz"
+
+
+def write_folder(
+    path: str | Path, settings: VaeSettings, variables: Sequence[tf.Variable], rows: list[dict]
+) -> Path:
+    """Writes a model; an earlier one at `path` is replaced, anything else is not.
+
+    Args:
+      path: folder.
+      settings: what the model was built from.
+      variables: in their order.
+      rows: figures of its training, plain data.
+
+    Raises:
+      FileExistsError: `path` holds something else.
+      ValueError: see `VaeSettings.to_plain`.
+    """
+    folder = Path(path)
+    if folder.exists() and not (folder / _SETTINGS).is_file():
+        raise FileExistsError(f"{folder} exists and holds no saved VAE; give another path.")
+    document = {"gmmvi_ext_vae": FORMAT, "settings": settings.to_plain(), "history": rows}
+    text = json.dumps(document, indent=1)
+    arrays = {f"variable_{number}": each.numpy() for number, each in enumerate(variables)}
+    with whole_folder(folder) as temporary:
+        (temporary / _SETTINGS).write_text(text + "\n")
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        (temporary / _WEIGHTS).write_bytes(buffer.getvalue())
+    return folder
+
+
+def read_folder(path: str | Path) -> tuple[VaeSettings, list[dict], dict[str, np.ndarray]]:
+    """Settings, history and arrays of a saved model.
+
+    Raises:
+      FileNotFoundError: there is none.
+      ValueError: files that are damaged; names the file.
+    """
+    folder = standing(path)
+    if not (folder / _SETTINGS).is_file():
+        raise FileNotFoundError(f"{folder} holds no saved VAE ({_SETTINGS} is missing).")
+    try:
+        document = json.loads((folder / _SETTINGS).read_text())
+        if document.get("gmmvi_ext_vae") != FORMAT:
+            raise ValueError(f"its format is {document.get('gmmvi_ext_vae')!r}, expected {FORMAT}.")
+        settings = VaeSettings.from_plain(document["settings"])
+        rows = list(document["history"])
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{folder / _SETTINGS} cannot be read: {error}") from error
+    try:
+        with np.load(folder / _WEIGHTS, allow_pickle=False) as archive:
+            arrays = dict(archive)
+    except Exception as error:  # NumPy raises a dozen kinds at damaged archives
+        raise ValueError(f"{folder / _WEIGHTS} cannot be read as arrays ({error}).") from error
+    return settings, rows, arrays
+
+
+def restore(variables: Sequence[tf.Variable], arrays: dict[str, np.ndarray], where: str) -> None:
+    """Assigns saved arrays to the variables of the model they were saved from.
+
+    Args:
+      variables: in their order.
+      arrays: from `read_folder`.
+      where: the folder, for messages.
+
+    Raises:
+      ValueError: number, shape or dtype of an array is another one; nothing is assigned then.
+    """
+    names = [f"variable_{number}" for number in range(len(variables))]
+    if set(names) != set(arrays):
+        raise ValueError(f"{where}: {_WEIGHTS} has {len(arrays)} arrays, the model {len(names)}.")
+    for name, variable in zip(names, variables, strict=True):
+        found, kind = arrays[name], variable.dtype.as_numpy_dtype
+        if found.shape != tuple(variable.shape) or found.dtype != kind:
+            raise ValueError(
+                f"{where}: {name} is {found.dtype} {found.shape}, the model's {variable.name} "
+                f"{variable.dtype.name} {tuple(variable.shape)}."
+            )
+    for name, variable in zip(names, variables, strict=True):
+        variable.assign(arrays[name])
