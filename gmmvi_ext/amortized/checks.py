@@ -25,8 +25,7 @@ def latent_shape(latent_dim: int | Sequence[int]) -> tuple[int, ...]:
     Raises:
       ValueError: something else than sizes of at least 1.
     """
-    is_length = isinstance(latent_dim, int | np.integer)
-    shape = (latent_dim,) if is_length else tuple(latent_dim)  # type: ignore[arg-type]
+    shape = (latent_dim,) if isinstance(latent_dim, int | np.integer) else tuple(latent_dim)
     is_fine = all(isinstance(size, int | np.integer) and size >= 1 for size in shape)
     require(is_fine and len(shape) > 0, "latent_dim", "a length or a shape >= 1", latent_dim)
     return tuple(int(size) for size in shape)

@@ -70,7 +70,7 @@ class BoundEvaluator:
             lambda x, seed: tf.stack(vae.report(x, num_samples, seed)),
             input_signature=signature,
             autograph=False,
-        )
+        ).get_concrete_function()
 
     def per_datum(self) -> np.ndarray:
         """ELBO, distortion, rate and importance-weighted bound of each datum, [4, N]."""

@@ -230,14 +230,15 @@ class LatentVariableModel(tf.Module):
         x = observations(x, self.event_shape, self.dtype)
         terms = self.terms(x, rate_weight, training=training)
         first, second = tf.unstack(tf.random.split(as_seed(seed), 2))
-        if self.control_variate is None:
+        control_variate = self.control_variate
+        if control_variate is None:
             return self.estimator(terms, first)
 
         def fresh_reward(seed):
             return terms.reward(tf.stop_gradient(draw(terms.posterior, 1, seed)))
 
         context = RewardContext(x, fresh_reward, second, training)
-        return self.estimator(terms, first, lambda r: self.control_variate(r, context, learn=learn))
+        return self.estimator(terms, first, lambda r: control_variate(r, context, learn=learn))
 
     def loss(
         self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True, training: bool = False

@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Literal, get_args
+from typing import Annotated, Literal, TypeAlias, get_args
 
 import keras
 import tensorflow as tf
@@ -75,7 +75,7 @@ class Optimizers:
         )
 
 
-OwnOptimizers = keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer]
+OwnOptimizers: TypeAlias = keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer]
 
 
 class OptimizerGroup:

@@ -48,15 +48,15 @@ def plot_training_curves(history, axes=None) -> np.ndarray:
     for ax, (title, (training, evaluated)) in zip(axes[0], panels.items(), strict=True):
         tidy(ax)
         late = []
-        for values, color, label in (
+        for figure, color, label in (
             (training, MUTED, "minibatches"),
             (evaluated, PALETTE[0], "evaluated"),
         ):
-            if values is None or not np.isfinite(values).any():
+            if figure is None or not np.isfinite(figure).any():
                 continue
-            known = np.isfinite(values)
-            ax.plot(steps[known], values[known], color=color, lw=1.4, label=label)
-            late.append(values[known][known.sum() // 10 :])
+            known = np.isfinite(figure)
+            ax.plot(steps[known], figure[known], color=color, lw=1.4, label=label)
+            late.append(figure[known][known.sum() // 10 :])
         low, high = (f(np.concatenate(late)) for f in (np.min, np.max))
         margin = max(0.08 * (high - low), 1e-3 * max(abs(high), 0.1))
         ax.set_ylim(low - margin, high + margin)
