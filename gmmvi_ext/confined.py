@@ -1,7 +1,9 @@
 """Reading a folder of somebody else: nothing outside it is opened, nothing but files is read."""
 
 import errno
+import json
 import os
+import re
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,14 +17,23 @@ __all__ = [
     "leading_out",
     "open_inside",
     "open_plain",
+    "printable",
     "read_inside",
+    "read_json",
 ]
 
 MAX_BYTES = 64 * 2**20  # of a file that is read at once
+# Control characters, which a terminal obeys, and halves of surrogates, which it cannot show.
+_UNPRINTABLE = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff\u202a-\u202e\u2066-\u2069]")
 
 
 class OutsideError(OSError):
     """A file of a folder is a link out of it, or no file at all; the message says which."""
+
+
+def printable(text: str) -> str:
+    """A text of somebody else without what a terminal would obey; line feeds and tabs stay."""
+    return _UNPRINTABLE.sub("\N{REPLACEMENT CHARACTER}", text)
 
 
 def is_file(path: str | Path) -> bool:
@@ -56,9 +67,9 @@ def leading_out(folder: str | Path) -> Iterator[str]:
             path = Path(place) / name
             if path.is_symlink():
                 if not is_inside(path, folder):
-                    yield f"{path} is a link to {os.readlink(path)}"
+                    yield printable(f"{path} is a link to {os.readlink(path)}")
             elif not (path.is_file() or path.is_dir()):
-                yield f"{path} is neither a file nor a folder"
+                yield printable(f"{path} is neither a file nor a folder")
 
 
 def open_plain(path: str | Path) -> BinaryIO:
@@ -102,3 +113,12 @@ def read_inside(path: str | Path, folder: str | Path | None, limit: int = MAX_BY
     if len(content) > limit:
         raise OutsideError(f"{path} is larger than {limit:,} bytes.")
     return content
+
+
+def read_json(path: str | Path, folder: str | Path | None) -> dict | None:
+    """The object of a JSON file of a folder, see `read_inside`; None if it cannot be read."""
+    try:
+        value = json.loads(read_inside(path, folder))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return value if isinstance(value, dict) else None

@@ -2,11 +2,14 @@
 
 Both are written beside their place, under a name that nobody can guess and that must not exist yet
 (no link is followed), and renamed at the end: whoever looks sees the old one or the new one. What a
-killed process leaves there is recognised by its name; `sweep` removes it.
+killed process leaves there is recognised by its name; `sweep` removes it in a folder that is
+locked, `sweep_beside` what is of one name, and of no process that lives.
 """
 
 import contextlib
 import ctypes
+import fcntl
+import hashlib
 import os
 import re
 import secrets
@@ -15,7 +18,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
-__all__ = ["standing", "sweep", "whole_file", "whole_folder", "write_whole"]
+__all__ = [
+    "own_file",
+    "standing",
+    "sweep",
+    "sweep_beside",
+    "whole_file",
+    "whole_folder",
+    "write_whole",
+]
 
 _PART, _FORMER = "part", "former"
 _LEFTOVER = re.compile(
@@ -25,6 +36,8 @@ _LEFTOVER = re.compile(
     r"|(config\.yml|(run|summary|sweep|target)\.json|metrics\.jsonl|summary\.md)\.tmp"
     r"|(results|summary)\.(csv|parquet)\.tmp|(mixture|final|start|gmm_\d+)\.tmp\.npz"
 )
+_LONGEST = 180  # bytes of a name; with what is added it must not exceed 255
+_SHORTENED = r"~[0-9a-f]{8}$"
 _AT_CWD, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
 
 
@@ -43,6 +56,7 @@ def whole_file(path: str | Path, mode: str = "wb", **options) -> Iterator[IO]:
     descriptor = os.open(temporary, flags, 0o666)
     try:
         with os.fdopen(descriptor, mode, **options) as file:
+            _locked(descriptor)
             yield file
         os.replace(temporary, path)
     except BaseException:
@@ -54,7 +68,20 @@ def whole_file(path: str | Path, mode: str = "wb", **options) -> Iterator[IO]:
 def write_whole(path: str | Path, content: str | bytes) -> None:
     """Writes a file, text as UTF-8, so that it is there completely or not at all."""
     with whole_file(path) as file:
-        file.write(content.encode() if isinstance(content, str) else content)
+        # Names of files need not be text.
+        is_text = isinstance(content, str)
+        file.write(content.encode(errors="backslashreplace") if is_text else content)
+
+
+def own_file(path: str | Path) -> None:
+    """Replaces a file by a copy where another name leads to it, too, before it is changed in place.
+
+    A folder that was unpacked or copied with hard links shares its files with other folders.
+    """
+    path = Path(path)
+    if os.path.lexists(path) and path.stat().st_nlink > 1:
+        with open(path, "rb") as former, whole_file(path) as file:
+            shutil.copyfileobj(former, file)
 
 
 @contextlib.contextmanager
@@ -66,20 +93,22 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _beside(folder, _PART)
-    temporary.mkdir()
+    sweep_beside(folder)
+    temporary, descriptor = _claimed(folder)
     try:
         yield temporary
         _put(temporary, folder)
     finally:
+        os.close(descriptor)
         _remove(temporary)
+    sweep_beside(folder)
 
 
 def standing(folder: str | Path) -> Path:
     """The folder, or the former one where a process was killed between taking and replacing it."""
     folder = Path(folder)
     if not os.path.lexists(folder):
-        for former in sorted(folder.parent.glob(f".{_short(folder)}.*.{_FORMER}")):
+        for former in _all_beside(folder, _FORMER):
             return former
     return folder
 
@@ -90,11 +119,73 @@ def sweep(folder: Path) -> list[str]:
     for entry in sorted(folder.iterdir()) if folder.is_dir() else []:
         match = re.fullmatch(rf"\.(.*)\.[0-9a-f]{{16}}\.{_FORMER}", entry.name)
         if match and not os.path.lexists(folder / match[1]):
-            os.replace(entry, folder / match[1])
+            if not re.search(_SHORTENED, match[1]):  # else `standing` finds it
+                os.replace(entry, folder / match[1])
         elif match or _LEFTOVER.fullmatch(entry.name):
             _remove(entry)
             removed.append(entry.name)
     return removed
+
+
+def sweep_beside(path: str | Path) -> list[str]:
+    """Removes what killed processes left of one file or folder; returns the names.
+
+    Nothing of a process that lives is touched, nor the former folder while there is no other one.
+    """
+    path = Path(path)
+    dead = [each for each in _all_beside(path, _PART) if _is_dead(each)]
+    if os.path.lexists(path):
+        dead += _all_beside(path, _FORMER)
+    for each in dead:
+        _remove(each)
+    return [each.name for each in dead]
+
+
+def _all_beside(path: Path, kind: str) -> list[Path]:
+    """What stands beside a path under the names that `_beside` gives."""
+    wanted = re.compile(rf"\.{re.escape(_short(path))}\.[0-9a-f]{{16}}\.{kind}")
+    try:
+        names = sorted(os.listdir(path.parent))
+    except OSError:
+        return []
+    return [path.parent / name for name in names if wanted.fullmatch(name)]
+
+
+def _claimed(folder: Path) -> tuple[Path, int]:
+    """A new folder beside another one, and the descriptor that says that its maker lives."""
+    while True:
+        temporary = _beside(folder, _PART)
+        temporary.mkdir()
+        try:
+            descriptor = os.open(temporary, os.O_RDONLY | os.O_CLOEXEC)
+        except FileNotFoundError:  # swept before it could be claimed
+            continue
+        if _locked(descriptor) is not False and temporary.exists():
+            return temporary, descriptor
+        os.close(descriptor)
+
+
+def _locked(descriptor: int) -> bool | None:
+    """Locks a file or folder; False where another one holds it, None where there are no locks."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _is_dead(part: Path) -> bool:
+    """Whether nobody writes to what stands beside a place."""
+    try:
+        descriptor = os.open(part, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        return _locked(descriptor) is True
+    finally:
+        os.close(descriptor)
 
 
 def _beside(path: Path, kind: str) -> Path:
@@ -102,7 +193,11 @@ def _beside(path: Path, kind: str) -> Path:
 
 
 def _short(path: Path) -> str:
-    return path.name[:50]  # with what is added a name must not exceed 255 bytes
+    """The name, shortened where there is no room for more."""
+    name = os.fsencode(path.name)
+    if len(name) <= _LONGEST:
+        return path.name
+    return f"{path.name[:30]}~{hashlib.sha256(name).hexdigest()[:8]}"
 
 
 def _put(new: Path, folder: Path) -> None:

@@ -10,7 +10,15 @@ import time
 import pytest
 
 from gmmvi_ext import whole_files
-from gmmvi_ext.whole_files import standing, sweep, whole_file, whole_folder, write_whole
+from gmmvi_ext.whole_files import (
+    own_file,
+    standing,
+    sweep,
+    sweep_beside,
+    whole_file,
+    whole_folder,
+    write_whole,
+)
 
 
 def names(folder):
@@ -121,3 +129,51 @@ def test_fifty_kills_leave_whole_files_and_folders(tmp_path):
             assert text == text[: len(text) // 10_000] * 10_000
         sweep(tmp_path)
         assert set(names(tmp_path)) <= {"posterior", "page.html"}
+
+
+def test_leftovers_of_one_name_are_swept_unless_somebody_lives_who_writes(tmp_path):
+    dead = [".out.0123456789abcdef.part", ".page.html.0123456789abcdef.part"]
+    other = [".out2.0123456789abcdef.part", ".out.txt", "mine"]
+    (tmp_path / dead[0]).mkdir()
+    (tmp_path / dead[1]).write_text("")
+    for name in other:
+        (tmp_path / name).write_text("")
+    with whole_folder(tmp_path / "out") as folder, whole_file(tmp_path / "page.html") as file:
+        assert sweep_beside(tmp_path / "page.html") == [dead[1]]
+        assert sweep_beside(tmp_path / "out") == [] and folder.is_dir()
+        file.write(b"x")
+    assert names(tmp_path) == sorted([*other, "out", "page.html"])
+
+
+def test_a_former_folder_goes_when_there_is_another_one(tmp_path):
+    (tmp_path / ".out.0123456789abcdef.former").mkdir()
+    assert sweep_beside(tmp_path / "out") == []
+    with whole_folder(tmp_path / "out"):
+        pass
+    assert names(tmp_path) == ["out"]
+
+
+@pytest.mark.parametrize("name", ["a[1]", "*", "a" * 250, "ü" * 120])
+def test_names_of_any_kind_are_found_again(tmp_path, monkeypatch, name):
+    monkeypatch.setattr(whole_files, "_put", lambda *_: os._exit(3))
+    if os.fork() == 0:
+        with whole_folder(tmp_path / name):
+            pass
+    os.wait()
+    monkeypatch.undo()
+    assert len(names(tmp_path)) == 1
+    with whole_folder(tmp_path / name):
+        pass
+    assert names(tmp_path) == [name]
+
+
+def test_a_file_of_two_names_is_changed_under_one_alone(tmp_path):
+    (tmp_path / "victim").write_text("mine")
+    os.link(tmp_path / "victim", tmp_path / "a")
+    own_file(tmp_path / "a")
+    with open(tmp_path / "a", "a") as file:
+        file.write("more")
+    assert (tmp_path / "victim").read_text() == "mine"
+    assert (tmp_path / "a").read_text() == "minemore"
+    own_file(tmp_path / "none")
+    assert names(tmp_path) == ["a", "victim"]

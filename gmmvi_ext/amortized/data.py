@@ -7,6 +7,9 @@ downloaded. `file` reads any `.npz` with `x_train` and, optionally, `y_train`, `
 
 import dataclasses
 import gzip
+import os
+import struct
+import zlib
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,10 +18,18 @@ import numpy as np
 from gmmvi_ext.amortized.checks import checked_data
 from gmmvi_ext.amortized.roles import DATA_SETS
 from gmmvi_ext.ranges import Range, check_ranges, require
-from gmmvi_ext.targets.data import find_data_file, load_mnist
+from gmmvi_ext.targets.data import (
+    DataFileError,
+    find_data_file,
+    load_arrays,
+    load_mnist,
+    whole_labels,
+)
 
 __all__ = ["Digits", "FashionMnist", "FileData", "ImageData", "Mnist", "Mnist5k"]
 
+MAX_LABEL = 2**31
+MAX_IDX = 2**28  # bytes of an IDX file
 FASHION_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 
@@ -203,21 +214,18 @@ class FashionMnist(_Images):
     data_dir: str | None = None
 
     def read(self):
-        arrays = []
+        parts = []
         for part in ("train", "t10k"):
-            for kind, offset in (("images-idx3", 16), ("labels-idx1", 8)):
-                name = f"{part}-{kind}-ubyte.gz"
-                path = find_data_file(name, data_dir=self.data_dir, url=FASHION_URL + name)
-                arrays.append(_idx(path, offset))
-        images, labels, test_images, test_labels = arrays
-        shape = (-1, 28, 28)
-        return (
-            images.reshape(shape),
-            labels.astype(np.int64),
-            test_images.reshape(shape),
-            test_labels.astype(np.int64),
-            255.0,
-        )
+            images, path = self._part(f"{part}-images-idx3-ubyte.gz")
+            if images.shape[1:] != (28, 28) or not len(images):
+                raise DataFileError(f"{path}: holds {images.shape}, expected [N, 28, 28].")
+            labels, path = self._part(f"{part}-labels-idx1-ubyte.gz")
+            parts += [images, whole_labels(path, "labels", labels, len(images), most=9)]
+        return (*parts, 255.0)
+
+    def _part(self, name: str) -> tuple[np.ndarray, Path]:
+        path = find_data_file(name, data_dir=self.data_dir, url=FASHION_URL + name)
+        return _idx(path), path
 
 
 @DATA_SETS.register("file")
@@ -234,33 +242,58 @@ class FileData(_Images):
     maximum: float | None = None
 
     def read(self):
-        path = Path(self.path).expanduser()
+        path = Path(os.path.expanduser(self.path))
         if not path.is_file():
             raise FileNotFoundError(
                 f"`path` {self.path!r} is no file; give a .npz with the array x_train."
             )
-        try:
-            with np.load(path) as archive:
-                arrays = dict(archive)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{path} is not a .npz file of arrays ({error}).") from error
-        if "x_train" not in arrays:
-            raise ValueError(f"{path} lacks the array x_train; it has {sorted(arrays)}.")
-        x = checked_data(arrays["x_train"], name=f"x_train of {path}")
-        y = arrays.get("y_train", np.full(len(x), -1))
+        arrays = load_arrays(path, ["x_train"], optional=("y_train", "x_test", "y_test"))
+        x, y = self._part(path, arrays, "train")
         if "x_test" in arrays:
-            test = arrays["x_test"]
-            test_labels = arrays.get("y_test", np.full(len(test), -1))
+            test, test_labels = self._part(path, arrays, "test")
+            if test.shape[1:] != x.shape[1:]:
+                raise DataFileError(
+                    f"{path}: `x_test` has images of shape {test.shape[1:]}, `x_train` of "
+                    f"{x.shape[1:]}."
+                )
         else:
             cut = len(x) - max(1, len(x) // 10)
             x, test, y, test_labels = x[:cut], x[cut:], y[:cut], y[cut:]
         maximum = self.maximum or float(max(x.max(initial=0.0), 1e-30))
-        return x, y.astype(np.int64), test, test_labels.astype(np.int64), maximum
+        return x, y, test, test_labels, maximum
+
+    def _part(self, path: Path, arrays: dict, part: str) -> tuple[np.ndarray, np.ndarray]:
+        """Images and labels of a part, -1 where there are none."""
+        name = f"x_{part}"
+        images = checked_data(arrays[name], name=f"{name} of {path}")
+        if images.ndim not in (3, 4):
+            raise DataFileError(
+                f"{path}: `{name}` has shape {images.shape}, expected [N, height, width] or [N, "
+                "height, width, channels]."
+            )
+        low, high = images.min(), images.max()
+        if low < 0 or (self.maximum is not None and high > self.maximum):
+            most = "the largest in x_train" if self.maximum is None else f"{self.maximum:g}"
+            raise DataFileError(
+                f"{path}: `{name}` holds pixels from {low:g} to {high:g}, expected 0 to {most}."
+            )
+        labels = arrays.get(f"y_{part}")
+        if labels is None:
+            return images, np.full(len(images), -1, np.int64)
+        count = len(images)
+        return images, whole_labels(path, f"y_{part}", labels, count, least=-1, most=MAX_LABEL)
 
 
-def _idx(path: Path, offset: int) -> np.ndarray:
+def _idx(path: Path) -> np.ndarray:
+    """Unsigned bytes of a gzipped IDX file, in the shape that its head says."""
     try:
         with gzip.open(path, "rb") as file:
-            return np.frombuffer(file.read(), np.uint8, offset=offset)
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{path} is not a gzipped IDX file ({error}); replace it.") from error
+            content = file.read(MAX_IDX)
+        zeros, kind, rank = struct.unpack(">HBB", content[:4])
+        shape = struct.unpack(f">{rank}I", content[4 : 4 + 4 * rank])
+        if (zeros, kind) != (0, 8):
+            raise ValueError("its head is that of other data")
+        return np.frombuffer(content, np.uint8, offset=4 + 4 * rank).reshape(shape)
+    except (OSError, EOFError, ValueError, struct.error, zlib.error) as error:
+        text = " ".join(str(error).split())
+        raise DataFileError(f"{path} is not a gzipped IDX file ({text}); replace it.") from error

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 
 from gmmvi_ext.cli.streams import steady_streams
 from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.confined import printable
 from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.training.interrupt import ProcessSignals
@@ -29,6 +30,7 @@ COMMANDS = {
     "doctor": ("gmmvi_ext.cli.doctor_command", "check versions and devices, and run a tiny fit"),
 }
 INTERRUPTED = 130
+_INTERRUPTED = "\ngmmvi-ext {}: interrupted."
 # Of these the results lie in files: what standard output no longer takes is no failure.
 _WRITING = ("run", "sweep", "export")
 _HELP = {"-h", "--help", "-help"}
@@ -67,7 +69,7 @@ def _ended(name: str, arguments: Sequence[str], signals: ProcessSignals) -> int:
     except CommandError as error:
         problem, code = f"gmmvi-ext {name}: {error}", error.exit_code
     except KeyboardInterrupt:
-        problem, code = f"\ngmmvi-ext {name}: interrupted.", signals.exit_code or INTERRUPTED
+        problem, code = _INTERRUPTED.format(name), signals.exit_code or INTERRUPTED
     except SystemExit as error:
         place = f" in {_place(error)}" if _place(error) else ""
         problem = (
@@ -76,6 +78,10 @@ def _ended(name: str, arguments: Sequence[str], signals: ProcessSignals) -> int:
         )
         code = 1
     except Exception as error:
+        # An interrupt inside of a callback comes out of TensorFlow as an error of its own.
+        if signals.number is not None:
+            print(_INTERRUPTED.format(name), file=sys.stderr)
+            return signals.exit_code or INTERRUPTED
         if os.environ.get(_TRACEBACK):
             raise
         kind, text = type(error).__name__, " ".join(str(error).split())[:500]
@@ -87,7 +93,7 @@ def _ended(name: str, arguments: Sequence[str], signals: ProcessSignals) -> int:
             text = f" ({text[:200]})" if text else ""
             problem = f"gmmvi-ext {name}: out of memory{text}; try fewer components or dimensions."
         code = 1
-    print(problem, file=sys.stderr)
+    print(printable(problem), file=sys.stderr)
     return code
 
 

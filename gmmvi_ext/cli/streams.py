@@ -26,7 +26,7 @@ class SteadyStream:
         self.problem: str | None = None
 
     def write(self, text: str) -> int:
-        self._try(lambda: self._stream.write(text))
+        self._try(lambda: self._stream.write(text), text)
         return len(text)
 
     def writelines(self, lines) -> None:
@@ -42,13 +42,14 @@ class SteadyStream:
     def __getattr__(self, name: str):
         return getattr(self._stream, name)
 
-    def _try(self, action) -> None:
+    def _try(self, action, text: str = "") -> None:
         if self._is_silent:
             return
         try:
             action()
-        except UnicodeEncodeError:
-            raise
+        except UnicodeEncodeError:  # names of files need not be text
+            encoding = self._stream.encoding
+            self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         except (OSError, ValueError) as error:  # ValueError: closed by code of the user's own
             self._is_silent = True
             if isinstance(error, OSError) and not isinstance(error, BrokenPipeError):

@@ -12,12 +12,20 @@ _NAMES = {
 
 
 def refuse_foreign(folder: Path) -> None:
-    """Raises FileExistsError where something lies that is not an export of ours."""
-    if folder.is_dir() and (not any(folder.iterdir()) or (folder / "export.json").exists()):
+    """Raises FileExistsError where something lies that is not an export of ours, or beside it."""
+    if not folder.exists():
         return
-    if folder.exists():
+    found = {each.name for each in folder.iterdir()} if folder.is_dir() else {""}
+    if found and "export.json" not in found:
         raise FileExistsError(
             f"{folder} exists and is not an export: choose another `path` or remove it."
+        )
+    foreign = sorted(found - _NAMES)
+    if foreign:
+        shown = ", ".join(foreign[:5])
+        raise FileExistsError(
+            f"{folder} holds {shown} beside an export, which would be lost: choose another `path` "
+            "or move that away."
         )
 
 

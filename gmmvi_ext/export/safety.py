@@ -6,9 +6,12 @@ loaded. The two functions that save and restore the variables do touch files: th
 TensorFlow writes, and nothing but the saver may mention them anywhere in the file.
 """
 
+import contextlib
 import os
 import re
+import shutil
 import stat
+import tempfile
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +20,15 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-__all__ = ["ALLOWED_OPERATIONS", "UnsafeExportError", "check_operations", "operations_of"]
+from gmmvi_ext.confined import open_plain, read_inside
+
+__all__ = [
+    "ALLOWED_OPERATIONS",
+    "UnsafeExportError",
+    "check_operations",
+    "checked_copy",
+    "operations_of",
+]
 
 ALLOWED_OPERATIONS = frozenset(
     """
@@ -79,6 +90,7 @@ _COLLECTIONS = {"saved_model_main_op"}
 _LOCAL_DEVICE = re.compile(r"(/job:localhost)?(/replica:0)?(/task:0)?(/device:(CPU|GPU):(\d+|\*))?")
 # Attributes by which TensorFlow takes another function than the one that is called.
 _REPLACING_ATTRIBUTES = ("api_implements", "api_preferred_device")
+MAX_GRAPH = 2**31 - 1  # bytes, as protocol buffers allow
 _MAX_NAME = 1000  # bytes; longer ones are data
 
 
@@ -91,8 +103,12 @@ def operations_of(path) -> set[str]:
 
     Checkpoint operations count only where they are not confined to the saver's own functions.
     """
+    return _operations(_read(Path(path)))
+
+
+def _operations(model: saved_model_pb2.SavedModel) -> set[str]:
     found = set()
-    for graph in _read(path).meta_graphs:
+    for graph in model.meta_graphs:
         library = list(graph.graph_def.library.function)
         names = {function.signature.name for function in library}
         saver = _saver_functions(graph)
@@ -110,14 +126,40 @@ def check_operations(path) -> None:
       FileNotFoundError: the folder holds no SavedModel.
       UnsafeExportError: names what is wrong.
     """
-    unknown = sorted(operations_of(path) - ALLOWED_OPERATIONS)
+    _check(_read(Path(path)), path)
+
+
+@contextlib.contextmanager
+def checked_copy(path) -> Iterator[Path]:
+    """Context with a copy of a SavedModel that was checked: what is loaded is what was looked at.
+
+    Only what TensorFlow needs is copied: graph, fingerprint and variables.
+
+    Raises:
+      FileNotFoundError: the folder holds no SavedModel.
+      UnsafeExportError: names what is wrong.
+    """
+    folder = Path(path)
+    _refuse_links(folder)
+    with tempfile.TemporaryDirectory() as name:
+        copy = Path(name)
+        (copy / "variables").mkdir()
+        for each in _files(folder):
+            with open_plain(each) as source, open(copy / each.relative_to(folder), "wb") as file:
+                shutil.copyfileobj(source, file)
+        _check(_read(copy), path)
+        yield copy
+
+
+def _check(model: saved_model_pb2.SavedModel, path) -> None:
+    unknown = sorted(_operations(model) - ALLOWED_OPERATIONS)
     if unknown:
         raise UnsafeExportError(
             f"{path}: operations {', '.join(unknown)} are not on the list of exports of this "
             "package; the file was not loaded. If you made it yourself with an unusual bijector, "
             "`tf.saved_model.load` reads it at your own risk."
         )
-    problem = next(_problems(_read(path)), None)
+    problem = next(_problems(model), None)
     if problem is not None:
         raise UnsafeExportError(
             f"{path}: {problem}, exports of this package never do; the file was not loaded. Take "
@@ -296,20 +338,23 @@ def _is_repeated(value) -> bool:
     return not (isinstance(value, str | bytes) or hasattr(value, "ListFields"))
 
 
-def _read(path) -> saved_model_pb2.SavedModel:
-    folder = Path(path)
-    file = folder / "saved_model.pb"
-    if not os.path.lexists(file):
-        raise FileNotFoundError(f"{path} holds no saved_model.pb.")
-    for each in (file, folder / "fingerprint.pb", *_files(folder / "variables")):
-        if os.path.lexists(each) and not stat.S_ISREG(os.lstat(each).st_mode):
+def _refuse_links(folder: Path) -> None:
+    if not os.path.lexists(folder / "saved_model.pb"):
+        raise FileNotFoundError(f"{folder} holds no saved_model.pb.")
+    for each in _files(folder):
+        if not stat.S_ISREG(os.lstat(each).st_mode):
             raise UnsafeExportError(
                 f"{each} is a link or no file, exports of this package hold plain files only; "
                 "copy the folder with `cp -rL` if you trust what it points to."
             )
+
+
+def _read(folder: Path) -> saved_model_pb2.SavedModel:
+    _refuse_links(folder)
+    file = folder / "saved_model.pb"
     model = saved_model_pb2.SavedModel()
     try:
-        model.ParseFromString(file.read_bytes())
+        model.ParseFromString(read_inside(file, None, MAX_GRAPH))
     except DecodeError:
         raise UnsafeExportError(
             f"{file} is damaged, it cannot be read as a SavedModel; export it again."
@@ -318,7 +363,9 @@ def _read(path) -> saved_model_pb2.SavedModel:
 
 
 def _files(folder: Path) -> list[Path]:
-    """The folder itself where it is a link, else what lies in it."""
-    if folder.is_symlink():
-        return [folder]
-    return sorted(folder.iterdir()) if folder.is_dir() else []
+    """What TensorFlow reads of a SavedModel; the folder of variables itself where it is a link."""
+    variables = folder / "variables"
+    names = [folder / "saved_model.pb", folder / "fingerprint.pb"]
+    is_folder = variables.is_dir() and not variables.is_symlink()
+    names += sorted(variables.iterdir()) if is_folder else [variables]
+    return [each for each in names if os.path.lexists(each)]

@@ -7,10 +7,11 @@ import numpy as np
 import tensorflow as tf
 
 import gmmvi_ext
+from gmmvi_ext.confined import read_inside
 from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.export.folder import refuse_foreign
 from gmmvi_ext.export.module import ExportedPosterior, flat_output_name, signature_name
-from gmmvi_ext.export.safety import check_operations
+from gmmvi_ext.export.safety import check_operations, checked_copy
 from gmmvi_ext.export.verification import verify_export
 from gmmvi_ext.posterior import storage
 from gmmvi_ext.posterior.stored_mixture import require_finite
@@ -73,12 +74,15 @@ def load_saved_model(path):
     package consist of: nothing that touches files, network, Python or the process.
 
     Args:
-      path: folder written by `export_saved_model`.
+      path: folder written by `export_saved_model`; a copy of it is checked and loaded, so that
+        nobody can exchange it in between.
 
     Returns:
       the loaded module; `loaded.signatures["log_prob"](x=...)` and so on.
 
     Raises:
+      FileNotFoundError: the folder holds no export.
+      ValueError: its description is damaged, or of another version.
       UnsafeExportError: if an operation is not on the list; nothing is run.
     """
     folder = Path(path)
@@ -88,14 +92,14 @@ def load_saved_model(path):
             f"{folder} holds no export.json: give a folder written by `Posterior.export`."
         )
     try:
-        about = json.loads(file.read_text(encoding="utf-8"))
+        about = json.loads(read_inside(file, folder))
     except (ValueError, RecursionError) as error:
         raise ValueError(f"{file} is damaged, it cannot be read as JSON: {error}.") from error
     version = about.get("gmmvi_ext_export") if isinstance(about, dict) else None
     if version != FORMAT:
         raise ValueError(f"{file}: export format {version!r}, this version reads {FORMAT}.")
-    check_operations(folder)
-    return tf.saved_model.load(str(folder))
+    with checked_copy(folder) as copy:
+        return tf.saved_model.load(str(copy))
 
 
 def _refuse_ambiguous_names(layout) -> None:

@@ -107,7 +107,7 @@ def run_stages(
         raise FitError(problem)
     if stage.exploration is not None and stage.exploration.num_rounds:
         context.say(f"exploration: {stage.exploration}")
-    finished = files.finished(result) if files is not None else None
+    finished = files.finished(result, learner.mixture()) if files is not None else None
     if finished is not None:
         posterior = Posterior(finished.mixture, target=context.alone, run_info=finished.run_info)
         return Fitted(posterior, result, is_from_file=True)
@@ -134,7 +134,9 @@ def _started(start: StartStage, state: dict, files) -> int:
     """Evaluations before training; searches for a first mixture unless that has been done."""
     clock = state.setdefault("clock", {})
     is_new = "start" not in state
-    if is_new:
+    if not is_new:
+        state["start"] = Started.checked(state["start"], start.learner.target.num_dimensions)
+    else:
         journal = None if files is None else files.journal()
         started = start.run(journal) if start.is_on else Started()
         state["start"] = started.as_dict()

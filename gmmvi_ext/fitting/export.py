@@ -58,10 +58,10 @@ def _posterior(
     config: Config, folder: Path, target, algorithm, result: TrainingResult
 ) -> Posterior:
     """What the run has made of this checkpoint, or its mixture where it has not come so far."""
-    finished = read_finished(folder, config, result.iterations)
+    mixture = algorithm.mixture()
+    finished = read_finished(folder, config, result.iterations, mixture)
     if finished is not None:
         return Posterior(finished.mixture, target=target, run_info=finished.run_info)
-    mixture = algorithm.mixture()
     if config.training.keep_best:
         mixture = without_negligible(mixture)
     run_info = {

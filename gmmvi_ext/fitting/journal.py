@@ -2,27 +2,17 @@
 
 import json
 import time
-import zipfile
 import zlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 
+from gmmvi_ext.posterior.stored_mixture import DAMAGE, read_arrays
 from gmmvi_ext.whole_files import whole_file
 
-__all__ = ["ARCHIVE_DAMAGE", "EvaluationJournal"]
+__all__ = ["EvaluationJournal"]
 
-# What NumPy raises at npz files that are cut, altered, or of another kind.
-ARCHIVE_DAMAGE = (
-    OSError,
-    ValueError,
-    KeyError,
-    TypeError,
-    EOFError,
-    zipfile.BadZipFile,
-    zlib.error,
-)
 SAVE_SECONDS = 2.0  # between two writes: what a killed search has to evaluate again at most
 
 
@@ -64,13 +54,12 @@ class EvaluationJournal:
 
     def _read(self) -> list[tuple[int, list[np.ndarray]]]:
         try:
-            with np.load(self._path, allow_pickle=False) as file:
-                layout = json.loads(str(file["layout"]))
-                return [
-                    (int(key), [file[f"{number}_{part}"] for part in range(int(count))])
-                    for number, (key, count) in enumerate(layout)
-                ]
-        except ARCHIVE_DAMAGE:
+            arrays = read_arrays(self._path, inside=None)
+            return [
+                (int(key), [arrays[f"{number}_{part}"] for part in range(int(count))])
+                for number, (key, count) in enumerate(json.loads(str(arrays["layout"])))
+            ]
+        except (*DAMAGE, OSError):
             return []
 
     def _write(self) -> None:

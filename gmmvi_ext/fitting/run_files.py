@@ -13,13 +13,21 @@ from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import ConfigError, Problem
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.dumps import MixtureDumps
-from gmmvi_ext.fitting.journal import ARCHIVE_DAMAGE, EvaluationJournal
+from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.mixture_state import MixtureState
 from gmmvi_ext.fitting.sample_distance import SampleDistance
 from gmmvi_ext.fitting.target_identity import changes_of_target
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.posterior.run_info import checked_run_info
+from gmmvi_ext.posterior.stored_mixture import (
+    DAMAGE,
+    checked_mixture,
+    family_of,
+    mixture_arrays,
+    read_arrays,
+)
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.loss import damaged_results
 from gmmvi_ext.runs.reading import read_run
@@ -35,7 +43,6 @@ from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["FinishedFit", "RunFiles", "read_finished"]
 
-_FAMILIES = (FullGaussians, DiagonalGaussians, LowRankGaussians)
 # Sections that the stages after training read.
 _LATER = ("component_weights", "population_monte_carlo", "training.keep_best")
 
@@ -160,13 +167,13 @@ class RunFiles:
         """Writes down that the fit ended without anything to use."""
         self.session.fail(self.record | result_record(result), result.problem)
 
-    def finished(self, result: TrainingResult) -> FinishedFit | None:
+    def finished(self, result: TrainingResult, trained: Mixture) -> FinishedFit | None:
         """What an earlier session made of this very mixture, if it came so far."""
-        return read_finished(self._workdir.path, self._context.config, result.iterations)
+        folder, config = self._workdir.path, self._context.config
+        return read_finished(folder, config, result.iterations, trained)
 
     def keep_finished(self, posterior: Posterior, result: TrainingResult) -> None:
         """Writes what the stages after training have made, in one atomic step."""
-        mixture = posterior.mixture
         about = {
             "iterations": result.iterations,
             "settings": _later_settings(self._context.config),
@@ -175,12 +182,8 @@ class RunFiles:
         path = _finished_path(self._workdir.path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with whole_file(path) as file:
-            np.savez(
-                file,
-                about=np.array(json.dumps(about)),
-                log_weights=mixture.log_weights.numpy(),
-                **{name: value.numpy() for name, value in mixture.components._asdict().items()},
-            )
+            arrays = mixture_arrays(posterior.mixture)
+            np.savez(file, about=np.array(json.dumps(about)), **arrays)
 
     def finish(self, result: TrainingResult, run_info: dict) -> None:
         """Writes that the run has ended; what all stages spent counts."""
@@ -188,33 +191,36 @@ class RunFiles:
         self.session.finish(self.record | result_record(result) | spent, result)
 
 
-def read_finished(folder: Path, config: Config, iteration: int) -> FinishedFit | None:
+def read_finished(
+    folder: Path, config: Config, iteration: int, trained: Mixture
+) -> FinishedFit | None:
     """What the stages after training made of the mixture after an iteration.
 
     Args:
       folder: of the run.
       config: of the run.
       iteration: of the checkpoint.
+      trained: mixture of the checkpoint.
 
     Returns:
-      None if they have not run, ran with other settings, or their file cannot be read.
+      None if they have not run, ran with other settings, or their file cannot be read or holds
+      something else.
     """
     try:
-        with np.load(_finished_path(folder), allow_pickle=False) as file:
-            about = json.loads(str(file["about"]))
-            if (about["iterations"], about["settings"]) != (iteration, _later_settings(config)):
-                return None
-            family = next(
-                each for each in _FAMILIES if set(each._fields) == set(file.files) - _OTHERS
-            )
-            components = family(*(tf.constant(file[name]) for name in family._fields))
-            mixture = Mixture(tf.constant(file["log_weights"]), components)
-            return FinishedFit(mixture, dict(about["run_info"]))
-    except (*ARCHIVE_DAMAGE, StopIteration):
+        arrays = read_arrays(_finished_path(folder), inside=None)
+        about = json.loads(str(arrays.pop("about")))
+        if (about["iterations"], about["settings"]) != (iteration, _later_settings(config)):
+            return None
+        family = family_of(arrays)
+        if family is None:
+            return None
+        mixture = checked_mixture(arrays, family, arrays["loc"].dtype.name)
+        run_info = checked_run_info(about["run_info"], mixture.num_dimensions)
+    except (*DAMAGE, OSError, AttributeError):
         return None
-
-
-_OTHERS = {"about", "log_weights"}
+    same = (mixture.num_dimensions, mixture.dtype) == (trained.num_dimensions, trained.dtype)
+    is_whole = {"num_target_evaluations", "iterations", "train_seconds"} <= set(run_info)
+    return FinishedFit(mixture, run_info) if same and is_whole else None
 
 
 def _finished_path(folder: Path) -> Path:

@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.posterior.stored_mixture import FAMILIES, checked_mixture
 from gmmvi_ext.training.checkpoints import (
     DAMAGE,
     CheckpointError,
@@ -16,7 +18,6 @@ __all__ = ["read_mixture"]
 
 _MODEL_KEY = "algorithm/model/{}/.ATTRIBUTES/VARIABLE_VALUE"
 _ITERATION_KEY = "algorithm/num_iterations/.ATTRIBUTES/VARIABLE_VALUE"
-_FAMILIES = (FullGaussians, DiagonalGaussians, LowRankGaussians)
 
 
 def read_mixture(folder: str | Path, iteration: int | None = None) -> tuple[Mixture, int]:
@@ -42,12 +43,14 @@ def read_mixture(folder: str | Path, iteration: int | None = None) -> tuple[Mixt
         try:
             reader = tf.train.load_checkpoint(path)
             shapes = reader.get_variable_to_shape_map()
-            for family in _FAMILIES:
-                keys = [_MODEL_KEY.format(name) for name in family._fields]
-                if all(key in shapes for key in keys):
-                    components = family(*(tf.constant(reader.get_tensor(key)) for key in keys))
-                    log_weights = tf.constant(reader.get_tensor(_MODEL_KEY.format("log_weights")))
-                    return Mixture(log_weights, components), int(reader.get_tensor(_ITERATION_KEY))
+            for family, kind in FAMILIES.items():
+                keys = {name: _MODEL_KEY.format(name) for name in ("log_weights", *kind._fields)}
+                if all(key in shapes for key in keys.values()):
+                    arrays = {name: reader.get_tensor(key) for name, key in keys.items()}
+                    if "scale_tril" in arrays:
+                        arrays["scale_tril"] = np.tril(arrays["scale_tril"])
+                    mixture = checked_mixture(arrays, family, arrays["loc"].dtype.name)
+                    return mixture, int(reader.get_tensor(_ITERATION_KEY))
             problems.append(f"{Path(path).name}: holds no Gaussian mixture")
         except DAMAGE as error:
             reason = " ".join(str(getattr(error, "message", error)).split())[:200]

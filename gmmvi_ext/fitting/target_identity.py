@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from gmmvi_ext.confined import read_json
 from gmmvi_ext.posterior.importance.draws import evaluate_target
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.training.writers import write_json
@@ -46,10 +47,9 @@ def changes_of_target(target: Target, path: Path) -> list[str]:
       path: JSON file; one that cannot be read is written anew.
     """
     mine = json.loads(json.dumps(target_identity(target)))
-    try:
-        theirs = json.loads(path.read_text(encoding="utf-8"))
-        before = (theirs["num_dimensions"], theirs["parameters"], list(theirs["values"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    theirs = read_json(path, None) or {}
+    before = [theirs.get(key) for key in ("num_dimensions", "parameters", "values")]
+    if not (type(before[0]) is int and isinstance(before[1], dict) and _is_list(before[2])):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, mine)
         return []
@@ -64,3 +64,10 @@ def changes_of_target(target: Target, path: Path) -> list[str]:
             changes.append(f"the log density of one point: {one:g} -> {other:g}")
             break
     return changes
+
+
+def _is_list(values) -> bool:
+    """Whether these are numbers, or nulls, in a list."""
+    return isinstance(values, list) and all(
+        each is None or type(each) in (int, float) for each in values
+    )

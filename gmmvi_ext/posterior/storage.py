@@ -19,6 +19,7 @@ from gmmvi_ext.confined import read_inside
 from gmmvi_ext.constraints.layout import Layout, layout_from_spec
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior.report.report import Report
+from gmmvi_ext.posterior.run_info import checked_run_info
 from gmmvi_ext.posterior.stored_mixture import (
     FAMILIES,
     read_mixture,
@@ -119,7 +120,7 @@ def load(path, bijector=None, target=None, *, allow_outside: bool = False) -> Sa
     return Saved(
         mixture,
         _read_layout(file, about["space"], bijector, target, mixture),
-        _revived(about["run_info"]),
+        checked_run_info(_revived(about["run_info"]), mixture.num_dimensions),
         _read_report(file, about.get("report")),
     )
 

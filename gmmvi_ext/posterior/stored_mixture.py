@@ -9,7 +9,7 @@ import io
 import struct
 import zipfile
 import zlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,17 @@ from gmmvi_ext.confined import open_inside
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.whole_files import whole_file
 
-__all__ = ["FAMILIES", "checked_mixture", "read_mixture", "require_finite", "write_mixture"]
+__all__ = [
+    "DAMAGE",
+    "FAMILIES",
+    "checked_mixture",
+    "family_of",
+    "mixture_arrays",
+    "read_arrays",
+    "read_mixture",
+    "require_finite",
+    "write_mixture",
+]
 
 FAMILIES: dict[str, Any] = {
     "full": FullGaussians,
@@ -31,8 +41,9 @@ DTYPES = ("float16", "float32", "float64")
 # Of the logarithm of the sum of the weights.
 WEIGHT_TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}
 MAX_COMPRESSION = 200.0  # our files are not compressed; what expands more is no mixture
-_DAMAGE = (
-    *(ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError),
+# What NumPy raises at npz files that are cut, altered, or of another kind.
+DAMAGE = (
+    *(ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError, TypeError),
     *(struct.error, zipfile.BadZipFile, zlib.error),
 )
 
@@ -43,14 +54,20 @@ def write_mixture(mixture: Mixture, path: Path) -> None:
     Raises:
       ValueError: the numbers are no mixture; nothing is written.
     """
-    arrays = {"log_weights": np.asarray(mixture.log_weights)}
-    arrays |= {name: np.asarray(value) for name, value in mixture.components._asdict().items()}
-    if "scale_tril" in arrays:
-        arrays["scale_tril"] = np.tril(arrays["scale_tril"])  # nothing else is ever read
+    arrays = mixture_arrays(mixture)
     family = next(name for name, each in FAMILIES.items() if isinstance(mixture.components, each))
     checked_mixture(arrays, family, mixture.dtype.name)
     with whole_file(path) as file:
         np.savez(file, **arrays)
+
+
+def mixture_arrays(mixture: Mixture) -> dict[str, np.ndarray]:
+    """What a file holds of a mixture: `log_weights` [K] and the fields of its components."""
+    arrays = {"log_weights": np.asarray(mixture.log_weights)}
+    arrays |= {name: np.asarray(value) for name, value in mixture.components._asdict().items()}
+    if "scale_tril" in arrays:
+        arrays["scale_tril"] = np.tril(arrays["scale_tril"])  # nothing else is ever read
+    return arrays
 
 
 def read_mixture(path: Path, family: str, dtype: str, *, inside: Path | None) -> Mixture:
@@ -72,10 +89,8 @@ def read_mixture(path: Path, family: str, dtype: str, *, inside: Path | None) ->
         raise ValueError(f"{path}: dtype {dtype!r}, expected one of {', '.join(DTYPES)}.")
     names = ("log_weights", *FAMILIES[family]._fields)
     try:
-        with open_inside(path, inside) as file:
-            content = file.read()
-        arrays = _arrays(content, names)
-    except _DAMAGE as error:
+        arrays = read_arrays(path, names, inside=inside)
+    except DAMAGE as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} is damaged, it cannot be read as arrays: {text}.") from error
     missing = sorted(set(names) - set(arrays))
@@ -157,13 +172,34 @@ def require_finite(mixture: Mixture) -> None:
             )
 
 
-def _arrays(content: bytes, names) -> dict[str, np.ndarray]:
+def family_of(names) -> str | None:
+    """Whose arrays these are, with the log weights; None for nobody's."""
+    wanted = set(names) - {"log_weights"}
+    return next((name for name, each in FAMILIES.items() if set(each._fields) == wanted), None)
+
+
+def read_arrays(
+    path: Path, names: Sequence[str] | None = None, *, inside: Path | None
+) -> dict[str, np.ndarray]:
+    """Arrays of an npz file, no more of them than its size allows.
+
+    Args:
+      path: the file.
+      names: which; None for all. Those that it lacks are left out.
+      inside: folder that the file must not lead out of; None for wherever it leads.
+
+    Raises:
+      OSError: the file cannot be opened, or leads out of the folder.
+      *DAMAGE: it is damaged, or expands too much.
+    """
+    with open_inside(path, inside) as file:
+        content = file.read()
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         size = sum(each.file_size for each in archive.infolist())
     if size > MAX_COMPRESSION * max(len(content), 2**16):
         raise ValueError(f"{len(content):,} bytes that expand to {size:,}")
     with np.load(io.BytesIO(content), allow_pickle=False) as opened:
-        return {name: opened[name] for name in names if name in opened.files}
+        return {name: opened[name] for name in opened.files if names is None or name in names}
 
 
 def _refuse(name: str, is_bad: np.ndarray, words: str) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.document import Column
-from gmmvi_ext.confined import is_file, is_folder, is_inside
+from gmmvi_ext.confined import is_file, is_folder, is_inside, printable
 from gmmvi_ext.runs.reading import RunRecord, read_run, trials_folder
 
 __all__ = [
@@ -60,7 +60,7 @@ def run_names(records: Sequence[RunRecord]) -> list[str]:
     """Names of the folders, with as much of the path as it takes to tell them apart."""
     paths = [record.path.resolve().parts for record in records]
     for length in range(1, max(map(len, paths), default=1) + 1):
-        names = ["/".join(parts[-length:]) for parts in paths]
+        names = [printable("/".join(parts[-length:])).replace("\n", " ") for parts in paths]
         if len(set(names)) == len(names):
             break
     return names
@@ -119,7 +119,7 @@ def table_rows(records: Sequence[RunRecord], names: Sequence[str]) -> list[dict[
         own = record.document.columns
         row |= {key: _figure(figures, own[key]) if key in own else _ABSENT for key in headings}
         row["end"] = f"{record.status}: {record.run.get('stop_reason') or 'not ended'}"
-        rows.append(row)
+        rows.append({key: " ".join(value.split()) for key, value in row.items()})
     if len({row["target"] for row in rows}) == 1:
         for row in rows:
             del row["target"]
@@ -168,7 +168,7 @@ def target_of(record: RunRecord) -> str:
     if name.startswith("python:"):
         file, _, function = name.removeprefix("python:").rpartition(":")
         name = f"{Path(file).name}:{function}"
-    return f"{name} ({shown})" if shown else name
+    return printable(f"{name} ({shown})" if shown else name)
 
 
 def _telling(record: RunRecord) -> dict[str, object]:

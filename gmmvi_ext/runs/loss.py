@@ -25,8 +25,9 @@ def digests(folder: Path) -> dict[str, str]:
         path = folder / name
         for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
             if file.is_file():
-                digest = hashlib.sha256(file.read_bytes()).hexdigest()
-                found[str(file.relative_to(folder))] = digest
+                with open(file, "rb") as opened:
+                    digest = hashlib.file_digest(opened, "sha256")
+                found[str(file.relative_to(folder))] = digest.hexdigest()
     return found
 
 

@@ -7,9 +7,10 @@ from collections.abc import Sequence, Set
 from pathlib import Path
 
 from gmmvi_ext.config.documents import DOCUMENTS
+from gmmvi_ext.confined import printable
 from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, table_rows, target_of
 from gmmvi_ext.runs.reading import RunRecord, sessions_of
-from gmmvi_ext.whole_files import write_whole
+from gmmvi_ext.whole_files import sweep_beside, write_whole
 
 __all__ = ["comparison_figure", "comparison_page", "write_page"]
 
@@ -144,8 +145,8 @@ def _details(record: RunRecord, name: str) -> str:
         lines.append(f"<p><b>{html.escape(run['problem'])}</b></p>")
     versions = ", ".join(f"{k} {v}" for k, v in (run.get("versions") or {}).items())
     facts = {
-        "folder": str(record.path),
-        "command": " ".join(map(str, run.get("command") or [])),
+        "folder": printable(str(record.path)),
+        "command": printable(" ".join(map(str, run.get("command") or []))),
         "started": run.get("started"),
         "sessions": len(sessions_of(run)) or None,
         "device": run.get("device"),
@@ -174,6 +175,8 @@ def write_page(path: Path, records: Sequence[RunRecord]) -> tuple[Path, Path]:
     buffer = io.BytesIO()
     comparison_figure(records).savefig(buffer, format="png", dpi=120)
     picture = path.with_suffix(".png")
+    for each in (path, picture):
+        sweep_beside(each)
     write_whole(picture, buffer.getvalue())
     write_whole(path, comparison_page(records, buffer.getvalue()))
     return path, picture

@@ -1,7 +1,6 @@
 """What a run left in its folder, read without TensorFlow."""
 
 import dataclasses
-import json
 import math
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.confined import is_file, is_folder, read_inside
+from gmmvi_ext.confined import is_file, is_folder, printable, read_inside, read_json
 from gmmvi_ext.training.writers import MAX_DRAWN, read_metrics
 
 __all__ = ["RunRecord", "read_run", "sessions_of", "trials_folder"]
@@ -94,7 +93,7 @@ def read_run(folder: str | Path, *, allow_outside: bool = False) -> RunRecord:
             config = load_config(path / "config.yml", needs_target=False, within=inside)
         except ConfigError:
             config = None
-    run, summary = (_json(path / name, inside) for name in ("run.json", "summary.json"))
+    run, summary = (read_json(path / name, inside) or {} for name in ("run.json", "summary.json"))
     return RunRecord(path, config, _record(run), _summary(summary), inside)
 
 
@@ -112,7 +111,7 @@ def trials_folder(sweep: Path) -> Path:
 
 def _record(run: dict) -> dict:
     """A `run.json` whose entries are of the types that ours are; others are left out."""
-    kept = {}
+    kept: dict = {}
     for key, value in run.items():
         kind = dict if key in _MAPS else list if key in _LISTS else None
         if kind is not None and isinstance(value, kind):
@@ -122,7 +121,7 @@ def _record(run: dict) -> dict:
         elif kind is None and (value is None or isinstance(value, str) or _is_number(value)):
             is_text = key not in _NUMBERS
             if value is None or isinstance(value, str) is is_text:
-                kept[key] = value
+                kept[key] = printable(value) if isinstance(value, str) else value
     return kept
 
 
@@ -138,10 +137,14 @@ def _summary(summary: dict) -> dict:
 def _scalars(entries: dict) -> dict:
     """Texts, truth values and finite numbers; others are left out, what is not finite is null."""
     return {
-        key: None if isinstance(value, float) and not math.isfinite(value) else value
+        printable(key): printable(value) if isinstance(value, str) else _finite(value)
         for key, value in entries.items()
         if value is None or isinstance(value, str | bool | float) or _is_number(value)
     }
+
+
+def _finite(value):
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _figures(row: dict) -> dict:
@@ -152,11 +155,3 @@ def _figures(row: dict) -> dict:
 def _is_number(value) -> bool:
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     return is_number and abs(value) < _LARGEST
-
-
-def _json(path: Path, inside: Path | None) -> dict:
-    try:
-        value = json.loads(read_inside(path, inside))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return value if isinstance(value, dict) else {}

@@ -1,9 +1,9 @@
 """What a run left in a checkpoint, put together again."""
 
-import json
 from pathlib import Path
 
 from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.reading import read_run
 from gmmvi_ext.training.checkpoints import CheckpointError, Checkpoints
 from gmmvi_ext.training.loop import Clock, TrainingResult
 from gmmvi_ext.training.stopping import StopReason
@@ -46,8 +46,8 @@ def restored_result(folder: Path, trained, checkpoint: int | None) -> TrainingRe
 
 def _stop_reason(folder: Path, iterations: int) -> StopReason | None:
     """Why the run ended, if it ended at this iteration."""
+    record = read_run(folder).run
     try:
-        record = json.loads((folder / "run.json").read_text(encoding="utf-8"))
         return StopReason(record["stop_reason"]) if record["iterations"] == iterations else None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (ValueError, KeyError):
         return None

@@ -150,9 +150,11 @@ def announce_end(result: TrainingResult) -> None:
 
 @contextlib.contextmanager
 def disk_trouble_told(workdir: WorkDir):
-    """Turns an `OSError` inside into one line that says what to do."""
+    """Turns an `OSError` inside into one line that says what to do; and one of a checkpoint."""
     try:
         yield
+    except CheckpointError as error:
+        raise CommandError(f"--workdir {workdir.path}: {error}") from error
     except OSError as error:
         workdir.require_there()
         place = f"{error.filename}: " if error.filename else ""

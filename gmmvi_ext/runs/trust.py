@@ -5,6 +5,7 @@ reaches: code, files, addresses and ports that it names need --allow_code or --a
 the user writes, in a file of their own or on the command line, is followed.
 """
 
+import os
 from pathlib import Path
 
 from gmmvi_ext.config.config import Config
@@ -83,7 +84,7 @@ def _reaching(config: Config, folder: Path):
         value = flat.get(key)
         if value is None or not _is_of(config.origin(key), folder):
             continue
-        if not is_inside(str(value), folder):
+        if not is_inside(os.path.expanduser(str(value)), folder):
             yield key, value, "would read {}, which is outside of the work directory that names it"
 
 

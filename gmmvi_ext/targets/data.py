@@ -31,10 +31,12 @@ __all__ = [
     "SplitData",
     "cache_directory",
     "find_data_file",
+    "load_arrays",
     "load_breast_cancer",
     "load_german_credit",
     "load_mnist",
     "load_wine",
+    "whole_labels",
 ]
 
 ENVIRONMENT_VARIABLE = "GMMVI_EXT_DATA"
@@ -118,14 +120,14 @@ def find_data_file(
     """
     folders = []
     if data_dir is not None:
-        if not Path(data_dir).expanduser().is_dir():
+        if not Path(os.path.expanduser(data_dir)).is_dir():
             raise NotADirectoryError(
                 f"`data_dir` {str(data_dir)!r} is not an existing folder; create it and put "
                 f"{name!r} into it, or leave `data_dir` out."
             )
-        folders.append(Path(data_dir).expanduser())
+        folders.append(Path(os.path.expanduser(data_dir)))
     if os.environ.get(ENVIRONMENT_VARIABLE):
-        folders.append(Path(os.environ[ENVIRONMENT_VARIABLE]).expanduser())
+        folders.append(Path(os.path.expanduser(os.environ[ENVIRONMENT_VARIABLE])))
     folders += [cache_directory(), *_folders_of_others()]
     for folder in folders:
         if (folder / name).is_file():
@@ -177,7 +179,7 @@ def load_german_credit(data_dir: str | os.PathLike | None = None) -> RegressionD
     path = find_data_file("german.data-numeric", data_dir=data_dir, url=GERMAN_CREDIT_URL)
     table = _load_table(path, num_columns=25)
     names = tuple(f"attribute_{i + 1}" for i in range(24))
-    labels = _whole_labels(path, "column 25", table[:, -1], len(table), least=1, most=2)
+    labels = whole_labels(path, "column 25", table[:, -1], len(table), least=1, most=2)
     if len(np.unique(labels)) < 2:
         raise DataFileError(f"{path}: column 25 holds {labels[0]} alone, expected both 1 and 2.")
     _check_features(path, "the table", table[:, :-1])
@@ -197,7 +199,7 @@ def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> Split
         path = find_data_file("winequality-white.csv", data_dir=data_dir, url=WHITE_WINE_URL)
         return _wine_of_table(path, split)
     names = [f"{kind}_{part}" for part in ("train", "test", "vali") for kind in _KINDS]
-    arrays = _load_arrays(path, names)
+    arrays = load_arrays(path, names)
     width = arrays["features_train"].shape[-1]
     parts = []
     for part in ("train", "test", "vali"):
@@ -209,7 +211,7 @@ def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> Split
         _check_features(path, f"features_{part}", features, may_be_constant=part != "train")
         parts += [
             features.astype(np.float64),
-            _whole_labels(path, f"labels_{part}", labels, len(features)),
+            whole_labels(path, f"labels_{part}", labels, len(features)),
         ]
     return SplitData(*parts)
 
@@ -226,7 +228,7 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> SplitData:
     except DataNotFoundError:
         if not path.is_file():
             path = find_data_file("mnist.npz", data_dir=data_dir, url=MNIST_URL)
-    arrays = _load_arrays(path, ["x_train", "y_train", "x_test", "y_test"])
+    arrays = load_arrays(path, ["x_train", "y_train", "x_test", "y_test"])
     x_train, x_test = arrays["x_train"], arrays["x_test"]
     for name, images in (("x_train", x_train), ("x_test", x_test)):
         if images.shape[1:] != MNIST_SHAPE or not len(images):
@@ -239,8 +241,8 @@ def load_mnist(data_dir: str | os.PathLike | None = None) -> SplitData:
         if images.min() < 0 or images.max() > 255:
             low, high = images.min(), images.max()
             raise DataFileError(f"{path}: `{name}` holds {low} to {high}, expected 0 to 255.")
-    y_train = _whole_labels(path, "y_train", arrays["y_train"], len(x_train), most=9)
-    y_test = _whole_labels(path, "y_test", arrays["y_test"], len(x_test), most=9)
+    y_train = whole_labels(path, "y_train", arrays["y_train"], len(x_train), most=9)
+    y_test = whole_labels(path, "y_test", arrays["y_test"], len(x_test), most=9)
 
     def pixels(images):  # uint8 would do, but the network wants floats; float32 halves the memory
         return images.reshape(len(images), -1).astype(np.float32) / np.float32(255.0)
@@ -261,13 +263,25 @@ def _keras_cache() -> Path:
     return (Path(home) if home else Path.home() / ".keras") / "datasets"
 
 
-def _load_arrays(path: Path, names: Sequence[str]) -> dict[str, np.ndarray]:
-    """Arrays of an npz file; a damaged one is reported with its path."""
+def load_arrays(
+    path: Path, names: Sequence[str], *, optional: Sequence[str] = ()
+) -> dict[str, np.ndarray]:
+    """Arrays of an npz file.
+
+    Args:
+      path: the file.
+      names: arrays that it has to have.
+      optional: arrays that are read where it has them.
+
+    Raises:
+      DataFileError: it is damaged, or lacks an array; names the file.
+    """
     try:
         with np.load(path, allow_pickle=False) as archive:
-            missing = sorted(set(names) - set(getattr(archive, "files", ())))
+            found = set(getattr(archive, "files", ()))
+            missing = sorted(set(names) - found)
             if not missing:
-                return {name: archive[name] for name in names}
+                return {name: archive[name] for name in (*names, *optional) if name in found}
     except _DAMAGE as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise DataFileError(f"{path} cannot be read as arrays ({text}); replace it.") from error
@@ -295,10 +309,21 @@ def _check_features(
         )
 
 
-def _whole_labels(
+def whole_labels(
     path: Path, name: str, labels: np.ndarray, count: int, *, least: int = 0, most: int = 1000
 ) -> np.ndarray:
-    """Labels [N] as int64."""
+    """Labels [N] as int64.
+
+    Args:
+      path: the file that they come from.
+      name: of the array or column.
+      labels: as read.
+      count: N.
+      least, most: range.
+
+    Raises:
+      DataFileError: other numbers, or another number of them; names file and row.
+    """
     if labels.shape != (count,) or labels.dtype.kind not in "uif":
         raise DataFileError(
             f"{path}: {name} holds {labels.dtype} of shape {labels.shape}, expected a label for "
@@ -334,7 +359,7 @@ def _load_table(path: Path, num_columns: int, **options) -> np.ndarray:
 
 def _wine_of_table(path: Path, split: int) -> SplitData:
     table = _load_table(path, 12, delimiter=";", skiprows=1)
-    _whole_labels(path, "column 12", table[:, -1], len(table))
+    whole_labels(path, "column 12", table[:, -1], len(table))
     _check_features(path, "the table", table[:, :-1])
     if len(table) <= WINE_NUM_TRAIN + WINE_NUM_TEST:
         raise DataFileError(f"{path} has {len(table)} rows, expected 4898; replace the file.")

@@ -8,12 +8,14 @@ checkpoints is kept, so none can name files elsewhere, be lost, or be damaged.
 """
 
 import contextlib
+import dataclasses
 import json
 import re
 from pathlib import Path
 
 import tensorflow as tf
 
+from gmmvi_ext.training.host_state import CheckpointError, is_like
 from gmmvi_ext.training.loop import Clock
 
 __all__ = [
@@ -30,10 +32,6 @@ _PREFIX = "ckpt"
 # What TensorFlow raises on files that are cut, altered, or hold other variables.
 DAMAGE = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
 _HOST_KEY = "host_state/.ATTRIBUTES/VARIABLE_VALUE"
-
-
-class CheckpointError(RuntimeError):
-    """No checkpoint of a folder can be used; the message says why."""
 
 
 class Checkpoints:
@@ -107,7 +105,10 @@ class Checkpoints:
 
     def _restore_one(self, path: str) -> dict:
         text = tf.train.load_checkpoint(path).get_tensor(_HOST_KEY)
-        host_state = json.loads(text)
+        try:
+            host_state = json.loads(text)
+        except RecursionError as error:
+            raise ValueError("its host state is nested too deeply") from error
         if not isinstance(host_state, dict):
             raise ValueError("its host state is no object")
         version = host_state.pop("schema_version", None)
@@ -116,10 +117,13 @@ class Checkpoints:
                 f"{path}: written with checkpoint layout {version}, this version reads "
                 f"{SCHEMA_VERSION}; use the version of gmmvi_ext that wrote it (see run.json)."
             )
-        try:
-            Clock(**host_state.get("clock", {}))
-        except TypeError as error:
-            raise ValueError(f"its clock cannot be read: {error}") from error
+        clock = host_state.get("clock", {})
+        known = dataclasses.asdict(Clock())
+        if not isinstance(clock, dict) or not all(
+            key in known and value is not None and is_like(value, 0.0)
+            for key, value in clock.items()
+        ):
+            raise ValueError(f"its clock cannot be read: {clock!r:.80}")
         self._checkpoint.read(path).assert_existing_objects_matched()
         return host_state
 

@@ -7,14 +7,18 @@ tells which signal it was.
 
 import signal
 import threading
+from collections.abc import Sequence
 
 __all__ = ["InterruptFlag", "ProcessSignals"]
 
-_OF_COMMANDS = (signal.SIGTERM, signal.SIGHUP)
+_OF_COMMANDS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class ProcessSignals:
     """Context of a command: SIGTERM and SIGHUP end it as SIGINT does, wherever it is.
+
+    Numbers are kept, so that the exit code is right also where an interrupt came out of somebody's
+    code as another error.
 
     Outside the main thread, where Python allows no handlers, nothing is changed.
 
@@ -35,7 +39,7 @@ class ProcessSignals:
 
     def __enter__(self) -> "ProcessSignals":
         if threading.current_thread() is threading.main_thread():
-            self._previous = {each: signal.signal(each, self._handle) for each in _OF_COMMANDS}
+            self._previous = _handled(_OF_COMMANDS, self._handle)
             ProcessSignals._current = self
         return self
 
@@ -57,7 +61,7 @@ class ProcessSignals:
     @classmethod
     def listened_to(cls) -> tuple[signal.Signals, ...]:
         """Signals that end training early."""
-        return (signal.SIGINT, *(_OF_COMMANDS if cls._current is not None else ()))
+        return (signal.SIGINT,) if cls._current is None else _OF_COMMANDS
 
 
 class InterruptFlag:
@@ -76,8 +80,7 @@ class InterruptFlag:
 
     def __enter__(self) -> "InterruptFlag":
         if threading.current_thread() is threading.main_thread():
-            numbers = ProcessSignals.listened_to()
-            self._previous = {each: signal.signal(each, self._handle) for each in numbers}
+            self._previous = _handled(ProcessSignals.listened_to(), self._handle)
         return self
 
     def __exit__(self, *_) -> None:
@@ -92,3 +95,12 @@ class InterruptFlag:
         for each, handler in self._previous.items():
             signal.signal(each, handler)
         self._previous = {}
+
+
+def _handled(numbers: Sequence[signal.Signals], handler) -> dict:
+    """Former handlers of the signals that `handler` takes; those ignored (nohup) stay ignored."""
+    return {
+        each: signal.signal(each, handler)
+        for each in numbers
+        if signal.getsignal(each) is not signal.SIG_IGN
+    }

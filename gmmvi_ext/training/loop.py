@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from gmmvi_ext.training.alarms import SCALE_ADVICE, Alarm
 from gmmvi_ext.training.algorithm import Algorithm
+from gmmvi_ext.training.host_state import restore_state
 from gmmvi_ext.training.interrupt import InterruptFlag
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
@@ -164,7 +165,7 @@ class _Session:
         self.clock = Clock(**self.host_state.get("clock", {}))
         for name, each in self._stateful():
             if name in self.host_state:
-                each.restore(self.host_state[name])
+                restore_state(name, each, self.host_state[name])
         self.iteration = int(self.algorithm.num_iterations)
         self.evaluations = int(self.algorithm.num_target_evaluations)
         self.looked_at = self.good_at = self.iteration
@@ -229,9 +230,9 @@ class _Session:
     def _earlier_end(self) -> StopReason | None:
         """Why an earlier session ended by itself, where the rules that ended it are the same."""
         ended = self.host_state.get("ended")
-        if ended is None or ended["rules"] != self._rules():
+        if not isinstance(ended, dict) or ended.get("rules") != self._rules():
             return None
-        return StopReason(ended["stop_reason"])
+        return next((each for each in _OWN_ENDS if str(each) == ended.get("stop_reason")), None)
 
     def _rules(self) -> dict:
         """Settings of the stop rules, as plain data."""

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
-from gmmvi_ext.confined import open_inside, open_plain
-from gmmvi_ext.whole_files import write_whole
+from gmmvi_ext.confined import OutsideError, open_inside, open_plain
+from gmmvi_ext.whole_files import own_file, write_whole
 
 __all__ = [
     "MAX_DRAWN",
@@ -24,6 +24,8 @@ __all__ = [
 ]
 
 MAX_DRAWN = 20_000  # rows of which a picture is made
+MAX_ROW = 2**20  # bytes of a row; longer ones are none of ours
+MAX_METRICS = 2**32  # bytes of a file of metrics
 _BLOCK_BYTES = 2**16
 
 
@@ -43,6 +45,7 @@ class JsonlWriter:
     """Appends one JSON object a line and flushes it; what is not finite becomes null."""
 
     def __init__(self, path: str | Path):
+        own_file(path)
         self._file = open(path, "a", encoding="utf-8")  # noqa: SIM115 - closed by `close`
 
     def write(self, row: dict) -> None:
@@ -92,22 +95,35 @@ def read_metrics(
       inside: folder that the file must not lead out of.
 
     Raises:
-      OSError: the file cannot be opened, is no file, or leads out of the folder.
+      OSError: the file cannot be opened, is no file, is too large, or leads out of the folder.
     """
     try:
         file = open_inside(path, inside)
     except FileNotFoundError:
         return []
     with file:
+        _size_of(file, path)
         if most is None:
-            rows = map(_row, file)
+            rows = map(_row, _lines(file))
         else:
-            count = sum(1 for _ in file)
-            file.seek(0)
+            count = sum(1 for _ in _lines(file))
             step = max(1, -(-count // most))
             chosen = (n % step == 0 or n == count - 1 for n in range(count))
-            rows = map(_row, itertools.compress(file, chosen))
+            rows = map(_row, itertools.compress(_lines(file), chosen))
         return [row for row in rows if row is not None]
+
+
+def _size_of(file: BinaryIO, path: str | Path) -> int:
+    size = file.seek(0, os.SEEK_END)
+    if size > MAX_METRICS:
+        raise OutsideError(f"{path} is larger than {MAX_METRICS:,} bytes.")
+    return size
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Lines from the start, longer ones in parts."""
+    file.seek(0)
+    return iter(lambda: file.readline(MAX_ROW), b"")
 
 
 def truncate_metrics(path: str | Path, keep: Callable[[dict], bool]) -> None:
@@ -122,13 +138,14 @@ def truncate_metrics(path: str | Path, keep: Callable[[dict], bool]) -> None:
         Path(path).touch()
         return
     with file:
-        end = size = file.seek(0, os.SEEK_END)
+        end = size = _size_of(file, path)
         for start, line in _lines_backwards(file, size):
             row = _row(line) if line.endswith(b"\n") else None
             if row is not None and keep(row):
                 break
             end = start
     if end < size:
+        own_file(path)
         os.truncate(path, end)
 
 
@@ -136,22 +153,22 @@ def last_row(path: str | Path) -> dict | None:
     """The last row that can be read; None if there is none."""
     try:
         with open_plain(path) as file:
-            lines = _lines_backwards(file, file.seek(0, os.SEEK_END))
+            lines = _lines_backwards(file, _size_of(file, path))
             return next((row for row in (_row(line) for _, line in lines) if row is not None), None)
     except OSError:
         return None
 
 
 def _lines_backwards(file: BinaryIO, size: int) -> Iterator[tuple[int, bytes]]:
-    """Where each line starts, and the line, the last one first."""
+    """Where each line starts, and the line (a part of one that is too long), the last one first."""
     data, begin, end = b"", size, size  # `data` is what the file holds from `begin` on
     while end > 0:
         cut, block = data.rfind(b"\n", 0, end - begin - 1), _BLOCK_BYTES
         while cut < 0 and begin > 0:
             data, before = data[: end - begin], max(0, begin - block)
             file.seek(before)
-            data = file.read(begin - before) + data
-            begin, block = before, 2 * block
+            data = file.read(begin - before) + data[:MAX_ROW]
+            begin, block = before, min(2 * block, MAX_ROW)
             cut = data.rfind(b"\n", 0, end - begin - 1)
         start = begin + cut + 1
         yield start, data[start - begin : end - begin]

@@ -1,6 +1,7 @@
 """Data sets: shapes, values, splits, local files, refusals."""
 
 import gzip
+import struct
 import sys
 
 import numpy as np
@@ -56,9 +57,9 @@ def test_mnist_and_fashion_mnist_from_local_files(tmp_path):
     np.testing.assert_array_equal(data.test_labels, y[:6])
     for part, count in (("train", 20), ("t10k", 6)):
         with gzip.open(tmp_path / f"{part}-images-idx3-ubyte.gz", "wb") as file:
-            file.write(bytes(16) + x[:count].tobytes())
+            file.write(struct.pack(">HBBIII", 0, 8, 3, count, 28, 28) + x[:count].tobytes())
         with gzip.open(tmp_path / f"{part}-labels-idx1-ubyte.gz", "wb") as file:
-            file.write(bytes(8) + y[:count].tobytes())
+            file.write(struct.pack(">HBBI", 0, 8, 1, count) + y[:count].tobytes())
     fashion = FashionMnist(data_dir=str(tmp_path), values="levels", image_size=14).load()
     assert fashion.train.shape == (20, 14, 14, 1)
     np.testing.assert_array_equal(fashion.train_labels, y)
@@ -91,10 +92,10 @@ def test_refusals_are_one_line(tmp_path):
     with pytest.raises(ValueError, match="is empty"):
         FileData(path=str(path)).load()
     np.savez(path, images=np.zeros((5, 4, 4)))
-    with pytest.raises(ValueError, match="lacks the array x_train"):
+    with pytest.raises(ValueError, match="lacks the arrays .'x_train'"):
         FileData(path=str(path)).load()
     path.write_text("no archive")
-    with pytest.raises(ValueError, match="not a .npz file"):
+    with pytest.raises(ValueError, match="cannot be read as arrays"):
         FileData(path=str(path)).load()
     with pytest.raises(FileNotFoundError, match="is no file"):
         FileData(path=str(tmp_path / "none.npz")).load()
@@ -102,3 +103,65 @@ def test_refusals_are_one_line(tmp_path):
         Digits(values="grey")
     with pytest.raises(ValueError, match="`num_dev` must be below the number of images"):
         Digits(num_dev=1500).load()
+
+
+IMAGES = np.ones((12, 4, 4))
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({"x_train": np.array([{}, {}], object)}, "cannot be read as arrays"),
+        ({"x_train": np.ones((12, 4))}, "expected .N, height, width"),
+        ({"x_train": IMAGES.astype(complex)}, "must hold numbers"),
+        ({"x_train": -IMAGES}, "pixels from -1 to -1, expected 0 to"),
+        ({"x_train": IMAGES, "y_train": np.zeros(11)}, "a label for each of 12 rows"),
+        ({"x_train": IMAGES, "y_train": np.full(12, np.nan)}, "row 1: the label is nan"),
+        ({"x_train": IMAGES, "y_train": np.full(12, 1.5)}, "row 1: the label is 1.5"),
+        ({"x_train": IMAGES, "y_train": np.full(12, "a")}, "a label for each of 12 rows"),
+        ({"x_train": IMAGES, "x_test": np.ones((3, 4, 5))}, "`x_test` has images of shape"),
+        ({"x_train": IMAGES, "x_test": np.full((3, 4, 4), np.nan)}, "NaN or infinite"),
+        ({"x_train": IMAGES, "x_test": IMAGES, "y_test": np.zeros(3)}, "y_test holds"),
+    ],
+)
+def test_own_files_are_checked(tmp_path, arrays, words):
+    path = tmp_path / "own.npz"
+    np.savez(path, **arrays)
+    with pytest.raises(ValueError, match=words) as caught:
+        FileData(path=str(path)).load()
+    assert str(path) in str(caught.value)
+
+
+def test_pixels_above_the_maximum_are_refused(tmp_path):
+    np.savez(tmp_path / "own.npz", x_train=255 * IMAGES)
+    with pytest.raises(ValueError, match="pixels from 255 to 255, expected 0 to 1"):
+        FileData(path=str(tmp_path / "own.npz"), maximum=1.0).load()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"no gzip",
+        gzip.compress(b""),
+        gzip.compress(b"\0" * 100),
+        gzip.compress(struct.pack(">HBBIII", 0, 8, 3, 20, 28, 28)),
+        gzip.compress(struct.pack(">HBBIII", 0, 13, 3, 1, 1, 1) + b"\0"),
+        gzip.compress(struct.pack(">HBBIII", 0, 8, 3, *[2**31] * 3) + b"\0"),
+        gzip.compress(struct.pack(">HBBIII", 0, 8, 3, 1, 27, 27) + bytes(27 * 27)),
+        gzip.compress(struct.pack(">HBBIII", 0, 8, 3, 1, 28, 28) + bytes(28 * 28))[:-9],
+    ],
+)
+def test_damaged_idx_files_are_named(tmp_path, content):
+    for part in ("train", "t10k"):
+        for kind in ("images-idx3", "labels-idx1"):
+            (tmp_path / f"{part}-{kind}-ubyte.gz").write_bytes(content)
+    with pytest.raises(ValueError, match=r"train-images-idx3-ubyte\.gz"):
+        FashionMnist(data_dir=str(tmp_path)).load()
+
+
+def test_a_home_that_does_not_exist_is_no_folder():
+    with pytest.raises(FileNotFoundError, match="is no file"):
+        FileData(path="~nobody-of-this-name/x.npz").load()
+    with pytest.raises(NotADirectoryError, match="is not an existing folder"):
+        Mnist(data_dir="~nobody-of-this-name").load()

@@ -152,3 +152,36 @@ def test_arguments_that_say_nothing_are_misuse(arguments, capsys, tmp_path, monk
     assert main(arguments.split()) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupt_that_comes_out_as_another_error_is_one(command, capsys, number):
+    def function():
+        try:
+            os.kill(os.getpid(), number)
+        except KeyboardInterrupt:
+            raise RuntimeError("UNKNOWN: KeyboardInterrupt") from None  # as TensorFlow does
+
+    command(function)
+    assert main(["run"]) == 128 + number
+    assert "interrupted." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGHUP])
+def test_signals_that_are_ignored_stay_ignored(command, number):
+    """`nohup gmmvi-ext run`, and jobs in the background of a shell."""
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        command(lambda: os.kill(os.getpid(), number))
+        assert main(["run"]) == 0
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)
+
+
+def test_names_that_are_no_text_are_printed(command, monkeypatch, tmp_path):
+    with open(tmp_path / "out", "w", encoding="utf-8") as out:
+        monkeypatch.setattr(sys, "stdout", out)
+        command(lambda: print("a\udcffb"))
+        assert main(["run"]) == 0
+    assert (tmp_path / "out").read_text() == "a\\udcffb\n"

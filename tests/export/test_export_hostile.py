@@ -299,3 +299,38 @@ def test_a_damaged_description_is_one_sentence(tmp_path, sound, text):
 def test_the_sound_one_loads(sound):
     loaded = load_saved_model(sound)
     assert float(loaded.run(tf.constant([3.0]))["y"][0]) == 3.0
+
+
+@pytest.mark.parametrize("name", ["export.json", "saved_model.pb", "variables/pipe", "debug/x.pb"])
+def test_a_pipe_is_refused_or_not_read(tmp_path, sound, name):
+    path = tmp_path / "m"
+    shutil.copytree(sound, path)
+    (path / name).unlink(missing_ok=True)
+    (path / name).parent.mkdir(exist_ok=True)
+    os.mkfifo(path / name)
+    if name.startswith("debug"):
+        load_saved_model(path)
+    else:
+        with pytest.raises((OSError, UnsafeExportError), match="no file"):
+            load_saved_model(path)
+
+
+def test_what_is_exchanged_after_the_check_is_not_loaded(tmp_path, sound, monkeypatch):
+    """The copy that was checked is what TensorFlow gets."""
+    path = tmp_path / "m"
+    shutil.copytree(sound, path)
+    load = tf.saved_model.load
+
+    def exchanged(folder):
+        file = path / "saved_model.pb"
+        model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+        bare(model)
+        file.write_bytes(model.SerializeToString())
+        for each in (path / "variables").iterdir():
+            each.write_bytes(b"")
+        return load(folder)
+
+    monkeypatch.setattr(tf.saved_model, "load", exchanged)
+    loaded = load_saved_model(path)
+    assert float(loaded.run(tf.constant([3.0]))["y"][0]) == 3.0
+    assert not os.path.exists(f"{VICTIM}.index")

@@ -192,6 +192,11 @@ def test_nothing_foreign_is_overwritten_and_failures_leave_nothing(
         posterior.export(tmp_path / "notes")
     folder = tmp_path / "m"
     posterior.export(folder, verify=False)
+    (folder / "notes.txt").write_text("mine")
+    with pytest.raises(FileExistsError, match=r"notes\.txt beside an export"):
+        posterior.export(folder, verify=False)
+    (folder / "notes.txt").unlink()
+    (tmp_path / ".m.0123456789abcdef.part").mkdir()  # of an export that was killed
     before = (folder / "export.json").read_text()
     monkeypatch.setattr(verification, "SCRIPT", "raise SystemExit('broken on purpose')")
     with pytest.raises(ExportVerificationError, match="broken on purpose"):

@@ -1,11 +1,13 @@
 """A report is written whatever the files of a run hold."""
 
 import json
+import os
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from gmmvi_ext.cli import main
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs import compare, page
 from gmmvi_ext.runs.sweep.results import collect_rows
@@ -67,3 +69,43 @@ def test_odd_types_in_the_files_of_a_run_are_left_out(folder, run, summary, rows
 def test_any_bytes_in_the_files_of_a_run_are_left_out(folder, content, name):
     (folder / name).write_bytes(content)
     page.comparison_page(compare.find_runs([folder]), b"")
+
+
+NAMES = [
+    *(b"a$\\bad{$", b"a\nb", b"a\x1b[31mb", b"a\xffb", b"<img src=x>", b"$x^$", b"_x", b"a" * 250),
+    b" ",
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_folders_of_any_name_are_reported(tmp_path, capfd, name):
+    for each in (name, name[:-1] + b"2"):
+        folder = os.path.join(os.fsencode(tmp_path), each)
+        os.mkdir(folder)
+        with open(os.path.join(folder, b"config.yml"), "w") as file:
+            file.write(load_config("gmm20").to_yaml())
+        with open(os.path.join(folder, b"metrics.jsonl"), "w") as file:
+            file.write('{"iteration": 1, "elbo": -1.0}\n')
+    folders = [str(each) for each in tmp_path.iterdir()]
+    assert main(["report", *folders, "--out", str(tmp_path / "r.html")]) == 0
+    out, err = capfd.readouterr()
+    assert "\x1b" not in out + err
+    page_text = (tmp_path / "r.html").read_text()
+    assert "<img src=x" not in page_text and "\x1b" not in page_text
+
+
+def test_nothing_that_a_terminal_obeys_comes_from_a_folder(tmp_path, capfd):
+    folder = tmp_path / "run"
+    folder.mkdir()
+    evil = "\x1b]0;evil\x07\x1b[2J\r\x9b"
+    values = load_config("gmm20").to_dict() | {"environment_name": f"python:a.py:f{evil}"}
+    (folder / "config.yml").write_text(load_config(values, needs_target=False).to_yaml())
+    (folder / "run.json").write_text(json.dumps(dict.fromkeys(RUN, evil)))
+    (folder / "summary.json").write_text(json.dumps(dict.fromkeys(SUMMARY, evil) | {evil: evil}))
+    (folder / f"pipe{evil}").symlink_to(f"/{evil}")
+    assert main(["report", str(folder), "--out", str(tmp_path / "r.html")]) == 0
+    assert main(["run", "--resume", "--workdir", str(folder)]) in (1, 2)
+    assert main(["export", str(folder)]) in (1, 2)
+    out, err = capfd.readouterr()
+    for each in (out, err, (tmp_path / "r.html").read_text()):
+        assert not set("\x1b\x07\r\x9b") & set(each)

@@ -137,6 +137,16 @@ def test_nothing_is_contacted_read_or_written_because_a_folder_says_so(
     assert words in line and "run/config.yml:" in line and "--allow_outside" in line
 
 
+@pytest.mark.parametrize("place", ["~/x", "~", "~root/x"])
+def test_a_home_is_outside_wherever_the_command_is_given(here, capsys, monkeypatch, place):
+    """Paths are judged as they are read: `~` is no folder of this name."""
+    values = load_config("gmm20").to_dict()
+    values["environment_config"] = {"data_dir": place}
+    folder = work_directory(here, values)
+    monkeypatch.chdir(folder)
+    assert "would read" in refused(capsys, ["run", "--resume", "--workdir", "."])
+
+
 def test_what_the_user_writes_is_followed(here, capsys):
     """An address of the user's own is not refused here: it is Dask that is missing, or refused."""
     (here / "own.yml").write_text("defaults: gmm20\noutputs: {mlflow: 'ftp://nowhere'}\n")
@@ -226,12 +236,16 @@ AUDIT = """
 
     def hook(event, args):
         if event in ("socket.connect", "socket.bind", "socket.getaddrinfo", "os.system",
-                     "subprocess.Popen", "os.exec", "pty.spawn", "os.remove", "os.rename"):
+                     "subprocess.Popen", "os.exec", "pty.spawn"):
             log.write(f"{event} {args}\\n")
-        elif event == "open" and isinstance(args[0], (str, bytes)):
+        elif event in ("open", "os.remove", "os.rename", "os.truncate", "os.link", "os.symlink"):
+            if not isinstance(args[0], (str, bytes)):
+                return
             path = os.path.realpath(os.fsdecode(args[0]))
-            if not any(path == each or path.startswith(each + "/") for each in (inside, *own)):
-                log.write(f"open {path} {args[1]}\\n")
+            is_writing = event != "open" or args[1] not in ("r", "rb", None) or (args[2] or 0) & 3
+            places = own if is_writing else (inside, *own)
+            if not any(path == each or path.startswith(each + "/") for each in places):
+                log.write(f"{event} {path} {args[1:]}\\n")
 
     {what}
 """
@@ -270,10 +284,12 @@ def test_the_process_opens_files_of_the_folder_alone(here, what):
     # Keras and matplotlib read settings of the user when they are imported.
     (here / "home").mkdir()
     home = {"HOME": str(here / "home"), "KERAS_HOME": str(here / "home" / "keras")}
+    home["TMPDIR"] = str(here / "home")  # for the copy that is checked and loaded
     environment = dict(os.environ, PYTHONPATH=package, PYTHONDONTWRITEBYTECODE="1", **home)
     done = subprocess.run(
         [sys.executable, "-c", script, str(folder), str(log), package, str(here / "home")],
         env=environment,
+        cwd=here / "home",  # names within a folder that was opened come without it
         capture_output=True,
         text=True,
         check=False,

@@ -99,7 +99,16 @@ def test_a_checkpoint_of_an_older_version_is_read(counting_algorithm, tmp_path):
     assert np.array_equal(again.value, algorithm.value)
 
 
-@pytest.mark.parametrize("text", ["[]", "null", "{", '{"schema_version": 1, "clock": {"x": 1}}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "null",
+        "{",
+        '{"schema_version": 1, "clock": {"x": 1}}',
+        '{"schema_version": 1, "clock": {"train": "x"}}',
+    ],
+)
 def test_a_host_state_of_another_form_is_damage(counting_algorithm, tmp_path, text):
     algorithm = counting_algorithm()
     state = tf.Variable(text, trainable=False)

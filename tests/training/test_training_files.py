@@ -7,7 +7,8 @@ import os
 import pytest
 
 from gmmvi_ext.confined import OutsideError
-from gmmvi_ext.training.writers import read_metrics, truncate_metrics
+from gmmvi_ext.training import writers
+from gmmvi_ext.training.writers import JsonlWriter, last_row, read_metrics, truncate_metrics
 
 
 def line(n):
@@ -49,3 +50,43 @@ def test_a_pipe_or_a_link_out_is_no_file_of_metrics(tmp_path):
     (tmp_path / "run" / "m.jsonl").symlink_to(tmp_path / "victim.jsonl")
     with pytest.raises(OutsideError, match="leads out of"):
         read_metrics(tmp_path / "run" / "m.jsonl", inside=tmp_path / "run")
+
+
+def test_a_file_that_another_name_leads_to_is_not_changed_there(tmp_path):
+    text = "".join(map(line, range(1, 6)))
+    for change in (
+        lambda path: truncate_metrics(path, lambda row: row["iteration"] <= 2),
+        lambda path: JsonlWriter(path).write({"iteration": 6}),
+    ):
+        (tmp_path / "victim").write_text(text)
+        (tmp_path / "m.jsonl").unlink(missing_ok=True)
+        os.link(tmp_path / "victim", tmp_path / "m.jsonl")
+        change(tmp_path / "m.jsonl")
+        assert (tmp_path / "victim").read_text() == text
+        assert (tmp_path / "m.jsonl").read_text() != text
+
+
+def test_rows_that_are_too_long_are_damaged_ones(tmp_path, monkeypatch):
+    monkeypatch.setattr(writers, "MAX_ROW", 2000)
+    path = tmp_path / "m.jsonl"
+    wide = json.dumps({"iteration": 2} | {f"k{n}": 1.0 for n in range(100_000)}) + "\n"
+    path.write_text(line(1) + wide + line(3))
+    assert [row["iteration"] for row in read_metrics(path)] == [1, 3]
+    assert last_row(path)["iteration"] == 3
+    path.write_text(line(1) + wide)
+    assert last_row(path)["iteration"] == 1
+    truncate_metrics(path, lambda row: row["iteration"] <= 2)
+    assert path.read_text() == line(1)
+
+
+def test_a_file_with_holes_is_read_in_bounded_memory_or_refused(tmp_path, monkeypatch):
+    path = tmp_path / "m.jsonl"
+    path.write_text(line(1))
+    os.truncate(path, 50 * writers.MAX_ROW)
+    assert [row["iteration"] for row in read_metrics(path, most=10)] == [1]
+    monkeypatch.setattr(writers, "MAX_METRICS", 2**20)
+    with pytest.raises(OutsideError, match="larger than"):
+        read_metrics(path)
+    with pytest.raises(OutsideError, match="larger than"):
+        truncate_metrics(path, lambda row: True)
+    assert last_row(path) is None

@@ -26,6 +26,8 @@ from gmmvi_ext.fitting.stages.importance_check import (
 )
 from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.posterior.run_info import checked_run_info
+from gmmvi_ext.training.host_state import CheckpointError, is_like
 
 __all__ = ["StartStage", "Started"]
 
@@ -65,6 +67,25 @@ class Started(NamedTuple):
         if self.audit is not None:
             about["audit"] = self.audit.as_dict()
         return about
+
+    @staticmethod
+    def checked(about, num_dimensions: int) -> dict:
+        """What a checkpoint holds of the stage, if it is what `as_dict` gives.
+
+        Raises:
+          CheckpointError: it is not.
+        """
+        wanted = {"num_evaluations": 0, "is_good": False}
+        checks = about.get("importance_check", []) if isinstance(about, dict) else None
+        if (
+            not isinstance(checks, list)
+            or not is_like({key: about.get(key) for key in wanted}, wanted)
+            or about["num_evaluations"] is None
+            or not all(isinstance(each, dict) and is_like(each.get("elbo"), 0.0) for each in checks)
+            or (about["is_good"] and not checks)
+        ):
+            raise CheckpointError("the checkpoint's state of the start cannot be used.")
+        return checked_run_info(about, num_dimensions)
 
 
 class StartStage:

@@ -68,6 +68,7 @@ def run_job(job: Job) -> Outcome:
     command = [sys.executable, "-m", "gmmvi_ext", *job.arguments]
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "COLUMNS": "100"} | job.environment
     Path(job.log).parent.mkdir(parents=True, exist_ok=True)
+    Path(job.log).unlink(missing_ok=True)  # it may be a link, also a hard one
     with open(job.log, "wb") as log:
         # A session of its own: an interrupt from the keyboard goes to the sweep alone.
         process = subprocess.Popen(
