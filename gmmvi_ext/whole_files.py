@@ -68,9 +68,9 @@ def whole_file(path: str | Path, mode: str = "wb", **options) -> Iterator[IO]:
 def write_whole(path: str | Path, content: str | bytes) -> None:
     """Writes a file, text as UTF-8, so that it is there completely or not at all."""
     with whole_file(path) as file:
-        # Names of files need not be text.
-        is_text = isinstance(content, str)
-        file.write(content.encode(errors="backslashreplace") if is_text else content)
+        if isinstance(content, str):
+            content = content.encode(errors="backslashreplace")  # names of files need not be text
+        file.write(content)
 
 
 def own_file(path: str | Path) -> None:

@@ -37,7 +37,7 @@ class EvaluationJournal:
     ) -> list[np.ndarray]:
         """Arrays that `evaluate(x)` gave in an earlier session, or gives now."""
         key = zlib.crc32(np.ascontiguousarray(x).tobytes())
-        if self._next < len(self._answers) and self._answers[self._next][0] == key:
+        if self._next < len(self._answers) and self._is_of(self._answers[self._next], key, x):
             found = self._answers[self._next][1]
         else:
             del self._answers[self._next :]  # of another search
@@ -51,6 +51,13 @@ class EvaluationJournal:
     def delete(self) -> None:
         """Removes the file: what was searched for is kept elsewhere."""
         self._path.unlink(missing_ok=True)
+
+    @staticmethod
+    def _is_of(kept: tuple[int, list[np.ndarray]], key: int, x: np.ndarray) -> bool:
+        """Whether these are values, or gradients, at these points."""
+        return kept[0] == key and all(
+            each.dtype.kind == "f" and each.shape in (x.shape[:1], x.shape) for each in kept[1]
+        )
 
     def _read(self) -> list[tuple[int, list[np.ndarray]]]:
         try:

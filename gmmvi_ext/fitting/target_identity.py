@@ -48,7 +48,7 @@ def changes_of_target(target: Target, path: Path) -> list[str]:
     """
     mine = json.loads(json.dumps(target_identity(target)))
     theirs = read_json(path, None) or {}
-    before = [theirs.get(key) for key in ("num_dimensions", "parameters", "values")]
+    before: list = [theirs.get(key) for key in ("num_dimensions", "parameters", "values")]
     if not (type(before[0]) is int and isinstance(before[1], dict) and _is_list(before[2])):
         path.parent.mkdir(parents=True, exist_ok=True)
         write_json(path, mine)

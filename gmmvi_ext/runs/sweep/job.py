@@ -19,6 +19,7 @@ __all__ = ["Job", "Outcome", "run_job"]
 _POLL_SECONDS = 0.1
 _STOP_POLL_SECONDS = 1.0
 _GRACE_SECONDS = 120.0
+_TAIL_BYTES = 2**16  # of a log, for its last words
 _CHATTER = re.compile(r"[IWEF]\d{4} |\d{4}-\d\d-\d\d |WARNING: All log messages")  # TensorFlow's
 
 
@@ -119,7 +120,9 @@ def _watch(process: subprocess.Popen, job: Job, start: float) -> str | None:
 def _last_words(log: str, code: int) -> str:
     """Reason of a failure: the signal, or the last line it printed."""
     try:
-        lines = Path(log).read_text(encoding="utf-8", errors="replace").splitlines()
+        with open(log, "rb") as file:
+            file.seek(max(0, os.path.getsize(log) - _TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
     except OSError:
         lines = []
     words = (line.strip() for line in reversed(lines))
