@@ -28,7 +28,7 @@ myst_heading_anchors = 3
 # Tutorials run while the site is built; what did not change is taken from the cache.
 nb_execution_mode = os.environ.get("GMMVI_EXT_DOCS_EXECUTION", "cache")
 nb_execution_timeout = 600
-nb_execution_raise_on_error = True
+nb_execution_raise_on_error = False  # a cell that fails is a warning; the build makes errors of them
 nb_execution_show_tb = True
 nb_merge_streams = True
 # TensorFlow writes about the machine to stderr of every first call; the tutorials are not about it.
@@ -58,7 +58,7 @@ copybutton_prompt_is_regexp = True
 _SECTION = re.compile(r"^(Args|Returns|Raises|Yields|Attributes|Note|Notes|Example|Examples):\s*$")
 _LIST_ITEM = re.compile(r"^\s*([*\-+]|\d+\.)\s")
 _NAME = re.compile(r"(?<!`)`([^`]+)`(?![`_])")
-_STAR = re.compile(r"\*(?=\S)")
+_MARKUP = re.compile(r"[*|](?=\S)|(?<=\w)_(?!\w)")  # emphasis, substitutions, references
 
 
 def _mark_code_blocks(lines: list[str]) -> list[str]:
@@ -82,9 +82,9 @@ def _mark_code_blocks(lines: list[str]) -> list[str]:
 
 
 def _as_text(line: str) -> str:
-    """Markdown's `names` as code, and the stars of shapes like [N, *shape] as stars."""
+    """Markdown's `names` as code; [N, *shape], |x| and names_ as they are written."""
     pieces = _NAME.split(line)
-    pieces[::2] = [_STAR.sub(r"\\*", piece) for piece in pieces[::2]]
+    pieces[::2] = [_MARKUP.sub(r"\\\g<0>", piece) for piece in pieces[::2]]
     pieces[1::2] = [f"``{piece}``" for piece in pieces[1::2]]
     return "".join(pieces)
 
@@ -98,7 +98,8 @@ _OUTSIDE = re.compile(r"\[([^\]]+)\]\(\.\./([^)]+)\)")
 
 def _on_source(app, document, content) -> None:
     """Files of the repository that are no pages: named, not linked."""
-    content[0] = _OUTSIDE.sub(r"\1 (`\2`)", content[0])
+    if "/" not in document:
+        content[0] = _OUTSIDE.sub(r"\1 (`\2`)", content[0])
 
 
 def setup(app) -> None:
