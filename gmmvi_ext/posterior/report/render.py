@@ -168,12 +168,13 @@ def markdown(report) -> str:
 
 
 def html_table(header: list[str], rows: list[list[str]]) -> str:
-    """A table of texts, columns but the first to the right."""
+    """A table of texts; under a header columns but the first to the right."""
 
     def cells(values, tag):
+        sides = ["left", *["right" if header else "left"] * (len(values) - 1)]
         return "".join(
-            f'<{tag} style="text-align: {"right" if i else "left"}">{html.escape(value)}</{tag}>'
-            for i, value in enumerate(values)
+            f'<{tag} style="text-align: {side}; vertical-align: top">{html.escape(value)}</{tag}>'
+            for side, value in zip(sides, values, strict=True)
         )
 
     head = f"<thead><tr>{cells(header, 'th')}</tr></thead>" if header else ""
