@@ -28,7 +28,8 @@ myst_heading_anchors = 3
 # Tutorials run while the site is built; what did not change is taken from the cache.
 nb_execution_mode = os.environ.get("GMMVI_EXT_DOCS_EXECUTION", "cache")
 nb_execution_timeout = 600
-nb_execution_raise_on_error = False  # a cell that fails is a warning; the build makes errors of them
+# A cell that fails is a warning, of which the build makes an error.
+nb_execution_raise_on_error = False
 nb_execution_show_tb = True
 nb_merge_streams = True
 # TensorFlow writes about the machine to stderr of every first call; the tutorials are not about it.

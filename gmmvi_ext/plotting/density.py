@@ -7,7 +7,9 @@ import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 
-from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
+from gmmvi_ext.math.random import as_seed
+from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_axes, off_screen, tidy
+from gmmvi_ext.posterior.importance.draws import evaluate_target, sample_mixture
 
 __all__ = ["animate_density_2d", "plot_density_2d"]
 
@@ -54,6 +56,8 @@ def plot_density_2d(
         bar.ax.tick_params(labelsize=7)
     _draw_mixture(ax, axes, points, posterior)
     _label(ax, posterior, limits)
+    words = "lines: mixture, crosses: means of its components"
+    ax.set_title(words, loc="right", fontsize=7, color=MUTED)
     return ax
 
 
@@ -113,9 +117,11 @@ def _require_plane(posterior) -> None:
 
 
 def _limits(posterior, num_samples: int, seed):
-    draws = posterior.scored_draws(num_samples, seed)
-    x = tf.constant(draws.x, posterior.mixture.dtype)
-    values = posterior.layout.forward_flat(x).numpy()
+    """Where draws of the mixture lie, and those of a target that has exact ones."""
+    x, _ = sample_mixture(posterior.mixture, num_samples, seed)
+    if posterior.target is not None and posterior.target.can_sample:
+        x = np.concatenate([x, np.asarray(posterior.target.sample(num_samples, as_seed(seed)))])
+    values = posterior.layout.forward_flat(tf.constant(x, posterior.mixture.dtype)).numpy()
     low, high = np.quantile(values, [TAIL, 1.0 - TAIL], axis=0)
     margin = 0.1 * (high - low)
     return tuple(zip(low - margin, high + margin, strict=True))
@@ -134,7 +140,8 @@ def _target_log_prob(posterior, points: np.ndarray) -> np.ndarray:
     outside = layout.outside(y)
     inside = layout.forward_flat(tf.zeros([1, layout.num_dimensions], dtype))
     x = layout.inverse_flat(tf.where(outside[:, None], inside, y))
-    value = (posterior.target.log_prob(x) - layout.log_det(x)).numpy().astype(np.float64)
+    value = np.asarray(evaluate_target(posterior.target, x, 0), np.float64)
+    value -= layout.log_det(x).numpy()
     return np.where(outside | ~np.isfinite(value), -np.inf, value)
 
 
@@ -160,7 +167,7 @@ def _draw_mixture(ax: Axes, axes, points: np.ndarray, posterior) -> None:
     )
     weights = np.exp(np.asarray(posterior.mixture.log_weights, np.float64))
     means = layout.forward_flat(posterior.mixture.components.loc).numpy()[weights > MIN_WEIGHT]
-    ax.plot(*means.T, "x", color=INK, markersize=5, label="component means")
+    ax.plot(*means.T, "x", color=INK, markersize=5)
 
 
 def _label(ax: Axes, posterior, limits) -> None:

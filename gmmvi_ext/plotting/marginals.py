@@ -8,13 +8,14 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.style import INK, PALETTE, new_grid, tidy
-from gmmvi_ext.posterior.importance.draws import ScoredDraws
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture
 
 __all__ = ["choose_elements", "draw_marginal", "plot_marginals"]
 
 COLUMNS = 4
 GRID_POINTS = 400
 BINS = 50
+NUM_LOOKED_AT = 50  # draws that say which elements are constant
 
 
 def choose_elements(posterior, names, limit: int) -> list[int]:
@@ -22,12 +23,13 @@ def choose_elements(posterior, names, limit: int) -> list[int]:
 
     Args:
       posterior: a `Posterior`.
-      names: names of parts or of single elements, positions, or None for the leading ones.
+      names: names of parts or of single elements, positions, or None for the leading ones that
+        are not constant (half of a Cholesky factor is).
       limit: how many at most.
     """
     elements = posterior.layout.constrained_names
     if names is None:
-        return list(range(min(limit, len(elements))))
+        return _varying(posterior)[:limit] or [0]
     chosen = []
     for name in [names] if isinstance(names, (str, int)) else names:
         if isinstance(name, int) and 0 <= name < len(elements):
@@ -38,6 +40,13 @@ def choose_elements(posterior, names, limit: int) -> list[int]:
             raise ValueError(f"unknown parameter {name!r}; this posterior has {elements}.")
         chosen += found
     return chosen[:limit]
+
+
+def _varying(posterior) -> list[int]:
+    """Positions of the elements that differ between draws."""
+    x, _ = sample_mixture(posterior.mixture, NUM_LOOKED_AT, 0)
+    values = posterior.layout.forward_flat(tf.constant(x, posterior.mixture.dtype)).numpy()
+    return [int(i) for i in np.flatnonzero(np.ptp(values, axis=0) > 0)]
 
 
 def plot_marginals(

@@ -9,12 +9,13 @@ from gmmvi_ext.plotting.components import plot_components
 from gmmvi_ext.plotting.elbo import plot_elbo
 from gmmvi_ext.plotting.khat import plot_khat
 from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
-from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure
+from gmmvi_ext.plotting.style import LEVEL_COLORS, MUTED, new_figure
 from gmmvi_ext.plotting.weights import plot_weights
 
 __all__ = ["plot_overview"]
 
 NUM_MARGINALS = 4
+COLUMNS = 12  # of the grid: halves above, up to four marginals below
 
 
 def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = "") -> Figure:
@@ -43,21 +44,27 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
         fontsize=10,
         fontweight="bold",
     )
-    upper, lower = body.subfigures(2, 1, height_ratios=[1.8, 1])
-    grid = upper.subplots(2, 2) if metrics else upper.subplots(1, 2, squeeze=False)
-    if metrics:
-        plot_elbo(metrics, grid[0, 0], report=report)
-        plot_weights(metrics, grid[1, 0])
-        plot_khat(report, grid[0, 1])
-        plot_components(posterior, grid[1, 1])
-    else:
-        plot_khat(report, grid[0, 0])
-        plot_components(posterior, grid[0, 1])
     chosen = choose_elements(posterior, None, NUM_MARGINALS)
-    cells = lower.subplots(1, len(chosen), squeeze=False)[0]
+    rows = [2, 1.6] if metrics else [2]
+    grid = body.add_gridspec(len(rows) + 1, COLUMNS, height_ratios=[*rows, 1.6])
+    half = COLUMNS // 2
+    if metrics:
+        plot_elbo(metrics, body.add_subplot(grid[0, :half]), report=report)
+        plot_weights(metrics, body.add_subplot(grid[1, :half]))
+        plot_khat(report, body.add_subplot(grid[0, half:]))
+        plot_components(posterior, body.add_subplot(grid[1, half:]))
+    else:
+        plot_khat(report, body.add_subplot(grid[0, :half]))
+        plot_components(posterior, body.add_subplot(grid[0, half:]))
+    width = COLUMNS // len(chosen)
+    cells = [body.add_subplot(grid[-1, i * width : (i + 1) * width]) for i in range(len(chosen))]
     draws = posterior.kept_draws
     for cell, element in zip(cells, chosen, strict=True):
         draw_marginal(posterior, cell, element, draws)
         cell.set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
     cells[0].legend(fontsize=7, frameon=False)
+    count = posterior.layout.num_constrained
+    if count > len(chosen):
+        words = f"{len(chosen)} of {count} parameters"
+        cells[-1].set_title(words, loc="right", fontsize=8, color=MUTED)
     return figure

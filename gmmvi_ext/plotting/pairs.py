@@ -18,7 +18,8 @@ from gmmvi_ext.posterior.importance.draws import ScoredDraws
 
 __all__ = ["plot_pairs"]
 
-MAX_ELLIPSES = 30
+MAX_ELLIPSES = 12  # more of them cover the draws
+FEW_ELLIPSES = 4  # so many have their second standard deviation drawn, too
 CIRCLE_POINTS = 100
 MIN_ALPHA = 0.15
 ELLIPSE_SCALES = (1.0, 2.0)  # standard deviations
@@ -36,9 +37,10 @@ def plot_pairs(
 ) -> np.ndarray:
     """Pairs of parameters below the diagonal, marginals on it.
 
-    Points are draws in the colour of their component, ellipses its one and two standard deviations
-    pushed through the bijector (left out where a parameter mixes several coordinates); lines grow
-    wider and darker with the weight. Dark steps on the diagonal: the draws after reweighting.
+    Points are draws in the colour of their component; ellipses are one standard deviation of the
+    twelve heaviest components (also two, where they are few), pushed through the bijector (left out
+    where a parameter mixes several coordinates); lines grow wider and darker with the weight. Dark
+    steps on the diagonal: the draws after reweighting.
 
     Args:
       posterior: a `Posterior`.
@@ -80,9 +82,9 @@ def _scatter(posterior, ax: Axes, values, index, horizontal: int, vertical: int)
     ax.scatter(
         values[:, horizontal],
         values[:, vertical],
-        s=3,
+        s=4,
         c=colors,
-        alpha=0.25,
+        alpha=0.45,
         linewidths=0,
         rasterized=True,
     )
@@ -104,10 +106,11 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
     angle = np.linspace(0.0, 2.0 * np.pi, CIRCLE_POINTS)
     circle = np.stack([np.cos(angle), np.sin(angle)])
     shown = [k for k in np.argsort(-weights)[:MAX_ELLIPSES] if weights[k] >= 1e-3]
+    scales = ELLIPSE_SCALES if len(shown) <= FEW_ELLIPSES else ELLIPSE_SCALES[:1]
     for k in reversed(shown):  # the heaviest on top, the light ones pale
         strength = np.sqrt(weights[k] / weights.max())
         factor = np.linalg.cholesky(covariance[k])
-        for scale in ELLIPSE_SCALES:
+        for scale in scales:
             edge = (loc[k][:, None] + scale * factor @ circle).T
             points = np.zeros((CIRCLE_POINTS, posterior.layout.num_dimensions))
             points[:, [horizontal, vertical]] = edge
@@ -147,7 +150,11 @@ def _write_key(grid, posterior, draws: ScoredDraws) -> None:
     """What the lines are, in the empty corner."""
     if len(grid) < 2:
         return
-    lines = ["ellipses: 1 and 2 sd of components"] if posterior.layout.is_elementwise else []
+    lines = ["points: draws, coloured by component"]
+    if posterior.layout.is_elementwise:
+        count = int((np.exp(posterior.mixture.log_weights) >= 1e-3).sum())
+        which = f"the {MAX_ELLIPSES} heaviest components" if count > MAX_ELLIPSES else "components"
+        lines.append(f"ellipses: {'1 and 2' if count <= FEW_ELLIPSES else '1'} sd of {which}")
     if np.isfinite(draws.log_ratios).any():
         lines.append("dark steps: reweighted draws")
     corner = grid[0, -1]
@@ -169,7 +176,8 @@ def _write_verdict(grid, posterior) -> None:
         return
     text = LEVEL_WORDS[report.level]
     text += f"\ncomponents: {report.num_components}, modes: {report.num_modes}"
-    text += f"\nELBO {report.elbo:.3f}, k-hat {report.khat:.2f}"
+    if np.isfinite(report.elbo):
+        text += f"\nELBO {report.elbo:.3f}, k-hat {report.khat:.2f}"
     if posterior.layout.num_constrained > len(grid):
         text += f"\n{len(grid)} of {posterior.layout.num_constrained} parameters shown"
     corner = grid[0, -1]

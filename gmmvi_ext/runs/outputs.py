@@ -78,19 +78,10 @@ def write_outputs(
 
 
 def _pictures(title: str, seed: int, posterior, report, metrics: list[dict]) -> dict:
-    """Name -> function that draws the figure."""
+    """Name -> function that draws, and returns the figure or axes of it."""
     import numpy as np
-    from matplotlib.figure import Figure
 
     from gmmvi_ext import plotting
-
-    def on_one_axis(draw):
-        def figure():
-            canvas = Figure(figsize=(7.0, 4.2), layout="constrained")
-            draw(canvas.subplots())
-            return canvas
-
-        return figure
 
     def pairs():
         return np.ravel(posterior.plot_pairs())[0].figure
@@ -99,12 +90,15 @@ def _pictures(title: str, seed: int, posterior, report, metrics: list[dict]) -> 
         "overview": lambda: plotting.plot_overview(
             posterior, metrics, title=f"{title}, seed {seed}"
         ),
-        "elbo": on_one_axis(lambda ax: plotting.plot_elbo(metrics, ax, report=report)),
-        "weights": on_one_axis(lambda ax: plotting.plot_weights(metrics, ax)),
-        "khat": on_one_axis(lambda ax: plotting.plot_khat(report, ax)),
+        "elbo": lambda: plotting.plot_elbo(metrics, report=report),
+        "weights": lambda: plotting.plot_weights(metrics),
+        "khat": lambda: plotting.plot_khat(report),
         "pairs": pairs,
     }
+    layout, target = posterior.layout, posterior.target
+    if layout.num_dimensions == 2 == layout.num_constrained and target.is_graph_safe:
+        pictures["plane"] = lambda: plotting.plot_density_2d(posterior, seed=seed)
     mixture = posterior.mixture
     samples = posterior.unconstrained.sample(2000, seed)
-    own = posterior.target.figures(mixture, samples)
+    own = target.figures(mixture, samples)
     return pictures | {name: (lambda figure=figure: figure) for name, figure in own.items()}

@@ -1,11 +1,8 @@
-"""Pictures that several targets share: marginals and the plane. Figures are made without pyplot."""
+"""Pictures that several targets share: marginals. Figures are made without pyplot."""
 
 import numpy as np
-import tensorflow as tf
 
-from gmmvi_ext import gaussians
-
-__all__ = ["marginals", "new_figure", "plane"]
+__all__ = ["marginals", "new_figure"]
 
 MAX_MARGINALS = 20
 GRID_SIZE = 1000
@@ -56,33 +53,4 @@ def marginals(target, mixture, limits: tuple[float, float] | None = None):
         ax.tick_params(labelsize=7)
         if i == 0:
             ax.legend(fontsize=6, frameon=False)
-    return figure
-
-
-def plane(target, mixture, samples, limits=None, grid_size: int = 200):
-    """Two-dimensional targets: log density as shades, the mixture as contours, means as crosses."""
-    points = np.asarray(samples)
-    if limits is None:
-        reference = target.sample(2000, tf.constant([0, 0])) if target.can_sample else samples
-        both = np.concatenate([points, np.asarray(reference)])
-        low, high = np.quantile(both, [0.002, 0.998], axis=0)
-        margin = 0.1 * (high - low)
-        limits = (low - margin, high + margin)
-    axes = [np.linspace(limits[0][d], limits[1][d], grid_size) for d in range(2)]
-    grid = np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1).reshape(-1, 2)
-    grid = tf.constant(grid, target.dtype)
-    shape = (grid_size, grid_size)
-    truth = target.log_prob(grid).numpy().reshape(shape)
-    model = gaussians.log_prob(mixture, tf.cast(grid, mixture.dtype)).numpy().reshape(shape)
-    figure = new_figure(6.0, 5.4)
-    ax = figure.subplots()
-    top = truth[np.isfinite(truth)].max()
-    shades = ax.contourf(*axes, np.clip(truth, top - 10, None), levels=30, cmap="Blues")
-    figure.colorbar(shades, ax=ax, label="log density of the target (10 nats from its top)")
-    levels = model.max() - np.arange(8.0, 0.0, -1.5)
-    ax.contour(*axes, model, levels=levels, colors="tab:orange", linestyles="solid", linewidths=1)
-    ax.plot(*mixture.components.loc.numpy().T, "x", color="black", label="component means")
-    ax.set_xlim(axes[0][0], axes[0][-1])
-    ax.set_ylim(axes[1][0], axes[1][-1])
-    ax.legend(fontsize=8)
     return figure

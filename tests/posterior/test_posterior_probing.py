@@ -11,6 +11,7 @@ from gmmvi_ext.posterior.report.causes import Causes, find_causes
 from gmmvi_ext.posterior.report.rays import improper_direction
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.checks import rounding_of
+from gmmvi_ext.targets.user_model import as_target
 
 NAMES = ["a", "b"]
 
@@ -141,3 +142,20 @@ def test_a_density_whose_digits_are_lost_is_not_trusted():
     target = CallableTarget(lambda x: axes(x, square, square) + 1e30, 2)
     report = Posterior(one_gaussian(scale=1.0), target=target).report(500)
     assert not report.trust and "rounded to about" in report.verdict
+
+
+def test_a_scale_that_follows_another_parameter_beyond_the_format_is_proper():
+    # Along b = exp(a / 2) the density is best where float32 has no positive numbers any more.
+    target, _ = as_target(
+        lambda p: (
+            -0.125 * p["a"] ** 2
+            - 0.5 * ((tf.math.log(p["b"]) - 0.5 * p["a"]) / 0.4) ** 2
+            - tf.math.log(p["b"])
+        ),
+        shapes={"a": (), "b": ()},
+        constraints={"b": "positive"},
+    )
+    mixture = one_gaussian()
+    draws = score_draws(mixture, target, 2000, 0).x
+    for seed in range(5):
+        assert improper_direction(mixture, target, draws, NAMES, seed) is None

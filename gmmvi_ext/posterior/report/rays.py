@@ -72,6 +72,11 @@ def _along(mixture, target: Target, centre, directions, radii, power: float) -> 
     points = points.reshape(-1, len(centre)).astype(mixture.dtype.as_numpy_dtype)
     with np.errstate(over="ignore"):
         values = evaluate_target(target, points, 0).astype(np.float64)
+    if target.layout.has_held and np.count_nonzero(directions, axis=1).max() > 1:
+        # Where the format ends the target goes on as a straight line. That tells along one axis;
+        # across several, what lies best there may lie beyond, and the line rises for ever.
+        held = target.layout.held(tf.cast(points, target.dtype)).numpy()
+        values[(held != points).any(axis=1)] = np.nan
     epsilon = np.finfo(target.dtype.as_numpy_dtype).eps
     for ray, value in zip(rays, values.reshape(len(rays), len(radii)), strict=True):
         if _is_improper(value, radii, epsilon, -power - MARGIN):

@@ -4,7 +4,6 @@ import math
 
 import tensorflow as tf
 
-from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_count
 from gmmvi_ext.targets.registry import TARGETS
@@ -45,9 +44,3 @@ class Banana(Target):
         )
         first = self.SCALE * noise[:, :1]
         return tf.concat([first, noise[:, 1:2] + self._bend(first), noise[:, 2:]], axis=1)
-
-    def figures(self, mixture, samples):
-        """`plane`: log density, mixture and its means; two dimensions only."""
-        if self.num_dimensions > 2:
-            return {}
-        return {"plane": pictures.plane(self, mixture, samples)}

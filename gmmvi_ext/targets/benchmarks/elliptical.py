@@ -154,11 +154,8 @@ class EllipticalMixture(Target):
         raise NotImplementedError
 
     def figures(self, mixture, samples):
-        """`marginals` of the first coordinates; `plane` as well where D = 2."""
-        figures = {"marginals": pictures.marginals(self, mixture, self.marginal_range)}
-        if self.num_dimensions == 2:
-            figures["plane"] = pictures.plane(self, mixture, samples)
-        return figures
+        """`marginals` of the first coordinates."""
+        return {"marginals": pictures.marginals(self, mixture, self.marginal_range)}
 
 
 class GaussianMixture(EllipticalMixture):

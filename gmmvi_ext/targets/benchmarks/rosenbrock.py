@@ -4,7 +4,6 @@ import math
 
 import tensorflow as tf
 
-from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_positive
 from gmmvi_ext.targets.registry import TARGETS
@@ -33,7 +32,3 @@ class Rosenbrock(Target):
         noise = tf.random.stateless_normal([num_samples, 2], seed, dtype=self.dtype)
         first = self.a + math.sqrt(0.5) * noise[:, :1]
         return tf.concat([first, first**2 + math.sqrt(0.5 / self.b) * noise[:, 1:]], axis=1)
-
-    def figures(self, mixture, samples):
-        """`plane`: log density, mixture and its means."""
-        return {"plane": pictures.plane(self, mixture, samples)}
