@@ -11,7 +11,7 @@ invoked_from=$PWD
 . "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 make_venv
-install_package "dev"
+install_package "dev,test"
 cd "$root"
 [ "$invoked_from" = "$root" ] || echo "Testing $root"
 WORKERS="${WORKERS:-2}"

@@ -521,6 +521,12 @@ class Posterior(AfterFit):
 
         return plotting.plot_density_2d(self, ax, **options)
 
+    def plot_forest(self, ax=None, **options):
+        """See `plotting.plot_forest`."""
+        from gmmvi_ext import plotting
+
+        return plotting.plot_forest(self, ax, **options)
+
     def plot_khat(self, ax=None, **options):
         """See `plotting.plot_khat`."""
         from gmmvi_ext import plotting
