@@ -51,12 +51,12 @@ def plot_density_2d(
     ax = new_axes(ax, size=(6.0, 5.0))
     if posterior.target is not None:
         shades = _shade(ax, axes, _target_log_prob(posterior, points))
-        bar = ax.figure.colorbar(shades, ax=ax)
+        bar = ax.figure.colorbar(shades, ax=ax, ticks=np.arange(-SHADED, 1.0, 2.0))
         bar.set_label("log density of the target below its top", fontsize=8)
         bar.ax.tick_params(labelsize=7)
     _draw_mixture(ax, axes, points, posterior)
     _label(ax, posterior, limits)
-    words = "lines: mixture, crosses: means of its components"
+    words = "lines: mixture, dots: means of its components"
     ax.set_title(words, loc="right", fontsize=7, color=MUTED)
     return ax
 
@@ -167,7 +167,7 @@ def _draw_mixture(ax: Axes, axes, points: np.ndarray, posterior) -> None:
     )
     weights = np.exp(np.asarray(posterior.mixture.log_weights, np.float64))
     means = layout.forward_flat(posterior.mixture.components.loc).numpy()[weights > MIN_WEIGHT]
-    ax.plot(*means.T, "x", color=INK, markersize=5)
+    ax.plot(*means.T, "o", color="white", markeredgecolor=INK, markersize=4)
 
 
 def _label(ax: Axes, posterior, limits) -> None:
