@@ -39,7 +39,7 @@ class GymTarget(CallableTarget):
         """Draws of a posterior in the form of the gym's reference, by name."""
         if self.layout.shapes is not None:
             draws = {name: tf.constant(value, self.dtype) for name, value in draws.items()}
-        parts = _named(self._transform_fn(self._pack(draws)))
+        parts = _named(self._transform_fn(self._pack(draws))) or {}
         if self.ground_truth is not None and list(self.ground_truth) == ["x"] != list(parts):
             return {"x": np.stack(list(parts.values()), axis=1)}  # one reference for a time series
         return parts

@@ -62,7 +62,8 @@ def recognise(
     names, owners, moved = _owners(constrain, points[0])
     grid = [constrain(np.full(num_dimensions, t)) for t in (0.0, 1.0, 2.0)]
     values = [constrain(point) for point in points]
-    bijectors, shapes, order = {}, {}, []
+    bijectors, shapes = {}, {}
+    order: list[int] = []
     offset, multiplier = np.zeros(num_dimensions), np.ones(num_dimensions)
     for name in names:
         own = np.flatnonzero(owners == name)

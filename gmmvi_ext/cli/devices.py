@@ -95,8 +95,11 @@ def open_workers(config: Config, device: str | None) -> tuple[str, ParallelEvalu
     except ParallelError as error:
         key = "parallel.strategy"
         raise CommandError(f"{config.origin(key)}: {key}: {error}") from error
-    words = f"{len(gpus)} gpus" if takes_all else device
-    if not takes_all and not (is_replicated and (words or "").startswith("gpu:")):
+    if takes_all:
+        words = f"{len(gpus)} gpus"
+    elif is_replicated and device is not None and device.startswith("gpu:"):
+        words = device
+    else:
         words = select_device("cpu" if is_replicated else device)
     if settings.strategy != "none":
         words = f"{words}, {settings.strategy} over {parallel.num_workers} workers"

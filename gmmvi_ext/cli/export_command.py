@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
             tf.zeros([])
         try:
-            if values["without_target"]:
+            if values["without_target"] and out is not None:
                 return _export_mixture(folder, out, values["checkpoint"])
             return task_of(config.document, "export")(
                 config, folder, workdir=workdir, out=out, checkpoint=values["checkpoint"]

@@ -75,6 +75,8 @@ class Config:
 
     def with_base(self, base: Mapping[str, object]) -> "Config":
         """The same files and overrides on top of another lowest layer of plain values."""
+        if self._reload is None:
+            raise ValueError("a configuration without files has no other layer to lie on.")
         config = self._reload(base=base)
         config.label = self.label
         return config
@@ -99,7 +101,7 @@ class Config:
         """Key -> `python:FILE.py:NAME` for everything that is code of the user's own."""
         keys = (role.type_key for role in self.document.roles if role.python)
         named = {key: self.values.get(key) for key in keys}
-        return {key: name for key, name in named.items() if is_code(name)}
+        return {key: name for key, name in named.items() if name is not None and is_code(name)}
 
     @property
     def seed(self) -> int:

@@ -158,6 +158,7 @@ class _Builder:
         if self.num_nodes > MAX_NODES or depth > MAX_DEPTH:
             message = "not valid YAML: too large, nested too deeply, or an alias of itself."
             raise ConfigError(Problem(self.origin(node), key, message))
+        value: object
         if isinstance(node, yaml.MappingNode):
             value = self.mapping(node, key, depth)
         elif isinstance(node, yaml.SequenceNode):

@@ -1,5 +1,7 @@
 """Constrained weights in Keras 3 layers, which do not see variables of TFP or of tf.Module."""
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
@@ -15,6 +17,9 @@ class ConstrainedWeights:
 
     The raw weight is an ordinary weight of the layer, tracked once, saved and stepped by Keras.
     """
+
+    variable_dtype: str  # these two are the layer's
+    add_weight: Callable
 
     def add_constrained_weight(
         self, value, constraint, *, name: str, trainable: bool = True, dtype=None

@@ -13,8 +13,6 @@ from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.tensor_like import TensorLike
 from gmmvi_ext.constraints.validation import InvalidValueError, checked_value
 
-tfb = tfp.bijectors
-
 __all__ = ["ConstrainedParameter"]
 
 
@@ -84,7 +82,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
         return self._raw
 
     @property
-    def bijector(self) -> tfb.Bijector:
+    def bijector(self) -> "tfp.bijectors.Bijector":
         return self._bijector
 
     @property

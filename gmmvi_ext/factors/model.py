@@ -93,7 +93,8 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         counts = self._counts(X, reset=True)
         weights, loc, scale, prior = self._start(counts)
         step = self._compiled(learn=True)
-        self.bounds_, self.n_iter_ = [], 0
+        self.bounds_: list[float] = []
+        self.n_iter_ = 0
         for iteration in self._progress(self.max_iter):
             seed = tf.constant([self.seed, iteration])
             weights, loc, scale, prior = step(counts, weights, loc, scale, prior, seed)

@@ -13,7 +13,7 @@ def check_limits(max_evaluations, max_seconds, max_components) -> None:
     """Refuses limits that are neither None nor positive numbers."""
     limits = {"max_evaluations": max_evaluations, "max_seconds": max_seconds}
     for name, value in (limits | {"max_components": max_components}).items():
-        if value is not None and not (isinstance(value, Real) and value > 0):
+        if value is not None and not (isinstance(value, Real) and float(value) > 0):
             raise ValueError(f"`{name}` must be positive or None, got {value!r}.")
     if max_components is not None and max_components != int(max_components):
         raise ValueError(f"`max_components` must be an integer or None, got {max_components!r}.")

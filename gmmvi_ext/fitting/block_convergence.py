@@ -66,8 +66,9 @@ class BlockConvergence:
 
     def __call__(self, row: dict) -> StopReason | None:
         elbo = row.get("elbo")
-        usable = elbo is not None and math.isfinite(elbo)
-        self._values.append(elbo if usable else -math.inf)
+        if elbo is None or not math.isfinite(elbo):
+            elbo = -math.inf
+        self._values.append(elbo)
         if len(self._values) < BLOCK:
             return None
         values, self._values = np.array(self._values), []
@@ -113,4 +114,6 @@ class BlockConvergence:
     def _judged(self, row: dict, level: float) -> StopReason | None:
         """What the stop rule says of a block at this level."""
         count = row.get("num_target_evaluations", 0)
+        if self._convergence is None:
+            return None
         return self._convergence({"elbo": level, "num_target_evaluations": count})

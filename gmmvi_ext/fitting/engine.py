@@ -160,7 +160,7 @@ def _corrected(
     elbo = result.last_row.get("elbo")
     if stage.is_passed:
         elbo = started["importance_check"][-1]["elbo"]
-    elif config.training.keep_best:
+    elif config.training.keep_best and stage.blocks is not None:
         mixture, extra = best_mixture(mixture, stage.blocks, context.alone, config.seed)
         mixture, evaluations = without_negligible(mixture), evaluations + extra
         elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None else elbo)

@@ -237,13 +237,13 @@ class Exploration:
 
     def _affordable(self, row: dict, budget: float) -> int:
         """What the limits leave of it."""
-        spent, budget = self._spent(row), min(int(budget), self._settings.max_evaluations)
+        spent, most = self._spent(row), min(int(budget), self._settings.max_evaluations)
         if self._max_evaluations is not None:
-            budget = min(budget, self._max_evaluations - spent)
+            most = min(most, self._max_evaluations - spent)
         if self._max_seconds is not None:
             left = self._max_seconds - row["train_seconds"]
-            budget = min(budget, int(left * spent / max(row["train_seconds"], 1e-9)))
-        return budget
+            most = min(most, int(left * spent / max(row["train_seconds"], 1e-9)))
+        return most
 
 
 def _components_of(found: Audit, mixture: Mixture, most: int) -> Mixture | None:

@@ -40,6 +40,7 @@ def set_first_mixture(learner: GMMVI, first: FirstMixture) -> None:
     """
     model = learner.model
     loc = tf.constant(first.loc, model.dtype)
+    components: DiagonalGaussians | FullGaussians
     if model.is_diagonal:
         spread = (first.scale_tril**2).sum(axis=2) ** 0.5
         components = DiagonalGaussians(loc, tf.constant(spread, model.dtype))

@@ -6,7 +6,7 @@
 Components may carry log weight -inf: they never change a result.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -84,7 +84,8 @@ def component_covariances(components: Components) -> tf.Tensor:
 
 def kl_divergence(components: Components, others: Components) -> tf.Tensor:
     """KL(components_k || others_k), [K]."""
-    return components.kl_divergence(others)
+    alike: Any = components  # both are of one family, which a type cannot say
+    return alike.kl_divergence(others)
 
 
 def log_prob_parts(mixture: Mixture, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

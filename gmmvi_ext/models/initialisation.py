@@ -6,7 +6,13 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import (
+    Components,
+    DiagonalGaussians,
+    FullGaussians,
+    LowRankGaussians,
+    Mixture,
+)
 
 __all__ = ["initial_mixture"]
 
@@ -69,6 +75,7 @@ def initial_mixture(
     stddev = np.tile(np.sqrt(variance), (num_initial_components, 1))
     log_weights = np.full(num_initial_components, -np.log(num_initial_components))
     loc, stddev = tf.constant(loc, dtype), tf.constant(stddev, dtype)
+    family: Components
     if use_low_rank is not None:
         factor = tf.zeros([num_initial_components, num_dimensions, use_low_rank], dtype)
         family = LowRankGaussians(loc, tf.square(stddev), factor)

@@ -7,6 +7,7 @@ optimiser.
 """
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 
@@ -89,7 +90,7 @@ class NaturalGradient(tf.Module):
         rho = self.stepsize * to_dtype(self._num_data, self.stepsize.dtype)
         for group, domain in zip(self._groups, self._domains, strict=True):
             mine, grads = grads[: len(group)], grads[len(group) :]
-            bounds = (
+            bounds: dict[str, Any] = (
                 {"min_var": self._min_var, "max_var": self._max_var} if domain == "diagonal" else {}
             )
             stepped = natural_step(

@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.importance.draws import sample_mixture
 
@@ -34,9 +34,9 @@ class UnconstrainedMixture:
     def scale_tril(self) -> tf.Tensor:
         """Cholesky factors of the covariances, [K, D, D]; diagonal ones for a diagonal family."""
         components = self.mixture.components
-        if hasattr(components, "scale_tril"):
+        if isinstance(components, FullGaussians):
             return components.scale_tril
-        if hasattr(components, "scale_diag"):
+        if isinstance(components, DiagonalGaussians):
             return tf.linalg.diag(components.scale_diag)
         return tf.linalg.cholesky(mixtures.component_covariances(components))
 

@@ -5,6 +5,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Callable
+from typing import Any
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.runs.errors import CommandError
@@ -38,7 +39,7 @@ class Session:
 
     config: Config
     workdir: WorkDir
-    trained: object
+    trained: Any
     checkpoints: Checkpoints
     host_state: dict | None
     limits: Limits
@@ -117,7 +118,7 @@ class Session:
             f"{resumed}; work directory {self.workdir.path}"
         )
 
-    def fail(self, record: dict, problem: str) -> None:
+    def fail(self, record: dict, problem: str | None) -> None:
         """Writes down that the run ended without anything to use."""
         failed = record | {"status": "failed", "problem": problem}
         write_json(self.workdir / "run.json", failed)

@@ -11,11 +11,13 @@ import dataclasses
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any, SupportsFloat
 
 from gmmvi_ext.training.alarms import SCALE_ADVICE, Alarm
 from gmmvi_ext.training.algorithm import Algorithm
 from gmmvi_ext.training.host_state import restore_state
 from gmmvi_ext.training.interrupt import InterruptFlag
+from gmmvi_ext.training.patience import Patience
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.training.stopping import Convergence, Limits, StopReason
 from gmmvi_ext.training.writers import MetricWriter
@@ -83,13 +85,13 @@ def train(
     evaluate: Callable[[int], dict] | None = None,
     writers: Sequence[MetricWriter] = (),
     observers: Mapping[str, Callable[[dict], StopReason | None]] | None = None,
-    convergence: Convergence | None = None,
+    convergence: Convergence | Patience | None = None,
     checkpoints=None,
     checkpoint_interval: int = 500,
     progress: ProgressDisplay | None = None,
     host_state: dict | None = None,
     agreed: Callable[[list[int]], Sequence[int]] | None = None,
-    watchdog: Callable[[], Alarm | None] | None = None,
+    watchdog: Any = None,
     watch_interval: int | None = None,
 ) -> TrainingResult:
     """Steps until a limit, a stop rule or a signal says stop.
@@ -149,13 +151,13 @@ class _Session:
     evaluate: Callable[[int], dict] | None
     writers: Sequence[MetricWriter]
     observers: dict[str, Callable[[dict], StopReason | None]]
-    convergence: Convergence | None
-    checkpoints: object
+    convergence: Convergence | Patience | None
+    checkpoints: Any
     checkpoint_interval: int
     progress: ProgressDisplay
     host_state: dict
     agreed: Callable[[list[int]], Sequence[int]] | None
-    watchdog: Callable[[], Alarm | None] | None
+    watchdog: Any  # checks the state when called; has `judge(elbo, num_evaluations)`
     watch_interval: int | None
     row: dict = dataclasses.field(default_factory=dict)  # the newest one
     problem: str | None = None
@@ -177,14 +179,14 @@ class _Session:
         self._steps = None if is_single else getattr(self.algorithm, "steps", None)
         self._seconds_per_step: float | None = None  # once a step took place without tracing
 
-    def _stateful(self) -> list[tuple[str, object]]:
+    def _stateful(self) -> list[tuple[str, Any]]:
         """Whose state goes into checkpoints, by name."""
         owners = {"convergence": self.convergence, "watchdog": self.watchdog, **self.observers}
         return [(name, each) for name, each in owners.items() if hasattr(each, "restore")]
 
     def run(self, interrupted: InterruptFlag) -> TrainingResult:
         reason = self._common(self._earlier_end() or self._limit())
-        metrics: dict = {}
+        metrics: Mapping[str, SupportsFloat] = {}
         while reason is None:
             metrics = self._advance(self._num_due())
             own = self._own_figures(metrics)
@@ -242,7 +244,8 @@ class _Session:
         return self.limits.reached(self.iteration, self.evaluations, self.clock.train)
 
     def _is_row(self) -> bool:
-        return bool(self.log_interval) and is_on_grid(self.iteration, self.log_interval)
+        interval = self.log_interval or 0
+        return interval > 0 and is_on_grid(self.iteration, interval)
 
     def _observed(self, own: dict) -> StopReason | None:
         """What the observers say of an iteration."""
@@ -270,7 +273,7 @@ class _Session:
             seconds = min(seconds, self.limits.max_seconds - self.clock.train)
         return max(1, min(*due, int(seconds / self._seconds_per_step)))
 
-    def _advance(self, num_iterations: int) -> dict:
+    def _advance(self, num_iterations: int) -> Mapping[str, SupportsFloat]:
         traces = getattr(self.algorithm, "num_traces", None)
         start = time.perf_counter()
         if num_iterations == 1:
@@ -279,9 +282,8 @@ class _Session:
             metrics = self._steps(num_iterations, self.limits.max_evaluations)
             num_iterations = int(self.algorithm.num_iterations) - self.iteration
         # Reading a result waits for the device, so that the clock sees the whole step.
-        self.evaluations = int(metrics.get("num_target_evaluations", 0)) or int(
-            self.algorithm.num_target_evaluations
-        )
+        counted = int(float(metrics.get("num_target_evaluations", 0)))
+        self.evaluations = counted or int(self.algorithm.num_target_evaluations)
         seconds = time.perf_counter() - start
         self.iteration += num_iterations
         self.clock.train += seconds
@@ -304,7 +306,7 @@ class _Session:
         self.clock.trace += self._traced_seconds or 0.0
         self._traced_seconds = None
 
-    def _own_figures(self, metrics: dict) -> dict:
+    def _own_figures(self, metrics: Mapping[str, SupportsFloat]) -> dict:
         """The figures that an iteration itself gives."""
         figures = {name: _number(value) for name, value in metrics.items()}
         own = {
@@ -417,7 +419,7 @@ class _Session:
         self.clock.save += time.perf_counter() - start
         return None
 
-    def _show(self, metrics: dict) -> None:
+    def _show(self, metrics: Mapping[str, SupportsFloat]) -> None:
         if not self.progress.is_shown:
             return
         elbo = self.row.get("elbo")

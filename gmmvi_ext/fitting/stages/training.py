@@ -106,7 +106,9 @@ class TrainingStage:
         limits = self.limits
         if self.is_passed:
             limits = dataclasses.replace(limits, num_iterations=0)
-        watching = {"blocks": self.exploration or self.blocks} if self.blocks else {}
+        watching: dict[str, Callable] = {}
+        if self.blocks is not None:
+            watching["blocks"] = self.exploration or self.blocks
         if self.context.counts_everything:
             watching["budget"] = self._budget
         if self.callbacks:
@@ -138,7 +140,9 @@ class TrainingStage:
 
     def _exploration(self) -> Exploration | None:
         config = self.context.config
-        if config.explore.mode == "off" or not can_explore(config.values, self.learner):
+        if self.blocks is None or config.explore.mode == "off":
+            return None
+        if not can_explore(config.values, self.learner):
             return None
         adapter = config.values["num_component_adapter_config"]
         is_given = any(

@@ -125,6 +125,7 @@ def nearest_components(components: Components, most: int = NUM_NEIGHBOURS) -> tf
     """For every component k those with the smallest KL(k || j), nearest first, [K, most]."""
     loc, scale = (tf.cast(field, tf.float64) for field in components)
     num, dim = loc.shape
+    family: type[DiagonalGaussians] | type[FullGaussians]
     if isinstance(components, DiagonalGaussians):
         family, covariance, precision = DiagonalGaussians, scale**2, 1.0 / scale**2
     else:

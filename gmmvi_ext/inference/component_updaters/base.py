@@ -130,6 +130,8 @@ def moved_components(
         loc = components.loc - components.scale_diag * step
         scale = components.scale_diag * tf.sqrt(ratio)
         return DiagonalGaussians(loc, scale), tf.reduce_all(scale > 0, axis=-1)
+    if not isinstance(components, FullGaussians):
+        raise TypeError(f"no step in an eigenbasis for {type(components).__name__}.")
     shift = matvec(components.scale_tril, matvec(basis, step))
     scaled = basis * tf.expand_dims(tf.sqrt(ratio), 1)
     factor, ok = safe_cholesky(batch_matmul(scaled, scaled, transpose_b=True))

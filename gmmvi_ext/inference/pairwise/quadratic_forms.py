@@ -65,7 +65,9 @@ class QuadraticForms(NamedTuple):
     @classmethod
     def of(cls, mixture: Mixture) -> "QuadraticForms":
         """The forms of a mixture with full covariances; those, weighted, make the frame."""
-        components: FullGaussians = mixture.components
+        components = mixture.components
+        if not isinstance(components, FullGaussians):
+            raise TypeError(f"forms are of full covariances, got {type(components).__name__}.")
         scale_tril, dim = components.scale_tril, components.num_dimensions
         weighted = scale_tril * tf.exp(0.5 * mixture.log_weights)[:, tf.newaxis, tf.newaxis]
         stacked = tf.reshape(tf.transpose(weighted, [1, 0, 2]), [dim, -1])
