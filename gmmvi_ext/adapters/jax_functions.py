@@ -10,6 +10,7 @@ evaluation; JAX then runs on the host, called from the graph.
 """
 
 import contextlib
+import os
 import sys
 from collections.abc import Callable, Mapping
 
@@ -111,15 +112,33 @@ def _is_readable(function: Callable, layout: PartsLayout, dtype) -> bool:
     """Whether TensorFlow can run value and gradient."""
     values = layout.split(tf.zeros([2, layout.num_dimensions], dtype))
     try:
-        with tf.GradientTape() as tape:
+        with _quiet(), tf.GradientTape() as tape:
             tape.watch(values)
             result = function(layout.argument(values))
-        tape.gradient(result, values)
+            tape.gradient(result, values)
     except tf.errors.OpError:
         return False
     except Exception:  # noqa: BLE001 - the user's mistake: the checks of a fit name it
         return True
     return True
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Nothing on standard error: TensorFlow's compiler prints a hundred lines of what it cannot
+    read, which is what is to be found out."""
+    try:
+        kept = os.dup(2)
+    except OSError:  # a process without one
+        yield
+        return
+    with open(os.devnull, "wb") as nothing:
+        os.dup2(nothing.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def _on_host(function: Callable, jax, dtype) -> Callable:

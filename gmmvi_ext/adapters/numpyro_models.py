@@ -5,6 +5,7 @@ sites, and the constraint of a site is found from the support of its distributio
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,8 +14,9 @@ from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.adapters.jax_functions import batch_function
 from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.targets.callables import CallableTarget
+from gmmvi_ext.targets.generative import Generative
 
-__all__ = ["from_numpyro"]
+__all__ = ["NumpyroModel", "from_numpyro"]
 
 # Class of a NumPyro constraint -> name of ours; looked up along the class's bases.
 _BY_CLASS = {
@@ -42,7 +44,8 @@ def from_numpyro(
       constraints: name -> constraint, in place of the one that belongs to a site's support.
       dtype: of the latent values; float64 needs JAX's 64-bit mode.
 
-    Deterministic sites follow from draws: `numpyro.infer.Predictive(model, posterior.sample(n))`.
+    Deterministic sites are in `posterior.to_arviz()`, replicates of the observed ones in
+    `posterior.predict()`. Of a site with `obs_mask` the missing entries alone are parameters.
 
     Raises:
       ImportError: NumPyro is not installed.
@@ -73,6 +76,8 @@ def from_numpyro(
         )
     own = {}
     given = dict(constraints or {})
+    missing = {name: _missing(site) for name, site in first.items()}
+    missing = {name: each for name, each in missing.items() if each is not None}
     for name, site in first.items():
         if site["fn"].support.is_discrete:
             raise ValueError(
@@ -82,10 +87,18 @@ def from_numpyro(
         if name not in given:
             own[name] = _constraint(name, site["fn"].support, second[name]["fn"].support)
     shapes = {name: np.shape(site["value"]) for name, site in first.items()}
+    for name, each in missing.items():
+        shapes[name] = each.shape
+        if name in own:
+            own[name] = each.rows_of(own[name])
     layout = PartsLayout(shapes, own | given)
 
+    def variables(values):
+        """One draw in the shapes of the model."""
+        return {n: missing[n].filled(v) if n in missing else v for n, v in values.items()}
+
     def log_joint(values):
-        return infer.log_density(seeded, args, kwargs, values)[0]
+        return infer.log_density(seeded, args, kwargs, variables(values))[0]
 
     def prior(num_samples, seed):
         keys = jax.random.split(jax.random.PRNGKey(int(np.ravel(seed)[0])), num_samples)
@@ -93,19 +106,151 @@ def from_numpyro(
         def draw(key):
             keyed = numpyro.handlers.seed(model, key)
             trace = numpyro.handlers.trace(keyed).get_trace(*args, **kwargs)
-            return {name: trace[name]["value"] for name in shapes}
+            found = {name: trace[name]["value"] for name in shapes}
+            return {n: missing[n].rows(v) if n in missing else v for n, v in found.items()}
 
         return {name: tf.constant(np.asarray(v), dtype) for name, v in jax.vmap(draw)(keys).items()}
 
     is_improper = any(type(s["fn"]).__name__ == "ImproperUniform" for s in first.values())
     density = batch_function(jax.vmap(log_joint), layout, dtype, caller="from_numpyro")
-    return CallableTarget(
+    target = CallableTarget(
         density,
         layout=layout,
         prior_fn=None if is_improper else prior,
         dtype=dtype,
         name="numpyro_model",
     )
+    target.generative = NumpyroModel(model, args, kwargs, variables, set(missing))
+    return target
+
+
+class NumpyroModel(Generative):
+    """The generating side of a NumPyro model.
+
+    Args:
+      model, args, kwargs: the function and what it is called with.
+      complete: a draw of the target's parameters to the values of the latent sites.
+      partial: latent sites of which only some entries are parameters.
+    """
+
+    def __init__(self, model: Callable, args, kwargs, complete: Callable, partial: set[str]):
+        self._numpyro = require("numpyro", extra="numpyro", caller="from_numpyro")
+        self._jax = require("jax", extra="numpyro", caller="from_numpyro")
+        self._model, self._args, self._kwargs = model, args, kwargs
+        self._complete = complete
+        handlers = self._numpyro.handlers
+        placed = handlers.substitute(
+            handlers.seed(model, 1), substitute_fn=self._numpyro.infer.init_to_uniform
+        )
+        trace = handlers.trace(placed).get_trace(*args, **kwargs)
+        sites = {n: site for n, site in trace.items() if site["type"] == "sample"}
+        observed = {n: s["value"] for n, s in sites.items() if s["is_observed"] and _is_data(s)}
+        super().__init__(observed, *_axes({n: s for n, s in sites.items() if n not in partial}))
+        self._derived = [n for n, site in trace.items() if site["type"] == "deterministic"]
+
+    def variables(self, values):
+        arrays = {name: self._jax.numpy.asarray(value) for name, value in values.items()}
+        return self._jax.vmap(self._complete)(arrays)
+
+    def predictive(self, values, seed):
+        return self._run(values, seed, list(self.observed), is_conditioned=False)
+
+    def log_likelihood(self, values):
+        infer = self._numpyro.infer
+        draws = self.variables(values)
+        found = infer.log_likelihood(self._model, draws, *self._args, **self._kwargs)
+        return {name: np.asarray(found[name]) for name in self.observed}
+
+    def deterministics(self, values):
+        return self._run(values, 0, self._derived, is_conditioned=True) if self._derived else {}
+
+    def _run(self, values, seed: int, sites: list[str], *, is_conditioned: bool) -> dict:
+        """Values of `sites` when the model runs with each of the draws."""
+        model = self._model if is_conditioned else self._numpyro.handlers.uncondition(self._model)
+        made = self._numpyro.infer.Predictive(model, self.variables(values), return_sites=sites)
+        found = made(self._jax.random.PRNGKey(int(seed)), *self._args, **self._kwargs)
+        return {name: np.asarray(found[name]) for name in sites if name in found}
+
+
+class _Missing(NamedTuple):
+    """A latent site of which only some entries have a density, those that `obs_mask` leaves open.
+
+    Attributes:
+      places: of these entries in the flattened batch, [m].
+      value: of the whole site, whose other entries stay as they are.
+      batch: number of its leading axes that the mask has.
+    """
+
+    places: np.ndarray
+    value: np.ndarray
+    batch: int
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (len(self.places), *self.value.shape[self.batch :])
+
+    def rows(self, value):
+        """The open entries of a value of the whole site."""
+        return value.reshape(-1, *self.value.shape[self.batch :])[self.places]
+
+    def filled(self, rows):
+        """A value of the whole site with these open entries."""
+        jnp = require("jax.numpy", extra="numpyro", caller="from_numpyro")
+        flat = jnp.asarray(self.value, rows.dtype).reshape(-1, *self.value.shape[self.batch :])
+        return flat.at[self.places].set(rows).reshape(self.value.shape)
+
+    def rows_of(self, constraint):
+        """The constraint of the open entries: bounds may differ by entry."""
+        if not isinstance(constraint, dict):
+            return constraint
+
+        def chosen(bound):
+            is_whole = isinstance(bound, np.ndarray) and bound.shape == self.value.shape
+            return self.rows(bound) if is_whole else bound
+
+        return {key: chosen(value) for key, value in constraint.items()}
+
+
+def _missing(site) -> _Missing | None:
+    """What a mask leaves of a latent site; None where it leaves all, or is not known beforehand."""
+    mask = getattr(site["fn"], "_mask", True)
+    mask = mask if isinstance(mask, (bool, np.ndarray)) else _concrete(mask)
+    if isinstance(mask, bool) or mask is None or np.ndim(mask) == 0 or np.all(mask):
+        return None
+    value = np.asarray(site["value"])
+    batch = len(site["fn"].batch_shape)
+    mask = np.broadcast_to(mask, value.shape[:batch])
+    places = np.flatnonzero(mask)
+    return _Missing(places, value, batch) if len(places) else None
+
+
+def _concrete(mask) -> np.ndarray | None:
+    try:
+        return np.asarray(mask)
+    except Exception:  # noqa: BLE001 - a mask that depends on parameters is JAX's to refuse
+        return None
+
+
+def _is_data(site) -> bool:
+    """Observed values, and not the value of a `numpyro.factor`."""
+    return type(site["fn"]).__name__ != "Unit" and np.size(site["value"]) > 0
+
+
+def _axes(sites: dict) -> tuple[dict, dict]:
+    """Names of the axes that plates give, and labels along them."""
+    dims, coords = {}, {}
+    for name, site in sites.items():
+        rank = np.ndim(site["value"])
+        axes = [f"{name}_dim_{i}" for i in range(rank)]
+        event = getattr(site["fn"], "event_dim", 0)
+        for plate in site["cond_indep_stack"]:
+            place = rank - event + plate.dim
+            if 0 <= place < rank and np.shape(site["value"])[place] == plate.size:
+                axes[place] = plate.name
+                coords[plate.name] = np.arange(plate.size)
+        if any(axis in coords for axis in axes):
+            dims[name] = tuple(axes)
+    return dims, coords
 
 
 def _constraint(name: str, support, again):

@@ -4,6 +4,8 @@ PyMC's own transforms are taken off, so that its log density is one of constrain
 place come the constraints of this package, chosen by the transforms that were there.
 """
 
+import contextlib
+
 import numpy as np
 import tensorflow as tf
 
@@ -11,8 +13,9 @@ from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.adapters.jax_functions import batch_function
 from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.targets.callables import CallableTarget
+from gmmvi_ext.targets.generative import Generative
 
-__all__ = ["from_pymc"]
+__all__ = ["PymcModel", "from_pymc"]
 
 _BY_TRANSFORM = {
     "LogTransform": {"name": "positive", "base": "exp"},
@@ -22,6 +25,8 @@ _BY_TRANSFORM = {
     "SumTo1": "simplex",
     "Ordered": "ordered",
     "CircularTransform": "circular",
+    "CholeskyCovPacked": "packed_cholesky",
+    "MultivariateIntervalTransform": "packed_correlation",
 }
 
 
@@ -59,7 +64,8 @@ def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
             )
         if variable.name not in given:
             own[variable.name] = _constraint(model, variable)
-    plain = conditioning.remove_value_transforms(model)
+    with _without_initial_values(model) as initial:
+        plain = conditioning.remove_value_transforms(model)
     names = [variable.name for variable in model.free_RVs]
     start = plain.initial_point()
     layout = PartsLayout({name: np.shape(start[name]) for name in names}, own | given)
@@ -78,10 +84,86 @@ def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
             mode="FAST_COMPILE",
         )
         found = {v.name: tf.constant(d, dtype) for v, d in zip(model.free_RVs, draws, strict=True)}
-        return {name: found[name] for name in names}
+        return {name: _started(found[name], initial.get(name)) for name in names}
 
     density = batch_function(jax.vmap(of_parts), layout, dtype, caller="from_pymc")
-    return CallableTarget(density, layout=layout, prior_fn=prior, dtype=dtype, name="pymc_model")
+    target = CallableTarget(density, layout=layout, prior_fn=prior, dtype=dtype, name="pymc_model")
+    target.generative = PymcModel(model)
+    return target
+
+
+class PymcModel(Generative):
+    """The generating side of a PyMC model, by PyMC's own functions."""
+
+    def __init__(self, model):
+        self._pymc = require("pymc", extra="pymc", caller="from_pymc")
+        self._model = model
+        data = {v.name: model.rvs_to_values[v].eval() for v in model.observed_RVs}
+        dims = {
+            name: axes
+            for name, axes in model.named_vars_to_dims.items()
+            if all(axis is not None for axis in axes)
+        }
+        coords = {n: labels for n, labels in model.coords.items() if labels is not None}
+        super().__init__(data, dims, coords)
+
+    def predictive(self, values, seed):
+        found = self._pymc.sample_posterior_predictive(
+            self._dataset(values),
+            model=self._model,
+            var_names=list(self.observed),
+            random_seed=int(seed),
+            progressbar=False,
+            return_inferencedata=False,
+        )
+        return {name: np.asarray(found[name])[0] for name in self.observed}
+
+    def log_likelihood(self, values):
+        data = self._inference_data(values)
+        with _without_initial_values(self._model):
+            found = self._pymc.compute_log_likelihood(
+                data, model=self._model, extend_inferencedata=False, progressbar=False
+            )
+        return {name: np.asarray(found[name])[0] for name in self.observed}
+
+    def deterministics(self, values):
+        names = [variable.name for variable in self._model.deterministics]
+        if not names:
+            return {}
+        found = self._pymc.compute_deterministics(
+            self._dataset(values), model=self._model, var_names=names, progressbar=False
+        )
+        return {name: np.asarray(found[name])[0] for name in names}
+
+    def _inference_data(self, values):
+        arviz = require("arviz", extra="arviz", caller="from_pymc")
+        return arviz.from_dict(
+            posterior={name: np.asarray(value)[None] for name, value in values.items()}
+        )
+
+    def _dataset(self, values):
+        return self._inference_data(values).posterior
+
+
+@contextlib.contextmanager
+def _without_initial_values(model):
+    """The model without `initval`s, which PyMC cannot copy; gives them, name -> value."""
+    kept = dict(model.rvs_to_initial_values)
+    model.rvs_to_initial_values.update(dict.fromkeys(kept))
+    try:
+        given = {v.name: value for v, value in kept.items() if not isinstance(value, str)}
+        yield {name: value for name, value in given.items() if value is not None}
+    finally:
+        model.rvs_to_initial_values.update(kept)
+
+
+def _started(draws: tf.Tensor, initial) -> tf.Tensor:
+    """Draws of the prior, the first of them in the place that the user has chosen."""
+    if initial is None:
+        return draws
+    value = np.asarray(initial.eval() if hasattr(initial, "eval") else initial)
+    first = tf.broadcast_to(tf.cast(value, draws.dtype), draws.shape[1:])
+    return tf.concat([first[tf.newaxis], draws[1:]], axis=0)
 
 
 def _constraint(model, variable):

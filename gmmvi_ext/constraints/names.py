@@ -12,6 +12,7 @@ from gmmvi_ext.constraints.matrices import (
     LowerTriangular,
     PositiveDefinite,
 )
+from gmmvi_ext.constraints.packed import PackedCholesky, PackedCorrelation
 from gmmvi_ext.constraints.scalar import Interval, LessThan, Positive
 from gmmvi_ext.constraints.vectors import Ordered, Simplex, UnitVector
 from gmmvi_ext.registry import Registry
@@ -29,6 +30,8 @@ __all__ = [
     "less_than",
     "lower_triangular",
     "ordered",
+    "packed_cholesky",
+    "packed_correlation",
     "positive",
     "positive_definite",
     "positive_ordered",
@@ -134,6 +137,18 @@ def correlation() -> ConstraintBijector:
 def correlation_cholesky() -> ConstraintBijector:
     """Lower Cholesky factors of correlation matrices."""
     return Correlation(cholesky=True)
+
+
+@CONSTRAINTS.register("packed_cholesky")
+def packed_cholesky() -> ConstraintBijector:
+    """Lower triangles of Cholesky factors as vectors, row by row (PyMC's LKJCholeskyCov)."""
+    return PackedCholesky()
+
+
+@CONSTRAINTS.register("packed_correlation")
+def packed_correlation() -> ConstraintBijector:
+    """Strict upper triangles of correlation matrices as vectors, row by row (PyMC's LKJCorr)."""
+    return PackedCorrelation()
 
 
 def by_name(spec) -> tfb.Bijector:

@@ -35,6 +35,8 @@ SPECS = {
     "positive_definite": "positive_definite",
     "correlation": "correlation",
     "correlation_cholesky": "correlation_cholesky",
+    "packed_cholesky": "packed_cholesky",
+    "packed_correlation": "packed_correlation",
 }
 # Coordinates in which the image of R^6 is open, where they are not all entries.
 FREE = {

@@ -33,6 +33,8 @@ SPECS = [
     "positive_definite(0.0)",
     "correlation",
     "correlation_cholesky",
+    "packed_cholesky",
+    "packed_correlation",
 ]
 SIZES = np.array([0, 1e-30, 1e-8, 1e-4, 1, 20, 100, 1e4, 1e8, 1e20, 1e30])
 VALUES = np.concatenate([SIZES, -SIZES[1:]])
