@@ -6,8 +6,10 @@ process of its own compiles, for as long as it is given, into the same cache.
 
 import concurrent.futures
 import json
+import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -97,22 +99,33 @@ def compiled(code: str, seconds: float | None) -> str:
         return name
     except KeyError:
         pass
+    # A session of its own: what it has started ends with it.
+    child = subprocess.Popen(
+        [sys.executable, "-c", COMPILE],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+    )
     try:
-        command = [sys.executable, "-c", COMPILE]
-        done = subprocess.run(command, input=code, capture_output=True, text=True, timeout=seconds)
-    except subprocess.TimeoutExpired as error:
+        _, said = child.communicate(code, timeout=seconds)
+    except BaseException as error:
+        os.killpg(child.pid, signal.SIGKILL)
+        child.wait()
         shutil.rmtree(cache.model_directory(name), ignore_errors=True)
+        if not isinstance(error, subprocess.TimeoutExpired):
+            raise
         raise ValueError(
             f"the Stan program was not compiled within `compile_seconds`={seconds:g}; give it "
             "more, or None for no limit."
         ) from error
-    if done.returncode == 0:
+    if child.returncode == 0:
         return name
     shutil.rmtree(cache.model_directory(name), ignore_errors=True)
-    said = done.stderr.strip()
-    if done.returncode == REJECTED_BY_STANC:
-        raise ValueError(f"stanc refuses the program:\n{said}")
-    raise ValueError(f"the Stan program could not be compiled:\n{said[-2000:]}")
+    if child.returncode == REJECTED_BY_STANC:
+        raise ValueError(f"stanc refuses the program:\n{said.strip()}")
+    raise ValueError(f"the Stan program could not be compiled:\n{said.strip()[-2000:]}")
 
 
 def of_pystan(model_name: str, code: str, data: Mapping) -> StanProgram:
