@@ -76,8 +76,7 @@ def from_numpyro(
         )
     own = {}
     given = dict(constraints or {})
-    missing = {name: _missing(site) for name, site in first.items()}
-    missing = {name: each for name, each in missing.items() if each is not None}
+    missing = {n: each for n, site in first.items() if (each := _missing(site)) is not None}
     for name, site in first.items():
         if site["fn"].support.is_discrete:
             raise ValueError(
