@@ -9,6 +9,8 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.amortized.settings import VaeSettings
+from gmmvi_ext.archives import DAMAGE, read_arrays
+from gmmvi_ext.confined import read_inside
 from gmmvi_ext.whole_files import standing, whole_folder
 
 __all__ = ["read_folder", "restore", "write_folder"]
@@ -33,7 +35,8 @@ def write_folder(
       ValueError: see `VaeSettings.to_plain`.
     """
     folder = Path(path)
-    if folder.exists() and not (folder / _SETTINGS).is_file():
+    found = {each.name for each in folder.iterdir()} if folder.is_dir() else {""}
+    if folder.exists() and found and (_SETTINGS not in found or found - {_SETTINGS, _WEIGHTS}):
         raise FileExistsError(f"{folder} exists and holds no saved VAE; give another path.")
     document = {"gmmvi_ext_vae": FORMAT, "settings": settings.to_plain(), "history": rows}
     text = json.dumps(document, indent=1)
@@ -51,23 +54,25 @@ def read_folder(path: str | Path) -> tuple[VaeSettings, list[dict], dict[str, np
 
     Raises:
       FileNotFoundError: there is none.
+      OSError: a file cannot be opened, or leads out of the folder.
       ValueError: files that are damaged; names the file.
     """
     folder = standing(path)
     if not (folder / _SETTINGS).is_file():
         raise FileNotFoundError(f"{folder} holds no saved VAE ({_SETTINGS} is missing).")
     try:
-        document = json.loads((folder / _SETTINGS).read_text())
+        document = json.loads(read_inside(folder / _SETTINGS, folder))
         if document.get("gmmvi_ext_vae") != FORMAT:
             raise ValueError(f"its format is {document.get('gmmvi_ext_vae')!r}, expected {FORMAT}.")
         settings = VaeSettings.from_plain(document["settings"])
         rows = list(document["history"])
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
         raise ValueError(f"{folder / _SETTINGS} cannot be read: {error}") from error
     try:
-        with np.load(folder / _WEIGHTS, allow_pickle=False) as archive:
-            arrays = dict(archive)
-    except Exception as error:  # NumPy raises a dozen kinds at damaged archives
+        arrays = read_arrays(folder / _WEIGHTS, inside=folder)
+    except OSError:
+        raise
+    except DAMAGE as error:
         raise ValueError(f"{folder / _WEIGHTS} cannot be read as arrays ({error}).") from error
     return settings, rows, arrays
 
@@ -93,5 +98,7 @@ def restore(variables: Sequence[tf.Variable], arrays: dict[str, np.ndarray], whe
                 f"{where}: {name} is {found.dtype} {found.shape}, the model's {variable.name} "
                 f"{variable.dtype.name} {tuple(variable.shape)}."
             )
+        if found.dtype.kind == "f" and not np.isfinite(found).all():
+            raise ValueError(f"{where}: {name} ({variable.name}) holds NaN or infinite numbers.")
     for name, variable in zip(names, variables, strict=True):
         variable.assign(arrays[name])

@@ -1,7 +1,6 @@
 """`fit`: from a model to a posterior in one call."""
 
 import contextlib
-import dataclasses
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -238,4 +237,5 @@ def _opened(strategy, settings: dict):
         found = ParallelSettings(**(given | {"strategy": strategy}))
     except TypeError as error:
         raise ValueError(f"`parallel`: {error}.") from error
-    return open_parallel(**dataclasses.asdict(found))
+    # Not `asdict`, which copies: a client of a cluster cannot be copied.
+    return open_parallel(**vars(found))

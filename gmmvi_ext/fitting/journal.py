@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gmmvi_ext.posterior.stored_mixture import DAMAGE, read_arrays
+from gmmvi_ext.archives import DAMAGE, read_arrays
 from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["EvaluationJournal"]
@@ -66,7 +66,7 @@ class EvaluationJournal:
                 (int(key), [arrays[f"{number}_{part}"] for part in range(int(count))])
                 for number, (key, count) in enumerate(json.loads(str(arrays["layout"])))
             ]
-        except (*DAMAGE, OSError):
+        except DAMAGE:
             return []
 
     def _write(self) -> None:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.archives import DAMAGE, read_arrays
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import ConfigError, Problem
 from gmmvi_ext.fitting.context import FitContext
@@ -21,13 +22,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.run_info import checked_run_info
-from gmmvi_ext.posterior.stored_mixture import (
-    DAMAGE,
-    checked_mixture,
-    family_of,
-    mixture_arrays,
-    read_arrays,
-)
+from gmmvi_ext.posterior.stored_mixture import checked_mixture, family_of, mixture_arrays
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.loss import damaged_results
 from gmmvi_ext.runs.reading import read_run
@@ -216,7 +211,7 @@ def read_finished(
             return None
         mixture = checked_mixture(arrays, family, arrays["loc"].dtype.name)
         run_info = checked_run_info(about["run_info"], mixture.num_dimensions)
-    except (*DAMAGE, OSError, AttributeError):
+    except (*DAMAGE, AttributeError):
         return None
     same = (mixture.num_dimensions, mixture.dtype) == (trained.num_dimensions, trained.dtype)
     is_whole = {"num_target_evaluations", "iterations", "train_seconds"} <= set(run_info)

@@ -5,28 +5,22 @@ weights that do not sum to one, shapes that disagree) is refused with the array'
 density that is off by it is computed.
 """
 
-import io
-import struct
-import zipfile
-import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.confined import open_inside
+from gmmvi_ext.archives import DAMAGE, read_arrays
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.whole_files import whole_file
 
 __all__ = [
-    "DAMAGE",
     "FAMILIES",
     "checked_mixture",
     "family_of",
     "mixture_arrays",
-    "read_arrays",
     "read_mixture",
     "require_finite",
     "write_mixture",
@@ -40,12 +34,6 @@ FAMILIES: dict[str, Any] = {
 DTYPES = ("float16", "float32", "float64")
 # Of the logarithm of the sum of the weights.
 WEIGHT_TOLERANCE = {"float16": 2e-2, "float32": 1e-3, "float64": 1e-3}
-MAX_COMPRESSION = 200.0  # our files are not compressed; what expands more is no mixture
-# What NumPy raises at npz files that are cut, altered, or of another kind.
-DAMAGE = (
-    *(ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError, TypeError),
-    *(struct.error, zipfile.BadZipFile, zlib.error),
-)
 
 
 def write_mixture(mixture: Mixture, path: Path) -> None:
@@ -90,6 +78,8 @@ def read_mixture(path: Path, family: str, dtype: str, *, inside: Path | None) ->
     names = ("log_weights", *FAMILIES[family]._fields)
     try:
         arrays = read_arrays(path, names, inside=inside)
+    except OSError:
+        raise
     except DAMAGE as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise ValueError(f"{path} is damaged, it cannot be read as arrays: {text}.") from error
@@ -176,30 +166,6 @@ def family_of(names) -> str | None:
     """Whose arrays these are, with the log weights; None for nobody's."""
     wanted = set(names) - {"log_weights"}
     return next((name for name, each in FAMILIES.items() if set(each._fields) == wanted), None)
-
-
-def read_arrays(
-    path: Path, names: Sequence[str] | None = None, *, inside: Path | None
-) -> dict[str, np.ndarray]:
-    """Arrays of an npz file, no more of them than its size allows.
-
-    Args:
-      path: the file.
-      names: which; None for all. Those that it lacks are left out.
-      inside: folder that the file must not lead out of; None for wherever it leads.
-
-    Raises:
-      OSError: the file cannot be opened, or leads out of the folder.
-      *DAMAGE: it is damaged, or expands too much.
-    """
-    with open_inside(path, inside) as file:
-        content = file.read()
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        size = sum(each.file_size for each in archive.infolist())
-    if size > MAX_COMPRESSION * max(len(content), 2**16):
-        raise ValueError(f"{len(content):,} bytes that expand to {size:,}")
-    with np.load(io.BytesIO(content), allow_pickle=False) as opened:
-        return {name: opened[name] for name in opened.files if names is None or name in names}
 
 
 def _refuse(name: str, is_bad: np.ndarray, words: str) -> None:

@@ -10,18 +10,16 @@ directory. Breast cancer comes with scikit-learn.
 
 import importlib.util
 import os
-import struct
 import urllib.error
 import urllib.request
 import warnings
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
+from gmmvi_ext.archives import DAMAGE
 from gmmvi_ext.whole_files import write_whole
 
 __all__ = [
@@ -51,11 +49,6 @@ WHEEL_REMEDY = "`pip install --no-deps gmmvi==1.1` brings it, too"
 
 MNIST_SHAPE = (28, 28)
 _KINDS = ("features", "labels")
-# What NumPy raises at npz files that are cut, altered, or of another kind.
-_DAMAGE = (
-    *(OSError, ValueError, KeyError, EOFError, MemoryError, OverflowError, RuntimeError),
-    *(TypeError, NotImplementedError, struct.error, zipfile.BadZipFile, zlib.error),
-)
 NUM_WINE_SPLITS = 10
 WINE_NUM_TRAIN, WINE_NUM_TEST = 2938, 979  # of 4898 rows; the rest validates
 
@@ -282,7 +275,7 @@ def load_arrays(
             missing = sorted(set(names) - found)
             if not missing:
                 return {name: archive[name] for name in (*names, *optional) if name in found}
-    except _DAMAGE as error:
+    except DAMAGE as error:
         text = " ".join(str(error).split()) or type(error).__name__
         raise DataFileError(f"{path} cannot be read as arrays ({text}); replace it.") from error
     raise DataFileError(f"{path} lacks the arrays {missing}; replace it.")

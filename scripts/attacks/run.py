@@ -1,6 +1,7 @@
 """Attacks on everything that reads a foreign file: what was run, written, raised, or wrong.
 
     python scripts/attacks/run.py            # some minutes; exit code 1 if anything came through
+    python scripts/attacks/run.py reports image_data
 
 Every case gets a folder of its own with a folder `outside` beside the one that is attacked. Counted
 are: code of the attacker that ran, changes outside, tracebacks (also the line that says "not
@@ -8,6 +9,7 @@ foreseen"), and wrong things that were taken without a word. All have to be 0.
 """
 
 import contextlib
+import gzip
 import hashlib
 import importlib.util
 import io
@@ -267,10 +269,153 @@ def configurations() -> Tally:
     return tally
 
 
+def state_files() -> Tally:
+    """What a run keeps beside its checkpoints, and its hidden second names."""
+    tally = Tally("state of a run: run --resume, export")
+    command = ["run", "--config", "smoke/gmm", "--num_iterations", "4"]
+    for setting in ("plots=false", "tensorboard=false", "num_report_samples=500"):
+        command += ["--set", f"outputs.{setting}"]
+    changes = {
+        "NaN": {"loc": lambda a: a * np.nan},
+        "negative scale": {"scale_tril": lambda a: -a},
+        "another width": {"loc": lambda a: a[:, :1]},
+        "texts": {"loc": lambda a: np.array(["a"])},
+        "objects": {"loc": lambda a: np.array([{}], object)},
+        "complex": {"loc": lambda a: a.astype(complex)},
+        "deep": {"about": lambda a: np.array("[" * 100_000)},
+        "list": {"about": lambda a: np.array("[]")},
+        "bomb": {"loc": lambda a: np.zeros(30_000_000, np.float32)},
+    }
+    contents = {
+        "checkpoints/target.json": [b"[" * 100_000, b"\xff", b"[]", b'{"values": ["a"]}'],
+        "run.json": [b"[" * 100_000, b"\xff", b"null", b'{"sessions": 3, "config": 1}'],
+        "summary.json": [b"[" * 100_000, b"\xff", b"3"],
+        "metrics.jsonl": [b"[" * 100_000, b"\xff\n\n", b"{}\n" * 1000],
+    }
+    with tempfile.TemporaryDirectory() as name:
+        sound = Path(name) / "run"
+        with contextlib.redirect_stdout(io.StringIO()):
+            main([*command, "--workdir", str(sound)])
+
+        def tried(label, change):
+            with stage() as here:
+                shutil.copytree(sound, here / "run")
+                change(here / "run")
+                action = lambda: main([*command, "--workdir", "run"])  # noqa: E731
+                attack(tally, label, here, action, may_pass=True)
+
+        def final(folder, values):
+            with np.load(sound / "checkpoints" / "final.npz") as file:
+                arrays = dict(file)
+            arrays |= {key: function(arrays[key]) for key, function in values.items()}
+            np.savez_compressed(folder / "checkpoints" / "final.npz", **arrays)
+
+        for label, values in changes.items():
+            tried(f"final.npz: {label}", lambda folder, v=values: final(folder, v))
+        for file, texts in contents.items():
+            for number, text in enumerate(texts):
+                tried(
+                    f"{file} {number}",
+                    lambda folder, f=file, t=text: (folder / f).write_bytes(t),
+                )
+
+        def hard_link(folder):
+            victim = folder.parent / "outside" / "mine.txt"
+            victim.write_bytes((folder / "metrics.jsonl").read_bytes() + b'{"iteration": 9}\n')
+            (folder / "metrics.jsonl").unlink()
+            os.link(victim, folder / "metrics.jsonl")
+
+        tried("hard link", hard_link)
+        tried("holes", lambda folder: os.truncate(folder / "metrics.jsonl", 10 * 2**30))
+    return tally
+
+
+def reports() -> Tally:
+    """Names and texts that a terminal or a browser would obey."""
+    tally = Tally("reports: names, texts, sizes")
+    evil = "\x1b]0;x\x07\x1b[2J<script>alert(1)</script>"
+    names = [b"a\x1b[2J", b"a\nb", b"a\xffb", b"$\\bad{$", b"<script>alert(1)<", b"a" * 250]
+    metrics = {
+        "deep": b"[" * 100_000 + b"\n",
+        "wide": json.dumps({f"k{n}": 1 for n in range(300_000)} | {"iteration": 1}).encode(),
+        "numbers": b'{"iteration": 1, "elbo": NaN}\n{"iteration": 2, "elbo": 1e999}\n',
+        "digits": b'{"iteration": ' + b"9" * 5000 + b"}\n",
+    }
+    for number, name in enumerate([*names, *metrics, "texts"]):
+        with stage() as here:
+            base = work_directory(here)
+            folder = base
+            if isinstance(name, bytes):
+                folder = here / os.fsdecode(name)
+                base.rename(folder)
+            elif name in metrics:
+                (folder / "metrics.jsonl").write_bytes(metrics[name])
+            else:
+                keys = ("status", "problem", "target", "algorithm", "device", "command")
+                (folder / "run.json").write_text(json.dumps(dict.fromkeys(keys, evil)))
+                (folder / "summary.json").write_text(json.dumps({"verdict": evil, evil: evil}))
+
+            def action(folder=folder):
+                said = io.StringIO()
+                with contextlib.redirect_stdout(said):
+                    code = main(["report", str(folder), "--out", "page.html"])
+                text = said.getvalue() + Path("page.html").read_text()
+                if code or "\x1b" in text or "<script>" in text:
+                    raise RuntimeError("the report carries what the folder says")
+                return 1
+
+            attack(tally, f"{number}", here, action)
+    return tally
+
+
+def image_data() -> Tally:
+    """Data of a VAE."""
+    from gmmvi_ext.amortized.data import FashionMnist, FileData
+
+    tally = Tally("image data of VAEs")
+    x = np.ones((12, 4, 4))
+    files = {
+        "objects": {"x_train": np.array([{}], object)},
+        "flat": {"x_train": np.ones((12, 4))},
+        "complex": {"x_train": x.astype(complex)},
+        "negative": {"x_train": -x},
+        "NaN": {"x_train": x * np.nan},
+        "labels": {"x_train": x, "y_train": np.full(12, np.nan)},
+        "few labels": {"x_train": x, "y_train": np.zeros(3)},
+        "test": {"x_train": x, "x_test": np.ones((3, 4, 5))},
+    }
+    for name, arrays in files.items():
+        with stage() as here:
+            np.savez(here / "a.npz", **arrays)
+            attack(tally, name, here, lambda: FileData(path="a.npz").load())
+    for name, content in {
+        "no gzip": b"x",
+        "empty": gzip.compress(b""),
+        "short": gzip.compress(b"\0\0\x08\x03" + b"\xff" * 12),
+        "cut": gzip.compress(bytes(1000))[:-8],
+    }.items():
+        with stage() as here:
+            for part in ("train", "t10k"):
+                for kind in ("images-idx3", "labels-idx1"):
+                    (here / f"{part}-{kind}-ubyte.gz").write_bytes(content)
+            attack(tally, name, here, lambda: FashionMnist(data_dir=".").load())
+    return tally
+
+
+HEADINGS = (
+    *(saved_models, numbers, work_directories, configurations),
+    *(state_files, reports, image_data),
+)
+
 if __name__ == "__main__":
-    tallies = [saved_models(), numbers(), work_directories(), configurations()]
+    wanted = sys.argv[1:] or [heading.__name__ for heading in HEADINGS]
     print("| heading | " + " | ".join(COLUMNS) + " |")
-    print("|---" * (len(COLUMNS) + 1) + "|")
-    for tally in tallies:
-        print(f"| {tally.heading} | " + " | ".join(map(str, tally.counts.values())) + " |")
-    sys.exit(any(sum(tally.counts.values()) > tally.counts["tried"] for tally in tallies))
+    print("|---" * (len(COLUMNS) + 1) + "|", flush=True)
+    came_through = False
+    for heading in HEADINGS:
+        if heading.__name__ in wanted:
+            tally = heading()
+            counts = tally.counts.values()
+            came_through |= sum(counts) > tally.counts["tried"]
+            print(f"| {tally.heading} | " + " | ".join(map(str, counts)) + " |", flush=True)
+    sys.exit(came_through)

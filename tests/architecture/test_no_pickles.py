@@ -7,8 +7,13 @@ import pytest
 
 PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "gmmvi_ext"
 MODULES = {"pickle", "cPickle", "dill", "cloudpickle", "marshal", "shelve", "joblib"}
-# Functions travel to workers and pools as pickles, from this process to those it trusts; no file.
-IN_FLIGHT = {"fitting/many.py", "targets/parallel/cluster.py"}
+# Functions travel to workers and pools as pickles, from this process to those that it started or is
+# told to trust, which unpickle what they are sent anyway; in these functions alone, and no file.
+IN_FLIGHT = {
+    "fitting/many.py": {"_sent", "_run_packed", "_unpacked"},
+    "targets/parallel/cluster.py": {"__init__", "__reduce__", "_by_value"},
+}
+FILES = {"open", "read_bytes", "read_text", "write_bytes", "write_text", "open_plain", "whole_file"}
 CALLS = {"eval", "exec", "__import__", "system", "popen"}
 
 
@@ -43,3 +48,20 @@ def test_no_source_unpickles_evaluates_or_uses_a_shell(path):
             assert keywords.get("allow_pickle", False) is False
         if owner == "yaml":
             assert name not in ("load", "load_all", "unsafe_load", "full_load"), name
+
+
+@pytest.mark.parametrize("name", IN_FLIGHT)
+def test_pickles_are_in_flight_only(name):
+    """Who pickles is named function by function, and opens no file."""
+    tree = ast.parse((PACKAGE / name).read_text())
+    functions = {
+        node.name
+        for node in ast.walk(tree)
+        if isinstance(node, ast.FunctionDef)
+        for each in ast.walk(node)
+        if isinstance(each, ast.Name) and each.id == "cloudpickle"
+    }
+    assert functions == IN_FLIGHT[name]
+    used = {each.attr for each in ast.walk(tree) if isinstance(each, ast.Attribute)}
+    used |= {each.id for each in ast.walk(tree) if isinstance(each, ast.Name)}
+    assert not used & FILES

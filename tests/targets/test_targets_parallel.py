@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.fitting import call
 from gmmvi_ext.network import beyond_this_machine, listening_note
 from gmmvi_ext.targets import CallableTarget, HostTarget
+from gmmvi_ext.targets.parallel import strategies
 from gmmvi_ext.targets.parallel.cluster import ClusterMap, Part
 from gmmvi_ext.targets.parallel.sharded import ShardedTarget
 from gmmvi_ext.targets.parallel.strategies import ParallelError, open_parallel
@@ -123,6 +125,19 @@ def test_a_part_that_fails_costs_its_own_points(named):
     assert np.isfinite(values[:2]).all() and np.isnan(values[2:]).all()
     assert np.isfinite(grads[:2]).all() and np.isnan(grads[2:]).all()
     assert target.num_exceptions >= 1 and "worker lost" in str(target.last_exception)
+
+
+def test_a_strategy_of_the_callers_own_is_not_copied(monkeypatch):
+    class Client:
+        def submit(self, *_):
+            raise NotImplementedError
+
+        def __deepcopy__(self, _):
+            raise TypeError("cannot pickle '_asyncio.Task' object")
+
+    client = Client()
+    monkeypatch.setattr(strategies, "_Clustered", lambda given: given)
+    assert call._opened(client, {}) is client
 
 
 def test_single_points_of_named_parts_go_through_the_cluster_too():
