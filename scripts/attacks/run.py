@@ -359,8 +359,8 @@ def reports() -> Tally:
                 said = io.StringIO()
                 with contextlib.redirect_stdout(said):
                     code = main(["report", str(folder), "--out", "page.html"])
-                text = said.getvalue() + Path("page.html").read_text()
-                if code or "\x1b" in text or "<script>" in text:
+                html = Path("page.html").read_text()
+                if code or "\x1b" in said.getvalue() + html or "<script>" in html:
                     raise RuntimeError("the report carries what the folder says")
                 return 1
 
