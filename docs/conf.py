@@ -64,14 +64,18 @@ _MARKUP = re.compile(r"[*|](?=\S)|(?<=\w)_(?!\w)")  # emphasis, substitutions, r
 
 
 def _mark_code_blocks(lines: list[str]) -> list[str]:
-    """Indented blocks of a docstring's text are code; reStructuredText would quote them."""
+    """Indented blocks of a docstring's text are code; reStructuredText would quote them.
+
+    Examples are `>>>` blocks, which it knows: they stay as they are.
+    """
     marked: list[str] = []
-    in_section = in_code = in_list = False
+    in_section = in_code = in_list = in_example = False
     for line in lines:
         indented = line.startswith("    ")
         blank = not line.strip()
         if not blank and not line.startswith(" "):
             in_section, in_code = bool(_SECTION.match(line)), False
+            in_example = line.startswith("Example")
             in_list = bool(_LIST_ITEM.match(line))
         starts = indented and not in_section and not in_list and not in_code
         if starts and marked and not marked[-1].strip():
@@ -79,7 +83,7 @@ def _mark_code_blocks(lines: list[str]) -> list[str]:
             if not before.rstrip().endswith("::") and not before.lstrip().startswith(".."):
                 marked += [".. code-block:: python", ""]
             in_code = True
-        marked.append(line if in_code else _as_text(line))
+        marked.append(line if in_code or in_example else _as_text(line))
     return marked
 
 

@@ -27,6 +27,12 @@ def build_target(config: Config | dict | str | Path, *, warnings: list[str] | No
 
     Raises:
       ConfigError: the target cannot be built; names file, line and key.
+
+    Example:
+        >>> from gmmvi_ext.config import build_target
+        >>> settings = {"environment_name": "mog40", "environment_config": {"num_components": 7}}
+        >>> build_target(settings).num_components
+        7
     """
     from gmmvi_ext.targets import registry
 
@@ -86,6 +92,15 @@ def build_algorithm(config: Config | dict | str | Path, target, *, prior: dict |
 
     Raises:
       ConfigError: a rule refuses its settings; names file, line and key.
+
+    Example:
+        >>> from gmmvi_ext.config import build_algorithm, load_config
+        >>> from gmmvi_ext.targets import build_target
+        >>> settings = {"model_initialization": {"num_initial_components": 3}}
+        >>> config = load_config(settings, algorithm="SAMTRON", needs_target=False)
+        >>> algorithm = build_algorithm(config, build_target("PlanarRobot1"))
+        >>> algorithm.mixture().num_dimensions, int(algorithm.mixture().num_components)
+        (10, 3)
     """
     import tensorflow as tf
 
@@ -131,6 +146,12 @@ def build_from_config(config: Config | dict | str | Path, target=None, *, seed: 
 
     Raises:
       ConfigError: with one line for each problem.
+
+    Example:
+        >>> from gmmvi_ext import build_from_config
+        >>> algorithm = build_from_config({"environment_name": "funnel", "seed": 1})
+        >>> algorithm.target.num_dimensions, int(algorithm.mixture().num_components)
+        (10, 1)
     """
     if not isinstance(config, Config):
         overrides = [] if seed is None else [f"seed={seed}"]

@@ -30,6 +30,18 @@ def expand_code_word(word: str) -> dict[str, str]:
 
     Raises:
       ValueError: a letter is unknown, a role is named twice or not at all; lists the letters.
+
+    Example:
+        >>> from gmmvi_ext.config import expand_code_word
+        >>> for role, rule in expand_code_word("SAMTRON").items():
+        ...     print(role, rule)
+        ng_estimator Stein
+        num_component_adapter adaptive
+        sample_selector component-based
+        ng_based_updater trust-region
+        component_stepsize_adapter improvement-based
+        weight_updater trust-region
+        weight_stepsize_adapter improvement-based
     """
     role_of = {letter: role for role, letters in ROLE_LETTERS.items() for letter in letters}
     chosen: dict[str, str] = {}
@@ -53,7 +65,13 @@ def expand_code_word(word: str) -> dict[str, str]:
 
 
 def code_word_of(types: Mapping[str, str]) -> str | None:
-    """The code word for seven rule names; None where a rule has no letter."""
+    """The code word for seven rule names; None where a rule has no letter.
+
+    Example:
+        >>> from gmmvi_ext.config import code_word_of, expand_code_word
+        >>> code_word_of(expand_code_word("SAMTRON"))
+        'SAMTRON'
+    """
     word = ""
     for role, letters in ROLE_LETTERS.items():
         wanted = normalized_name(types.get(role, ""))

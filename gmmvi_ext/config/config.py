@@ -22,6 +22,15 @@ class Config:
       document: the kind of configuration.
       notes: sentences about settings that a later layer made void.
       label: name of a target that is an object given in code.
+
+    Example:
+        >>> from gmmvi_ext.config import load_config
+        >>> settings = {"environment_name": "funnel"}
+        >>> config = load_config(settings, overrides=["training.max_evaluations=5000"])
+        >>> config.training.max_evaluations, config.target_name
+        (5000, 'funnel')
+        >>> str(config.origin("training.max_evaluations"))
+        '--set training.max_evaluations=5000'
     """
 
     def __init__(

@@ -28,7 +28,17 @@ BASE = Origin("algorithm: auto")  # of values that nobody wrote either
 
 @dataclasses.dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong: where, at which key, and what to do."""
+    """One thing that is wrong: where, at which key, and what to do.
+
+    Example:
+        >>> from gmmvi_ext.config import ConfigError, load_config
+        >>> try:
+        ...     load_config({"environment_name": "funnel", "trainning": {}})
+        ... except ConfigError as error:
+        ...     problem = error.problems[0]
+        >>> print(problem.key, problem.message)
+        trainning unknown key. Did you mean 'training'?
+    """
 
     origin: Origin
     key: str

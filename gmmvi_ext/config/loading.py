@@ -44,6 +44,12 @@ def load_config(
 
     Raises:
       ConfigError: with one line for each problem.
+
+    Example:
+        >>> from gmmvi_ext.config import load_config
+        >>> config = load_config({"environment_name": "funnel"}, overrides=["seed=7"])
+        >>> config.seed, config.algorithm_name
+        (7, 'SAMTRON')
     """
     notes: list[str] = []
     parsed, problems = [], []

@@ -111,6 +111,14 @@ class ConstraintBijector(UncachedBijector):
       config: its arguments, so that `spec_of` can write it down again.
       forward_min_event_ndims: rank of one unconstrained value.
       inverse_min_event_ndims: rank of one constrained value; the same by default.
+
+    Example:
+        >>> from gmmvi_ext.constraints import by_name
+        >>> bijector = by_name("interval(0, 10)")
+        >>> bijector.spec, bijector.support
+        ({'name': 'interval', 'high': 10.0, 'low': 0.0}, 'values strictly between 0.0 and 10.0')
+        >>> print(bijector.contains(np.array([5.0, 11.0])))
+        [ True False]
     """
 
     def __init__(
@@ -179,6 +187,13 @@ def spec_of(bijector: tfb.Bijector) -> dict:
 
     Raises:
       ValueError: for a bijector that did not come from this room.
+
+    Example:
+        >>> from gmmvi_ext.constraints import by_name, interval, spec_of
+        >>> spec_of(interval(0.0, 10.0))
+        {'name': 'interval', 'high': 10.0, 'low': 0.0}
+        >>> float(by_name(spec_of(interval(0.0, 10.0))).forward(0.0))
+        5.0
     """
     if isinstance(bijector, tfb.Identity):
         return {"name": "real"}

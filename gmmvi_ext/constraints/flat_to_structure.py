@@ -25,6 +25,14 @@ class FlatToStructure(UncachedBijector):
     Attributes:
       num_dimensions: length D of the flat vector.
       part_sizes: structure of the flat lengths of the parts.
+
+    Example:
+        >>> from gmmvi_ext.constraints import structured
+        >>> bijector = structured({"tau": (), "w": (3,)}, {"tau": "positive", "w": "simplex"})
+        >>> bijector.num_dimensions  # a simplex of three entries has two free numbers
+        3
+        >>> {name: part.shape for name, part in bijector.forward(tf.zeros([5, 3])).items()}
+        {'tau': TensorShape([5]), 'w': TensorShape([5, 3])}
     """
 
     def __init__(self, bijector: tfb.Bijector, event_shape, *, name: str = "structured"):

@@ -16,6 +16,18 @@ class ConstrainedWeights:
     """Mixin for `keras.layers.Layer`: `add_constrained_weight`.
 
     The raw weight is an ordinary weight of the layer, tracked once, saved and stepped by Keras.
+
+    Example:
+        >>> import keras
+        >>> from gmmvi_ext.constraints import ConstrainedWeights
+        >>> class Scale(ConstrainedWeights, keras.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.scale = self.add_constrained_weight(1.0, "positive", name="scale")
+        ...     def call(self, inputs):
+        ...         return inputs * self.scale
+        >>> layer = Scale()
+        >>> print(layer(tf.constant([3.0])).numpy().round(3), len(layer.trainable_weights))
+        [3.] 1
     """
 
     variable_dtype: str  # these two are the layer's

@@ -28,6 +28,16 @@ class ConstrainedParameter(TensorLike, tf.Module):
       seed: stateless seed [2] or int of a random start.
       raw: an existing variable (tf.Variable or keras.Variable) to wrap instead.
       name: for messages and checkpoints.
+
+    Example:
+        >>> from gmmvi_ext.constraints import ConstrainedParameter
+        >>> rate = ConstrainedParameter([0.5, 2.0], "positive")
+        >>> with tf.GradientTape() as tape:
+        ...     loss = tf.reduce_sum(tf.math.log(rate.value()))
+        >>> tape.gradient(loss, rate.raw).shape
+        TensorShape([2])
+        >>> print(rate.assign([1.0, 4.0]).value().numpy().round(3))
+        [1. 4.]
     """
 
     def __init__(

@@ -13,35 +13,77 @@ __all__ = [
 
 
 class IntervalParameter(ConstrainedParameter):
-    """Values strictly between `low` and `high`."""
+    """Values strictly between `low` and `high`.
+
+    Example:
+        >>> from gmmvi_ext.constraints import IntervalParameter
+        >>> probability = IntervalParameter([0.25, 0.5])
+        >>> print(probability.value().numpy().round(3), probability.raw.numpy().round(3))
+        [0.25 0.5 ] [-1.099  0.   ]
+    """
 
     def __init__(self, value=None, low=0.0, high=1.0, *, name: str = "interval", **kwargs):
         super().__init__(value, names.interval(low, high), name=name, **kwargs)
 
 
 class SimplexParameter(ConstrainedParameter):
-    """Positive entries that sum to one along the last axis."""
+    """Positive entries that sum to one along the last axis.
+
+    Example:
+        >>> from gmmvi_ext.constraints import SimplexParameter
+        >>> weights = SimplexParameter([0.2, 0.3, 0.5])
+        >>> print(weights.value().numpy().round(3), weights.raw.shape)
+        [0.2 0.3 0.5] (2,)
+    """
 
     def __init__(self, value=None, *, name: str = "simplex", **kwargs):
         super().__init__(value, names.simplex(), name=name, **kwargs)
 
 
 class OrderedParameter(ConstrainedParameter):
-    """Ascending entries along the last axis."""
+    """Ascending entries along the last axis.
+
+    Example:
+        >>> from gmmvi_ext.constraints import OrderedParameter
+        >>> cutpoints = OrderedParameter([-1.0, 0.0, 2.5])
+        >>> step = cutpoints.raw.assign_add([1.0, -3.0, 0.0])
+        >>> bool(np.all(np.diff(cutpoints.value()) > 0.0))  # ascending wherever the raw values go
+        True
+    """
 
     def __init__(self, value=None, *, name: str = "ordered", **kwargs):
         super().__init__(value, names.ordered(), name=name, **kwargs)
 
 
 class CholeskyParameter(ConstrainedParameter):
-    """Lower-triangular matrices with positive diagonal."""
+    """Lower-triangular matrices with positive diagonal.
+
+    Example:
+        >>> from gmmvi_ext.constraints import CholeskyParameter
+        >>> factor = CholeskyParameter([[2.0, 0.0], [1.0, 3.0]])
+        >>> print(factor.value().numpy().round(3))
+        [[2. 0.]
+         [1. 3.]]
+        >>> factor.raw.shape  # its free numbers
+        TensorShape([3])
+    """
 
     def __init__(self, value=None, *, shift: float = 1e-5, name: str = "cholesky", **kwargs):
         super().__init__(value, names.cholesky(shift), name=name, **kwargs)
 
 
 class PositiveDefiniteParameter(ConstrainedParameter):
-    """Symmetric positive definite matrices."""
+    """Symmetric positive definite matrices.
+
+    Example:
+        >>> from gmmvi_ext.constraints import PositiveDefiniteParameter
+        >>> covariance = PositiveDefiniteParameter([[2.0, 1.0], [1.0, 2.0]])
+        >>> print(covariance.value().numpy().round(3))
+        [[2. 1.]
+         [1. 2.]]
+        >>> covariance.raw.shape  # free numbers of a symmetric matrix
+        TensorShape([3])
+    """
 
     def __init__(
         self, value=None, *, shift: float = 1e-5, name: str = "positive_definite", **kwargs

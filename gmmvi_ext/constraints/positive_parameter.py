@@ -47,6 +47,16 @@ class PositiveParameter(ConstrainedParameter):
         `ELBO_MODES`.
       lower: lower bound, the floor in the modes projected and multiplicative.
       **kwargs: as `ConstrainedParameter`.
+
+    Example:
+        >>> from gmmvi_ext.constraints import PositiveParameter
+        >>> PositiveParameter((10, 50), "exp").shape
+        TensorShape([10, 50])
+        >>> rate = PositiveParameter([0.5, 2.0], "projected")
+        >>> step = rate.raw.assign([-1.0, 3.0])
+        >>> rate.project()
+        >>> print(rate.value().numpy())
+        [0. 3.]
     """
 
     _settings = ("_mode", "_elbo_mode", "_lower")

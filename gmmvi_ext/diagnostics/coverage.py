@@ -28,6 +28,12 @@ def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate[float]:
 
     Returns:
       estimate and standard error; infinite where q has no mass at a draw.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import eubo
+        >>> target_log_prob = np.array([-1.0, -2.0, -3.0])
+        >>> eubo(target_log_prob, target_log_prob - 2.0).value  # q is exact: the log evidence, 2
+        2.0
     """
     return elbo(np.asarray(target_log_prob, np.float64) - np.asarray(log_q, np.float64))
 
@@ -45,6 +51,13 @@ def mass_coverage(
     Returns:
       the share divided by `mass`, capped at one, and its standard error: one if q equals the
       target, about `1 - w` if q misses a separate mode of weight w.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import mass_coverage
+        >>> at_q = np.log(np.linspace(0.001, 1.0, 1000))
+        >>> at_target = np.where(np.arange(1000) < 300, -np.inf, at_q)  # 30% where q is zero
+        >>> round(mass_coverage(at_target, at_q).value, 2)
+        0.7
     """
     level = np.quantile(np.asarray(log_q_at_q, np.float64), 1.0 - mass)
     inside = float((np.asarray(log_q_at_target, np.float64) >= level).mean())
@@ -57,6 +70,14 @@ def entropic_mode_coverage(mode_probs: np.ndarray) -> float:
 
     Args:
       mode_probs: probability of each of M modes given each draw of q, [N, M].
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import entropic_mode_coverage
+        >>> all_four, one_of_four = np.eye(4), np.eye(4)[[0, 0]]
+        >>> round(entropic_mode_coverage(all_four), 3)
+        1.0
+        >>> abs(round(entropic_mode_coverage(one_of_four), 3))
+        0.0
     """
     shares = np.asarray(mode_probs, np.float64).mean(0)
     if shares.size == 1:

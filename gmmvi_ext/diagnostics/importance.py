@@ -22,14 +22,29 @@ __all__ = [
 
 
 def effective_sample_size(log_weights: np.ndarray) -> float:
-    """Effective number of draws behind `log_weights` [S], normalised or not."""
+    """Effective number of draws behind `log_weights` [S], normalised or not.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import effective_sample_size
+        >>> round(effective_sample_size(np.zeros(100)), 3)
+        100.0
+        >>> round(effective_sample_size(np.log([0.9, 0.05, 0.05])), 3)
+        1.227
+    """
     weights = _scaled(log_weights)
     total = weights.sum()
     return float(total**2 / (weights**2).sum()) if total > 0 else 0.0
 
 
 def elbo(log_ratios: np.ndarray) -> Estimate[float]:
-    """Evidence lower bound (higher is better) from finite log ratios [S] of draws from q."""
+    """Evidence lower bound (higher is better) from finite log ratios [S] of draws from q.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import elbo
+        >>> estimate = elbo(np.array([1.0, 2.0, 3.0]))
+        >>> estimate.value, round(estimate.standard_error, 3)
+        (2.0, 0.577)
+    """
     ratios = np.asarray(log_ratios, np.float64)
     if ratios.size < 2:
         return Estimate(float(ratios.mean()) if ratios.size else np.nan, np.nan)
@@ -46,6 +61,12 @@ def log_evidence(log_ratios: np.ndarray, *, smooth: bool = True) -> Estimate[flo
     Returns:
       estimate and standard error of the logarithm; the error means nothing where k-hat is above
       its threshold.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import log_evidence
+        >>> estimate = log_evidence(np.log([1.0, 2.0, 3.0]), smooth=False)
+        >>> round(float(np.exp(estimate.value)), 3)  # the mean ratio
+        2.0
     """
     ratios = np.asarray(log_ratios, np.float64)
     top = ratios.max(initial=-np.inf)
@@ -68,6 +89,12 @@ def weighted_mean(values: np.ndarray, log_weights: np.ndarray) -> tuple[np.ndarr
 
     Returns:
       the average and its standard error (delta method), both of shape `values.shape[1:]`.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import weighted_mean
+        >>> average, standard_error = weighted_mean(np.array([0.0, 1.0]), np.log([1.0, 3.0]))
+        >>> float(average)
+        0.75
     """
     values = np.asarray(values, np.float64)
     weights = _scaled(log_weights)

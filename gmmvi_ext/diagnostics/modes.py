@@ -35,6 +35,16 @@ class Modes(NamedTuple):
       log_prob: mixture log density at `location`, [M].
       num_components: components in each mode, [M].
       mode_of_component: mode of each component, [K]; -1 for components without weight.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import find_modes
+        >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+        >>> components = DiagonalGaussians(tf.constant([[0.0], [0.5], [9.0]]), tf.ones([3, 1]))
+        >>> modes = find_modes(Mixture(tf.math.log([0.4, 0.4, 0.2]), components))
+        >>> print(modes.weight.round(3), modes.num_components, modes.mode_of_component)
+        [0.8 0.2] [2 1] [0 0 1]
+        >>> modes.count(min_weight=0.5)
+        1
     """
 
     location: np.ndarray
@@ -61,6 +71,14 @@ def find_modes(mixture: Mixture, *, dip: float = 0.5, num_iterations: int = 50) 
       dip: two peaks are separate modes if the density between them falls below this fraction of
         the lower one; in (0, 1]. Smaller values merge more.
       num_iterations: largest number of ascent steps.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import find_modes
+        >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+        >>> components = DiagonalGaussians(tf.constant([[0.0], [0.5], [9.0]]), tf.ones([3, 1]))
+        >>> modes = find_modes(Mixture(tf.math.log([0.4, 0.4, 0.2]), components))
+        >>> print(modes.location[:, 0].round(2), modes.weight.round(3))  # two share a mode
+        [0.25 9.  ] [0.8 0.2]
     """
     if not 0.0 < dip <= 1.0:
         raise ValueError(f"`dip` must lie in (0, 1], got {dip}.")

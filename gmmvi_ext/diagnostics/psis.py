@@ -39,6 +39,13 @@ class ParetoSmoothed(NamedTuple):
       khat: estimated tail index; lower is better, compare with `khat_threshold`.
       unseen: share of the weight that the fitted tail has between the largest of S draws and the
         largest of 100 S; infinite where no tail could be fitted.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import pareto_smooth
+        >>> log_ratios = np.random.default_rng(0).normal(size=1000)
+        >>> smoothed = pareto_smooth(log_ratios)
+        >>> round(float(np.exp(smoothed.log_weights).sum()), 6), smoothed.khat < 0.7
+        (1.0, True)
     """
 
     log_weights: np.ndarray
@@ -50,6 +57,11 @@ def khat_threshold(num_samples: int) -> float:
     """Largest k-hat for which estimates from `num_samples` draws are reliable.
 
     `min(1 - 1 / log10 S, 0.7)`: with 2200 draws or more it is 0.7.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import khat_threshold
+        >>> round(khat_threshold(100), 3), khat_threshold(10_000)
+        (0.5, 0.7)
     """
     if num_samples <= 10:
         return 0.0
@@ -64,6 +76,13 @@ def fit_generalized_pareto(exceedances: np.ndarray) -> tuple[float, float]:
 
     Returns:
       `(k, sigma)`; `k > 0` is a heavy tail. `k` is not shrunk here.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import fit_generalized_pareto
+        >>> draws = np.random.default_rng(0).pareto(2.0, size=10_000)  # tail index 1 / 2
+        >>> k, sigma = fit_generalized_pareto(draws)
+        >>> round(k, 1), round(sigma, 1)
+        (0.5, 0.5)
     """
     x = np.sort(np.asarray(exceedances, np.float64))
     num = x.size
@@ -93,6 +112,15 @@ def pareto_smooth(log_ratios: np.ndarray) -> ParetoSmoothed:
 
     Raises:
       ValueError: for NaN or `+inf`, or if every ratio is zero.
+
+    Example:
+        >>> from gmmvi_ext.diagnostics import khat_threshold, pareto_smooth
+        >>> x = np.random.default_rng(0).normal(size=2000)  # draws of q = N(0, 1)
+        >>> def log_ratios(scale):  # of a target N(0, scale^2)
+        ...     return 0.5 * x**2 - 0.5 * (x / scale) ** 2
+        >>> narrow, wide = pareto_smooth(log_ratios(0.8)), pareto_smooth(log_ratios(3.0))
+        >>> narrow.khat < khat_threshold(2000) < wide.khat
+        True
     """
     smoothed = smooth_log_ratios(log_ratios)
     total = _logsumexp(smoothed.log_weights)

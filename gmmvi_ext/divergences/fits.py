@@ -30,6 +30,13 @@ class GaussianFit(NamedTuple):
       scale: scalar.
       kl: divergence at the optimum (minus the ELBO for an unnormalised target), scalar.
       mass: mass of q that the nodes have covered, scalar.
+
+    Example:
+        >>> import tensorflow_probability as tfp
+        >>> from gmmvi_ext.divergences import fit_forward_kl
+        >>> best = fit_forward_kl(tfp.distributions.Normal(np.float64(1.0), np.float64(2.0)))
+        >>> round(float(best.loc), 3), round(float(best.scale), 3), abs(round(float(best.kl), 3))
+        (1.0, 2.0, 0.0)
     """
 
     loc: tf.Tensor
@@ -65,6 +72,14 @@ def fit_reverse_kl(
     Raises:
       ValueError: for an unknown method, bounds that do not fit, or a target with a bounded support,
         from which every Gaussian diverges.
+
+    Example:
+        >>> from gmmvi_ext.divergences import fit_reverse_kl
+        >>> def log_density(x):  # two modes, at -4 and 4
+        ...     return tf.reduce_logsumexp([-0.5 * (x - 4.0) ** 2, -0.5 * (x + 4.0) ** 2], axis=0)
+        >>> fits = fit_reverse_kl(log_density, starts=[(-3.0, 1.0), (3.0, 1.0)])
+        >>> print(sorted(round(float(fitted.loc), 2) for fitted in fits))
+        [-4.0, 4.0]
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}, got {method!r}.")
@@ -105,6 +120,14 @@ def fit_forward_kl(
       high: upper end.
       num_points: nodes on the range.
       dtype: of the integration.
+
+    Example:
+        >>> import tensorflow_probability as tfp
+        >>> from gmmvi_ext.divergences import fit_forward_kl
+        >>> gamma = tfp.distributions.Gamma(np.float64(4.0), np.float64(2.0))
+        >>> fitted = fit_forward_kl(gamma)
+        >>> round(float(fitted.loc), 3), round(float(fitted.scale), 3)  # the moments of `gamma`
+        (2.0, 1.0)
     """
     if low is None or high is None:
         return _moments_of(target, dtype)

@@ -32,6 +32,16 @@ def kl(p, q, *, method: str = "auto", num_samples: int = DEFAULT_SAMPLES, seed=(
     Returns:
       A tensor for the closed form, else a `Quadrature` (value, mass, error) or an `Estimate`
       (value, standard_error).
+
+    Example:
+        >>> import tensorflow_probability as tfp
+        >>> from gmmvi_ext.divergences import kl
+        >>> tfd = tfp.distributions
+        >>> round(float(kl(tfd.Normal(0.0, 1.0), tfd.Normal(1.0, 1.0))), 3)  # in closed form
+        0.5
+        >>> result = kl(tfd.Laplace(0.0, 1.0), tfd.Normal(0.0, 1.0))  # by quadrature
+        >>> round(float(result.value), 3)
+        0.226
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}, got {method!r}.")
@@ -112,6 +122,13 @@ def density_derivative(log_prob, x) -> tf.Tensor:
     Args:
       log_prob: distribution, or function x -> log density, elementwise, -inf outside its support.
       x: points.
+
+    Example:
+        >>> import tensorflow_probability as tfp
+        >>> from gmmvi_ext.divergences import density_derivative
+        >>> normal = tfp.distributions.Normal(0.0, 1.0)
+        >>> print(density_derivative(normal, tf.constant([-1.0, 1.0])).numpy().round(3))
+        [ 0.242 -0.242]
     """
     log_density = support.log_density(log_prob)
     x = support.as_points(x, getattr(log_prob, "dtype", tf.float32))

@@ -52,6 +52,13 @@ class Mmd:
 
     Raises:
       ValueError: if shapes do not fit, or `alpha` or a bandwidth is not positive.
+
+    Example:
+        >>> from gmmvi_ext.divergences import Mmd
+        >>> draws = np.random.default_rng(0).normal(size=[500, 2])
+        >>> distance = Mmd(draws[:250])
+        >>> distance(draws[250:]) < 0.01 < distance(draws[250:] + 1.0)
+        True
     """
 
     def __init__(
@@ -119,6 +126,13 @@ def mmd_squared(
 
     Raises:
       ValueError: if shapes do not fit, or `alpha` or a bandwidth is not positive.
+
+    Example:
+        >>> from gmmvi_ext.divergences import mmd_squared
+        >>> draws = np.random.default_rng(0).normal(size=[500, 2])
+        >>> half, other = draws[:250], draws[250:]
+        >>> mmd_squared(half, other) < 0.01 < mmd_squared(half + 1.0, other)
+        True
     """
     samples, reference = np.asarray(samples), np.asarray(reference)
     _check_shapes(samples, reference)

@@ -70,6 +70,13 @@ def log_density(p, dtype: tf.DType | None = None) -> Callable:
     Args:
       p: distribution, or function, which is taken as it is.
       dtype: of x and of the result; a distribution of another dtype is read in its own.
+
+    Example:
+        >>> import tensorflow_probability as tfp
+        >>> from gmmvi_ext.divergences import log_density
+        >>> log_prob = log_density(tfp.distributions.Uniform(0.0, 2.0))
+        >>> print(log_prob(tf.constant([-1.0, 1.0, 3.0])).numpy().round(3))
+        [  -inf -0.693   -inf]
     """
     if not hasattr(p, "log_prob"):
         return p

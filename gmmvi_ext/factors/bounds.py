@@ -34,6 +34,12 @@ class Terms(NamedTuple):
       exposure: E0 [L, N] for "lower-bound", samples e^{F_e} [S, L, N] otherwise.
       linear: [L, N], what multiplies W in the linear term: E1, or the sample mean for "simple".
       noise: standard normal draws [S, L, N], zeros [1, L, N] for "lower-bound".
+
+    Example:
+        >>> from gmmvi_ext.factors import make_terms
+        >>> terms = make_terms(tf.zeros([2, 5]), tf.ones([2, 5]), "simple", num_samples=3)
+        >>> terms.exposure.shape, terms.linear.shape, terms.noise.shape
+        (TensorShape([3, 2, 5]), TensorShape([2, 5]), TensorShape([3, 2, 5]))
     """
 
     exposure: tf.Tensor
@@ -42,7 +48,14 @@ class Terms(NamedTuple):
 
 
 def make_terms(loc, scale, mode: str, *, num_samples: int = 3, seed=(0, 0)) -> Terms:
-    """Terms at the current q: loc and scale [L, N]."""
+    """Terms at the current q: loc and scale [L, N].
+
+    Example:
+        >>> from gmmvi_ext.factors import make_terms
+        >>> terms = make_terms(tf.zeros([1, 2]), tf.zeros([1, 2]), "lower-bound")  # F = 0 for sure
+        >>> print(terms.exposure.numpy(), terms.linear.numpy())  # both e^0
+        [[1. 1.]] [[1. 1.]]
+    """
     check_mode(mode)
     limit = to_dtype(MAX_EXPONENT, loc.dtype)
     mean = tf.exp(tf.minimum(loc + 0.5 * tf.square(scale), limit))
@@ -86,6 +99,14 @@ def poisson_bound(
       seed: stateless seed [2].
       control_variate: in mode "expanded", with at least three samples.
       eps: floor of the rates in logs.
+
+    Example:
+        >>> from gmmvi_ext.factors import poisson_bound
+        >>> counts = tf.constant([[4.0, 2.0], [1.0, 1.0]])
+        >>> good, bad = tf.constant([[3.0], [1.0]]), tf.constant([[1.0], [3.0]])
+        >>> loc, scale = tf.zeros([1, 2]), 0.1 * tf.ones([1, 2])
+        >>> bool(poisson_bound(counts, good, loc, scale) > poisson_bound(counts, bad, loc, scale))
+        True
     """
     terms = make_terms(loc, scale, mode, num_samples=num_samples, seed=seed)
     totals = tf.reduce_sum(weights, axis=0)  # [L]
@@ -109,7 +130,13 @@ def poisson_bound(
 
 
 def kl_of_factors(loc, scale, prior_scale) -> tf.Tensor:
-    """KL(N(loc, scale^2) || N(0, prior_scale^2)), [L, N]."""
+    """KL(N(loc, scale^2) || N(0, prior_scale^2)), [L, N].
+
+    Example:
+        >>> from gmmvi_ext.factors import kl_of_factors
+        >>> print(kl_of_factors(tf.constant([[0.0, 1.0]]), tf.ones([1, 2]), 1.0).numpy())
+        [[0.  0.5]]
+    """
     prior = to_dtype(prior_scale, loc.dtype)
     prior = prior[:, tf.newaxis] if prior.shape.rank == 1 else prior
     ratio = tf.square(scale / prior)

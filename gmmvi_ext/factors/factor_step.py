@@ -50,6 +50,14 @@ def factor_step(
       num_samples: draws of F, for the sampled modes.
       seed: stateless seed [2]; the same seed is the same noise.
       eps: added to the rates in ratios.
+
+    Example:
+        >>> from gmmvi_ext.factors import factor_step, poisson_bound
+        >>> counts, weights = tf.constant([[4.0, 2.0], [1.0, 1.0]]), tf.ones([2, 1])
+        >>> before = tf.zeros([1, 2]), tf.ones([1, 2])
+        >>> after = factor_step(counts, weights, *before, prior_scale=1.0)
+        >>> bool(poisson_bound(counts, weights, *after) > poisson_bound(counts, weights, *before))
+        True
     """
     terms = make_terms(loc, scale, mode, num_samples=num_samples, seed=seed)
     products = ratio_products(counts, weights, terms.exposure, eps)

@@ -52,6 +52,13 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
       loc_, scale_: posterior of the training factors, [n_samples, n_components].
       bounds_: bound after every tenth iteration.
       n_iter_: iterations done.
+
+    Example:
+        >>> from gmmvi_ext.factors import PoissonFactorModel
+        >>> counts = np.array([[1, 9, 1]] * 4 + [[9, 1, 9]] * 4)
+        >>> model = PoissonFactorModel(n_components=2, max_iter=3).fit(counts)
+        >>> model.components_.shape, model.transform(counts).shape
+        ((2, 3), (8, 2))
     """
 
     def __init__(

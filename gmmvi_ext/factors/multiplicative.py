@@ -25,6 +25,16 @@ class Averages(NamedTuple):
     Attributes:
       numerator: [D, L].
       denominator: [1, L].
+
+    Example:
+        >>> from gmmvi_ext.factors import forgetful_update, forgetting_rate, make_terms
+        >>> terms = make_terms(tf.zeros([1, 2]), tf.ones([1, 2]), "lower-bound")
+        >>> counts = tf.constant([[4.0, 2.0], [1.0, 1.0]])
+        >>> weights, averages = forgetful_update(
+        ...     counts, tf.ones([2, 1]), terms, None, rate=forgetting_rate(0), scale=10.0
+        ... )
+        >>> averages.numerator.shape, averages.denominator.shape
+        (TensorShape([2, 1]), TensorShape([1, 1]))
     """
 
     numerator: tf.Tensor
@@ -43,6 +53,14 @@ def multiplicative_update(
       rows: int indices [B] in [0, D); all rows if None.
       eps: added to the rates in ratios; smallest denominator.
       floor: smallest weight; 0 makes zeros absorbing.
+
+    Example:
+        >>> from gmmvi_ext.factors import make_terms, multiplicative_update
+        >>> terms = make_terms(tf.zeros([1, 2]), tf.zeros([1, 2]), "lower-bound")  # F = 0 for sure
+        >>> counts = tf.constant([[4.0, 2.0], [1.0, 1.0]])
+        >>> print(multiplicative_update(counts, tf.ones([2, 1]), terms).numpy())  # the row means
+        [[3.]
+         [1.]]
     """
     floor = to_dtype(floor, weights.dtype)
     if rows is None:
@@ -79,6 +97,18 @@ def forgetful_update(
       scale: number of columns in all over B.
       eps: added to the rates in ratios; smallest denominator.
       floor: smallest weight.
+
+    Example:
+        >>> from gmmvi_ext.factors import forgetful_update, forgetting_rate, make_terms
+        >>> terms = make_terms(tf.zeros([1, 2]), tf.ones([1, 2]), "lower-bound")
+        >>> weights, averages = tf.ones([2, 1]), None
+        >>> for step in range(3):
+        ...     counts = tf.constant([[4.0, 2.0], [1.0, 1.0]])  # another batch each time
+        ...     weights, averages = forgetful_update(
+        ...         counts, weights, terms, averages, rate=forgetting_rate(step), scale=10.0
+        ...     )
+        >>> bool(weights[0, 0] > weights[1, 0])  # larger counts, larger weights
+        True
     """
     scale = to_dtype(scale, weights.dtype)
     now = Averages(*[scale * each for each in _parts(counts, weights, terms, eps)])
@@ -91,7 +121,13 @@ def forgetful_update(
 
 
 def forgetting_rate(step: int) -> float:
-    """(1 + 0.05 t)^-0.7, slow enough to forget the start, fast enough to converge."""
+    """(1 + 0.05 t)^-0.7, slow enough to forget the start, fast enough to converge.
+
+    Example:
+        >>> from gmmvi_ext.factors import forgetting_rate
+        >>> [round(forgetting_rate(step), 2) for step in (0, 10, 100)]
+        [1.0, 0.75, 0.29]
+    """
     return (1 + 0.05 * step) ** -0.7
 
 

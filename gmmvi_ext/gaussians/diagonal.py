@@ -15,6 +15,14 @@ class DiagonalGaussians(NamedTuple):
     Attributes:
       loc: means, [K, D].
       scale_diag: standard deviations, [K, D].
+
+    Example:
+        >>> from gmmvi_ext.gaussians import DiagonalGaussians
+        >>> two = DiagonalGaussians(tf.zeros([2, 3]), tf.constant([[1.0] * 3, [2.0] * 3]))
+        >>> print(two.covariances()[1].numpy())
+        [[4. 0. 0.]
+         [0. 4. 0.]
+         [0. 0. 4.]]
     """
 
     loc: tf.Tensor

@@ -127,6 +127,16 @@ class FullGaussians(NamedTuple):
     Attributes:
       loc: means, [K, D].
       scale_tril: lower Cholesky factors of the covariances, [K, D, D].
+
+    Example:
+        >>> from gmmvi_ext.gaussians import FullGaussians
+        >>> one = FullGaussians(tf.zeros([1, 2]), tf.constant([[[2.0, 0.0], [1.0, 1.0]]]))
+        >>> print(one.covariances()[0].numpy())
+        [[4. 2.]
+         [2. 2.]]
+        >>> given, log_prob = one.condition((0,), tf.constant([2.0]))
+        >>> print(given.loc.numpy(), given.covariances().numpy())
+        [[1.]] [[[1.]]]
     """
 
     loc: tf.Tensor

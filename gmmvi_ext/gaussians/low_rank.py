@@ -29,6 +29,15 @@ class LowRankGaussians(NamedTuple):
       loc: means, [K, D].
       cov_diag_factor: diagonal part of the covariances, positive, [K, D].
       cov_perturb_factor: V, [K, D, R].
+
+    Example:
+        >>> from gmmvi_ext.gaussians import LowRankGaussians
+        >>> direction = tf.constant([[[1.0], [2.0], [0.0]]])
+        >>> one = LowRankGaussians(tf.zeros([1, 3]), tf.ones([1, 3]), cov_perturb_factor=direction)
+        >>> print(one.covariances()[0].numpy())
+        [[2. 2. 0.]
+         [2. 5. 0.]
+         [0. 0. 1.]]
     """
 
     loc: tf.Tensor
@@ -175,6 +184,15 @@ def nearest_low_rank(
       covariance: [K, D, D].
       diag_factor: scale of the coordinates, [K, D].
       rank: R <= D.
+
+    Example:
+        >>> from gmmvi_ext.gaussians import nearest_low_rank
+        >>> covariance = tf.linalg.diag([[9.0, 4.0, 1.0]])
+        >>> one = nearest_low_rank(tf.zeros([1, 3]), covariance, tf.ones([1, 3]), rank=1)
+        >>> print(abs(one.cov_perturb_factor[0, :, 0]).numpy().round(3))  # 1 + 2.828^2 = 9
+        [2.828 0.    0.   ]
+        >>> print(one.cov_diag_factor.numpy().round(3))
+        [[1. 4. 1.]]
     """
     scale = tf.sqrt(diag_factor)
     scaled = covariance / (tf.expand_dims(scale, -1) * tf.expand_dims(scale, 1))

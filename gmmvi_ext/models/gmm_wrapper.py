@@ -25,6 +25,15 @@ class GmmWrapper(MixtureModel):
     Factors of the covariances (`chol_cov`, `covs` and what takes them) are matrices [K, D, D] for
     full covariances, standard deviations and variances [K, D] for diagonal ones. Low-rank ones have
     none and are replaced by `assign`.
+
+    Example:
+        >>> from gmmvi_ext.models import GmmWrapper, initial_mixture
+        >>> model = GmmWrapper(initial_mixture(2))
+        >>> model.add_component(0.25, tf.constant([3.0, 0.0]), tf.eye(2))
+        >>> print(model.weights.numpy().round(3), model.covs.shape)
+        [0.8 0.2] (2, 2, 2)
+        >>> model.component_log_densities(tf.zeros([5, 2])).shape
+        TensorShape([2, 5])
     """
 
     @property

@@ -46,6 +46,13 @@ def initial_mixture(
 
     Raises:
       ValueError: naming the argument that is off.
+
+    Example:
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> mixture = initial_mixture(2, prior_mean=[1.0, -1.0], prior_scale=3.0)
+        >>> print(mixture.components.loc.numpy(), mixture.components.covariances()[0].numpy())
+        [[ 1. -1.]] [[9. 0.]
+         [0. 9.]]
     """
     if num_initial_components < 1:
         raise ValueError(

@@ -23,6 +23,15 @@ class LearnerState(NamedTuple):
       reward_history: newest H rewards, oldest first, NaN where none was recorded, [K, H].
       weight_history: newest H weights, likewise, [K, H].
       component_id: identity over the run, int64 [K].
+
+    Example:
+        >>> from gmmvi_ext.models import MixtureModel, initial_mixture
+        >>> mixture = initial_mixture(2, num_initial_components=3)
+        >>> learner = MixtureModel(mixture, stepsize=0.5).learner()
+        >>> print(learner.stepsize.numpy(), learner.component_id.numpy())
+        [0.5 0.5 0.5] [0 1 2]
+        >>> print(learner.select(tf.constant([2, 0])).component_id.numpy())
+        [2 0]
     """
 
     stepsize: tf.Tensor

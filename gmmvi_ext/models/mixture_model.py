@@ -23,6 +23,16 @@ class MixtureModel(tf.Module):
       ridge: initial l2 regulariser of every component.
       history_length: H, length of the reward and weight histories.
       bijector: maps unconstrained points [N, D] to constrained ones; None for the identity.
+
+    Example:
+        >>> import tensorflow_probability as tfp
+        >>> from gmmvi_ext.models import MixtureModel, initial_mixture
+        >>> mixture = initial_mixture(2, num_initial_components=3)
+        >>> model = MixtureModel(mixture, bijector=tfp.bijectors.Exp())
+        >>> model.sample(5, seed=[0, 1]).shape
+        TensorShape([5, 2])
+        >>> bool(tf.reduce_all(model.constrained_sample(5, seed=[0, 1]) > 0))
+        True
     """
 
     def __init__(

@@ -16,7 +16,14 @@ WEIGHT_FLOOR = 1e-30  # keeps the gradient of a dying component finite; above fl
 
 
 def natural_to_log_weights(logits, *, gradient: str = "expectation") -> tf.Tensor:
-    """log softmax of `logits` [..., K], whose gradient is the centred one with respect to p."""
+    """log softmax of `logits` [..., K], whose gradient is the centred one with respect to p.
+
+    Example:
+        >>> from gmmvi_ext.natural import natural_to_log_weights
+        >>> logits = tf.math.log([2.0, 6.0])
+        >>> print(tf.exp(natural_to_log_weights(logits)).numpy().round(3))
+        [0.25 0.75]
+    """
     check_gradient(gradient)
     logits = tf.convert_to_tensor(logits)
     if gradient == "true":

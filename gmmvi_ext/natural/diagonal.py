@@ -42,6 +42,17 @@ def natural_to_mean_std(
     Returns:
       (mu, s), both of the broadcast shape and both from one s^2. `theta2 >= 0` yields NaN for
       both, never a plausible number; steps keep theta2 inside its domain, see `natural_step`.
+
+    Example:
+        >>> from gmmvi_ext.natural import natural_to_mean_std
+        >>> theta1 = tf.constant(12.0)
+        >>> with tf.GradientTape() as tape:
+        ...     tape.watch(theta1)
+        ...     mean, std = natural_to_mean_std(theta1, tf.constant(-2.0))
+        >>> float(mean), float(std)
+        (3.0, 0.5)
+        >>> float(tape.gradient(mean, theta1))  # with respect to E x, not to theta1
+        1.0
     """
     check_gradient(gradient)
     theta1 = tf.convert_to_tensor(theta1)
@@ -68,25 +79,53 @@ def natural_to_mean_std(
 
 
 def mean_std_to_natural(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
-    """(theta1, theta2) of mean and standard deviation."""
+    """(theta1, theta2) of mean and standard deviation.
+
+    Example:
+        >>> from gmmvi_ext.natural import mean_std_to_natural
+        >>> theta1, theta2 = mean_std_to_natural(tf.constant(3.0), tf.constant(0.5))
+        >>> float(theta1), float(theta2)
+        (12.0, -2.0)
+    """
     precision = 1 / tf.square(s)
     return mu * precision, -0.5 * precision
 
 
 def mean_std_to_expectation(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
-    """(eta1, eta2) of mean and standard deviation."""
+    """(eta1, eta2) of mean and standard deviation.
+
+    Example:
+        >>> from gmmvi_ext.natural import mean_std_to_expectation
+        >>> eta1, eta2 = mean_std_to_expectation(tf.constant(1.0), tf.constant(2.0))
+        >>> float(eta1), float(eta2)  # E x, E x^2
+        (1.0, 5.0)
+    """
     mu = tf.convert_to_tensor(mu)
     return mu, tf.square(mu) + tf.square(s)
 
 
 def expectation_to_mean_std(eta1, eta2) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and standard deviation of expectation parameters."""
+    """Mean and standard deviation of expectation parameters.
+
+    Example:
+        >>> from gmmvi_ext.natural import expectation_to_mean_std
+        >>> mean, std = expectation_to_mean_std(tf.constant(1.0), tf.constant(5.0))  # E x, E x^2
+        >>> float(mean), float(std)
+        (1.0, 2.0)
+    """
     eta1 = tf.convert_to_tensor(eta1)
     return eta1, tf.sqrt(eta2 - tf.square(eta1))
 
 
 def gaussian_fisher(mu, s) -> tf.Tensor:
-    """Fisher matrix in natural coordinates, [..., 2, 2]; its determinant is 2 s^6."""
+    """Fisher matrix in natural coordinates, [..., 2, 2]; its determinant is 2 s^6.
+
+    Example:
+        >>> from gmmvi_ext.natural import gaussian_fisher
+        >>> print(gaussian_fisher(tf.constant(0.0), tf.constant(1.0)).numpy())
+        [[1. 0.]
+         [0. 2.]]
+    """
     mu, variance = tf.convert_to_tensor(mu), tf.square(s)
     cross = 2 * mu * variance
     last = 2 * variance * (variance + 2 * tf.square(mu))

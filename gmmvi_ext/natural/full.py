@@ -36,6 +36,13 @@ def natural_to_mean_chol(
 
     Returns:
       (mu [..., D], L [..., D, D]); NaN where -Theta2 is not positive definite.
+
+    Example:
+        >>> from gmmvi_ext.natural import natural_to_mean_chol
+        >>> mean, chol = natural_to_mean_chol(tf.constant([1.0, 8.0]), tf.linalg.diag([-0.5, -2.0]))
+        >>> print(mean.numpy(), chol.numpy())
+        [1. 2.] [[1.  0. ]
+         [0.  0.5]]
     """
     check_gradient(gradient)
     theta1 = tf.convert_to_tensor(theta1)
@@ -46,19 +53,46 @@ def natural_to_mean_chol(
 
 
 def mean_chol_to_natural(mu, L) -> tuple[tf.Tensor, tf.Tensor]:
-    """(theta1, Theta2) of mean and lower Cholesky factor."""
+    """(theta1, Theta2) of mean and lower Cholesky factor.
+
+    Example:
+        >>> from gmmvi_ext.natural import mean_chol_to_natural
+        >>> chol = tf.linalg.diag([1.0, 0.5])
+        >>> theta1, Theta2 = mean_chol_to_natural(tf.constant([1.0, 2.0]), chol)
+        >>> print(theta1.numpy())  # precision times mean
+        [1. 8.]
+        >>> print(tf.linalg.diag_part(Theta2).numpy())  # minus half the precision
+        [-0.5 -2. ]
+    """
     precision = _inverse_from_factor(tf.convert_to_tensor(L))
     return tf.linalg.matvec(precision, mu), -0.5 * precision
 
 
 def mean_chol_to_expectation(mu, L) -> tuple[tf.Tensor, tf.Tensor]:
-    """(eta1, H2) of mean and lower Cholesky factor."""
+    """(eta1, H2) of mean and lower Cholesky factor.
+
+    Example:
+        >>> from gmmvi_ext.natural import mean_chol_to_expectation
+        >>> eta1, H2 = mean_chol_to_expectation(tf.constant([1.0, 2.0]), tf.eye(2))
+        >>> print(H2.numpy())  # E x x^T
+        [[2. 2.]
+         [2. 5.]]
+    """
     mu = tf.convert_to_tensor(mu)
     return mu, tf.matmul(L, L, transpose_b=True) + _outer(mu)
 
 
 def expectation_to_mean_chol(eta1, H2) -> tuple[tf.Tensor, tf.Tensor]:
-    """Mean and lower Cholesky factor of expectation parameters."""
+    """Mean and lower Cholesky factor of expectation parameters.
+
+    Example:
+        >>> from gmmvi_ext.natural import expectation_to_mean_chol, mean_chol_to_expectation
+        >>> eta1, H2 = mean_chol_to_expectation(tf.constant([1.0, 2.0]), tf.linalg.diag([3.0, 4.0]))
+        >>> mean, chol = expectation_to_mean_chol(eta1, H2)
+        >>> print(mean.numpy(), chol.numpy())
+        [1. 2.] [[3. 0.]
+         [0. 4.]]
+    """
     eta1 = tf.convert_to_tensor(eta1)
     return eta1, _factor(H2 - _outer(eta1))
 

@@ -28,6 +28,17 @@ class NaturalGradient(tf.Module):
       retraction: one of `RETRACTIONS`.
       min_var: floor of the variance, for diagonal groups.
       max_var: ceiling of the variance, for diagonal groups.
+
+    Example:
+        >>> from gmmvi_ext.natural import NaturalGradient, natural_to_mean_std
+        >>> theta = (tf.Variable([0.0]), tf.Variable([-0.5]))  # N(0, 1)
+        >>> def loss():  # KL to N(3, 0.5^2), up to a constant
+        ...     mean, std = natural_to_mean_std(*theta)
+        ...     return tf.reduce_sum(2.0 * ((mean - 3.0) ** 2 + std**2) - tf.math.log(std))
+        >>> value = NaturalGradient([theta], stepsize=1.0).minimize(loss)
+        >>> mean, std = natural_to_mean_std(*theta)
+        >>> print(mean.numpy().round(3), std.numpy().round(3))  # conjugate: one step suffices
+        [3.] [0.5]
     """
 
     def __init__(

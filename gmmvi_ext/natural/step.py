@@ -51,6 +51,14 @@ def natural_step(
 
     Returns:
       Tuple like `theta`. Elements for which no halving helps keep their old parameters.
+
+    Example:
+        >>> from gmmvi_ext.natural import natural_step, natural_to_mean_std
+        >>> theta = (tf.constant([0.0]), tf.constant([-0.5]))  # N(0, 1)
+        >>> gradient = (tf.constant([-3.0]), tf.constant([0.0]))  # pulls the mean up
+        >>> mean, std = natural_to_mean_std(*natural_step(theta, gradient, rho=0.5))
+        >>> print(mean.numpy(), std.numpy())
+        [1.5] [1.]
     """
     if retraction not in RETRACTIONS:
         raise ValueError(f"`retraction` must be one of {RETRACTIONS}, got {retraction!r}.")

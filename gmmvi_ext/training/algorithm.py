@@ -21,6 +21,17 @@ class Algorithm(Protocol):
       num_iterations: steps taken, over all sessions.
       num_target_evaluations: valid evaluations of the target.
       num_nonfinite: evaluations that gave no finite value.
+
+    Example:
+        >>> from gmmvi_ext.training import Limits, train
+        >>> class Halving(tf.Module):
+        ...     num_target_evaluations = num_nonfinite = num_iterations = 0
+        ...     def step(self):
+        ...         self.num_iterations += 1
+        ...         self.num_target_evaluations += 10
+        ...         return {"num_components": 1, "elbo": -(0.5**self.num_iterations)}
+        >>> train(Halving(), limits=Limits(max_evaluations=35), log_interval=None).iterations
+        4
     """
 
     num_iterations: SupportsInt

@@ -69,6 +69,14 @@ class InterruptFlag:
 
     In a command SIGTERM and SIGHUP set it, too. Outside the main thread, where Python allows no
     handlers, the flag just stays False.
+
+    Example:
+        >>> import signal
+        >>> from gmmvi_ext.training import InterruptFlag
+        >>> with InterruptFlag() as interrupted:
+        ...     signal.raise_signal(signal.SIGINT)  # Ctrl-C
+        ...     print(bool(interrupted), interrupted.signal_name)
+        True SIGINT
     """
 
     def __init__(self):

@@ -61,6 +61,17 @@ class TrainingResult:
       clock: seconds.
       last_row: the last row of metrics; empty if no step was taken.
       problem: what went wrong, for reasons that are failures.
+
+    Example:
+        >>> from gmmvi_ext.training import Limits, train
+        >>> class Halving(tf.Module):
+        ...     num_target_evaluations = num_nonfinite = num_iterations = 0
+        ...     def step(self):
+        ...         self.num_iterations += 1
+        ...         return {"num_components": 1}
+        >>> result = train(Halving(), limits=Limits(num_iterations=3))
+        >>> result.iterations, result.stop_reason.value, result.problem
+        (3, 'num_iterations', None)
     """
 
     stop_reason: StopReason
@@ -120,6 +131,17 @@ def train(
 
     Returns:
       a `TrainingResult`; SIGINT and SIGTERM end in one as well.
+
+    Example:
+        >>> from gmmvi_ext.training import Limits, train
+        >>> class Halving(tf.Module):
+        ...     num_target_evaluations = num_nonfinite = num_iterations = 0
+        ...     def step(self):
+        ...         self.num_iterations += 1
+        ...         return {"num_components": 1, "elbo": -(0.5**self.num_iterations)}
+        >>> result = train(Halving(), limits=Limits(num_iterations=4), log_interval=2)
+        >>> result.stop_reason.value, result.last_row["elbo"]
+        ('num_iterations', -0.0625)
     """
     session = _Session(
         algorithm=algorithm,

@@ -14,6 +14,14 @@ class Patience:
     Args:
       rows: rows without a better ELBO that end the run; None never ends it.
       keep: called with each ELBO that is better than all before it.
+
+    Example:
+        >>> from gmmvi_ext.training import Patience
+        >>> rule = Patience(rows=2)
+        >>> [rule({"elbo": elbo}) for elbo in (-3.0, -2.0, -2.5)]
+        [None, None, None]
+        >>> rule({"elbo": -2.1}).value  # the second row without a better one
+        'no_improvement'
     """
 
     def __init__(self, rows: int | None, keep: Callable[[float], object] | None = None):

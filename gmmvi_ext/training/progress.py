@@ -19,6 +19,13 @@ class ProgressDisplay:
     Args:
       is_shown: show it; None is true: as a bar where stderr is a terminal, below the cell of a
         notebook, as a line on stderr every ten seconds elsewhere.
+
+    Example:
+        >>> from gmmvi_ext.training import ProgressDisplay
+        >>> with ProgressDisplay(is_shown=False) as progress:  # True or None: a bar
+        ...     progress.update(10, evaluations=400, fraction=0.1, components=5, elbo=-2.5)
+        >>> progress.is_shown
+        False
     """
 
     def __init__(self, is_shown: bool | None = None):

@@ -11,7 +11,14 @@ DEFAULT_NUM_ITERATIONS = 1000
 
 
 class StopReason(enum.StrEnum):
-    """Why a run ended; the values appear in `summary.json`."""
+    """Why a run ended; the values appear in `summary.json`.
+
+    Example:
+        >>> from gmmvi_ext.training import Limits, StopReason
+        >>> reason = Limits(num_iterations=100).reached(iterations=100, evaluations=0, seconds=0.0)
+        >>> reason is StopReason("num_iterations"), reason.is_failure
+        (True, False)
+    """
 
     NUM_ITERATIONS = "num_iterations"
     MAX_EVALUATIONS = "max_evaluations"
@@ -36,6 +43,14 @@ class Limits:
       num_iterations: most iterations; 1000 if all three are None.
       max_evaluations: most target evaluations; the iteration that reaches it is the last.
       max_seconds: most seconds spent in steps.
+
+    Example:
+        >>> from gmmvi_ext.training import Limits
+        >>> limits = Limits(max_evaluations=1000, max_seconds=60.0)
+        >>> limits.reached(iterations=40, evaluations=1200, seconds=3.0).value
+        'max_evaluations'
+        >>> limits.fraction(iterations=40, evaluations=500, seconds=3.0)
+        0.5
     """
 
     num_iterations: int | None = None
@@ -86,6 +101,19 @@ class Convergence:
     Args:
       window: rows in each mean.
       tolerance: smallest rise of interest, in nats, at the price of the window before.
+
+    Example:
+        >>> from gmmvi_ext.training import Convergence
+        >>> rule = Convergence(window=2, tolerance=0.01)
+        >>> for elbo in [-9.0, -5.0, -1.0, -1.0, -1.0, -1.0]:
+        ...     reason = rule({"elbo": elbo, "elbo_se": 0.001, "num_target_evaluations": 100})
+        ...     print(elbo, reason and reason.value)
+        -9.0 None
+        -5.0 None
+        -1.0 None
+        -1.0 None
+        -1.0 None
+        -1.0 converged
     """
 
     def __init__(self, window: int = 10, tolerance: float = 0.01):

@@ -30,7 +30,27 @@ _BLOCK_BYTES = 2**16
 
 
 class MetricWriter(Protocol):
-    """Takes rows, one after the other."""
+    """Takes rows, one after the other.
+
+    Example:
+        >>> from gmmvi_ext.training import Limits, MetricWriter, train
+        >>> class Memory:
+        ...     def __init__(self):
+        ...         self.rows = []
+        ...     def write(self, row):
+        ...         self.rows.append(row)
+        ...     def close(self):
+        ...         pass
+        >>> class Halving(tf.Module):
+        ...     num_target_evaluations = num_nonfinite = num_iterations = 0
+        ...     def step(self):
+        ...         self.num_iterations += 1
+        ...         return {"num_components": 1}
+        >>> memory: MetricWriter = Memory()
+        >>> result = train(Halving(), limits=Limits(6), log_interval=2, writers=[memory])
+        >>> [row["iteration"] for row in memory.rows]
+        [1, 2, 4, 6]
+    """
 
     def write(self, row: dict) -> None:
         """Keeps `row`; `iteration` is one of its keys."""
@@ -42,7 +62,17 @@ class MetricWriter(Protocol):
 
 
 class JsonlWriter:
-    """Appends one JSON object a line and flushes it; what is not finite becomes null."""
+    """Appends one JSON object a line and flushes it; what is not finite becomes null.
+
+    Example:
+        >>> from gmmvi_ext.training import JsonlWriter, read_metrics
+        >>> writer = JsonlWriter("metrics.jsonl")
+        >>> writer.write({"iteration": 1, "elbo": -3.5})
+        >>> writer.write({"iteration": 2, "elbo": float("nan")})
+        >>> writer.close()
+        >>> read_metrics("metrics.jsonl")
+        [{'iteration': 1, 'elbo': -3.5}, {'iteration': 2, 'elbo': None}]
+    """
 
     def __init__(self, path: str | Path):
         own_file(path)
@@ -57,7 +87,17 @@ class JsonlWriter:
 
 
 class TensorBoardWriter:
-    """Rows as scalars, PNG files as images of TensorBoard; needs the extra `tensorboard`."""
+    """Rows as scalars, PNG files as images of TensorBoard; needs the extra `tensorboard`.
+
+    Example:
+        >>> import pathlib, tensorboard
+        >>> from gmmvi_ext.training import TensorBoardWriter
+        >>> writer = TensorBoardWriter("logs")
+        >>> writer.write({"iteration": 1, "elbo": -3.5})
+        >>> writer.close()
+        >>> len(list(pathlib.Path("logs").glob("events.out.tfevents.*")))
+        1
+    """
 
     def __init__(self, folder: str | Path):
         import tensorflow as tf
@@ -96,6 +136,14 @@ def read_metrics(
 
     Raises:
       OSError: the file cannot be opened, is no file, is too large, or leads out of the folder.
+
+    Example:
+        >>> import pathlib
+        >>> from gmmvi_ext.training import read_metrics
+        >>> file = pathlib.Path("metrics.jsonl")
+        >>> length = file.write_text('{"iteration": 1}' + chr(10) + '{"itera')  # killed
+        >>> read_metrics("metrics.jsonl")
+        [{'iteration': 1}]
     """
     try:
         file = open_inside(path, inside)
@@ -131,6 +179,16 @@ def truncate_metrics(path: str | Path, keep: Callable[[dict], bool]) -> None:
 
     Rows stand in the order of their iterations: what is before the last one that is kept, stays.
     So a session of a run with a million rows reads those alone that it writes again.
+
+    Example:
+        >>> from gmmvi_ext.training import JsonlWriter, read_metrics, truncate_metrics
+        >>> writer = JsonlWriter("metrics.jsonl")
+        >>> for iteration in (10, 20, 30):
+        ...     writer.write({"iteration": iteration})
+        >>> writer.close()
+        >>> truncate_metrics("metrics.jsonl", keep=lambda row: row["iteration"] <= 20)
+        >>> read_metrics("metrics.jsonl")[-1]
+        {'iteration': 20}
     """
     try:
         file = open_plain(path)

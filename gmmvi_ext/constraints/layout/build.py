@@ -91,6 +91,13 @@ def structured(
 
     Raises:
       ValueError: if a constraint names an unknown parameter or does not fit its shape.
+
+    Example:
+        >>> from gmmvi_ext.constraints import structured
+        >>> bijector = structured({"mu": (), "tau": (2,)}, {"tau": "positive(base='exp')"})
+        >>> values = bijector.forward(tf.zeros([1, 3]))
+        >>> print(values["mu"].numpy(), values["tau"].numpy())
+        [0.] [[1. 1.]]
     """
     parts = PartsLayout(shapes, constraints).parts
     return flat_to_structure.FlatToStructure(

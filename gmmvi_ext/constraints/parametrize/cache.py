@@ -54,6 +54,15 @@ def cached() -> Iterator[None]:
     """Inside, eager reads of parametrized values are computed once per value of the originals.
 
     Re-entrant and per thread. Traced functions need no scope: they always compute once.
+
+    Example:
+        >>> from gmmvi_ext.constraints import parametrize
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable(tf.eye(3))
+        >>> module = parametrize.register_parametrization(module, "w", parametrize.Symmetric())
+        >>> with parametrize.cached():
+        ...     print(module.w is module.w)  # computed once
+        True
     """
     _SCOPES.depth += 1
     try:

@@ -27,6 +27,12 @@ def expm(matrix: tf.Tensor, *, after_squaring: Callable | None = None) -> tf.Ten
     Args:
       matrix: A.
       after_squaring: applied to every square, for example to keep products orthogonal.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import expm
+        >>> quarter_turn = expm(tf.constant([[0.0, -np.pi / 2], [np.pi / 2, 0.0]]))
+        >>> print(tf.linalg.matvec(quarter_turn, [2.0, 1.0]).numpy().round(3))
+        [-1.  2.]
     """
     size = norm(matrix)
     levels = tf.math.ceil(tf.math.log(tf.maximum(size, SMALL_NORM) / SMALL_NORM) / _log(2.0, size))

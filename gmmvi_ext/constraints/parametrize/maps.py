@@ -17,7 +17,18 @@ SMALLEST_ROOT = 1e-3
 
 
 class LowRank(tf.Module):
-    """U V^T with U [..., m, rank] and V [..., n, rank], two originals."""
+    """U V^T with U [..., m, rank] and V [..., n, rank], two originals.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import LowRank, register_parametrization
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable(tf.eye(4))
+        >>> module = register_parametrization(module, "w", LowRank(2))
+        >>> int(tf.linalg.matrix_rank(module.w))
+        2
+        >>> [tuple(variable.shape) for variable in module.trainable_variables]
+        [(4, 2), (4, 2)]
+    """
 
     def __init__(self, rank: int):
         super().__init__(name="low_rank")
@@ -44,7 +55,14 @@ class LowRank(tf.Module):
 
 
 class UnitNorm(tf.Module):
-    """Vectors of length one along `axis`; zero reads as the vector of equal entries."""
+    """Vectors of length one along `axis`; zero reads as the vector of equal entries.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import UnitNorm
+        >>> print(UnitNorm()(tf.constant([[3.0, 4.0], [0.0, 2.0]])).numpy().round(3))
+        [[0.6 0.8]
+         [0.  1. ]]
+    """
 
     def __init__(self, axis: int = -1):
         super().__init__(name="unit_norm")
@@ -70,7 +88,14 @@ class UnitNorm(tf.Module):
 
 
 class SpectralNorm(tf.Module):
-    """Matrices scaled to a largest singular value of at most `bound`."""
+    """Matrices scaled to a largest singular value of at most `bound`.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import SpectralNorm
+        >>> matrix = SpectralNorm(1.0)(tf.linalg.diag([4.0, 2.0]))
+        >>> print(tf.linalg.svd(matrix, compute_uv=False).numpy().round(3))
+        [1.  0.5]
+    """
 
     def __init__(self, bound: float = 1.0):
         super().__init__(name="spectral_norm")
@@ -124,12 +149,27 @@ class _Square(tf.Module):
 
 
 def box(low: float = -1.0, high: float = 1.0):
-    """Values strictly between `low` and `high`."""
+    """Values strictly between `low` and `high`.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import box, register_parametrization
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable([0.25, -0.5])
+        >>> module = register_parametrization(module, "w", box(-1.0, 1.0))
+        >>> print(module.w.numpy().round(3))  # the same values; training keeps them inside
+        [ 0.25 -0.5 ]
+    """
     return names.box(low, high)
 
 
 def nonnegative(kind: str = "softplus"):
-    """Non-negative values; `kind` is "softplus", "relu" or "square"."""
+    """Non-negative values; `kind` is "softplus", "relu" or "square".
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import nonnegative
+        >>> print(nonnegative("square")(tf.constant([-2.0, 0.0, 3.0])).numpy())
+        [4. 0. 9.]
+    """
     kinds = {"softplus": names.positive, "relu": _Rectified, "square": _Square}
     if kind not in kinds:
         raise ValueError(f"`kind` of `nonnegative` must be one of {tuple(kinds)}, got {kind!r}.")

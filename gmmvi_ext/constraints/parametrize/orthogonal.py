@@ -26,6 +26,15 @@ class Orthogonal(tf.Module):
       map: "expm", "cayley" or "householder". The value is B times the map of x; assigning Q sets
         B = Q and x to the map's identity, so every orthogonal matrix can be reached.
       polish: whether one Newton-Schulz step Q (3 I - Q^T Q) / 2 removes rounding errors.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import Orthogonal, register_parametrization
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable(tf.random.stateless_normal([4, 2], seed=[0, 1]))
+        >>> module = register_parametrization(module, "w", Orthogonal())
+        >>> print(abs(tf.matmul(module.w, module.w, transpose_a=True)).numpy().round(3))
+        [[1. 0.]
+         [0. 1.]]
     """
 
     MAPS = ("expm", "cayley", "householder")
@@ -85,6 +94,15 @@ class Grassmannian(Orthogonal):
 
     `frame @ frame^T` is the projector onto the subspace. Gradients that would only turn the frame
     inside its span are zero.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import Grassmannian, register_parametrization
+        >>> module = tf.Module()
+        >>> module.frame = tf.Variable(tf.random.stateless_normal([5, 2], seed=[0, 1]))
+        >>> module = register_parametrization(module, "frame", Grassmannian())
+        >>> projector = tf.matmul(module.frame, module.frame, transpose_b=True)
+        >>> round(float(tf.linalg.trace(projector)), 3)  # the dimension of the subspace
+        2.0
     """
 
     def __init__(self, *, polish: bool = True):
@@ -102,7 +120,16 @@ class Grassmannian(Orthogonal):
 
 
 class Invertible(tf.Module):
-    """Square matrices with a determinant other than zero, of the sign it had when assigned."""
+    """Square matrices with a determinant other than zero, of the sign it had when assigned.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import Invertible, register_parametrization
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable([[1.0, 2.0], [3.0, 4.0]])
+        >>> module = register_parametrization(module, "w", Invertible())
+        >>> round(float(tf.linalg.det(module.w)), 2)  # kept, and never zero in training
+        -2.0
+    """
 
     def __init__(self):
         super().__init__(name="invertible")

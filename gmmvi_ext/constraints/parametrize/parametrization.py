@@ -125,6 +125,16 @@ class Parametrization(tf.Module):
       name: of the attribute, for messages.
       update: "auto" looks at the originals at every eager read inside `cached()`; "manual" keeps an
         eager value until `invalidate()` says that the originals have moved.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import Skew, register_parametrization
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable(tf.zeros([2, 2]))
+        >>> parametrization = register_parametrization(module, "w", Skew()).parametrizations["w"]
+        >>> value = parametrization.assign([[0.0, 2.0], [-2.0, 0.0]])
+        >>> print(module.w.numpy())
+        [[ 0.  2.]
+         [-2.  0.]]
     """
 
     UPDATES = ("auto", "manual")

@@ -62,6 +62,17 @@ def register_parametrization(
     Raises:
       ValueError: if there is no variable of that name, if f changes shape or dtype, or if f has no
         finite original for the current value.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import Symmetric, register_parametrization
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable([[1.0, 0.0], [5.0, 2.0]])
+        >>> module = register_parametrization(module, "w", Symmetric())
+        >>> print(module.w.numpy())
+        [[1. 5.]
+         [5. 2.]]
+        >>> module.trainable_variables[0].shape  # the original, which optimizers step
+        TensorShape([2, 2])
     """
     if "." in name:
         return _register_inside(module, name, f, right_inverse, unsafe, update)
@@ -104,7 +115,16 @@ def register_parametrization(
 
 
 def is_parametrized(module, name: str | None = None) -> bool:
-    """Whether `module.name`, or any attribute of the module, is parametrized."""
+    """Whether `module.name`, or any attribute of the module, is parametrized.
+
+    Example:
+        >>> from gmmvi_ext.constraints import parametrize
+        >>> module = tf.Module()
+        >>> module.w, module.b = tf.Variable(tf.zeros([2, 2])), tf.Variable(0.0)
+        >>> module = parametrize.register_parametrization(module, "w", parametrize.Skew())
+        >>> [parametrize.is_parametrized(module, name) for name in ("w", "b", None)]
+        [True, False, True]
+    """
     found = _parametrizations(module)
     if name is not None and "." in name:
         inner, last = _inside(module, name)
@@ -113,7 +133,16 @@ def is_parametrized(module, name: str | None = None) -> bool:
 
 
 def type_before_parametrizations(module) -> type:
-    """The class the module had before anything was registered on it."""
+    """The class the module had before anything was registered on it.
+
+    Example:
+        >>> from gmmvi_ext.constraints import parametrize
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable(tf.eye(2))
+        >>> module = parametrize.register_parametrization(module, "w", parametrize.Skew())
+        >>> type(module) is tf.Module, parametrize.type_before_parametrizations(module) is tf.Module
+        (False, True)
+    """
     return getattr(type(module), "_type_before_parametrizations", type(module))
 
 
@@ -128,6 +157,15 @@ def remove_parametrizations(module, name: str, leave_parametrized: bool = True):
 
     Returns:
       The module.
+
+    Example:
+        >>> from gmmvi_ext.constraints import parametrize
+        >>> module = tf.Module()
+        >>> module.w = tf.Variable([[1.0, 0.0], [5.0, 2.0]])
+        >>> module = parametrize.register_parametrization(module, "w", parametrize.Symmetric())
+        >>> module = parametrize.remove_parametrizations(module, "w")
+        >>> print(isinstance(module.w, tf.Variable), module.w.numpy().tolist())
+        True [[1.0, 5.0], [5.0, 2.0]]
     """
     if "." in name:
         inner, last = _inside(module, name)

@@ -17,7 +17,14 @@ def strict_lower(x):
 
 
 class Skew(tf.Module):
-    """Skew-symmetric matrices, A = tril(x, -1) - tril(x, -1)^T."""
+    """Skew-symmetric matrices, A = tril(x, -1) - tril(x, -1)^T.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import Skew
+        >>> print(Skew()(tf.constant([[1.0, 2.0], [3.0, 4.0]])).numpy())
+        [[ 0. -3.]
+         [ 3.  0.]]
+    """
 
     def get_config(self) -> dict:
         """No arguments."""
@@ -32,7 +39,14 @@ class Skew(tf.Module):
 
 
 class Symmetric(tf.Module):
-    """Symmetric matrices from the lower triangle."""
+    """Symmetric matrices from the lower triangle.
+
+    Example:
+        >>> from gmmvi_ext.constraints.parametrize import Symmetric
+        >>> print(Symmetric()(tf.constant([[1.0, 2.0], [3.0, 4.0]])).numpy())
+        [[1. 3.]
+         [3. 4.]]
+    """
 
     def get_config(self) -> dict:
         """No arguments."""
@@ -56,6 +70,16 @@ class PositiveSemidefinite(tf.Module):
 
     Args:
       jitter: smallest eigenvalue.
+
+    Example:
+        >>> from gmmvi_ext.constraints import parametrize
+        >>> module = tf.Module()
+        >>> module.kernel = tf.Variable([[2.0, 1.0], [1.0, 2.0]])
+        >>> rule = parametrize.PositiveSemidefinite()
+        >>> module = parametrize.register_parametrization(module, "kernel", rule)
+        >>> print(module.kernel.numpy().round(3))
+        [[2. 1.]
+         [1. 2.]]
     """
 
     def __init__(self, jitter: float = 0.0):
