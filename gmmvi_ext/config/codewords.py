@@ -55,7 +55,10 @@ def expand_code_word(word: str) -> dict[str, str]:
             )
         if role in chosen:
             legal = "/".join(ROLE_LETTERS[role])
-            raise ValueError(f"code word {word!r} has two letters for {role} ({legal}); keep one.")
+            raise ValueError(
+                f"code word {word!r} has two letters for {role} ({legal}); keep one. Code words "
+                "are such as SAMTRON (with gradients) and ZAMTRON (without)."
+            )
         chosen[role] = letter
     missing = [role for role in ROLE_LETTERS if role not in chosen]
     if missing:

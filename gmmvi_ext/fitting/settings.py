@@ -1,5 +1,6 @@
 """From arguments of `fit`, or from a file with `algorithm: auto`, to a complete configuration."""
 
+import warnings
 from collections.abc import Mapping
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY, auto_values
@@ -17,6 +18,15 @@ __all__ = ["completed", "fit_config", "wants_gradient"]
 
 # Keys of files that say what `fit` has arguments for, or what is no mixture.
 _OF_FILES = ("environment_name", "environment_config", "defaults", "model", "algorithm")
+# What users of other packages look for -> what there is.
+_INSTEAD = {
+    "audit": " Every fit ends with an audit; `posterior.audit(num_searches)` makes another one.",
+    "learning_rate": " Steps are natural-gradient ones, of sizes that adapt "
+    "(`component_stepsize_adapter_config`).",
+    "num_samples": " `sample_selector_config={'desired_samples_per_component': ...}` is the draws "
+    "of an iteration, `posterior.sample(n)` gives draws of the result.",
+    "num_components": " Components come and go; `max_components` bounds them.",
+}
 # Of `fit`, beside the keys of a configuration.
 ARGUMENTS = (
     "target",
@@ -86,6 +96,12 @@ def fit_config(
     if max_components is not None and adapter == "adaptive":
         origin = Origin("fit(max_components=...)")
         overrides.append((MAX_COMPONENTS_KEY, int(max_components), origin))
+    elif max_components is not None:
+        message = (
+            f"`max_components` bounds the start and the exploration alone: component adapter "
+            f"{adapter!r} takes no bound of its own from it."
+        )
+        warnings.warn(message, UserWarning, stacklevel=3)
     return load_config(
         {"algorithm": AUTO} if word == AUTO else None,
         base=base,
@@ -104,7 +120,7 @@ def _refuse_unknown(settings: Mapping) -> None:
             "the target is an argument of its own."
             if key in _OF_FILES
             else "unknown key: no argument of `fit` and no key of a configuration."
-            f"{did_you_mean(key, [*ARGUMENTS, *known])}",
+            f"{_INSTEAD.get(key) or did_you_mean(key, [*ARGUMENTS, *known])}",
         )
         for key in settings
         if key not in known

@@ -48,6 +48,7 @@ else:
     tfd = lazy_module("tensorflow_probability.python.distributions")
 
 
+_MASS = ("mass", "mass_se")
 MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
 
 
@@ -192,15 +193,20 @@ class Posterior(AfterFit):
         """Modes of the mixture, heaviest first, one dict each.
 
         `location` (by parameter name), `weight` (of its components), `mass` and `mass_se` (by
-        importance weights of the draws scored last, NaN without), `num_found` (searches that ended
-        there; None where none are known), `num_components`.
+        importance weights of the draws scored last, or as the last report says), `num_found`
+        (searches that ended there; None where none are known), `num_components`.
         """
         found = diagnostics.find_modes(self.mixture)
         rows = mode_rows(self.mixture, self.layout, found, self.kept_draws, self.run_info)
-        names = ("weight", "mass", "mass_se", "num_found", "num_components")
+        report = self.last_report
+        if self.kept_draws is None and report is not None and len(report.modes) == len(rows):
+            pairs = zip(rows, report.modes, strict=True)
+            rows = [row | {k: old[k] for k in _MASS} for row, old in pairs]
+        names = ("weight", *_MASS, "num_found", "num_components")
+        places = [self._single(np.array(row["location"])) for row in rows]
         return [
-            {"location": self._single(np.array(row["location"]))} | {k: row[k] for k in names}
-            for row in rows
+            {"location": _plain_numbers(place)} | {k: row[k] for k in names}
+            for place, row in zip(places, rows, strict=True)
         ]
 
     def report(
@@ -593,6 +599,13 @@ class Posterior(AfterFit):
         if self.target is None:
             raise ValueError(f"{what} needs the target: attach it with `with_target(target)`.")
         return self.target
+
+
+def _plain_numbers(place):
+    """Single numbers as Python prints them best."""
+    if not isinstance(place, dict):
+        return place
+    return {name: value.item() if np.ndim(value) == 0 else value for name, value in place.items()}
 
 
 def _in_order(mixture: Mixture, layout: Layout, dims, rest: list[str]) -> Mixture:

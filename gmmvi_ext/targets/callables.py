@@ -208,8 +208,8 @@ class HostTarget(Target):
         """`_resolved` and its gradient."""
         if not self.has_gradient:
             raise ValueError(
-                "this host function has no gradient: pass `gradient=` or use a zero-order "
-                "algorithm (algorithm='ZAMTRON')."
+                "this host function has no gradient: pass `gradient` (to `fit`; `gradient_fn` of a "
+                "`HostTarget`) or use a zero-order algorithm (algorithm='ZAMTRON')."
             )
         with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(x)
@@ -319,6 +319,8 @@ class HostTarget(Target):
                 "one number for each point and nothing else."
             )
         array = np.asarray(result)
+        if array.shape == () and count == 1:  # SciPy gives a number for a batch of one
+            array = array[np.newaxis]
         if array.shape != (count,):
             raise ValueError(shape_message(array.shape, count, is_batch=self.is_batched))
         return {_VALUES: array.astype(self.dtype.as_numpy_dtype)}

@@ -51,6 +51,10 @@ class Generative:
         """Why there is no "predictive" or "log_likelihood", in words; "" where there is."""
         return "" if self.observed else "the model has no observations: every part is a parameter"
 
+    def misfits(self) -> str:
+        """Data of another shape than the model generates, in words; "" where there are none."""
+        return ""
+
     def variables(self, values: Mapping) -> Mapping:
         """Draws under the names and in the shapes of the model itself."""
         return values

@@ -56,6 +56,18 @@ class JointModel(Generative):
 
         return self._each(score, values, dict.fromkeys(self.observed, self._dtype), 0)
 
+    def misfits(self) -> str:
+        """Pinned data of another shape than the model draws, in words; "" where there are none."""
+        shapes = self._joint._model_flatten(self._joint.event_shape)
+        drawn = dict(zip(self._all, shapes, strict=True))
+        wrong = [
+            f"{name!r} is pinned to data of shape {list(value.shape)}, and the model draws "
+            f"{drawn[name].as_list()}"
+            for name, value in self.observed.items()
+            if drawn[name].is_fully_defined() and value.shape != tuple(drawn[name])
+        ]
+        return "; ".join(wrong)
+
     def _structure(self, parts: Mapping):
         return self._joint._model_unflatten([parts.get(name) for name in self._all])
 

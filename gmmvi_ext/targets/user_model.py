@@ -124,10 +124,15 @@ def _from_joint(joint, constraints, layout: Layout | None) -> tuple[Target, list
     try:
         shape = traced(target).shape
     except USER_ERRORS as error:  # the model is user code
+        misfits = "" if target.generative is None else target.generative.misfits()
+        hint = (
+            f"The cause: {misfits}; pin data of that shape."
+            if misfits
+            else "Build it as `tfd.JointDistributionCoroutineAutoBatched` (or another AutoBatched "
+            "joint), which takes care of batches."
+        )
         raise TargetError(
-            f"the model cannot be evaluated at a batch of points: {one_line(error)}. Build it as "
-            "`tfd.JointDistributionCoroutineAutoBatched` (or another AutoBatched joint), which "
-            "takes care of batches."
+            f"the model cannot be evaluated at a batch of points: {one_line(error)}. {hint}"
         ) from error
     if shape != (TRACE_SIZE,):
         raise TargetError(

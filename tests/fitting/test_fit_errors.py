@@ -329,3 +329,42 @@ def test_a_fit_inside_a_graph_or_a_strategy_is_refused_in_words():
     strategy = tf.distribute.MirroredStrategy(["/cpu:0"])
     with strategy.scope(), pytest.raises(RuntimeError, match="strategy='mirrored'"):
         fit()
+
+
+def test_pinned_data_of_another_shape_are_named():
+    @tfd.JointDistributionCoroutineAutoBatched
+    def model():
+        a = yield tfd.Normal(0.0, 1.0, name="a")
+        yield tfd.Normal(a * tf.ones(3), 1.0, name="y")
+
+    with pytest.raises(ValueError, match=r"'y' is pinned to data of shape \[4\].*draws \[3\]"):
+        gmmvi_ext.fit(model.experimental_pin(y=np.zeros(4, np.float32)), verbose=False)
+
+
+@pytest.mark.parametrize(
+    ("setting", "hint"),
+    [("audit", r"posterior\.audit"), ("learning_rate", "component_stepsize_adapter_config")],
+)
+def test_what_other_packages_call_otherwise_is_pointed_to(setting, hint):
+    with pytest.raises(ConfigError, match=hint):
+        gmmvi_ext.fit(lambda x: -tf.reduce_sum(x**2, -1), 2, verbose=False, **{setting: 3})
+
+
+def test_a_bound_that_the_component_adapter_does_not_take_is_said():
+    with pytest.warns(UserWarning, match="component adapter 'fixed' takes no bound"):
+        gmmvi_ext.fit(
+            lambda x: -tf.reduce_sum(x**2, -1),
+            2,
+            verbose=False,
+            max_components=7,
+            num_component_adapter_type="fixed",
+            max_evaluations=300,
+        )
+
+
+def test_a_host_function_may_give_a_number_for_a_batch_of_one():
+    stats = pytest.importorskip("scipy.stats")
+    density = stats.multivariate_normal(np.zeros(2)).logpdf
+    target, _ = as_target(density, num_dimensions=2, needs_gradient=False)
+    found = target.log_prob(tf.zeros([1, 2])).numpy()
+    np.testing.assert_allclose(found, [-np.log(2 * np.pi)], rtol=1e-6)

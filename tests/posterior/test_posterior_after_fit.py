@@ -123,6 +123,26 @@ def test_seeds_are_integers_or_pairs(log_normal, seed):
         log_normal.sample(3, seed=seed)
 
 
+def test_points_may_be_given_element_by_element(log_normal):
+    draws = log_normal.sample(3)
+    single = {f"tau[{i}]": draws["tau"][:, i] for i in range(2)} | {"mu": draws["mu"]}
+    np.testing.assert_array_equal(log_normal.log_prob(single), log_normal.log_prob(draws))
+    with pytest.raises(ValueError, match="expected the names"):
+        log_normal.log_prob({"tau[0]": [1.0], "mu": [[0.0, 0.0]]})
+
+
+def test_modes_of_a_loaded_posterior_have_the_masses_of_its_report(
+    make_mixture, make_target, tmp_path
+):
+    mixture = make_mixture(num=2, dims=1, spread=10.0)
+    posterior = Posterior(mixture, target=make_target(mixture), parameter_names={"m": ()})
+    posterior.report(500)
+    posterior.save(tmp_path)
+    for again, first in zip(gmmvi_ext.load(tmp_path).modes, posterior.modes, strict=True):
+        assert again["mass"] == pytest.approx(first["mass"])
+        assert type(again["location"]["m"]) is float
+
+
 # Predictions ------------------------------------------------------------------------------------
 
 DATA = np.array([1.0, 2.5, -0.5, 0.3], np.float32)

@@ -199,6 +199,7 @@ class Layout:
     def _pack_parts(self, values: Mapping, dtype) -> tf.Tensor:
         if self.shapes is None:
             raise ValueError("these parameters have no names: pass an array [N, D].")
+        values = self._with_wholes(values, dtype)
         if set(values) != set(self.shapes):
             raise ValueError(f"expected the names {list(self.shapes)}, got {list(values)}.")
         pieces, counts = [], {}
@@ -213,6 +214,17 @@ class Layout:
         if len(set(counts.values())) > 1:
             raise ValueError(f"the parameters have different numbers of points: {counts}.")
         return tf.concat(pieces, axis=-1)
+
+    def _with_wholes(self, values: Mapping, dtype) -> Mapping:
+        """`values` with parameters in place of all their elements (`theta[0]`, `theta[1]` ...)."""
+        whole = dict(values)
+        for name, shape in (self.shapes or {}).items():
+            elements = element_names(name, shape)
+            if shape and name not in whole and all(each in whole for each in elements):
+                given = [tf.convert_to_tensor(whole.pop(each), dtype) for each in elements]
+                columns = tf.stack([tf.reshape(each, [-1]) for each in given], axis=1)
+                whole[name] = tf.reshape(columns, [-1, *shape])
+        return whole
 
     def outside(self, y: tf.Tensor) -> np.ndarray:
         """Which flat constrained points [N, D'] do not lie in the support, [N]."""
