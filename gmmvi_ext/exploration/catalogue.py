@@ -79,6 +79,11 @@ class Catalogue:
         return sum(mode.num_found == 1 for mode in self.relevant) / self.num_searches
 
     @property
+    def new_mode_limit(self) -> float:
+        """Upper 95 % limit of that chance: what the number of searches can support."""
+        return unseen_limit(sum(mode.num_found == 1 for mode in self.relevant), self.num_searches)
+
+    @property
     def estimated_number(self) -> float:
         """Lower estimate of the number of modes that matter."""
         return estimated_number([mode.num_found for mode in self.relevant])
@@ -112,15 +117,21 @@ class Catalogue:
         is_near = self.squared_distances(points) <= _bulk(points.shape[1])
         return np.where(is_near.any(axis=0), is_near.argmax(axis=0), -1)
 
+    def log_prob(self, points: np.ndarray) -> np.ndarray:
+        """Log density of the modes' Gaussians, with their masses, at points [n, D], [n]."""
+        return self._log_prob(self.squared_distances(points), points.shape[1])
+
     def covers(self, points: np.ndarray, log_prob: np.ndarray) -> np.ndarray:
         """Which points [n, D] of this log density [n] lie in the bulk of a mode, as dense as it."""
-        square = self.squared_distances(points)
-        dim = points.shape[1]
+        square, dim = self.squared_distances(points), points.shape[1]
+        is_near = square.min(axis=0) <= _bulk(dim)
+        return is_near & (log_prob <= self._log_prob(square, dim) + MAX_RATIO)
+
+    def _log_prob(self, square: np.ndarray, dim: int) -> np.ndarray:
         log_det = [np.log(np.diagonal(mode.scale_tril)).sum() for mode in self.modes]
         top = np.array([mode.log_mass for mode in self.modes]) - log_det
-        log_q = np.logaddexp.reduce(top[:, np.newaxis] - 0.5 * square, axis=0)
-        log_q -= 0.5 * dim * np.log(2 * np.pi)
-        return (square.min(axis=0) <= _bulk(dim)) & (log_prob <= log_q + MAX_RATIO)
+        top -= 0.5 * dim * np.log(2 * np.pi)
+        return np.logaddexp.reduce(top[:, np.newaxis] - 0.5 * square, axis=0)
 
     def with_ends(self, ends: np.ndarray, new: Sequence[Mode]) -> "Catalogue":
         """After further searches.
@@ -147,6 +158,7 @@ class Catalogue:
             "num_searches": self.num_searches,
             "num_modes": len(self.relevant),
             "new_mode_chance": self.new_mode_chance,
+            "new_mode_limit": self.new_mode_limit,
             "estimated_number": self.estimated_number,
             "modes": [
                 {

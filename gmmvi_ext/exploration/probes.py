@@ -16,12 +16,14 @@ more dimensions, nobody finds who knows nothing but values of the density.
 
 import numpy as np
 
+from gmmvi_ext.exploration.catalogue import Catalogue
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
-__all__ = ["leads_to", "probe_points"]
+__all__ = ["chance_to_meet", "leads_to", "probe_points"]
 
 NEAREST, FURTHEST = 1.5, 1000.0  # radii of shells around a mode, in typical radii of it
 INFLATION = (0.5, 1.5)  # of where another mode would be
+NUM_PLANTED, NARROWER = 50, 2.5  # modes to see what probes can find, and how much narrower
 MAX_ELEMENTS = 8_000_000  # of temporary arrays
 
 
@@ -113,3 +115,30 @@ def leads_to(x: np.ndarray, grad: np.ndarray, loc: np.ndarray, factors: np.ndarr
         is_led = np.take_along_axis(miss, nearest[:, np.newaxis], axis=1)[:, 0] <= dim
         index[part] = np.where(is_led, nearest, -1)
     return index
+
+
+def chance_to_meet(x: np.ndarray, known: Catalogue, rng: np.random.Generator) -> float:
+    """What probes could find: the share of planted modes of which at least one probe is part.
+
+    Modes are planted where another one would be, 2.5 times narrower than the widest known one, or
+    as narrow as the narrowest, and of average mass; a probe is part of one that is denser there
+    than all that is known.
+
+    Args:
+      x: points of all probes, [n, D].
+      known: modes; at least two that matter.
+      rng: of the places.
+    """
+    modes = known.relevant
+    dim = x.shape[1]
+    factors = np.array([mode.scale_tril for mode in modes])
+    log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    narrowest = int(log_det.argmin())
+    shrink = max(NARROWER * np.exp((log_det[narrowest] - log_det.max()) / dim), 1.0)
+    inverse = shrink * np.linalg.inv(factors[narrowest])
+    top = np.logaddexp.reduce([mode.log_mass for mode in modes]) - np.log(len(modes))
+    top += -log_det[narrowest] + dim * np.log(shrink) - 0.5 * dim * np.log(2 * np.pi)
+    fall = top - known.log_prob(x)
+    places = _among(known.locations(), factors, NUM_PLANTED, rng)
+    met = [np.any(0.5 * np.sum(((x - each) @ inverse.T) ** 2, axis=1) < fall) for each in places]
+    return float(np.mean(met))

@@ -29,7 +29,7 @@ from gmmvi_ext.exploration.laplace import (
     scored,
 )
 from gmmvi_ext.exploration.lbfgs import Runs, minimise
-from gmmvi_ext.exploration.probes import leads_to, probe_points
+from gmmvi_ext.exploration.probes import chance_to_meet, leads_to, probe_points
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
 __all__ = ["FirstMixture", "ModeSearch"]
@@ -108,7 +108,7 @@ class ModeSearch:
         self._max_components = max_components
         self._rng = np.random.default_rng([seed, 2])
         self._first: Runs | None = None
-        self._num_probes = 0
+        self._probes: list[np.ndarray] = []
         dim = len(start.mean)
         self._has_gradient = counted.target.has_gradient
         cost = hessian_cost(dim) if self._has_gradient else fitted_cost(dim)
@@ -118,6 +118,19 @@ class ModeSearch:
     def left(self) -> float:
         """Evaluations that are left."""
         return self._budget - self.counted.count
+
+    @property
+    def num_probes(self) -> int:
+        """Probes so far."""
+        return sum(len(each) for each in self._probes)
+
+    @property
+    def chance_to_meet(self) -> float | None:
+        """Share of somewhat narrower modes that the probes would have met; None where the modes
+        are copies of one another, or one, or nothing was probed."""
+        if not self._probes or self.catalogue.are_copies:
+            return None
+        return chance_to_meet(np.concatenate(self._probes), self.catalogue, self._rng)
 
     def run(self) -> FirstMixture:
         """Searches for modes; a mixture of what was found."""
@@ -245,7 +258,7 @@ class ModeSearch:
 
         A probe that is explained counts as a search that has ended there.
         """
-        count = int(np.clip(self._num_probes, LEAST_ALONE, MAX_PROBES))
+        count = int(np.clip(self.num_probes, LEAST_ALONE, MAX_PROBES))
         count = min(count, int(self.left / 2))
         if count < MIN_STARTS:
             return
@@ -254,7 +267,7 @@ class ModeSearch:
         x = probe_points(self._start, known.locations(), factors, count, self._rng)
         x = x[np.max(np.abs(x), axis=1) <= LARGEST]
         loss, slope = self.counted.loss(x)
-        self._num_probes += count
+        self._probes.append(x)
         left = np.isfinite(loss)
         is_new = True
         while True:
@@ -302,7 +315,7 @@ class ModeSearch:
             least = max(least, MIN_SEVERAL, MIN_PER_MODE * number)
         if catalogue.num_searches < least:
             return False
-        if self._has_gradient and number and self._num_probes < self._least_probes():
+        if self._has_gradient and number and self.num_probes < self._least_probes():
             return False
         return catalogue.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
 

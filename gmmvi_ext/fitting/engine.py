@@ -82,7 +82,7 @@ def run_stages(
     stage = TrainingStage(
         context,
         learner,
-        training_limits(context, spent, state["clock"]["start"]),
+        training_limits(context, spent, state["clock"]["start"], state["start"].get("modes")),
         kept,
         start.start,
         state["start"].get("is_good", False),

@@ -39,6 +39,7 @@ SHARE_DURING, SHARE_FINAL = 0.1, 0.05  # of the evaluations since the last round
 SHARE_CHECK = 0.25  # of the evaluations since the last check, for a check
 MIN_BUDGET = 50  # evaluations: fewer are not worth a round
 MIN_AUDIT = 500  # evaluations that an audit may take in any case
+RESOLVED, MAX_UNRESOLVED = 4.0, 0.2  # roundings, and the weight of what is narrower
 MIN_SHARE = 5e-4  # of the mass: what a mode has to carry to become a component
 
 
@@ -130,6 +131,8 @@ class Exploration:
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
         is_due = row["iteration"] - self._last_round_at >= self._settings.interval
+        if reason is None and is_due and self._is_beyond_resolution():
+            return StopReason.NO_IMPROVEMENT
         if reason is None and is_due and self._is_good_enough(row):
             reason = StopReason.CONVERGED
         if reason is StopReason.CONVERGED and self._num_final_rounds < MAX_FINAL_ROUNDS:
@@ -172,6 +175,16 @@ class Exploration:
         self._checked_then = state["checked_then"]
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
         self.masses, self.audit = list(state["masses"]), state["audit"]
+
+    def _is_beyond_resolution(self) -> bool:
+        """Whether components narrower than the float format tells places apart are of weight.
+
+        So a fit of a density that rises without end ends.
+        """
+        mixture = self._learner.mixture()
+        loc, spread = mixture.components.loc.numpy(), mixture.components.stddevs().numpy()
+        is_narrow = np.any(spread < RESOLVED * np.finfo(spread.dtype).eps * np.abs(loc), axis=1)
+        return bool(np.exp(mixture.log_weights.numpy())[is_narrow].sum() > MAX_UNRESOLVED)
 
     def _is_good_enough(self, row: dict) -> bool:
         """Whether fresh draws say that training is over: nothing is gained by a better ELBO."""

@@ -57,6 +57,17 @@ def test_a_mode_that_is_lacking_is_found_with_its_mass(has_gradient, share):
     assert json.loads(json.dumps(found.as_dict()))["num_missed"] == found.num_missed
 
 
+def test_a_wide_component_under_a_narrow_one_is_seen_though_no_search_ends_in_it():
+    dim = 10
+    factors = tf.stack([tf.eye(dim), 10.0 * tf.eye(dim)])
+    truth = Mixture(tf.math.log([0.5, 0.5]), FullGaussians(tf.zeros([2, dim]), factors))
+    narrow = Mixture(tf.zeros([1]), FullGaussians(tf.zeros([1, dim]), factors[:1]))
+    found = audited(narrow, CallableTarget(lambda x: mixtures.log_prob(truth, x), dim))
+    assert found.num_missed == 0 and found.tail_mass > 0.05
+    again = audited(truth, CallableTarget(lambda x: mixtures.log_prob(truth, x), dim))
+    assert again.tail_mass == 0.0
+
+
 def test_all_families_are_audited():
     truth = mixture_at([[0.0, 0.0], [30.0, 30.0]])
     one = tf.zeros([1])

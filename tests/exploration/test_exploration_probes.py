@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gmmvi_ext.exploration.catalogue import Catalogue, Mode
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.lbfgs import minimise
-from gmmvi_ext.exploration.probes import leads_to, probe_points
+from gmmvi_ext.exploration.probes import chance_to_meet, leads_to, probe_points
 from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import start_from
 from gmmvi_ext.targets.callables import CallableTarget
@@ -61,6 +62,22 @@ def test_probes_of_any_number_of_modes_are_as_many_as_asked_for(number):
     for factors in (np.ones((number, 4)), np.tile(np.eye(4), (number, 1, 1))):
         found = probe_points(start_from(target), loc, factors, 101, rng)
         assert found.shape == (101, 4) and np.isfinite(found).all()
+
+
+@pytest.mark.parametrize(("dim", "is_met"), [(3, True), (20, False)])
+def test_many_probes_meet_narrower_modes_in_few_dimensions_only(dim, is_met):
+    rng = np.random.default_rng(3)
+    loc = rng.uniform(-20, 20, (4, dim))
+    modes = [
+        Mode(at, w * np.eye(dim), 0.0, 0.0, 1) for at, w in zip(loc, (1, 1.1, 1.3, 2), strict=True)
+    ]
+    known = Catalogue(modes, 100)
+    x = probe_points(
+        start_from(CallableTarget(lambda x: 0.0 * x[:, 0], dim)), loc, np.ones((4, dim)), 4000, rng
+    )
+    chance = chance_to_meet(x, known, rng)
+    assert chance > 0.9 if is_met else chance < 0.1
+    assert not known.are_copies and Catalogue(modes[:1], 9).are_copies
 
 
 def test_a_run_with_a_known_lowest_value_stays_in_a_narrow_bowl():

@@ -167,6 +167,35 @@ def test_a_density_that_does_not_fall_off_is_not_trusted_however_good_the_number
     assert "a prior or a constraint" in verdict.sentence
 
 
+def test_a_density_without_end_at_a_point_is_named_with_it():
+    verdict = judge(GOOD._replace(singular="a = 0.4, b = -1 as 1/r^2.12"))
+    assert verdict.level == "reject" and "rises without end at a = 0.4" in verdict.sentence
+
+
+def test_of_a_scale_that_collapses_the_collapse_is_named_and_not_the_spread():
+    far = Causes(far=("mu", 1.3, 6e-9), spread=("mu", 6e-9))
+    verdict = judge(GOOD._replace(improper="s", causes=far))
+    assert "all mass gathers where mu comes to 1.3" in verdict.sentence
+    assert "cannot be normalised" in verdict.sentence and "rescale" not in verdict.sentence
+
+
+def test_jumps_are_a_note_of_what_is_usable_and_a_cause_of_what_is_not():
+    usable = judge(GOOD._replace(jumps=3.0, khat=0.6))
+    assert usable.level == "reweight" and "Note: the log density jumps" in usable.sentence
+    sentence = judge(GOOD._replace(jumps=3.0, khat=0.9)).sentence
+    assert sentence.startswith("DO NOT TRUST: the log density jumps")
+    assert 'algorithm="ZAMTRON"' in sentence
+
+
+def test_where_searches_would_have_met_few_narrower_modes_an_audit_says_nothing():
+    verdict = judge(GOOD._replace(run_info={"modes": {"chance_to_meet": 0.4}}))
+    assert verdict.level == "unchecked" and not verdict.trust
+    assert verdict.sentence.startswith("NOT AUDITED: the modes differ in width")
+    assert "40%" in verdict.sentence
+    for chance in (None, 0.9):
+        assert judge(GOOD._replace(run_info={"modes": {"chance_to_meet": chance}})).trust
+
+
 def test_mass_that_fresh_searches_find_is_named_with_how_often():
     audit = GOOD.audit | {"num_missed": 7, "missed_mass": 0.31}
     verdict = judge(GOOD._replace(audit=audit))

@@ -37,6 +37,7 @@ MAX_EVALUATIONS = 20_000
 MAX_COMPONENTS = 10  # of the first mixture, unless there are more modes
 MAX_AUDITS = 3
 MIN_AUDIT, AUDIT_SHARE = 600, 0.25  # evaluations of an audit, and as a share of those before it
+MAX_TAIL = 0.02  # share that it may lack around itself, by few draws
 MAX_MISSED = 0.002  # share of the mass that a first mixture may lack
 
 
@@ -47,6 +48,8 @@ class Started(NamedTuple):
       num_evaluations: of the target.
       is_good: whether the first mixture needs no training.
       catalogue: the modes found, and the searches behind them.
+      chance_to_meet: share of narrower modes that the searches would have met; None where the
+        modes known give no reason to ask.
       checks: figures of the importance check.
       audit: of a good first mixture; None for others.
     """
@@ -56,12 +59,13 @@ class Started(NamedTuple):
     catalogue: Catalogue = Catalogue()
     checks: tuple[dict, ...] = ()
     audit: Audit | None = None
+    chance_to_meet: float | None = None
 
     def as_dict(self) -> dict:
         """Plain data for a checkpoint."""
         about: dict = {"num_evaluations": self.num_evaluations, "is_good": self.is_good}
         if self.catalogue.num_searches:
-            about["modes"] = self.catalogue.as_dict()
+            about["modes"] = self.catalogue.as_dict() | {"chance_to_meet": self.chance_to_meet}
         if self.checks:
             about["importance_check"] = list(self.checks)
         if self.audit is not None:
@@ -147,7 +151,12 @@ class StartStage:
             first = search.with_candidates(self._max_components())
         set_first_mixture(self.learner, first)
         started = Started(
-            counted.count, checked.is_good, search.catalogue, tuple(checked.rounds), found
+            counted.count,
+            checked.is_good,
+            search.catalogue,
+            tuple(checked.rounds),
+            found,
+            search.chance_to_meet,
         )
         context.say(f"start: {_described(started, len(first.log_weights))}")
         return started
@@ -202,7 +211,7 @@ class StartStage:
                 ),
                 seed=config.seed + number,
             )
-            if found.missed_mass < MAX_MISSED:
+            if found.missed_mass < MAX_MISSED and found.tail_mass < MAX_TAIL:
                 break
             checked = checked._replace(is_good=False)
             joined = search.joined(found.modes)

@@ -21,23 +21,31 @@ from gmmvi_ext.training.writers import MetricWriter
 __all__ = ["TrainingStage", "training_limits"]
 
 MAX_MODES = 150  # components that exploration may take a mixture to, where nobody has said how many
+TOO_MANY, MAX_HOPELESS = 500.0, 60  # modes, and iterations where they are more
 AUDIT_SHARE, MAX_AUDIT = 0.05, 600  # of `training.max_evaluations`, left for an audit
 
 
-def training_limits(context: FitContext, spent: int, seconds: float) -> Limits:
+def training_limits(
+    context: FitContext, spent: int, seconds: float, modes: dict | None = None
+) -> Limits:
     """What the limits of the configuration leave for training.
 
     Args:
       context: of the fit.
       spent: evaluations before training.
       seconds: before training.
+      modes: what searches have found (`Catalogue.as_dict`); None for nothing. Where there are many
+        hundreds, and most searches find new ones, no mixture will do and training soon ends.
     """
     training = context.config.training
+    iterations = training.num_iterations
+    if modes and modes["estimated_number"] > TOO_MANY and modes["new_mode_chance"] > 0.5:
+        iterations = min(iterations or MAX_HOPELESS, MAX_HOPELESS)
     most = training.max_evaluations
     if most is not None and context.config.explore.mode != "off":
         spent += int(min(AUDIT_SHARE * most, MAX_AUDIT))
     return Limits(
-        training.num_iterations,
+        iterations,
         _left(most, spent),
         _left(training.max_seconds, seconds),
     )

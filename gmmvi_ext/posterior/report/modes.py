@@ -33,7 +33,7 @@ def mode_rows(
       without draws), `num_found` (searches that ended there; None where none are known),
       `num_components`, `log_prob` (of the mixture) and `location` (constrained, flat).
     """
-    count = len(modes.weight)
+    count = max(modes.count(), 1)  # those that the report counts
     mass, error = np.full(count, np.nan), np.full(count, np.nan)
     if draws is not None and np.isfinite(draws.log_ratios).any():
         member = modes.mode_of_component[draws.component_index]

@@ -30,7 +30,12 @@ MAX_SHOWN = 3
 
 
 def improper_direction(
-    mixture: Mixture, target: Target, draws: np.ndarray, names: list[str], seed=0
+    mixture: Mixture,
+    target: Target,
+    draws: np.ndarray,
+    names: list[str],
+    seed=0,
+    places: np.ndarray | None = None,
 ) -> str | None:
     """Coordinates along which the density does not fall off, in words, or None.
 
@@ -40,6 +45,8 @@ def improper_direction(
       draws: of the mixture, [S, D].
       names: of the D coordinates.
       seed: of the random directions.
+      places: where searches have come to rest beside the mixture, [n, D]: on a floor whose
+        direction nobody knows they end along it.
     """
     dim = draws.shape[1]
     centre = np.asarray(mixture.components.loc, np.float64)[int(np.argmax(mixture.log_weights))]
@@ -54,6 +61,10 @@ def improper_direction(
         longest = (basis * lengths).T[is_long][-NUM_PRINCIPAL:]
         if len(longest):
             found = _along(mixture, target, centre, longest, NEAR_RADII, 1.0)
+    if found is None and dim > 1 and places is not None and len(places):
+        away = places - centre
+        away /= np.maximum(np.linalg.norm(away / spread, axis=1, keepdims=True), 1e-300)
+        found = _along(mixture, target, centre, away, RADII[:4], 1.0)
     if found is None and dim > 1:
         random = tf.random.stateless_normal([NUM_RANDOM, dim], substream(seed, "rays")).numpy()
         random *= spread / np.linalg.norm(random, axis=1, keepdims=True)

@@ -16,8 +16,10 @@ from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_causes
 from gmmvi_ext.posterior.report.edges import find_lost_edge
+from gmmvi_ext.posterior.report.jumps import missed_jumps
 from gmmvi_ext.posterior.report.modes import mode_rows
 from gmmvi_ext.posterior.report.rays import improper_direction
+from gmmvi_ext.posterior.report.singular import singular_point
 from gmmvi_ext.posterior.report.verdict import MAX_MISSED, Facts, Verdict, judge
 from gmmvi_ext.targets.checks import rounding_of
 
@@ -148,15 +150,21 @@ def make_report(
             rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
             lost_edge=find_lost_edge(target, draws.x),
             missed=missed,
-            improper=improper_direction(mixture, target, draws.x, names, seed),
+            improper=improper_direction(
+                mixture, target, draws.x, names, seed, _ends_of_searches(run_info)
+            ),
+            singular=singular_point(target, draws, names),
             audit=None if why else run_info["audit"],
             unaudited=why,
             moment_change=_moment_change(parameters),
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)
-        if verdict.level == "reject":
-            verdict = judge(facts._replace(causes=find_causes(mixture, draws, names)))
+        if verdict.level in ("reject", "reweight"):
+            facts = facts._replace(jumps=missed_jumps(target, draws.x))
+            if verdict.level == "reject":
+                facts = facts._replace(causes=find_causes(mixture, draws, names))
+            verdict = judge(facts)
     heavy = {}
     if defensive and target is not None:
         heavy = _defensive_numbers(posterior, num_samples, seed)
@@ -183,6 +191,12 @@ def make_report(
         **forward,
     )
     return report, draws
+
+
+def _ends_of_searches(run_info: dict) -> np.ndarray | None:
+    """Where the searches of the audit have ended beside the mixture, [n, D]."""
+    modes = (run_info.get("audit") or {}).get("modes")
+    return np.array([mode["location"] for mode in modes]) if modes else None
 
 
 def _audited(posterior, seed) -> str:

@@ -38,6 +38,7 @@ MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
 MAX_LACKING = 0.005  # share of the mass that the mixture may lack by the audit
 MAX_CHANCE = 0.05  # that a search ends in a new mode: then what audits find is not all there is
 MANY_MODES = 100.0
+MIN_CHANCE = 0.7  # that searches would have met modes somewhat narrower than those known
 NO_CAUSES = Causes()
 
 
@@ -58,6 +59,8 @@ class Facts(NamedTuple):
       unseen: bound on the share of the mass that the draws do not show.
       missed: share of the mass that only heavy-tailed draws find.
       improper: coordinates along which the density does not fall off, in words.
+      singular: where it rises to infinity too fast to be normalised, in words.
+      jumps: nats by which gradients miss the differences between draws; 0 where they do not.
       audit: of the mixture, as `Audit.as_dict` gives it; None where there was none.
       unaudited: why there was none.
       moment_change: largest |mean shift| in sd and |log sd ratio| of a parameter by reweighting.
@@ -82,6 +85,8 @@ class Facts(NamedTuple):
     unseen: float = math.inf
     missed: float = 0.0
     improper: str | None = None
+    singular: str | None = None
+    jumps: float = 0.0
     audit: dict | None = None
     unaudited: str = ""
     moment_change: float = 0.0
@@ -124,8 +129,9 @@ def judge(facts: Facts) -> Verdict:
     """The verdict on `facts`."""
     problems = [found for test in FATAL_TESTS if (found := test(facts)) is not None]
     if problems:
-        # Causes before what they lead to.
-        problems = [found for test in CAUSES if (found := test(facts)) is not None] + problems
+        # Causes before what they lead to; of what has no end, scales are no cause.
+        if facts.improper is None and facts.singular is None:
+            problems = [found for test in CAUSES if (found := test(facts)) is not None] + problems
         reasons = "; ".join(problem for problem, _ in problems)
         remedies = list(dict.fromkeys(remedy for _, remedy in problems))
         text = f"DO NOT TRUST: {reasons}. Remedy: {'; or '.join(remedies[:2])}."
@@ -143,8 +149,9 @@ def judge(facts: Facts) -> Verdict:
         f"log evidence - ELBO = {max(facts.gap, 0.0):.2g} nats"
     )
     note = _run_note(facts)
-    if facts.audit is None:
-        text = f"NOT AUDITED: {facts.unaudited}. What the draws show is good ({numbers}).{note}"
+    why = facts.unaudited if facts.audit is None else _blind_audit(facts)
+    if why:
+        text = f"NOT AUDITED: {why}. What the draws show is good ({numbers}).{note}"
         return Verdict("unchecked", False, text)
     if facts.is_good:
         return Verdict("trust", True, f"TRUST: draws can be used as they are ({numbers}).{note}")
@@ -153,6 +160,19 @@ def judge(facts: Facts) -> Verdict:
         f"use `reweight(n)` or `expectation(f)`, or train longer.{note}"
     )
     return Verdict("reweight", True, text)
+
+
+def _blind_audit(facts) -> str:
+    """Why searches that found nothing say nothing; empty where they do."""
+    chance = facts.run_info.get("modes", {}).get("chance_to_meet")
+    if chance is None or chance >= MIN_CHANCE:
+        return ""
+    return (
+        "the modes differ in width, and of others 2.5 times narrower than the widest the searches "
+        f"would have met {chance:.0%}; say where the posterior may be "
+        "(model_initialization.prior_mean, prior_scale, or a prior), compare several seeds, or use "
+        '`explore="thorough"`'
+    )
 
 
 def _nothing_finite(facts):
@@ -197,9 +217,38 @@ def _lost_edge(facts):
 def _improper(facts):
     if facts.improper is None:
         return None
+    if facts.causes.far is not None:
+        name, location, _ = facts.causes.far
+        return (
+            f"all mass gathers where {name} comes to {location:.4g}, closer than the float format "
+            f"resolves, and the log density does not fall off along {facts.improper}: it rises "
+            "without end and cannot be normalised",
+            "keep what shrinks there (a scale that collapses onto an observation) away from zero "
+            "by its prior or a constraint",
+        )
     return (
         f"the log density does not fall off along {facts.improper}, the posterior looks improper",
         "give every parameter a prior or a constraint",
+    )
+
+
+def _singular(facts):
+    if facts.singular is None:
+        return None
+    return (
+        f"the density rises without end at {facts.singular}, too fast to be normalised",
+        "look for what is divided by, or a scale that comes to zero, there, and keep it away by a "
+        "prior or a constraint",
+    )
+
+
+def _jumping(facts):
+    if not facts.jumps > 0.0:
+        return None
+    return (
+        f"the log density jumps between the draws (by {facts.jumps:.2g} nats, typically), which "
+        "its gradient does not show",
+        'fit by its values alone (`algorithm="ZAMTRON"`)',
     )
 
 
@@ -346,6 +395,8 @@ def _run_note(facts) -> str:
     notes = []
     if facts.num_nonfinite:
         notes.append(f"{facts.num_nonfinite} draws had zero or undefined target density")
+    if facts.jumps > 0.0:
+        notes.append("; ".join(_jumping(facts)))
     if facts.run_info.get("converged") is False:
         notes.append("the run stopped while the ELBO was still rising")
     if facts.run_info.get("temperature", 1.0) != 1.0:
@@ -353,12 +404,13 @@ def _run_note(facts) -> str:
     return f" Note: {'; '.join(notes)}." if notes else ""
 
 
-CAUSES = (_far_away, _odd_spread)
+CAUSES = (_jumping, _far_away, _odd_spread)
 FATAL_TESTS = (
     _nothing_finite,
     _lost_edge,
     _rounded,
     _undefined,
+    _singular,
     _improper,
     _missing_modes,
     _known_evidence,

@@ -1,0 +1,51 @@
+"""Do gradients miss what the values of a target do, as with likelihoods made of steps?
+
+Along segments between draws the trapezoidal rule turns gradients into differences of values. Where
+a density is smooth, or has kinks, it errs by no more than the change of the gradient over a step; a
+jump is missed whole, however short the step.
+"""
+
+import numpy as np
+
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["missed_jumps"]
+
+NUM_SEGMENTS, NUM_STEPS = 16, 24
+SMALLEST = 0.2  # nats of a jump
+ROUNDINGS = 16.0
+MIN_SHARE = 0.25  # of the segments
+
+
+def missed_jumps(target: Target, draws: np.ndarray, seed: int = 0) -> float:
+    """Nats by which gradients miss the difference between two draws, 0 where they do not.
+
+    Args:
+      target: log density with a gradient; evaluated at 400 points.
+      draws: [S, D].
+      seed: of the choice of pairs.
+
+    Returns:
+      the median over segments, if at least a quarter of them cross a jump.
+    """
+    if not target.has_gradient or target.is_stochastic:
+        return 0.0
+    counted = CountedTarget(target)
+    first, last = draws[np.random.default_rng(seed).permutation(len(draws))[: 2 * NUM_SEGMENTS]][
+        : 2 * (min(len(draws), 2 * NUM_SEGMENTS) // 2)
+    ].reshape(2, -1, draws.shape[1])
+    at = np.linspace(0.0, 1.0, NUM_STEPS + 1)[:, np.newaxis, np.newaxis]
+    x = first + at * (last - first)  # [T, P, D]
+    loss, slope = counted.loss(x.reshape(-1, x.shape[2]))
+    value = -loss.reshape(x.shape[:2])
+    with np.errstate(invalid="ignore", over="ignore"):
+        rise = np.einsum("tpd,pd->tp", -slope.reshape(x.shape), last - first) / NUM_STEPS
+        gap = np.abs(np.diff(value, axis=0) - 0.5 * (rise[1:] + rise[:-1]))
+        allowed = SMALLEST + np.abs(np.diff(rise, axis=0))
+        allowed += ROUNDINGS * counted.epsilon * np.abs(value[1:])
+        missed = np.where(gap > allowed, gap, 0.0).sum(axis=0)
+    missed = missed[np.isfinite(missed)]
+    if not len(missed) or np.mean(missed > 0.0) < MIN_SHARE:
+        return 0.0
+    return float(np.median(missed[missed > 0.0]))

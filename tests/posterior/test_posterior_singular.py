@@ -1,0 +1,82 @@
+"""Densities without end at a point, and jumps that gradients do not show, are told from the rest."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.posterior.importance.draws import score_draws
+from gmmvi_ext.posterior.report.jumps import missed_jumps
+from gmmvi_ext.posterior.report.singular import singular_point
+from gmmvi_ext.targets import CallableTarget, HostTarget
+
+PLACE = np.array([0.4, -1.0], np.float32)
+NAMES = ["a", "b"]
+
+
+def power_law(exponent, axes=2):
+    """1/r^exponent in some coordinates, normal in all."""
+
+    def log_prob(x):
+        z = x - PLACE
+        near = tf.reduce_sum(z[:, :axes] ** 2, -1)
+        return -0.5 * exponent * tf.math.log(near) - 0.5 * tf.reduce_sum(z**2, -1)
+
+    return CallableTarget(log_prob, 2)
+
+
+def draws_of(target):
+    """Of a wide and a narrow Gaussian at the place."""
+    factors = tf.stack([tf.eye(2), 0.03 * tf.eye(2)])
+    loc = tf.stack([tf.constant(PLACE)] * 2)
+    mixture = Mixture(tf.math.log([0.5, 0.5]), FullGaussians(loc, factors))
+    return score_draws(mixture, target, 4000, 0)
+
+
+@pytest.mark.parametrize(("exponent", "axes"), [(2.12, 2), (3.5, 2), (1.1, 1), (2.6, 1)])
+def test_what_rises_too_fast_to_be_normalised_is_named_with_place_and_power(exponent, axes):
+    target = power_law(exponent, axes)
+    found = singular_point(target, draws_of(target), NAMES)
+    assert found is not None and "a = 0.4" in found
+    assert float(found.split("r^")[1]) == pytest.approx(exponent, abs=0.05)
+
+
+@pytest.mark.parametrize(("exponent", "axes"), [(1.5, 2), (0.7, 1)])
+def test_what_rises_more_slowly_can_be_normalised(exponent, axes):
+    target = power_law(exponent, axes)
+    assert singular_point(target, draws_of(target), NAMES) is None
+
+
+def test_narrow_modes_and_targets_without_gradients_are_not_singular():
+    narrow = CallableTarget(
+        lambda x: -0.5e8 * tf.reduce_sum((x - PLACE) ** 2, -1),
+        2,
+    )
+    assert singular_point(narrow, draws_of(narrow), NAMES) is None
+    host = HostTarget(lambda x: -0.5 * np.sum(np.asarray(x) ** 2, -1), 2)
+    assert singular_point(host, draws_of(host), NAMES) is None
+
+
+def stairs(x):
+    return -0.5 * tf.reduce_sum(x**2, -1) - tf.reduce_sum(tf.floor(2.0 * tf.abs(x)), -1)
+
+
+def test_jumps_between_draws_are_seen():
+    x = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
+    assert missed_jumps(CallableTarget(stairs, 2), x) > 0.9
+
+
+@pytest.mark.parametrize(
+    "log_prob",
+    [
+        lambda x: -0.5 * tf.reduce_sum(x**2, -1),
+        lambda x: -3.0 * tf.reduce_sum(tf.abs(x), -1),
+        lambda x: -50.0 * (x[:, 1] - x[:, 0] ** 2) ** 2 - x[:, 0] ** 2,
+        lambda x: -1e6 - tf.reduce_sum(x**4, -1),
+    ],
+    ids=["normal", "kink", "banana", "rounded"],
+)
+def test_smooth_densities_and_kinks_do_not_jump(log_prob):
+    x = np.random.default_rng(1).standard_normal((500, 2)).astype(np.float32)
+    assert missed_jumps(CallableTarget(log_prob, 2), x) == 0.0
+    assert missed_jumps(HostTarget(lambda z: log_prob(tf.constant(z)).numpy(), 2), x) == 0.0
