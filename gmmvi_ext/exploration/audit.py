@@ -60,6 +60,7 @@ NUM_DRAWS = 120  # of the mixture, for log Z and for how far the ratios spread
 DRAWS_SHARE = 0.3  # of the evaluations, where there are few
 MIN_EVALUATIONS = 30  # fewer are not worth a search
 SEARCH_COST = 8  # evaluations that a search takes at least, its starting point included
+MAX_TAIL_DRAWS = 1000
 PROBES, PROBES_SHARE = 5, 0.5  # for each search, and of the evaluations: where there are gradients
 MAX_FULL_SCALE = 100  # dimensions up to which searches are scaled by whole covariances
 MAX_ELEMENTS = 20_000_000  # of all covariances at ends
@@ -127,7 +128,7 @@ def audit(
     covered = _Covered(mixture, max(num_draws, 2), salted)
     num_searches = int(min(num_searches, (max_evaluations - num_draws) // SEARCH_COST))
     covered.estimate_evidence(counted)
-    tail_mass = _tail_mass(counted, covered, num_searches // 3, rng)
+    tail_mass = _tail_mass(counted, covered, min(num_searches // 3, MAX_TAIL_DRAWS), rng)
     points = _residual(counted, covered, num_searches // 5, rng)
     most, num_explained = num_searches - len(points), 0
     if counted.target.has_gradient:
@@ -176,7 +177,8 @@ def _searches(counted, covered, points, budget: float, rng):
     scale = covered.scales(points)
     common = {"scale": scale, "epsilon": counted.epsilon, "is_done": covered.is_reached}
     if counted.target.has_gradient:
-        common["lowest"] = -covered.highest - 0.5 * covered.dim
+        if np.isfinite(covered.highest):
+            common["lowest"] = -covered.highest - 0.5 * covered.dim
         return minimise(counted.loss, points, (MAX_ITERATIONS,), budget, LARGEST, **common), None
     if scale.ndim == 2:
         common["scale"] = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
@@ -278,6 +280,8 @@ def _tail_mass(counted, covered: _Covered, count: int, rng) -> float:
     log_p, log_q = counted.values(x), covered.log_q(x)
     parts = [covered.log_q_inflated(x, each) for each in INFLATION]
     log_g = np.logaddexp.reduce(parts) - math.log(len(INFLATION))
+    if not np.isfinite(covered.log_z):
+        return 0.0
     lacks = log_p - covered.log_z - log_q > covered.most
     if not lacks.any():
         return 0.0

@@ -24,6 +24,7 @@ __all__ = ["Catalogue", "Mode", "distinct", "estimated_number", "unseen_limit"]
 SAME_POSITION = 1e-2  # in units of the width searched: surely the same optimum
 MAX_RATIO = 3.0  # nats by which a density may exceed that of its modes' Gaussians
 COPIES = 0.01  # relative difference of widths up to which modes are copies of each other
+MAX_ELEMENTS = 8_000_000  # of temporary arrays
 NEGLIGIBLE = 1e-3  # share of the mass of all modes below which a mode does not matter
 
 
@@ -105,10 +106,13 @@ class Catalogue:
     def squared_distances(self, points: np.ndarray) -> np.ndarray:
         """Mahalanobis distances of points [n, D] to the modes, [M, n]."""
         loc = np.array([mode.loc for mode in self.modes])  # [M, D]
-        factors = np.array([mode.scale_tril for mode in self.modes])
-        offsets = points[np.newaxis] - loc[:, np.newaxis]  # [M, n, D]
-        z = np.linalg.solve(factors, offsets.swapaxes(1, 2))
-        return np.sum(z * z, axis=1)
+        inverse = np.linalg.inv(np.array([mode.scale_tril for mode in self.modes]))
+        num_parts = max(1, -(-len(points) * loc.size // MAX_ELEMENTS))
+        parts = []
+        for part in np.array_split(points, num_parts):
+            z = inverse @ (part - loc[:, np.newaxis]).swapaxes(1, 2)  # [M, D, n]
+            parts.append(np.sum(z * z, axis=1))
+        return np.concatenate(parts, axis=1)
 
     def matched(self, points: np.ndarray) -> np.ndarray:
         """Index of the mode around each point [n, D], -1 where there is none, [n]."""

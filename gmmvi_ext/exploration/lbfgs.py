@@ -89,7 +89,7 @@ def minimise(
         step_scale = np.ones(len(z))
     if lowest is not None:
         steep = np.maximum(np.sum(grad**2, axis=1), 1e-300)
-        promise = np.where(is_running, value - lowest, 0.0)
+        promise = np.where(is_running, value, lowest) - lowest
         step_scale = np.where(promise > 0.0, np.minimum(2.0 * promise / steep, LONGEST), step_scale)
     knows_curvature = np.full(len(z), scale is not None)
     slow = np.zeros(len(z), int)

@@ -1,4 +1,4 @@
-"""Densities without end at a point, and jumps that gradients do not show, are told from the rest."""
+"""Densities without end at a point, and jumps that gradients miss, are told from the rest."""
 
 import numpy as np
 import pytest

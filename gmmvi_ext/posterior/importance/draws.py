@@ -20,7 +20,7 @@ __all__ = [
     "score_draws",
 ]
 
-MAX_COUNT = 1_000_000_000
+MAX_COUNT = 100_000_000
 CHUNK = 5000  # draws per evaluation: bounds memory whatever the number of components
 ATTEMPTS = 4  # at a batch of points: a host function may fail for the moment
 

@@ -17,7 +17,7 @@ __all__ = ["singular_point"]
 NUM_CLIMBS, MAX_ITERATIONS, MAX_EVALUATIONS = 3, 60, 400
 RADII = 10.0 ** -np.arange(1.0, 5.0)  # in standard deviations of the draws
 NUM_DIRECTIONS = 16
-MIN_RISE = 5.0  # nats above the highest draw, and two more for each dimension
+MIN_RISE = 3.0  # nats above the highest draw, and one more for each dimension
 MIN_SLOPE, MAX_BEND = 0.5, 0.15
 IS_SINGULAR = 0.05  # of the largest curvature
 MARGIN = 0.05
@@ -48,7 +48,7 @@ def singular_point(target: Target, draws: ScoredDraws, names: list[str]) -> str 
         epsilon=counted.epsilon,
     )
     top = int(np.argmin(runs.value))
-    if not -runs.value[top] > value[best[0]] + MIN_RISE + 2.0 * dim:
+    if not -runs.value[top] > value[best[0]] + MIN_RISE + dim:
         return None
     point = runs.x[top]
     direction = np.random.default_rng(0).standard_normal((NUM_DIRECTIONS, dim))
