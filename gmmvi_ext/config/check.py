@@ -59,7 +59,7 @@ def checked(
     for key, node in tree.items():
         if key not in known:
             shown = key if key.strip() else repr(key)
-            hint = did_you_mean(key, known) or _section_hint(key, document, names)
+            hint = _section_hint(key, document, names) or did_you_mean(key, known)
             hint = hint or f" There are: {', '.join(known)}."
             of = f" of `model: {document.name}`" if "model" in tree else ""
             problems.append(Problem(node.origin, shown, f"unknown key{of}.{hint}"))
@@ -212,4 +212,4 @@ def _reading_order(problems: list[Problem]):
 def _section_hint(key: str, document: Document, names: Names) -> str:
     sections = document.all_sections(names)
     homes = [f"{name}.{key}" for name, spec in sections.items() if key in spec.fields]
-    return f" Did you mean {homes[0]!r}?" if homes else ""
+    return f" Did you mean {' or '.join(map(repr, homes[:3]))}?" if homes else ""

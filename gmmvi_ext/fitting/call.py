@@ -141,8 +141,9 @@ def fit(
         )
         config.label = target.name
         _require_gradient(config, algorithm, target)
-        rules = config.code_word or "custom rules"
-        say(f"{rules}, {target.num_dimensions} unconstrained dimensions")
+        if workdir is None:  # a work directory has a line of its own
+            rules = config.code_word or "custom rules"
+            say(f"{rules}, {target.num_dimensions} unconstrained dimensions")
         for note in notes:
             say(f"target: {note}")
         shared = parallel.distribute(target)
