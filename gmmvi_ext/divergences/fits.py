@@ -96,7 +96,9 @@ def fit_reverse_kl(
             ends = loc - WINDOW_STDDEVS * scale, loc + WINDOW_STDDEVS * scale
         return kl_quadrature(q, target, *ends, num_points, rule=rule)
 
-    objective = tf.function(lambda free: divergence(free).value, reduce_retracing=True)
+    objective = tf.function(
+        lambda free: divergence(free).value, reduce_retracing=True, autograph=False
+    )
     tolerance = 1e-12 if getattr(target, "dtype", tf.float64) == tf.float64 else 1e-5
     fits = []
     for loc, scale in starts:
