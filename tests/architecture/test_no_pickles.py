@@ -27,7 +27,9 @@ def names_of(tree):
             imported.add((node.module or "").split(".")[0])
         elif isinstance(node, ast.Call):
             function = node.func
-            owner = getattr(getattr(function, "value", None), "id", "")
+            # A method of something that has no name, `model[v].eval()`, is none of Python's own.
+            owner = "" if isinstance(function, ast.Name) else "an expression"
+            owner = getattr(getattr(function, "value", None), "id", owner)
             name = getattr(function, "id", None) or getattr(function, "attr", "")
             keywords = {k.arg: getattr(k.value, "value", None) for k in node.keywords}
             called.append((owner, name, keywords))
