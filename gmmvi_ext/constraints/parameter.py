@@ -189,8 +189,13 @@ class ConstrainedParameter(TensorLike, tf.Module):
         """
         return self.to(dtype=dtype)
 
-    def to(self, device: str | None = None, dtype=None) -> "ConstrainedParameter":
-        """A new parameter, on another device or of another dtype: same value, kind and mode."""
+    def to(self, device: str | tf.DType | None = None, dtype=None) -> "ConstrainedParameter":
+        """A new parameter, on another device or of another dtype: same value, kind and mode.
+
+        A dtype may come first, as in PyTorch: `p.to(tf.float64)`.
+        """
+        if isinstance(device, tf.DType):
+            device, dtype = None, device
         dtype = self.dtype if dtype is None else tf.as_dtype(dtype)
         with tf.device(device):
             start = tf.identity(tf.cast(tf.convert_to_tensor(self._raw), dtype))

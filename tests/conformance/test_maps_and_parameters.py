@@ -33,6 +33,20 @@ PARAMETERS = {
         SPD / np.sqrt(np.outer(np.diag(SPD), np.diag(SPD))),
     ),
 }
+BOUNDS = {"greater_than": "greater_than(0.5)", "less_than": "less_than(3)"}
+
+
+def by_constraint(name):
+    """A parameter of a constraint called by its name, and a value inside."""
+    spec = BOUNDS.get(name, name)
+    start = tf.constant([0.3, -0.8, 0.5], tf.float64)
+    value = constraints.by_name(spec).forward(start).numpy()
+    return functools.partial(constraints.ConstrainedParameter, constraint=spec), value
+
+
+PARAMETERS |= {
+    name: by_constraint(name) for name in constraints.CONSTRAINTS if name not in PARAMETERS
+}
 MAPS = {
     "skew": (parametrize.Skew, ROWS - ROWS.T),
     "symmetric": (parametrize.Symmetric, ROWS + ROWS.T),
@@ -210,6 +224,7 @@ def test_the_table_is_complete():
     named = {each for each in dir(constraints) if each.endswith("Parameter")}
     covered = {getattr(make, "func", make).__name__ for make, _ in PARAMETERS.values()}
     assert named == covered
+    assert set(constraints.CONSTRAINTS) <= set(PARAMETERS)
     from gmmvi_ext.constraints.parametrize.maps import MAPS as REGISTERED
 
     kinds = {type(make()) for make, _ in MAPS.values()}

@@ -226,6 +226,7 @@ def test_sizes_devices_and_picked_entries_as_in_tensors():
     assert parameter.size == parameter.numel() == np.size(parameter) == 6
     assert parameter.size() == (2, 3) and parameter.size(1) == 3
     assert "CPU" in parameter.device and "CPU" in parameter.to("cpu:0").device
+    assert parameter.to(tf.float64).dtype == tf.float64 == parameter.to(dtype="float64").dtype
     np.testing.assert_allclose(parameter[[0, 1], [1, 2]], [2.0, 6.0], rtol=1e-6)
     np.testing.assert_allclose(parameter[[1]], [[4.0, 5.0, 6.0]], rtol=1e-6)
     np.testing.assert_allclose(parameter % 2.0, [[1, 0, 1], [0, 1, 0]], atol=1e-5)
