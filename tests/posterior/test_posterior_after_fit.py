@@ -1,5 +1,8 @@
 """What one goes on with after a fit: summaries, predictions, priors, chains, agreement."""
 
+import pathlib
+import subprocess
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -417,6 +420,31 @@ def test_constraints_are_the_same_in_jax(make_mixture):
         np.testing.assert_allclose(trace[name]["value"], wanted[name][0], rtol=1e-4, atol=1e-5)
     density = trace["prior"]["fn"].log_prob(jax.numpy.asarray(x))
     np.testing.assert_allclose(density, posterior.unconstrained.log_prob(x[None])[0], rtol=1e-3)
+
+
+def test_the_prior_for_stan_is_a_program_that_stanc_takes(make_mixture, tmp_path):
+    httpstan = pytest.importorskip("httpstan", reason="needs gmmvi_ext[stan]")
+    kinds = {name: case for name, case in KINDS.items() if len(case[1]) < 2}
+    layout = gmmvi_ext.constraints.layout.PartsLayout(
+        {name: shape for name, (_, shape) in kinds.items()},
+        {name: constraint for name, (constraint, _) in kinds.items()},
+    )
+    mixture = make_mixture(num=2, dims=layout.num_dimensions)
+    posterior = Posterior(
+        mixture,
+        bijector={f"p_{name}": part.bijector for name, part in layout.parts.items()},
+        parameter_names={f"p_{name}": shape for name, shape in layout.shapes.items()},
+    )
+    blocks, data = posterior.as_prior().for_stan()
+    assert np.shape(data["prior_scale_tril"]) == (2, layout.num_dimensions, layout.num_dimensions)
+    program = "".join(f"{block} {{\n{lines}}}\n" for block, lines in blocks.items())
+    path = tmp_path / "prior.stan"
+    path.write_text(program)
+    stanc = pathlib.Path(httpstan.__file__).with_name("stanc")
+    done = subprocess.run([stanc, "--info", path], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    with pytest.raises(ValueError, match="'m' has shape .2, 2.: for Stan only numbers"):
+        Posterior(make_mixture(), parameter_names={"m": (2, 2)}).as_prior().for_stan()
 
 
 def test_a_constraint_without_a_closed_form_elsewhere_is_said(make_mixture):
