@@ -273,7 +273,7 @@ def state_files() -> Tally:
     """What a run keeps beside its checkpoints, and its hidden second names."""
     tally = Tally("state of a run: run --resume, export")
     command = ["run", "--config", "smoke/gmm", "--num_iterations", "4"]
-    for setting in ("plots=false", "tensorboard=false", "num_report_samples=500"):
+    for setting in ("export=false", "plots=false", "tensorboard=false", "num_report_samples=500"):
         command += ["--set", f"outputs.{setting}"]
     changes = {
         "NaN": {"loc": lambda a: a * np.nan},
