@@ -133,6 +133,7 @@ def fit(
         config = fit_config(
             num_dimensions=target.num_dimensions,
             has_gradient=target.has_gradient,
+            is_stochastic=target.is_stochastic,
             algorithm=algorithm,
             seed=seed,
             dtype=dtype.name,

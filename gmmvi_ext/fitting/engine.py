@@ -195,7 +195,8 @@ def _corrected(
     if stage.exploration is not None:
         run_info["exploration"] = stage.exploration.summary()
     posterior = Posterior(mixture, target=context.alone, run_info=run_info)
-    if config.component_weights.mode != "off" and not stage.is_passed:
+    is_good = stage.is_passed or (stage.exploration is not None and stage.exploration.is_good)
+    if config.component_weights.mode != "off" and not is_good:
         posterior = reweighted_components(context, posterior)
     if config.population_monte_carlo.mode != "off":
         posterior = with_population_monte_carlo(context, posterior)

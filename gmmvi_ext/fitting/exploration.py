@@ -19,7 +19,7 @@ from gmmvi_ext.config.sections import ExploreSettings
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.starting_points import Start
-from gmmvi_ext.fitting.block_convergence import BlockConvergence
+from gmmvi_ext.fitting.block_convergence import BLOCK, BlockConvergence
 from gmmvi_ext.fitting.stages.importance_check import is_good_enough
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.component_adaptation.extrapolation import (
@@ -76,6 +76,8 @@ class Exploration:
       num_rounds: number of rounds.
       masses: of the added components, as shares of the target when they were added.
       audit: of the last final round, as plain data; None where it added components, and before.
+      is_good: whether the mixture has passed the importance check: nothing that follows training
+        would better it.
     """
 
     def __init__(
@@ -101,6 +103,7 @@ class Exploration:
         self._max_evaluations, self._max_seconds = max_evaluations, max_seconds
         self._seed = stream(seed, "exploration")
         self.audit: dict | None = None
+        self.is_good = False
         self._counted = CountedTarget(learner.target)
         self._last_round_at = self._spent_then = self._checked_then = 0
         self._num_final_rounds = 0
@@ -131,10 +134,11 @@ class Exploration:
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
         is_due = row["iteration"] - self._last_round_at >= self._settings.interval
+        self.is_good = False
         if reason is None and is_due and self._is_beyond_resolution():
             return StopReason.NO_IMPROVEMENT
-        if reason is None and is_due and self._is_good_enough(row):
-            reason = StopReason.CONVERGED
+        if reason is None and row["iteration"] % BLOCK == 0 and self._is_good_enough(row):
+            reason, self.is_good = StopReason.CONVERGED, True
         if reason is StopReason.CONVERGED and self._num_final_rounds < MAX_FINAL_ROUNDS:
             self._num_final_rounds += 1
             spent = self._spent(row)
@@ -143,7 +147,7 @@ class Exploration:
             has_grown |= self._search(row, max(SHARE_FINAL * spent, least))
             if not has_grown:
                 return reason
-            self.audit = None
+            self.audit, self.is_good = None, False
             return None
         if reason is None and is_due:
             self._explore(row, SHARE_DURING * (self._spent(row) - self._spent_then), MAX_DURING)
@@ -165,6 +169,7 @@ class Exploration:
             "num_rounds": self.num_rounds,
             "masses": self.masses,
             "audit": self.audit,
+            "is_good": self.is_good,
         }
 
     def restore(self, state: dict) -> None:
@@ -175,6 +180,7 @@ class Exploration:
         self._checked_then = state["checked_then"]
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
         self.masses, self.audit = list(state["masses"]), state["audit"]
+        self.is_good = state["is_good"]
 
     def _is_beyond_resolution(self) -> bool:
         """Whether components narrower than the float format tells places apart are of weight.

@@ -53,6 +53,7 @@ def fit_config(
     *,
     num_dimensions: int,
     has_gradient: bool,
+    is_stochastic: bool,
     algorithm,
     seed: int,
     dtype: str,
@@ -62,7 +63,7 @@ def fit_config(
     """The configuration that the arguments of `fit` amount to, checked.
 
     Args:
-      num_dimensions, has_gradient: of the target.
+      num_dimensions, has_gradient, is_stochastic: of the target.
       algorithm: "auto", a code word, or a dict of roles.
       seed, dtype, max_components: arguments of `fit`.
       settings: everything else that was given, with the keys of a configuration.
@@ -88,6 +89,7 @@ def fit_config(
         word,
         num_dimensions=num_dimensions,
         has_gradient=has_gradient,
+        is_stochastic=is_stochastic,
         max_components=max_components or dict(given).get(MAX_COMPONENTS_KEY),
     )
     given = [*given, ("seed", int(seed)), ("dtype", dtype)]
@@ -140,6 +142,7 @@ def completed(config: Config, target: Target) -> Config:
         auto_values(
             num_dimensions=target.num_dimensions,
             has_gradient=target.has_gradient,
+            is_stochastic=target.is_stochastic,
             max_components=config.written(MAX_COMPONENTS_KEY),
         )
     )
