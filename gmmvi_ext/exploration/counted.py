@@ -1,5 +1,7 @@
 """The target of a search: NumPy in, NumPy out, every evaluation counted."""
 
+import math
+import time
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
@@ -9,7 +11,11 @@ import tensorflow as tf
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["CountedTarget", "Journal"]
+__all__ = ["CountedTarget", "Journal", "OutOfTime"]
+
+
+class OutOfTime(Exception):
+    """The time for evaluations is over; the target was not asked."""
 
 
 class Journal(Protocol):
@@ -27,11 +33,22 @@ class CountedTarget:
     Args:
       target: log density.
       journal: keeps the answers on disk; None for none.
+      deadline: `time.perf_counter()` from which on it is not asked any more: calls raise
+        `OutOfTime`.
+
+    Attributes:
+      count: evaluations so far.
+      best_point: where the highest finite value was, [D]; None before there is one.
     """
 
-    def __init__(self, target: Target, journal: Journal | None = None):
+    def __init__(
+        self, target: Target, journal: Journal | None = None, *, deadline: float = math.inf
+    ):
         self.target = target
         self.count = 0
+        self.deadline = deadline
+        self.best_point: np.ndarray | None = None
+        self._best_value = -math.inf
         self._journal = journal
         self._seed = stream(0, "search")
 
@@ -58,10 +75,18 @@ class CountedTarget:
         return self.target.values_and_grads(points, self._seed)
 
     def _evaluated(self, x: np.ndarray, evaluate) -> list[np.ndarray]:
+        if time.perf_counter() >= self.deadline:
+            raise OutOfTime
         self.count += len(x)
 
         def fresh(points):
             return evaluate(tf.constant(points, self.target.dtype))
 
         found = fresh(x) if self._journal is None else self._journal.answer(x, fresh)
-        return [np.asarray(each, float) for each in found]
+        arrays = [np.asarray(each, float) for each in found]
+        if len(x):
+            values = np.where(np.isfinite(arrays[0]), arrays[0], -np.inf)
+            row = int(np.argmax(values))
+            if values[row] > self._best_value:
+                self._best_value, self.best_point = float(values[row]), np.array(x[row], float)
+        return arrays

@@ -180,6 +180,13 @@ class ModeSearch:
         worth = [each for each in modes if each.log_mass > modes[0].log_mass - MAX_LOSS]
         return _mixture(worth[: self._max_components]) if worth else None
 
+    def found_so_far(self) -> FirstMixture:
+        """A mixture without further evaluations: of the modes, else around the best point met."""
+        start, point = self._start, self.counted.best_point
+        loc = start.mean if point is None else point
+        alone = FirstMixture(np.zeros(1), loc[np.newaxis], np.diag(start.scale)[np.newaxis])
+        return self.of_modes() or alone
+
     def with_candidates(self, most: int) -> FirstMixture:
         """Modes, and Gaussians on the way of the first searches that lie beside them.
 

@@ -2,7 +2,9 @@
 
 import contextlib
 import dataclasses
+import math
 import sys
+import time
 from collections.abc import Callable
 
 from gmmvi_ext.config.config import Config
@@ -27,6 +29,7 @@ class FitContext:
       parallel: how the target is evaluated.
       say: takes lines for the user.
       begin: `time.perf_counter()` at the start of this session.
+      earlier_seconds: of earlier sessions.
     """
 
     config: Config
@@ -35,6 +38,24 @@ class FitContext:
     parallel: ParallelEvaluation
     say: Callable[[str], None]
     begin: float
+    earlier_seconds: float = 0.0
+
+    def deadline(self, share: float = 1.0) -> float:
+        """`time.perf_counter()` at which a share of `training.max_seconds` is spent.
+
+        Infinite where there is no such limit, and where several processes have to do the same:
+        their clocks differ.
+        """
+        most = self.config.training.max_seconds
+        if most is None or self.is_multi_worker or not self.counts_everything:
+            return math.inf
+        return self.begin + share * most - self.earlier_seconds
+
+    def affordable(self, evaluations: int) -> float:
+        """Evaluations that there is time for, at the pace of those so far."""
+        now = time.perf_counter()
+        seconds = max(now - self.begin + self.earlier_seconds, 1e-9)
+        return max(self.deadline() - now, 0.0) * evaluations / seconds
 
     @property
     def is_multi_worker(self) -> bool:
@@ -48,7 +69,7 @@ class FitContext:
 
     @property
     def counts_everything(self) -> bool:
-        """Whether `max_evaluations` covers all stages; the reference counts training alone."""
+        """Whether limits cover all stages; the reference counts training alone."""
         return self.config.start.mode != "off" or self.config.explore.mode != "off"
 
 

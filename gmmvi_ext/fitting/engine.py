@@ -13,6 +13,7 @@ the stop rules are in every checkpoint, evaluations of a search in its journal, 
 after training made in `final.npz`: a fit that was killed at any moment goes on bit for bit.
 """
 
+import dataclasses
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -78,6 +79,8 @@ def run_stages(
     learner = start.learner
     kept = MixtureState(learner.mixture()) if config.training.stop_rule == "blocks" else None
     state = files.open(learner, kept) if files is not None else {}
+    earlier = sum(each for name, each in state.get("clock", {}).items() if name != "trace")
+    context = dataclasses.replace(context, earlier_seconds=earlier)
     spent = _started(start, state, files)
     stage = TrainingStage(
         context,
@@ -161,7 +164,7 @@ def _corrected(
     if stage.is_passed:
         elbo = started["importance_check"][-1]["elbo"]
     elif config.training.keep_best and stage.blocks is not None:
-        mixture, extra = best_mixture(mixture, stage.blocks, context.alone, config.seed)
+        mixture, extra = best_mixture(context, mixture, stage.blocks, evaluations)
         mixture, evaluations = without_negligible(mixture), evaluations + extra
         elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None else elbo)
     seconds = result.clock.train + result.clock.start + time.perf_counter() - begin
@@ -191,16 +194,55 @@ def _corrected(
     }
     if config.training.stop_when_converged:
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
+    if context.counts_everything:
+        run_info["stages"] = _stages(stage, result, spent)
     run_info |= {name: started[name] for name in ("modes", "importance_check") if name in started}
     if stage.exploration is not None:
         run_info["exploration"] = stage.exploration.summary()
     posterior = Posterior(mixture, target=context.alone, run_info=run_info)
     is_good = stage.is_passed or (stage.exploration is not None and stage.exploration.is_good)
     if config.component_weights.mode != "off" and not is_good:
-        posterior = reweighted_components(context, posterior)
+        posterior = _accounted("component weights", reweighted_components, context, posterior)
     if config.population_monte_carlo.mode != "off":
-        posterior = with_population_monte_carlo(context, posterior)
+        name = "population Monte Carlo"
+        posterior = _accounted(name, with_population_monte_carlo, context, posterior)
     earlier = started.get("audit") if stage.is_passed else None
     if earlier is None and stage.exploration is not None:
         earlier = stage.exploration.audit
-    return audited(context, posterior, stage.start, earlier)
+    posterior = _accounted("audit", audited, context, posterior, stage.start, earlier)
+    if "stages" in run_info:
+        spent_by = [
+            f"{name} {each['evaluations']:,} evaluations in {each['seconds']:.1f} s"
+            for name, each in posterior.run_info["stages"].items()
+        ]
+        say(f"spent: {'; '.join(spent_by)}")
+    return posterior
+
+
+def _stages(stage: TrainingStage, result: TrainingResult, start_evaluations: int) -> dict:
+    """Stage -> evaluations of the target and seconds, over all sessions, up to training."""
+    clock = result.clock
+    training = result.num_target_evaluations + result.num_nonfinite
+    stages = {
+        "check and start": (start_evaluations, clock.start),
+        "training": (training, clock.train),
+    }
+    if stage.exploration is not None:
+        stages["exploration"] = stage.exploration.num_evaluations, stage.exploration.seconds
+    return {
+        name: {"evaluations": evaluations, "seconds": round(seconds, 3)}
+        for name, (evaluations, seconds) in stages.items()
+        if evaluations
+    }
+
+
+def _accounted(name: str, run: Callable, context: FitContext, posterior, *args) -> Posterior:
+    """What a stage after training makes of the posterior; what it spends is put down."""
+    begin, before = time.perf_counter(), posterior.run_info["num_target_evaluations"]
+    found = run(context, posterior, *args)
+    evaluations = found.run_info["num_target_evaluations"] - before
+    if evaluations and "stages" in found.run_info:
+        seconds = round(time.perf_counter() - begin, 3)
+        about = {"evaluations": evaluations, "seconds": seconds}
+        found.run_info["stages"] = found.run_info["stages"] | {name: about}
+    return found

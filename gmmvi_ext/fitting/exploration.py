@@ -12,12 +12,15 @@ components the fit continues: the stop rule keeps its memory and may request ano
 iterations later. The audit of the last round, which found nothing to add, is that of the fit.
 """
 
+import math
+import time
+
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.config.sections import ExploreSettings
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
-from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.fitting.block_convergence import BLOCK, BlockConvergence
 from gmmvi_ext.fitting.stages.importance_check import is_good_enough
@@ -68,11 +71,13 @@ class Exploration:
       max_modes: the same for those at modes that an audit finds.
       start: where the target's prior is.
       num_check_samples: draws of the importance check that may end training; None for none.
-      max_evaluations, max_seconds: limits of the training; None for none.
+      max_evaluations: limit of the training; None for none.
+      deadline: `time.perf_counter()` at which it has to be over.
       seed: integer.
 
     Attributes:
       num_evaluations: of the target, in all rounds.
+      seconds: of all rounds.
       num_rounds: number of rounds.
       masses: of the added components, as shares of the target when they were added.
       audit: of the last final round, as plain data; None where it added components, and before.
@@ -91,7 +96,7 @@ class Exploration:
         num_check_samples: int | None = None,
         settings: ExploreSettings | None = None,
         max_evaluations=None,
-        max_seconds=None,
+        deadline: float = math.inf,
         seed: int = 0,
     ):
         self._watch, self._learner = watch, learner
@@ -100,11 +105,12 @@ class Exploration:
         self._start = start
         self._num_check_samples = num_check_samples
         self._settings = settings or ExploreSettings(mode="auto")
-        self._max_evaluations, self._max_seconds = max_evaluations, max_seconds
+        self._max_evaluations, self._deadline = max_evaluations, deadline
         self._seed = stream(seed, "exploration")
         self.audit: dict | None = None
         self.is_good = False
-        self._counted = CountedTarget(learner.target)
+        self._counted = CountedTarget(learner.target, deadline=deadline)
+        self.seconds = 0.0
         self._last_round_at = self._spent_then = self._checked_then = 0
         self._num_final_rounds = 0
         self.num_rounds = 0
@@ -131,6 +137,17 @@ class Exploration:
     def __call__(self, row: dict) -> StopReason | None:
         reason = self._watch(row)
         self.audit = None  # an earlier one was of another mixture
+        begin = time.perf_counter()
+        try:
+            return self._explored(row, reason)
+        except OutOfTime:
+            self.audit, self.is_good = None, False
+            return StopReason.MAX_SECONDS
+        finally:
+            self.seconds += time.perf_counter() - begin
+
+    def _explored(self, row: dict, reason: StopReason | None) -> StopReason | None:
+        """What the rules of exploration make of the watch's answer."""
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
         is_due = row["iteration"] - self._last_round_at >= self._settings.interval
@@ -162,6 +179,7 @@ class Exploration:
         return {
             "watch": self._watch.state(),
             "num_evaluations": self._counted.count,
+            "seconds": self.seconds,
             "last_round_at": self._last_round_at,
             "spent_then": self._spent_then,
             "checked_then": self._checked_then,
@@ -175,7 +193,7 @@ class Exploration:
     def restore(self, state: dict) -> None:
         """Takes back what `state` gave."""
         self._watch.restore(state["watch"])
-        self._counted.count = state["num_evaluations"]
+        self._counted.count, self.seconds = state["num_evaluations"], state["seconds"]
         self._last_round_at, self._spent_then = state["last_round_at"], state["spent_then"]
         self._checked_then = state["checked_then"]
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
@@ -259,9 +277,10 @@ class Exploration:
         spent, most = self._spent(row), min(int(budget), self._settings.max_evaluations)
         if self._max_evaluations is not None:
             most = min(most, self._max_evaluations - spent)
-        if self._max_seconds is not None:
-            left = self._max_seconds - row["train_seconds"]
-            most = min(most, int(left * spent / max(row["train_seconds"], 1e-9)))
+        if self._deadline < math.inf:
+            left = self._deadline - time.perf_counter()
+            seconds = max(row["train_seconds"] + self.seconds, 1e-9)
+            most = min(most, int(left * spent / seconds))
         return most
 
 

@@ -246,6 +246,14 @@ class GMMVI(tf.Module):
             if num_iterations == 0 or int(metrics["num_target_evaluations"]) >= most:
                 return metrics
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether the graphs of the next iteration are there; they take some seconds to make."""
+        use_forms = self._use_quadratic_forms()
+        if use_forms in self._calls.graphs:
+            return True
+        return learning_step(self._settings(use_forms), self._variables()).is_traced
+
     def mixture(self) -> Mixture:
         """The current mixture, in the unconstrained space."""
         return self.model.mixture()

@@ -128,6 +128,11 @@ class LearningStep:
         self._lock = threading.RLock()
         self.num_traces = 0
 
+    @property
+    def is_traced(self) -> bool:
+        """Whether both graphs are there."""
+        return self._learn is not None
+
     def propose(self, variables: RunVariables) -> TracedFunction:
         """(variables, seed, prior mean, prior variance) -> `Drawn`; traced with `variables`."""
         with self._lock:

@@ -1,7 +1,6 @@
 """Stage `component_weights`: on by itself, within the limits, told in `run_info`."""
 
 import sys
-import time
 import types
 
 import numpy as np
@@ -9,7 +8,12 @@ import pytest
 import tensorflow as tf
 
 import gmmvi_ext
-from gmmvi_ext.config.sections import ComponentWeightsSettings, TrainingSettings
+from gmmvi_ext.config.sections import (
+    ComponentWeightsSettings,
+    ExploreSettings,
+    StartSettings,
+    TrainingSettings,
+)
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.stages.corrections import reweighted_components
 from gmmvi_ext.gaussians import FullGaussians, Mixture
@@ -35,9 +39,12 @@ def posterior_after(spent: int, seconds: float = 1.0) -> Posterior:
 def context_of(said: list, **limits) -> FitContext:
     """What the stage needs of a fit."""
     config = types.SimpleNamespace(
-        component_weights=ComponentWeightsSettings("auto"), training=TrainingSettings(**limits)
+        component_weights=ComponentWeightsSettings("auto"),
+        explore=ExploreSettings(mode="auto"),
+        start=StartSettings(mode="auto"),
+        training=TrainingSettings(**limits),
     )
-    return FitContext(config, None, None, ParallelEvaluation(), said.append, time.perf_counter())
+    return FitContext(config, None, None, ParallelEvaluation(), said.append, begin=0.0)
 
 
 @pytest.mark.parametrize(
@@ -52,8 +59,10 @@ def context_of(said: list, **limits) -> FitContext:
         (30_000, None, -1.0, 0),
     ],
 )
-def test_number_of_evaluations(spent, most, left, wanted):
+def test_number_of_evaluations(spent, most, left, wanted, monkeypatch):
     said = []
+    clock = types.SimpleNamespace(perf_counter=lambda: 1.0)  # seconds since the fit began
+    monkeypatch.setattr(sys.modules["gmmvi_ext.fitting.context"], "time", clock)
     seconds = None if left is None else max(1.0 + left, 0.0)
     context = context_of(said, max_evaluations=most, max_seconds=seconds)
     found = reweighted_components(context, posterior_after(spent))

@@ -1,7 +1,7 @@
 """Stage: the audit of the mixture that a fit ends with."""
 
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, audit
-from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.posterior import Posterior
@@ -33,17 +33,24 @@ def audited(
         budget = max(SHARE * spent, LEAST * num_searches / NUM_SEARCHES)
         if config.training.max_evaluations is not None:
             budget = min(budget, config.training.max_evaluations - spent)
+        budget = min(budget, context.affordable(spent))
         if budget < MIN_EVALUATIONS:
             return posterior
-        found = audit(
-            CountedTarget(target),
-            posterior.mixture,
-            start,
-            num_searches=num_searches,
-            max_evaluations=budget,
-            seed=config.seed,
-        ).as_dict()
-        posterior.run_info["num_target_evaluations"] = spent + found["num_evaluations"]
+        counted = CountedTarget(target, deadline=context.deadline())
+        try:
+            found = audit(
+                counted,
+                posterior.mixture,
+                start,
+                num_searches=num_searches,
+                max_evaluations=budget,
+                seed=config.seed,
+            ).as_dict()
+        except OutOfTime:
+            context.say("audit: not done, no time is left for it")
+            return posterior
+        finally:
+            posterior.run_info["num_target_evaluations"] = spent + counted.count
     posterior.run_info["audit"] = found
     context.say(
         f"audit: {found['num_missed']} of {found['num_searches']} fresh searches end in mass that "

@@ -6,10 +6,10 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.fitting.block_convergence import BlockConvergence
+from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior.importance.draws import score_draws
-from gmmvi_ext.targets.base import Target
 
 __all__ = ["best_mixture", "without_negligible"]
 
@@ -18,9 +18,15 @@ MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
 
 
 def best_mixture(
-    last: Mixture, blocks: BlockConvergence, target: Target, seed: int
+    context: FitContext, last: Mixture, blocks: BlockConvergence, spent: int
 ) -> tuple[Mixture, int]:
     """The last mixture, or that of the best block if fresh draws say that the last is worse.
+
+    Args:
+      context: of the fit.
+      last: the last mixture.
+      blocks: have kept the best one.
+      spent: evaluations so far; without the time for as many draws the best block is believed.
 
     Returns:
       the mixture, and the evaluations this took: none unless the ELBO has fallen back.
@@ -28,6 +34,9 @@ def best_mixture(
     best = blocks.best
     if best is None or not blocks.had_relapse:
         return last, 0
+    if context.affordable(spent) < 2 * NUM_SAMPLES:
+        return best, 0
+    target, seed = context.alone, context.config.seed
 
     def elbo(mixture: Mixture) -> float:
         draws = score_draws(mixture, target, NUM_SAMPLES, stream(seed, "candidates"))

@@ -22,10 +22,8 @@ def reweighted_components(context: FitContext, posterior: Posterior) -> Posterio
     num_samples = min(int(EVALUATION_SHARE * spent), config.component_weights.max_evaluations)
     if config.training.max_evaluations is not None:
         num_samples = min(num_samples, config.training.max_evaluations - spent)
-    if config.training.max_seconds is not None:
-        left = config.training.max_seconds - info["train_seconds"]
-        # While training an evaluation took longer: all else that is done is in it, too.
-        num_samples = min(num_samples, int(left * spent / info["train_seconds"]))
+    # While training an evaluation took longer: all else that is done is in it, too.
+    num_samples = int(min(num_samples, context.affordable(spent)))
     if num_samples < MIN_EVALUATIONS or int(posterior.mixture.num_components) == 1:
         return posterior
     reweighted = posterior.reweight_components(num_samples, info["seed"])
@@ -47,8 +45,10 @@ def with_population_monte_carlo(context: FitContext, posterior: Posterior) -> Po
     if config.training.max_evaluations is not None:
         left = config.training.max_evaluations - posterior.run_info["num_target_evaluations"]
         num_samples = min(num_samples, left // MAX_POPULATIONS)
+    spent = posterior.run_info["num_target_evaluations"]
+    num_samples = int(min(num_samples, context.affordable(spent) // MAX_POPULATIONS))
     if num_samples < MIN_EVALUATIONS:
-        say("population Monte Carlo: not tried, too few evaluations are left")
+        say("population Monte Carlo: not tried, too few evaluations or seconds are left")
         return posterior
     if isinstance(posterior.mixture.components, LowRankGaussians):
         say("population Monte Carlo: not tried, it takes full or diagonal covariances")

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
 from gmmvi_ext.exploration.catalogue import Catalogue
-from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.search import FirstMixture, ModeSearch
 from gmmvi_ext.exploration.starting_points import Start, start_from
 from gmmvi_ext.fitting.context import FitContext
@@ -33,6 +33,7 @@ __all__ = ["StartStage", "Started"]
 
 EVALUATION_SHARE = 0.2  # of `training.max_evaluations`, for searches
 CHECK_SHARE = 0.6  # of the same, for searches, importance check and audit
+SEARCH_SECONDS, CHECK_SECONDS = 0.4, 0.6  # shares of `training.max_seconds`, likewise
 MAX_EVALUATIONS = 20_000
 MAX_COMPONENTS = 10  # of the first mixture, unless there are more modes
 MAX_AUDITS = 3
@@ -132,7 +133,8 @@ class StartStage:
         if budget is None:
             most = config.training.max_evaluations
             budget = MAX_EVALUATIONS if most is None else EVALUATION_SHARE * most
-        counted = CountedTarget(context.shared, journal)
+        deadline = context.deadline(SEARCH_SECONDS)
+        counted = CountedTarget(context.shared, journal, deadline=deadline)
         search = ModeSearch(
             counted,
             start,
@@ -141,14 +143,7 @@ class StartStage:
             effort=self._effort(),
             max_components=config.written(MAX_COMPONENTS_KEY),
         )
-        first = search.run()
-        checked, found = Checked(first, False, []), None
-        if config.importance_check.mode != "off" and self._can_pass():
-            checked, found = self._checked(search, first, start)
-        if checked.is_good:
-            first = checked.mixture
-        else:
-            first = search.with_candidates(self._max_components())
+        first, checked, found = self._searched(search, start)
         set_first_mixture(self.learner, first)
         started = Started(
             counted.count,
@@ -165,6 +160,28 @@ class StartStage:
         """Seconds before training, over all sessions; none where nothing was searched for."""
         spent = time.perf_counter() - self._context.begin
         return before + spent if self.is_on else before
+
+    def _searched(
+        self, search: ModeSearch, start: Start
+    ) -> tuple[FirstMixture, Checked, Audit | None]:
+        """The first mixture, and what check and audit say; what there is when time is over."""
+        counted, found = search.counted, None
+        try:
+            first = search.run()
+        except OutOfTime:
+            first = search.found_so_far()
+            self._context.say("start: no time is left to search for modes")
+            return first, Checked(first, False, []), None
+        counted.deadline = self._context.deadline(CHECK_SECONDS)
+        checked = Checked(first, False, [])
+        try:
+            if self._context.config.importance_check.mode != "off" and self._can_pass():
+                checked, found = self._checked(search, first, start)
+            if not checked.is_good:
+                first = search.with_candidates(self._max_components())
+        except OutOfTime:
+            return search.found_so_far(), Checked(first, False, []), None
+        return checked.mixture if checked.is_good else first, checked, found
 
     def _effort(self) -> str:
         return "thorough" if self._context.config.explore.mode == "thorough" else "auto"

@@ -1,6 +1,7 @@
 """Stage: training, with exploration where the configuration asks for it."""
 
 import dataclasses
+import time
 from collections.abc import Callable, Sequence
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
@@ -23,6 +24,8 @@ __all__ = ["TrainingStage", "training_limits"]
 MAX_MODES = 150  # components that exploration may take a mixture to, where nobody has said how many
 TOO_MANY, MAX_HOPELESS = 500.0, 60  # modes, and iterations where they are more
 AUDIT_SHARE, MAX_AUDIT = 0.05, 600  # of `training.max_evaluations`, left for an audit
+TRACING_SECONDS = 8.0  # that a first iteration may take: with less time there is none
+TRAINING_SECONDS = 0.9  # share of `training.max_seconds` at whose end training is over
 
 
 def training_limits(
@@ -112,13 +115,16 @@ class TrainingStage:
         """
         config, parallel = self.context.config, self.context.parallel
         limits = self.limits
+        seconds = self._deadline - time.perf_counter()
+        if seconds < TRACING_SECONDS and (seconds <= 0 or not self.learner.is_traced):
+            limits = dataclasses.replace(limits, max_seconds=0.0)
         if self.is_passed:
             limits = dataclasses.replace(limits, num_iterations=0)
         watching: dict[str, Callable] = {}
         if self.blocks is not None:
             watching["blocks"] = self.exploration or self.blocks
         if self.context.counts_everything:
-            watching["budget"] = self._budget
+            watching["budget"] = self._within_limits
         if self.callbacks:
             watching["callbacks"] = self._called
         result = train(
@@ -167,13 +173,20 @@ class TrainingStage:
             if config.importance_check.mode != "off"
             else None,
             max_evaluations=self.limits.max_evaluations,
-            # Clocks differ between processes, which have to explore alike.
-            max_seconds=None if self.context.is_multi_worker else self.limits.max_seconds,
+            deadline=self._deadline,
             seed=config.seed,
         )
 
-    def _budget(self, row: dict) -> StopReason | None:
-        """The loop counts finite values; who pays for evaluations pays for the others, too."""
+    @property
+    def _deadline(self) -> float:
+        """When training has to be over; an audit needs some time, too."""
+        share = 1.0 if self.context.config.explore.mode == "off" else TRAINING_SECONDS
+        return self.context.deadline(share)
+
+    def _within_limits(self, row: dict) -> StopReason | None:
+        """The loop counts finite values and seconds of steps; who pays, pays for all of them."""
+        if time.perf_counter() >= self._deadline:
+            return StopReason.MAX_SECONDS
         most = self.limits.max_evaluations
         spent = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
         spent += self.num_exploration_evaluations

@@ -1,0 +1,71 @@
+"""`max_seconds` bounds every stage, whatever a call of the target costs."""
+
+import time
+import types
+
+import numpy as np
+import pytest
+
+import gmmvi_ext
+from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
+from gmmvi_ext.fitting import context as contexts
+from gmmvi_ext.fitting.context import FitContext
+from gmmvi_ext.targets import HostTarget
+from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
+
+
+def squares(x):
+    return -0.5 * np.sum((np.asarray(x) - 1.0) ** 2, axis=-1)
+
+
+def test_a_target_is_not_asked_after_the_deadline_and_its_best_point_is_known():
+    counted = CountedTarget(HostTarget(squares, 2), deadline=time.perf_counter() + 60)
+    assert counted.best_point is None
+    counted.values(np.array([[0.0, 0.0], [1.0, 1.5], [3.0, 3.0]]))
+    np.testing.assert_array_equal(counted.best_point, [1.0, 1.5])
+    counted.deadline = time.perf_counter()
+    with pytest.raises(OutOfTime):
+        counted.values(np.zeros((1, 2)))
+    assert counted.count == 3
+
+
+@pytest.mark.parametrize(
+    ("most", "earlier", "share", "wanted"),
+    [(100.0, 0.0, 1.0, 110.0), (100.0, 30.0, 0.4, 20.0), (None, 30.0, 0.4, np.inf)],
+)
+def test_deadlines_are_shares_of_the_limit_over_all_sessions(most, earlier, share, wanted):
+    mode = types.SimpleNamespace(mode="auto")
+    config = types.SimpleNamespace(
+        start=mode, explore=mode, training=types.SimpleNamespace(max_seconds=most)
+    )
+    context = FitContext(config, None, None, ParallelEvaluation(), print, 10.0, earlier)
+    assert context.deadline(share) == pytest.approx(wanted)
+
+
+def test_a_slow_target_takes_no_longer_than_it_may(monkeypatch):
+    """A clock of the target's own: each call takes 20 s, everything else nothing."""
+    clock = types.SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
+    counting = __import__("gmmvi_ext.exploration.counted", fromlist=["time"])
+    for module in (contexts, counting):
+        monkeypatch.setattr(module, "time", clock)
+    begin = __import__("gmmvi_ext.fitting.call", fromlist=["time"])
+    training = __import__("gmmvi_ext.fitting.stages.training", fromlist=["time"])
+    monkeypatch.setattr(begin, "time", clock)
+    monkeypatch.setattr(training, "time", clock)
+
+    def slow(x):
+        clock.now += 20.0
+        return squares(x)
+
+    posterior = gmmvi_ext.fit(
+        slow,
+        num_dimensions=2,
+        gradient=lambda x: 1.0 - np.asarray(x),
+        max_seconds=600.0,
+        verbose=False,
+        seed=0,
+    )
+    assert clock.now <= 620.0
+    stages = posterior.run_info["stages"]
+    total = posterior.run_info["num_target_evaluations"]
+    assert sum(each["evaluations"] for each in stages.values()) == total
