@@ -1,5 +1,6 @@
 """`max_seconds` bounds every stage, whatever a call of the target costs."""
 
+import sys
 import time
 import types
 
@@ -8,7 +9,6 @@ import pytest
 
 import gmmvi_ext
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
-from gmmvi_ext.fitting import context as contexts
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.targets import HostTarget
 from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
@@ -45,13 +45,14 @@ def test_deadlines_are_shares_of_the_limit_over_all_sessions(most, earlier, shar
 def test_a_slow_target_takes_no_longer_than_it_may(monkeypatch):
     """A clock of the target's own: each call takes 20 s, everything else nothing."""
     clock = types.SimpleNamespace(now=0.0, perf_counter=lambda: clock.now)
-    counting = __import__("gmmvi_ext.exploration.counted", fromlist=["time"])
-    for module in (contexts, counting):
-        monkeypatch.setattr(module, "time", clock)
-    begin = __import__("gmmvi_ext.fitting.call", fromlist=["time"])
-    training = __import__("gmmvi_ext.fitting.stages.training", fromlist=["time"])
-    monkeypatch.setattr(begin, "time", clock)
-    monkeypatch.setattr(training, "time", clock)
+    assert gmmvi_ext.fit  # loads the modules below
+    for name in (
+        "exploration.counted",
+        "fitting.context",
+        "fitting.call",
+        "fitting.stages.training",
+    ):
+        monkeypatch.setattr(sys.modules[f"gmmvi_ext.{name}"], "time", clock)
 
     def slow(x):
         clock.now += 20.0
