@@ -76,7 +76,8 @@ def fit(
       seed: of all random numbers; the same seed gives the same posterior.
       max_evaluations: most evaluations of the target in all stages, up to those of one iteration;
         of this and `training={"max_evaluations": ...}` the smaller one counts.
-      max_seconds: most seconds, up to those of one iteration.
+      max_seconds: most seconds of all stages, up to one call of the target; a fit that has less
+        than eight of them left for training is not trained unless its graphs are there.
       max_components: most components of the mixture.
       dtype: of the mixture and of what a function is called with.
       verbose: say on stderr what is found and how it went.
@@ -99,10 +100,10 @@ def fit(
     Returns:
       the posterior over the constrained parameters; `report()` judges it.
 
-    The fit stops when the ELBO has not risen over 100 iterations by more than 0.01 nats (more if
-    they took more evaluations than the 100 before) or two standard errors
-    (`training.convergence_window`, `training.convergence_tolerance`; see `block_convergence`) and
-    exploration finds nothing beyond the mixture, or at a limit.
+    The fit stops when fresh draws find the mixture good enough, or when the ELBO has not risen over
+    60 iterations by more than 0.01 nats (more if they took more evaluations than the 60 before) or
+    two standard errors (`training.convergence_window`, `training.convergence_tolerance`; see
+    `block_convergence`), and exploration finds nothing beyond the mixture; or at a limit.
 
     Raises:
       TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says

@@ -220,7 +220,10 @@ def _corrected(
 
 
 def _stages(stage: TrainingStage, result: TrainingResult, start_evaluations: int) -> dict:
-    """Stage -> evaluations of the target and seconds, over all sessions, up to training."""
+    """Stage -> evaluations of the target and seconds, up to training.
+
+    Over all sessions, the seconds of exploration apart.
+    """
     clock = result.clock
     training = result.num_target_evaluations + result.num_nonfinite
     stages = {

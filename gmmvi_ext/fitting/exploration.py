@@ -77,7 +77,7 @@ class Exploration:
 
     Attributes:
       num_evaluations: of the target, in all rounds.
-      seconds: of all rounds.
+      seconds: of all rounds of this session.
       num_rounds: number of rounds.
       masses: of the added components, as shares of the target when they were added.
       audit: of the last final round, as plain data; None where it added components, and before.
@@ -179,7 +179,6 @@ class Exploration:
         return {
             "watch": self._watch.state(),
             "num_evaluations": self._counted.count,
-            "seconds": self.seconds,
             "last_round_at": self._last_round_at,
             "spent_then": self._spent_then,
             "checked_then": self._checked_then,
@@ -193,7 +192,7 @@ class Exploration:
     def restore(self, state: dict) -> None:
         """Takes back what `state` gave."""
         self._watch.restore(state["watch"])
-        self._counted.count, self.seconds = state["num_evaluations"], state["seconds"]
+        self._counted.count = state["num_evaluations"]
         self._last_round_at, self._spent_then = state["last_round_at"], state["spent_then"]
         self._checked_then = state["checked_then"]
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]

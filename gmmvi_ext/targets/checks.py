@@ -40,6 +40,12 @@ FEW, SOME, MANY = 8, 32, 256  # draws: for shapes and batches, for gradients, to
 ATTEMPTS = 4  # calls that tell a function that fails now and then from one that always does
 MAX_GRADIENT_ERROR = 0.05
 SLOW_SECONDS = 1e-3  # an evaluation that costs more is worth a line
+COSTLY_SECONDS = 0.02  # one that costs more, advice
+NUM_TYPICAL = 10_000  # evaluations of a fit that trains
+CHEAPER = (
+    "write it for all points at once or with TensorFlow operations, give `gradient` (a third of "
+    "the evaluations), evaluate in parallel (`executor`, `strategy`), or set `max_seconds`"
+)
 
 
 class Traced(NamedTuple):
@@ -108,7 +114,10 @@ def check_target(
     if grads is not None and not target.is_stochastic:
         warnings += _gradient_warnings(target, x[:SOME], values, grads, call_seed)
     if not target.is_graph_safe and seconds > SLOW_SECONDS:
-        warnings.append(f"note: about {1e3 * seconds:.2g} ms for each evaluation")
+        note = f"note: about {1e3 * seconds:.2g} ms for each evaluation"
+        if seconds > COSTLY_SECONDS:
+            note += f"; {NUM_TYPICAL:,} of them take {NUM_TYPICAL * seconds / 60:.0f} minutes: {CHEAPER}"
+        warnings.append(note)
     return warnings
 
 
