@@ -116,7 +116,8 @@ def check_target(
     if not target.is_graph_safe and seconds > SLOW_SECONDS:
         note = f"note: about {1e3 * seconds:.2g} ms for each evaluation"
         if seconds > COSTLY_SECONDS:
-            note += f"; {NUM_TYPICAL:,} of them take {NUM_TYPICAL * seconds / 60:.0f} minutes: {CHEAPER}"
+            minutes = NUM_TYPICAL * seconds / 60
+            note += f"; {NUM_TYPICAL:,} of them take {minutes:.0f} minutes: {CHEAPER}"
         warnings.append(note)
     return warnings
 
