@@ -160,7 +160,7 @@ def _corrected(
     evaluations = result.num_target_evaluations
     if context.counts_everything:
         evaluations += result.num_nonfinite + spent + stage.num_exploration_evaluations
-    elbo = result.last_row.get("elbo")
+    elbo, extra = result.last_row.get("elbo"), 0
     if stage.is_passed:
         elbo = started["importance_check"][-1]["elbo"]
     elif config.training.keep_best and stage.blocks is not None:
@@ -195,7 +195,7 @@ def _corrected(
     if config.training.stop_when_converged:
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
     if context.counts_everything:
-        run_info["stages"] = _stages(stage, result, spent)
+        run_info |= _by_stage(stage, result, spent, extra)
     run_info |= {name: started[name] for name in ("modes", "importance_check") if name in started}
     if stage.exploration is not None:
         run_info["exploration"] = stage.exploration.summary()
@@ -210,32 +210,29 @@ def _corrected(
     if earlier is None and stage.exploration is not None:
         earlier = stage.exploration.audit
     posterior = _accounted("audit", audited, context, posterior, stage.start, earlier)
-    if "stages" in run_info:
-        spent_by = [
-            f"{name} {each['evaluations']:,} evaluations in {each['seconds']:.1f} s"
-            for name, each in posterior.run_info["stages"].items()
-        ]
-        say(f"spent: {'; '.join(spent_by)}")
+    if context.counts_everything:
+        say(f"spent: {_spent(posterior.run_info)}")
     return posterior
 
 
-def _stages(stage: TrainingStage, result: TrainingResult, start_evaluations: int) -> dict:
-    """Stage -> evaluations of the target and seconds, up to training.
+def _by_stage(
+    stage: TrainingStage, result: TrainingResult, start_evaluations: int, after_training: int
+) -> dict:
+    """Stage -> evaluations of the target, and seconds, up to the choice of the best mixture.
 
     Over all sessions, the seconds of exploration apart.
     """
     clock = result.clock
-    training = result.num_target_evaluations + result.num_nonfinite
-    stages = {
+    training = result.num_target_evaluations + result.num_nonfinite + after_training
+    spent = {
         "check and start": (start_evaluations, clock.start),
         "training": (training, clock.train),
     }
     if stage.exploration is not None:
-        stages["exploration"] = stage.exploration.num_evaluations, stage.exploration.seconds
+        spent["exploration"] = stage.exploration.num_evaluations, stage.exploration.seconds
     return {
-        name: {"evaluations": evaluations, "seconds": round(seconds, 3)}
-        for name, (evaluations, seconds) in stages.items()
-        if evaluations
+        "stage_evaluations": {name: count for name, (count, _) in spent.items() if count},
+        "stage_seconds": {name: round(each, 3) for name, (count, each) in spent.items() if count},
     }
 
 
@@ -243,9 +240,18 @@ def _accounted(name: str, run: Callable, context: FitContext, posterior, *args) 
     """What a stage after training makes of the posterior; what it spends is put down."""
     begin, before = time.perf_counter(), posterior.run_info["num_target_evaluations"]
     found = run(context, posterior, *args)
-    evaluations = found.run_info["num_target_evaluations"] - before
-    if evaluations and "stages" in found.run_info:
+    info = found.run_info
+    evaluations = info["num_target_evaluations"] - before
+    if evaluations and context.counts_everything:
         seconds = round(time.perf_counter() - begin, 3)
-        about = {"evaluations": evaluations, "seconds": seconds}
-        found.run_info["stages"] = found.run_info["stages"] | {name: about}
+        info["stage_evaluations"] = info["stage_evaluations"] | {name: evaluations}
+        info["stage_seconds"] = info["stage_seconds"] | {name: seconds}
     return found
+
+
+def _spent(info: dict) -> str:
+    seconds = info["stage_seconds"]
+    return "; ".join(
+        f"{name} {count:,} evaluations in {seconds[name]:.1f} s"
+        for name, count in info["stage_evaluations"].items()
+    )

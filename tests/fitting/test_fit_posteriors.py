@@ -78,6 +78,7 @@ def test_same_seed_same_posterior_and_limits_hold():
             seed=seed,
             max_evaluations=600,
             max_components=2,
+            importance_check="off",
             verbose=False,
         )
 
