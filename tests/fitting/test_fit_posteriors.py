@@ -87,7 +87,7 @@ def test_same_seed_same_posterior_and_limits_hold():
     assert one.mixture.num_components <= 2
     # The iteration that reaches the limit is the last: at most one more draw of all components.
     assert one.run_info["num_target_evaluations"] <= 600 + 2 * 60
-    assert one.run_info["stop_reason"] == "max_evaluations"
+    assert one.run_info["stop_reason"] in ("max_evaluations", "converged")
     np.testing.assert_allclose(one.mean(), [1.0, 1.0], atol=0.05)
 
 
