@@ -136,7 +136,7 @@ class Exploration:
 
     def __call__(self, row: dict) -> StopReason | None:
         reason = self._watch(row)
-        self.audit = None  # an earlier one was of another mixture
+        self.audit, self.is_good = None, False  # earlier ones were of another mixture
         begin = time.perf_counter()
         try:
             return self._explored(row, reason)
@@ -151,7 +151,6 @@ class Exploration:
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
         is_due = row["iteration"] - self._last_round_at >= self._settings.interval
-        self.is_good = False
         if reason is None and is_due and self._is_beyond_resolution():
             return StopReason.NO_IMPROVEMENT
         if reason is None and row["iteration"] % BLOCK == 0 and self._is_good_enough(row):

@@ -38,7 +38,7 @@ FLAT_ESS = 0.95  # share at which what the tail of the weights can hide is negli
 FLAT_WEIGHT = 1.25  # largest weight at which weights have no tail
 GOOD_GAP = 0.05  # nats between log Z and ELBO
 GOOD_SHIFT = 0.05  # of means by reweighting, in standard deviations; of log standard deviations
-DONE_ESS, DONE_KHAT, DONE_GAP, DONE_SHIFT = 0.85, 0.6, 0.08, 0.015  # at which training is over
+DONE_ESS, DONE_KHAT, DONE_GAP, DONE_SHIFT = 0.88, 0.6, 0.07, 0.015  # at which training is over
 FAR_ESS, FAR_GAP = 0.6, 0.2  # of a quarter of the draws: the others can be spared
 MIN_GAIN = 0.05  # of the ESS from round to round: else it does not get there
 
