@@ -38,7 +38,16 @@ _LAZY = {
 
 
 def load(path, *, bijector=None, target=None, **options):
-    """Reads a posterior that `Posterior.save` or `Posterior.export` wrote; see `Posterior.load`."""
+    """Reads a posterior that `Posterior.save` or `Posterior.export` wrote; see `Posterior.load`.
+
+    Example:
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names = {"a": (), "b": ()}
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+        >>> folder = posterior.save("posterior")
+        >>> gmmvi_ext.load("posterior").parameter_names
+        ['a', 'b']
+    """
     from gmmvi_ext.posterior import Posterior
 
     return Posterior.load(path, bijector=bijector, target=target, **options)

@@ -59,6 +59,11 @@ def from_inference_gym(model, **settings) -> GymTarget:
     Raises:
       ImportError: the Inference Gym is not installed.
       ValueError: an unknown name, or a model whose parts have no bijector each.
+
+    Example:
+        >>> import inference_gym
+        >>> gmmvi_ext.from_inference_gym("Banana").num_dimensions
+        2
     """
     gym = require("inference_gym.using_tensorflow", extra="gym", caller="from_inference_gym")
     if isinstance(model, str):

@@ -50,6 +50,12 @@ def from_jax(
     Raises:
       ImportError: JAX is not installed.
       ValueError: float64 without JAX's 64-bit mode; arguments of the layout that do not fit.
+
+    Example:
+        >>> import jax.numpy as jnp
+        >>> target = gmmvi_ext.from_jax(lambda x: -0.5 * jnp.sum(x**2), num_dimensions=2)
+        >>> print(target.log_prob(tf.constant([[1.0, -3.0]])).numpy())
+        [-5.]
     """
     jax = require("jax", extra="jax", caller="from_jax")
     layout = PartsLayout(shapes, constraints, num_dimensions)

@@ -51,6 +51,16 @@ def from_numpyro(
       ImportError: NumPyro is not installed.
       ValueError: no latent site, a discrete one, or a support that is unknown or depends on the
         value of another site.
+
+    Example:
+        >>> import numpyro
+        >>> import numpyro.distributions as dist
+        >>> def model(heads):
+        ...     p = numpyro.sample("p", dist.Beta(1.0, 1.0))
+        ...     numpyro.sample("heads", dist.Binomial(10, p), obs=heads)
+        >>> target = gmmvi_ext.from_numpyro(model, 7)
+        >>> target.num_dimensions, target.log_prob(tf.zeros([3, 1])).shape
+        (1, TensorShape([3]))
     """
     numpyro = require("numpyro", extra="numpyro", caller="from_numpyro")
     jax = require("jax", extra="numpyro", caller="from_numpyro")

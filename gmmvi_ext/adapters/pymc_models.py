@@ -43,6 +43,15 @@ def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
       ImportError: PyMC or JAX is not installed.
       ValueError: no free variable, a discrete one, an unknown transform or bounds that depend on
         another variable.
+
+    Example:
+        >>> import pymc
+        >>> with pymc.Model() as model:
+        ...     p = pymc.Beta("p", 1.0, 1.0)
+        ...     heads = pymc.Binomial("heads", 10, p, observed=7)
+        >>> target = gmmvi_ext.from_pymc(model)
+        >>> target.num_dimensions, target.log_prob(tf.zeros([3, 1])).shape
+        (1, TensorShape([3]))
     """
     require("pymc", extra="pymc", caller="from_pymc")
     jax = require("jax", extra="pymc", caller="from_pymc")

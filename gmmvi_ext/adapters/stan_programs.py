@@ -163,6 +163,16 @@ def from_stan(
       ImportError: neither package is installed.
       ValueError: stanc refuses the program or its data, compiling takes too long, or there is
         nothing to fit.
+
+    Example:
+        >>> import stan
+        >>> program = '''
+        ... data { int heads; }
+        ... parameters { real<lower=0, upper=1> p; }
+        ... model { heads ~ binomial(10, p); }
+        ... '''
+        >>> gmmvi_ext.from_stan(program, {"heads": 7}).num_dimensions
+        1
     """
     if backend not in BACKENDS:
         raise ValueError(f"`backend` must be one of {BACKENDS}, got {backend!r}.")

@@ -66,6 +66,13 @@ def build_vae(
 
     Raises:
       ValueError: parts that do not go together; the message names the setting.
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae, priors
+        >>> vae = build_vae((6,), latent_dim=2, prior=priors.MixturePrior(3))
+        >>> z, x = vae.sample(5, seed=[0, 1])
+        >>> z.shape, x.shape
+        (TensorShape([5, 2]), TensorShape([5, 6]))
     """
     if num_latents is not None:
         warnings.warn("`num_latents` is now `latent_dim`.", FutureWarning, stacklevel=2)
@@ -98,6 +105,15 @@ def load_vae(path: str | Path) -> VAE:
     Raises:
       FileNotFoundError: there is none.
       ValueError: files that are damaged or do not belong together.
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae, load_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> path = vae.save("vae")
+        >>> x = tf.ones([1, 6])
+        >>> again = load_vae("vae")
+        >>> bool(np.allclose(again.posterior(x).mean(), vae.posterior(x).mean()))
+        True
     """
     settings, rows, arrays = read_folder(path)
     vae = _built(settings, np.zeros((1, *settings.event_shape)))

@@ -29,6 +29,13 @@ class ConditionalNet(tf.Module):
       dropout: share of the inputs of each linear layer that is left out in training.
       seed: of the initial weights.
       dtype: floating dtype.
+
+    Example:
+        >>> from gmmvi_ext.amortized import ConditionalNet
+        >>> net = ConditionalNet("gaussian", outcome=2, inputs=3, hidden=(8,))
+        >>> p = net(tf.zeros([5, 3]))
+        >>> p.batch_shape, p.event_shape
+        (TensorShape([5]), TensorShape([2]))
     """
 
     def __init__(

@@ -25,6 +25,14 @@ class EvaluatedBound:
       elbo_se: standard error of the mean over the data.
       log_prob_estimate: importance-weighted bound.
       num_samples: behind each datum.
+
+    Example:
+        >>> from gmmvi_ext.amortized import BoundEvaluator, build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> result = BoundEvaluator(vae, x, num_samples=5)()
+        >>> result.num_samples, bool(np.isclose(result.elbo, -result.distortion - result.rate))
+        (5, True)
     """
 
     elbo: float
@@ -53,6 +61,13 @@ class BoundEvaluator:
       x: data [N, *event].
       num_samples: S.
       seed: integer.
+
+    Example:
+        >>> from gmmvi_ext.amortized import BoundEvaluator, build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> BoundEvaluator(vae, x, num_samples=5).per_datum().shape
+        (4, 1)
     """
 
     def __init__(self, vae: LatentVariableModel, x, *, num_samples: int = 10, seed: int = 0):

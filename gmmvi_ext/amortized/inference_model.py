@@ -22,6 +22,14 @@ class InferenceModel(tf.Module):
       hidden: units of hidden layers between encoder and linear head.
       dropout: share of the inputs of the head that is left out in training.
       seed: of the head's initial weights.
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> q = vae.inference(x)
+        >>> q.batch_shape, q.event_shape
+        (TensorShape([1]), TensorShape([2]))
     """
 
     def __init__(

@@ -28,6 +28,15 @@ class Likelihood(tf.Module):
     Args:
       decoder: [..., *latent_shape] -> [..., *density.output_shape].
       density: over data.
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> vae.likelihood(tf.zeros([4, 2])).batch_shape
+        TensorShape([4])
+        >>> vae.likelihood.mean(tf.zeros([4, 2])).shape
+        TensorShape([4, 6])
     """
 
     def __init__(self, decoder: Network, density: ConditionalDensity):
@@ -50,6 +59,15 @@ class JointDistribution(tf.Module):
     Args:
       prior: over latent variables.
       likelihood: over data given a latent variable.
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> joint = vae.joint
+        >>> z, new = joint.sample(5, seed=[0, 1])
+        >>> joint.log_prob(new, z).shape
+        TensorShape([5])
     """
 
     def __init__(self, prior: Prior, likelihood: Likelihood):

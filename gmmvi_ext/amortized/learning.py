@@ -31,6 +31,12 @@ class History:
     Attributes:
       rows: each with `iteration` and `train_seconds`.
       stopped_early: whether patience ran out.
+
+    Example:
+        >>> from gmmvi_ext.amortized import History
+        >>> history = History([{"iteration": 0, "elbo": -9.0}, {"iteration": 10, "elbo": -4.0}])
+        >>> history.rows[-1]["elbo"], history.stopped_early
+        (-4.0, False)
     """
 
     rows: list[dict]

@@ -39,6 +39,14 @@ class BoundReport(NamedTuple):
       distortion: -E_q[log p(x | z)].
       rate: KL(q || p), in closed form where there is one.
       log_prob_estimate: importance-weighted bound of log p(x).
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> report = vae.report(x, 10, seed=[0, 1])
+        >>> bool(report.log_prob_estimate[0] >= report.elbo[0])  # the tighter bound
+        True
     """
 
     elbo: tf.Tensor
@@ -79,6 +87,14 @@ class LatentVariableModel(tf.Module):
 
     Raises:
       ValueError: parts that do not go together.
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> report = vae.report(x, 10, seed=[0, 1])
+        >>> bool(np.allclose(report.elbo, -report.distortion - report.rate))
+        True
     """
 
     def __init__(

@@ -19,6 +19,14 @@ class NVIL(VAE):
       estimator: default: score function with one draw.
       control_variate: default: centre, baseline, scale; `Chain([])` for none.
       seed: of the baseline's weights.
+
+    Example:
+        >>> from gmmvi_ext.amortized import NVIL, build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> model = NVIL(vae.prior, vae.likelihood, vae.inference)
+        >>> loss = model.loss(tf.zeros([4, 6]), seed=[0, 1])
+        >>> loss.loss.shape
+        TensorShape([])
     """
 
     def __init__(

@@ -44,6 +44,11 @@ class Optimizers:
         gradient); `control_weight_decay` that of control variates.
       momentum: of sgd and rmsprop.
       clip_norm: largest norm of each group's gradient; null for no limit.
+
+    Example:
+        >>> from gmmvi_ext.amortized import Optimizers
+        >>> Optimizers(kind="rmsprop", generator_rate=3e-4).clip_norm
+        5.0
     """
 
     kind: Kind = "adam"

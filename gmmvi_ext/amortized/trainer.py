@@ -35,6 +35,15 @@ class Objective:
       rate_weight: final weight of the rate, beta; 1 maximises the bound itself.
       warm_up_steps: steps over which the weight rises linearly from zero.
       free_bits: nats of rate that cost nothing, batch mean.
+
+    Example:
+        >>> from gmmvi_ext.amortized import Objective, VAETrainer, build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> objective = Objective(rate_weight=2.0, warm_up_steps=100)
+        >>> x = np.zeros([8, 6], "float32")
+        >>> trainer = VAETrainer(vae, x, batch_size=4, objective=objective)
+        >>> int(trainer.num_iterations)
+        0
     """
 
     rate_weight: Annotated[float, NON_NEGATIVE] = 1.0
@@ -63,6 +72,14 @@ class VAETrainer(tf.Module):
         steps left out because a gradient was not finite.
       num_traces: how often the step was traced.
       best_elbo: best figure that `keep_best` has seen.
+
+    Example:
+        >>> from gmmvi_ext.amortized import VAETrainer, build_vae
+        >>> x = np.random.default_rng(0).integers(0, 2, [20, 6]).astype("float32")
+        >>> trainer = VAETrainer(build_vae((6,), latent_dim=2), x, batch_size=10)
+        >>> row = trainer.step()
+        >>> int(trainer.num_iterations), trainer.num_traces
+        (1, 1)
     """
 
     remedy = "Lower the learning rates or clip_norm, warm the rate up, or use dtype: float64."

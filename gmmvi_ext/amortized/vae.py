@@ -27,6 +27,16 @@ class VAE(LatentVariableModel):
     Attributes:
       settings: what `build_vae` made it from; None where its parts were put together by hand.
       history: figures of the last `fit`, None before.
+
+    Example:
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((6,), latent_dim=2)
+        >>> x = tf.constant([[0.0, 1.0, 1.0, 0.0, 1.0, 0.0]])
+        >>> vae.posterior(x).event_shape
+        TensorShape([2])
+        >>> z, new = vae.sample(5, seed=[0, 1])
+        >>> z.shape, new.shape
+        (TensorShape([5, 2]), TensorShape([5, 6]))
     """
 
     settings: VaeSettings | None = None

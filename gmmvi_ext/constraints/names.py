@@ -247,13 +247,27 @@ def correlation_cholesky() -> ConstraintBijector:
 
 @CONSTRAINTS.register("packed_cholesky")
 def packed_cholesky() -> ConstraintBijector:
-    """Lower triangles of Cholesky factors as vectors, row by row (PyMC's LKJCholeskyCov)."""
+    """Lower triangles of Cholesky factors as vectors, row by row (PyMC's LKJCholeskyCov).
+
+    Example:
+        >>> from gmmvi_ext.constraints import packed_cholesky
+        >>> packed = packed_cholesky().forward(tf.constant([-3.0, 1.0, 0.5]))
+        >>> packed.shape, bool(packed[0] > 0.0), bool(packed[2] > 0.0)  # the diagonal is positive
+        (TensorShape([3]), True, True)
+    """
     return PackedCholesky()
 
 
 @CONSTRAINTS.register("packed_correlation")
 def packed_correlation() -> ConstraintBijector:
-    """Strict upper triangles of correlation matrices as vectors, row by row (PyMC's LKJCorr)."""
+    """Strict upper triangles of correlation matrices as vectors, row by row (PyMC's LKJCorr).
+
+    Example:
+        >>> from gmmvi_ext.constraints import packed_correlation
+        >>> packed = packed_correlation().forward(tf.constant([-3.0, 1.0, 0.5]))
+        >>> packed.shape, bool(tf.reduce_all(abs(packed) < 1.0))
+        (TensorShape([3]), True)
+    """
     return PackedCorrelation()
 
 

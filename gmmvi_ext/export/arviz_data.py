@@ -25,7 +25,17 @@ def to_arviz(
     prior: bool = False,
     reweighted: bool = False,
 ):
-    """See `Posterior.to_arviz`."""
+    """See `Posterior.to_arviz`.
+
+    Example:
+        >>> import arviz
+        >>> from gmmvi_ext.export import to_arviz
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names = {"a": (), "b": ()}
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+        >>> to_arviz(posterior, 1000).posterior["a"].shape
+        (1, 1000)
+    """
     try:
         import arviz
     except ImportError as error:

@@ -67,6 +67,15 @@ class ExportedPosterior(tf.Module):
       mixture: the mixture.
       layout: the way to the constrained space.
       statistics: `mean`, `stddev` (flat, [D']) and scalars for `summary`.
+
+    Example:
+        >>> from gmmvi_ext.export import ExportedPosterior
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2))
+        >>> statistics = {"mean": np.zeros(2, "float32"), "stddev": np.ones(2, "float32")}
+        >>> module = ExportedPosterior(posterior.mixture, posterior.layout, statistics)
+        >>> "log_prob" in module.signatures()
+        True
     """
 
     def __init__(self, mixture: Mixture, layout: Layout, statistics: dict):

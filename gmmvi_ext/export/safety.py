@@ -125,6 +125,13 @@ def check_operations(path) -> None:
     Raises:
       FileNotFoundError: the folder holds no SavedModel.
       UnsafeExportError: names what is wrong.
+
+    Example:
+        >>> from gmmvi_ext.export import check_operations
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2))
+        >>> folder = posterior.export("model", verify=False)
+        >>> check_operations("model")  # silent where nothing is wrong
     """
     _check(_read(Path(path)), path)
 

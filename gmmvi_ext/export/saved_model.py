@@ -47,6 +47,15 @@ def export_saved_model(
       FileExistsError: if `path` holds something that is not an export.
       ValueError: a number of the mixture is not finite.
       ExportVerificationError: if the written model does not give the same numbers.
+
+    Example:
+        >>> import pathlib
+        >>> from gmmvi_ext.export import export_saved_model
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2))
+        >>> folder = export_saved_model(posterior, "model", verify=False)
+        >>> pathlib.Path("model", "saved_model.pb").exists()
+        True
     """
     folder = Path(path)
     require_finite(posterior.mixture)
@@ -84,6 +93,16 @@ def load_saved_model(path):
       FileNotFoundError: the folder holds no export.
       ValueError: its description is damaged, or of another version.
       UnsafeExportError: if an operation is not on the list; nothing is run.
+
+    Example:
+        >>> from gmmvi_ext.export import load_saved_model
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2))
+        >>> folder = posterior.export("model", verify=False)
+        >>> loaded = load_saved_model("model")
+        >>> out = loaded.signatures["log_prob"](x=tf.zeros([1, 2]))
+        >>> print([value.numpy().round(3) for value in out.values()])
+        [array([-1.838], dtype=float32)]
     """
     folder = Path(path)
     file = folder / "export.json"

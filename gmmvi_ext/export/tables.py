@@ -6,7 +6,18 @@ __all__ = ["to_dataframe"]
 
 
 def to_dataframe(posterior, num_samples: int = 1000, seed=0):
-    """Draws as a `pandas.DataFrame`, one column per constrained number."""
+    """Draws as a `pandas.DataFrame`, one column per constrained number.
+
+    Example:
+        >>> import pandas
+        >>> from gmmvi_ext.export import to_dataframe
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names = {"a": (), "b": ()}
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+        >>> frame = to_dataframe(posterior, 1000)
+        >>> list(frame.columns), len(frame)
+        (['a', 'b'], 1000)
+    """
     try:
         import pandas
     except ImportError as error:

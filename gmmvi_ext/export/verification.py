@@ -96,6 +96,12 @@ def verify_export(folder, module, posterior) -> None:
 
     Raises:
       ExportVerificationError: with what differed.
+
+    Example:
+        >>> from gmmvi_ext.export import export_saved_model
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2))
+        >>> folder = export_saved_model(posterior, "model", verify=True)  # ends with this check
     """
     inputs = _inputs(posterior)
     outputs = run_elsewhere(SCRIPT, folder, inputs)

@@ -109,6 +109,15 @@ def fit(
       TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says
         what and how to mend it.
       FitError: the fit ended without a usable mixture.
+
+    Example:
+        >>> def log_density(p):  # 7 heads of 10 tosses, uniform prior
+        ...     return 7.0 * tf.math.log(p["p"]) + 3.0 * tf.math.log1p(-p["p"])
+        >>> posterior = gmmvi_ext.fit(
+        ...     log_density, shapes={"p": ()}, constraints={"p": "interval(0, 1)"}, verbose=False
+        ... )
+        >>> bool(abs(posterior.mean()["p"] - 8.0 / 12.0) < 0.02)
+        True
     """
     begin = time.perf_counter()
     check_limits(max_evaluations, max_seconds, max_components)

@@ -27,6 +27,16 @@ class Fit:
       report: its judgement, without the single draws; None where the fit failed.
       error: what was wrong, or None.
       seconds: by the clock, report included.
+
+    Example:
+        >>> from gmmvi_ext.fitting import Fit
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> from gmmvi_ext.targets import CallableTarget
+        >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+        >>> entry = Fit("first", 0, posterior, posterior.report(1000), error=None, seconds=1.0)
+        >>> entry.name, entry.trust
+        ('first', True)
     """
 
     name: str
@@ -74,6 +84,18 @@ class Fits(Sequence):
 
     Args:
       fits: one for each data set.
+
+    Example:
+        >>> from gmmvi_ext.fitting import Fit, Fits
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> from gmmvi_ext.targets import CallableTarget
+        >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+        >>> good = Fit("first", 0, posterior, posterior.report(1000), error=None, seconds=1.0)
+        >>> bad = Fit("second", 1, None, None, error="no finite value", seconds=0.1)
+        >>> fits = Fits([good, bad])
+        >>> len(fits.trusted), fits.errors
+        (1, {'second': 'no finite value'})
     """
 
     def __init__(self, fits: Sequence[Fit]):

@@ -89,6 +89,15 @@ def fit_many(
 
     Raises:
       TargetError, ValueError, TypeError: the model or an argument is wrong for all data sets.
+
+    Example:
+        >>> def log_density(p, data):
+        ...     residuals = data - p["mu"][:, None]
+        ...     return -0.5 * p["mu"] ** 2 - 0.5 * tf.reduce_sum(residuals**2, axis=1)
+        >>> y = np.array([[1.0, 2.0, 3.0], [5.0, 6.0, 7.0]], "float32")
+        >>> fits = gmmvi_ext.fit_many(log_density, y, shapes={"mu": ()}, verbose=False)
+        >>> [round(float(each.posterior.mean()["mu"]), 1) for each in fits]  # exact: 6 / 4, 18 / 4
+        [1.5, 4.5]
     """
     check_calls(seed, ())
     limits = ("max_evaluations", "max_seconds", "max_components")

@@ -82,6 +82,12 @@ class GMMVI(tf.Module):
     Attributes:
       num_traces: graphs traced for this run, those of the target included; runs that differ in
         target, prior and seed alone share the others (`learning_step`).
+
+    Example:
+        >>> algorithm = gmmvi_ext.build_from_config({"environment_name": "funnel"})
+        >>> row = algorithm.step()
+        >>> int(algorithm.num_iterations), int(algorithm.num_target_evaluations) > 0
+        (1, True)
     """
 
     def __init__(

@@ -27,6 +27,16 @@ class Curve:
       label: runs of the same label share a colour and a line of the legend.
       metrics: rows of its `metrics.jsonl`.
       is_failed: whether it ended without a mixture to use.
+
+    Example:
+        >>> from gmmvi_ext.plotting import Curve
+        >>> row = {"num_components": 2, "component_ids": [0, 1], "weights": [0.4, 0.6]}
+        >>> row["elbo_se"] = 0.01
+        >>> steps = [{"num_target_evaluations": i, "elbo": -1.0 / i} for i in range(1, 11)]
+        >>> rows = [row | step for step in steps]
+        >>> curve = Curve("SAMTRON", rows)
+        >>> curve.label, len(curve.metrics), curve.is_failed
+        ('SAMTRON', 10, False)
     """
 
     label: str
@@ -51,6 +61,16 @@ def plot_comparison(
       ax: axes to draw on, or None for a new figure.
       x: `num_target_evaluations`, `iteration` or `train_seconds`.
       gap: distance to the best instead of the ELBO itself.
+
+    Example:
+        >>> from gmmvi_ext.plotting import Curve, plot_comparison
+        >>> row = {"num_components": 2, "component_ids": [0, 1], "weights": [0.4, 0.6]}
+        >>> row["elbo_se"] = 0.01
+        >>> steps = [{"num_target_evaluations": i, "elbo": -1.0 / i} for i in range(1, 11)]
+        >>> rows = [row | step for step in steps]
+        >>> curves = [Curve("SAMTRON", rows), Curve("SAMTRUX", rows[:6])]
+        >>> plot_comparison(curves).get_xlabel()
+        'target evaluations'
     """
     ax = new_axes(ax)
     if x not in X_LABELS:
@@ -123,6 +143,16 @@ def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
 
     Returns:
       the figure.
+
+    Example:
+        >>> from gmmvi_ext.plotting import Curve, plot_comparison_page
+        >>> row = {"num_components": 2, "component_ids": [0, 1], "weights": [0.4, 0.6]}
+        >>> row["elbo_se"] = 0.01
+        >>> steps = [{"num_target_evaluations": i, "elbo": -1.0 / i} for i in range(1, 11)]
+        >>> rows = [row | step for step in steps]
+        >>> figure = plot_comparison_page({"funnel": [Curve("SAMTRON", rows)]})
+        >>> len(figure.axes)
+        2
     """
     heights = [3.6 + 0.18 * min(_num_labels(curves), MAX_LEGEND) for curves in groups.values()]
     figure = new_figure((11.0, sum(heights)))

@@ -19,6 +19,14 @@ def plot_components(posterior, ax: Axes | None = None) -> Axes:
     Args:
       posterior: a `Posterior`.
       ax: axes to draw on, or None for a new figure.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_components
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2))
+        >>> axes = plot_components(posterior)
+        >>> len(axes.patches)
+        1
     """
     ax = new_axes(ax)
     tidy(ax)

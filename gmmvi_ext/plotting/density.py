@@ -44,6 +44,15 @@ def plot_density_2d(
 
     Raises:
       ValueError: the posterior has not two parameters.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_density_2d
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names = {"a": (), "b": ()}
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+        >>> axes = plot_density_2d(posterior, limits=((-3, 3), (-3, 3)), grid_size=20)
+        >>> axes.get_xlabel(), axes.get_ylabel()
+        ('a', 'b')
     """
     _require_plane(posterior)
     limits = _limits(posterior, num_samples, seed) if limits is None else limits
@@ -83,6 +92,14 @@ def animate_density_2d(
 
     Raises:
       ValueError: there is no posterior, or one has not two parameters.
+
+    Example:
+        >>> from gmmvi_ext.plotting import animate_density_2d
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> mixtures = [initial_mixture(2, prior_scale=scale) for scale in (3.0, 2.0, 1.0)]
+        >>> frames = [gmmvi_ext.Posterior(mixture) for mixture in mixtures]
+        >>> movie = animate_density_2d(frames, grid_size=20)
+        >>> movie.save("learning.gif", writer="pillow", dpi=30)
     """
     if not posteriors:
         raise ValueError("`posteriors` must hold at least one posterior.")

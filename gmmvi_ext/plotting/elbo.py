@@ -36,6 +36,16 @@ def plot_elbo(
       ax: axes to draw on, or None for a new figure.
       x: `num_target_evaluations`, `iteration` or `train_seconds`.
       report: a `Report`, whose final ELBO and verdict are then drawn as well.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_elbo
+        >>> row = {"num_components": 2, "component_ids": [0, 1], "weights": [0.4, 0.6]}
+        >>> row["elbo_se"] = 0.01
+        >>> steps = [{"num_target_evaluations": i, "elbo": -1.0 / i} for i in range(1, 11)]
+        >>> rows = [row | step for step in steps]
+        >>> axes = plot_elbo(rows)
+        >>> axes.get_xlabel(), axes.get_ylabel()
+        ('target evaluations', 'ELBO (higher is better)')
     """
     ax = new_axes(ax)
     if x not in X_LABELS:

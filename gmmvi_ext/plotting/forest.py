@@ -41,6 +41,16 @@ def plot_forest(
 
     Raises:
       ValueError: there is no posterior, or they have different parameters.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_forest
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names = {"a": (), "b": ()}
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+        >>> prior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=3.0), parameter_names=names)
+        >>> axes = plot_forest({"prior": prior, "posterior": posterior}, num_samples=500)
+        >>> [label.get_text() for label in axes.get_yticklabels()]
+        ['a', 'b']
     """
     from gmmvi_ext.posterior.statistics import highest_density_interval
     from gmmvi_ext.posterior.summary import constrained_draws

@@ -24,6 +24,12 @@ def plot_image_grid(
       ax: axes to draw on, or None for a new figure.
       num_columns: images of a row; default: about square.
       title: above the grid.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_image_grid
+        >>> images = np.random.default_rng(0).uniform(size=[6, 8, 8])
+        >>> axes = plot_image_grid(images, num_columns=3, title="Noise")
+        >>> axes.figure.savefig("noise.png")
     """
     images = _as_images(images)
     columns = num_columns or math.ceil(math.sqrt(len(images)))
@@ -47,6 +53,12 @@ def plot_reconstructions(
 
     Raises:
       ValueError: the shapes differ.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_reconstructions
+        >>> images = np.random.default_rng(0).uniform(size=[6, 8, 8])
+        >>> axes = plot_reconstructions(images, 0.9 * images)
+        >>> axes.figure.savefig("images.png")
     """
     images, reconstructions = _as_images(images), _as_images(reconstructions)
     if images.shape != reconstructions.shape:

@@ -20,6 +20,16 @@ def plot_khat(report, ax: Axes | None = None) -> Axes:
     Args:
       report: a `Report` of a posterior with a target.
       ax: axes to draw on, or None for a new figure.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_khat
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> from gmmvi_ext.targets import CallableTarget
+        >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+        >>> axes = plot_khat(posterior.report(2000))
+        >>> axes.get_xscale(), axes.get_yscale()
+        ('log', 'log')
     """
     ax = new_axes(ax)
     tidy(ax)

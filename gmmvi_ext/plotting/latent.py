@@ -21,6 +21,12 @@ def plot_latent_space(codes, labels=None, ax: Axes | None = None, *, names=None)
       labels: class of each datum, integers [N]; None or all -1 for unknown.
       ax: axes to draw on, or None for a new figure.
       names: of the classes, by label.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_latent_space
+        >>> codes = np.random.default_rng(0).normal(size=[20, 5])
+        >>> axes = plot_latent_space(codes, labels=np.arange(20) % 2, names=["even", "odd"])
+        >>> axes.figure.savefig("codes.png")
     """
     codes = np.asarray(codes, np.float64)
     if codes.ndim != 2 or len(codes) == 0:
@@ -66,6 +72,13 @@ def plot_component_usage(weights, labels=None, ax: Axes | None = None) -> Axes:
       weights: posterior probability of each component for each datum, [N, C].
       labels: class of each datum, integers [N]; None for one class.
       ax: axes to draw on, or None for a new figure.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_component_usage
+        >>> weights = np.array([[0.9, 0.1], [0.8, 0.2], [0.0, 1.0]])
+        >>> axes = plot_component_usage(weights, labels=[0, 0, 1])
+        >>> axes.get_xlabel()
+        'component'
     """
     weights = np.asarray(weights, np.float64)
     if weights.ndim != 2 or len(weights) == 0:

@@ -74,6 +74,14 @@ def plot_marginals(
 
     Returns:
       the axes, [parameters].
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_marginals
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names = {"a": (), "b": ()}
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+        >>> plot_marginals(posterior, num_samples=500).shape
+        (2,)
     """
     chosen = choose_elements(posterior, names, max_parameters)
     columns = min(COLUMNS, len(chosen))

@@ -28,6 +28,19 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
 
     Returns:
       the figure.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_overview
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> from gmmvi_ext.targets import CallableTarget
+        >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+        >>> row = {"num_components": 2, "component_ids": [0, 1], "weights": [0.4, 0.6]}
+        >>> row["elbo_se"] = 0.01
+        >>> steps = [{"num_target_evaluations": i, "elbo": -1.0 / i} for i in range(1, 11)]
+        >>> rows = [row | step for step in steps]
+        >>> figure = plot_overview(posterior, rows, title="Gaussian")
+        >>> figure.savefig("overview.png")
     """
     report = posterior.last_report or posterior.report()
     figure = new_figure((11.0, 8.4))

@@ -53,6 +53,14 @@ def plot_pairs(
 
     Returns:
       the axes, [P, P].
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_pairs
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names = {"a": (), "b": ()}
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+        >>> plot_pairs(posterior, num_samples=500).shape
+        (2, 2)
     """
     chosen = choose_elements(posterior, names, max_parameters)
     grid = new_grid(ax, len(chosen), len(chosen))

@@ -31,6 +31,12 @@ def plot_training_curves(history, axes=None) -> np.ndarray:
 
     Returns:
       the axes, [1, P]; the control loss is left out where there are no control variates.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_training_curves
+        >>> rows = [{"iteration": i, "elbo": -9 / i, "elbo_estimate": -9 / i} for i in (1, 2, 3)]
+        >>> plot_training_curves(rows).shape[0]
+        1
     """
     rows: Sequence[Mapping] = getattr(history, "rows", history)
     steps = metric_column(rows, "iteration")

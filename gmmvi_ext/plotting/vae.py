@@ -32,6 +32,13 @@ def plot_prior_samples(
       num_draws: x ~ p(x | z) of each column, below the mean.
       seed: of the draws.
       ax: axes to draw on, or None for a new figure.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_prior_samples
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((8, 8, 1), 2)
+        >>> axes = plot_prior_samples(vae, num_latents=4, num_draws=2)
+        >>> axes.figure.savefig("images.png")
     """
     first, second = tf.unstack(tf.random.split(stream(seed, "vae pictures"), 2))
     z = vae.prior.distribution().sample(num_latents, seed=first)
@@ -51,6 +58,14 @@ def plot_conditional_samples(
       num_draws: of z ~ q(z | x) and x ~ p(x | z), below the mean.
       seed: of the draws.
       ax: axes to draw on, or None for a new figure.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_conditional_samples
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((8, 8, 1), 2)
+        >>> x = np.random.default_rng(0).integers(0, 2, [6, 8, 8, 1]).astype("float32")
+        >>> axes = plot_conditional_samples(vae, x, num_draws=2)
+        >>> axes.figure.savefig("images.png")
     """
     x = tf.cast(x, vae.dtype)
     draws = vae.cond_sample(x, stream(seed, "vae pictures"), sample_size=num_draws)[1]
@@ -70,6 +85,14 @@ def plot_interpolations(vae, starts, ends, *, num_steps: int = 9, ax: Axes | Non
 
     Raises:
       ValueError: shapes that differ, or a discrete latent variable.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_interpolations
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((8, 8, 1), 2)
+        >>> x = np.random.default_rng(0).integers(0, 2, [6, 8, 8, 1]).astype("float32")
+        >>> axes = plot_interpolations(vae, x[:3], x[3:], num_steps=5)
+        >>> axes.figure.savefig("images.png")
     """
     if vae.prior.is_discrete:
         raise ValueError("there is nothing between the values of a discrete latent variable.")
@@ -98,6 +121,13 @@ def plot_prior_components(vae, *, ax: Axes | None = None) -> Axes:
 
     Raises:
       ValueError: the prior is no mixture.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_prior_components
+        >>> from gmmvi_ext.amortized import build_vae, priors
+        >>> vae = build_vae((8, 8, 1), 2, prior=priors.MixturePrior(3))
+        >>> axes = plot_prior_components(vae)
+        >>> axes.figure.savefig("images.png")
     """
     prior = _mixture(vae)
     weights = prior.mixture_distribution.probs_parameter().numpy()
@@ -123,6 +153,14 @@ def plot_prior_pairs(vae, x=None, labels=None, *, seed: int = 0, axes=None) -> n
 
     Returns:
       the axes, [C, C] for C coordinates.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_prior_pairs
+        >>> from gmmvi_ext.amortized import build_vae
+        >>> vae = build_vae((8, 8, 1), 2)
+        >>> x = np.random.default_rng(0).integers(0, 2, [6, 8, 8, 1]).astype("float32")
+        >>> plot_prior_pairs(vae, x).shape
+        (2, 2)
     """
     draws = vae.prior.distribution().sample(NUM_PRIOR_DRAWS, seed=stream(seed, "vae pictures"))
     draws = tf.reshape(draws, [NUM_PRIOR_DRAWS, -1]).numpy()

@@ -23,6 +23,16 @@ def plot_weights(
       metrics: rows of `metrics.jsonl`; uses `component_ids`, `weights` and `x`.
       ax: axes to draw on, or None for a new figure.
       x: `num_target_evaluations`, `iteration` or `train_seconds`.
+
+    Example:
+        >>> from gmmvi_ext.plotting import plot_weights
+        >>> row = {"num_components": 2, "component_ids": [0, 1], "weights": [0.4, 0.6]}
+        >>> row["elbo_se"] = 0.01
+        >>> steps = [{"num_target_evaluations": i, "elbo": -1.0 / i} for i in range(1, 11)]
+        >>> rows = [row | step for step in steps]
+        >>> axes = plot_weights(rows)
+        >>> [round(float(end), 1) for end in axes.get_ylim()]
+        [0.0, 1.0]
     """
     ax = new_axes(ax)
     tidy(ax)

@@ -37,16 +37,43 @@ class AfterFit:
 
     @property
     def num_components(self) -> int:
-        """Components of the mixture."""
+        """Components of the mixture.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> posterior.num_components
+            2
+        """
         return int(self.mixture.num_components)
 
     @property
     def weights(self) -> np.ndarray:
-        """Weights of the components, [K]."""
+        """Weights of the components, [K].
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> print(posterior.weights.round(3))
+            [0.25 0.75]
+        """
         return np.exp(np.asarray(self.mixture.log_weights, np.float64))
 
     def hdi(self, prob: float = 0.94, num_samples: int = DEFAULT_SAMPLES, seed=0):
-        """Narrowest interval of every number that holds a share `prob`, [..., 2], from draws."""
+        """Narrowest interval of every number that holds a share `prob`, [..., 2], from draws.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> low, high = posterior.hdi(0.5)["b"]
+            >>> bool(low < 0.5 < high < 1.9)  # further left than the quartiles, 0.51 and 1.96
+            True
+        """
         from gmmvi_ext.posterior import statistics
 
         draws = summary.constrained_draws(self.mixture, self.layout, num_samples, seed)
@@ -58,23 +85,58 @@ class AfterFit:
 
     def cov(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> np.ndarray:
         """Covariance of all constrained numbers, [D', D'], in the order of
-        `layout.constrained_names`; exact without constraints, else from draws."""
+        `layout.constrained_names`; exact without constraints, else from draws.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> print(posterior.cov())
+            [[1. 0.]
+             [0. 1.]]
+        """
         return summary.flat_covariance(self.mixture, self.layout, num_samples, seed)
 
     def corr(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> np.ndarray:
-        """Their correlations, [D', D']."""
+        """Their correlations, [D', D'].
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> print(posterior.corr())
+            [[1. 0.]
+             [0. 1.]]
+        """
         from gmmvi_ext.posterior import statistics
 
         return statistics.correlation_of(self.cov(num_samples, seed))
 
     def mode(self):
-        """Where the density of the constrained values is highest, by name."""
+        """Where the density of the constrained values is highest, by name.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> print(posterior.mode().round(2))
+            [5.]
+        """
         from gmmvi_ext.posterior import statistics
 
         return self._single(statistics.mode(self.mixture, self.layout))
 
     def entropy(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> Estimate[float]:
-        """Entropy over the constrained space in nats, with its standard error."""
+        """Entropy over the constrained space in nats, with its standard error.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> estimate = posterior.entropy()  # exact: log(2 pi e)
+            >>> abs(estimate.value - 2.838) < 4.0 * estimate.standard_error
+            True
+        """
         from gmmvi_ext.posterior import statistics
 
         draws = self.sample(num_samples, seed)  # type: ignore[attr-defined]
@@ -93,6 +155,16 @@ class AfterFit:
         Raises:
           TypeError: `other` has no density.
           ValueError: it is one of other parameters.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> shifted = initial_mixture(2, prior_mean=[1.0, 0.0])
+            >>> other = gmmvi_ext.Posterior(shifted, parameter_names={"a": (), "b": ()})
+            >>> estimate = posterior.kl(other)  # exact: 0.5
+            >>> abs(estimate.value - 0.5) < 4.0 * estimate.standard_error
+            True
         """
         from gmmvi_ext.posterior import statistics
 
@@ -128,6 +200,15 @@ class AfterFit:
         Raises:
           ValueError: the target is a log density alone and there is no `function`, or the model
             has no observations or no prior.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> def toss(draws, rng):
+            ...     return rng.normal(draws["a"], 0.1)
+            >>> {name: y.shape for name, y in posterior.predict(50, function=toss).items()}
+            {'predictive': (50,)}
         """
         from gmmvi_ext.posterior import predictive
 
@@ -151,6 +232,16 @@ class AfterFit:
 
         Raises:
           ValueError: as for `predict`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> y = np.array([0.1, -0.2, 0.3])
+            >>> def log_likelihood(draws):
+            ...     return -0.5 * (y - draws["a"][:, None]) ** 2
+            >>> posterior.log_likelihood(50, function=log_likelihood)["log_likelihood"].shape
+            (50, 3)
         """
         from gmmvi_ext.posterior import predictive
 
@@ -168,6 +259,16 @@ class AfterFit:
           num_samples: draws, each one target evaluation.
           seed: of the draws.
           function: as for `log_likelihood`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> y = np.array([0.1, -0.2, 0.3])
+            >>> result = posterior.loo(function=lambda draws: -0.5 * (y - draws[:, :1]) ** 2)
+            >>> result.pointwise.shape, bool(result.elpd < 0.0)
+            ((3,), True)
         """
         from gmmvi_ext.posterior import predictive
 
@@ -183,6 +284,14 @@ class AfterFit:
         """This posterior as the prior of another model, correlations and modes included.
 
         A TFP distribution, a TensorFlow function, sites of a NumPyro or PyMC model, Stan code.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> prior = posterior.as_prior()
+            >>> type(prior).__name__
+            'Prior'
         """
         from gmmvi_ext.posterior.prior import Prior
 
@@ -192,6 +301,15 @@ class AfterFit:
         """Starting points of chains and a dense metric, for Stan, NumPyro, BlackJAX and TFP.
 
         With a target the starts are drawn by importance weights.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> start = posterior.mcmc_start(num_chains=3)
+            >>> start.unconstrained.shape, start.covariance.shape
+            ((3, 2), (2, 2))
         """
         from gmmvi_ext.posterior import markov_chains
 
@@ -207,6 +325,15 @@ class AfterFit:
           num_samples: iterations of each chain, each one target evaluation.
           num_chains: chains.
           seed: of proposals and acceptance.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> chains = posterior.independence_metropolis(num_samples=500, num_chains=2)
+            >>> chains.acceptance_rate > 0.5, chains.draws["x"].shape
+            (True, (2, 500, 2))
         """
         from gmmvi_ext.posterior import markov_chains
 

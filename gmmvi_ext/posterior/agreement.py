@@ -74,6 +74,14 @@ def agreement(posteriors: Sequence, num_samples: int = 20_000, seed=0) -> Agreem
 
     Raises:
       ValueError: fewer than two, or other parameters.
+
+    Example:
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> first = gmmvi_ext.Posterior(initial_mixture(1))
+        >>> second = gmmvi_ext.Posterior(initial_mixture(1, prior_mean=3.0))
+        >>> print(gmmvi_ext.agreement([first, second]))
+        2 fits DO NOT AGREE: largest shift 3.000 sd (x[0]), largest ratio of sds 1.000, modes [1, 1]
+          x[0]: shift 3.000 sd, ratio of sds 1.000
     """
     posteriors = list(posteriors)
     if len(posteriors) < 2:

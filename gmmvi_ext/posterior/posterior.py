@@ -73,6 +73,16 @@ class Posterior(AfterFit):
     Attributes:
       mixture, layout, target, run_info: as given, or found.
       last_report: the newest report, or the one that was saved, or None.
+
+    Example:
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+        >>> posterior = gmmvi_ext.Posterior(
+        ...     initial_mixture(2), parameter_names=names, bijector=bijector
+        ... )
+        >>> draws = posterior.sample(1000, seed=1)
+        >>> draws["a"].shape, bool(np.all(draws["b"] > 0.0))
+        ((1000,), True)
     """
 
     def __init__(
@@ -107,7 +117,15 @@ class Posterior(AfterFit):
 
     @property
     def space(self) -> Layout:
-        """The old name of `layout`."""
+        """The old name of `layout`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> posterior.space is posterior.layout
+            True
+        """
         warnings.warn("`Posterior.space` is now `layout`.", DeprecationWarning, stacklevel=2)
         return self.layout
 
@@ -115,16 +133,45 @@ class Posterior(AfterFit):
 
     @property
     def parameter_names(self) -> list[str] | None:
-        """Names of the parts, or None."""
+        """Names of the parts, or None.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> posterior.parameter_names
+            ['a', 'b']
+        """
         return None if self.layout.shapes is None else list(self.layout.shapes)
 
     @property
     def unconstrained(self) -> UnconstrainedMixture:
-        """The mixture with methods: `log_weights`, `loc`, `scale_tril`, `log_prob`, `sample`."""
+        """The mixture with methods: `log_weights`, `loc`, `scale_tril`, `log_prob`, `sample`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> posterior.unconstrained.loc.shape, posterior.unconstrained.sample(5).shape
+            (TensorShape([1, 2]), (5, 2))
+        """
         return UnconstrainedMixture(self.mixture)
 
     def sample(self, num_samples: int, seed=0):
-        """Independent draws in the constrained space: dict of arrays, or [num_samples, D]."""
+        """Independent draws in the constrained space: dict of arrays, or [num_samples, D].
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> draws = posterior.sample(1000, seed=1)
+            >>> draws["a"].shape, bool(np.all(draws["b"] > 0.0))
+            ((1000,), True)
+        """
         x, _ = sample_mixture(self.mixture, num_samples, seed)
         return self._values(x)
 
@@ -132,6 +179,15 @@ class Posterior(AfterFit):
         """Log density at constrained points (dict of [N, *shape], or [N, D]), [N].
 
         It is -inf outside the support, and NaN at NaN.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> print(posterior.log_prob({"a": [0.0], "b": [1.0]}).round(3))
+            [-1.838]
         """
         y = self.layout.pack(values, self.mixture.dtype)
         # Pairs of points and components with D numbers each: in blocks of bounded memory.
@@ -156,7 +212,15 @@ class Posterior(AfterFit):
 
     @property
     def distribution(self) -> "tfd.Distribution":
-        """The posterior as a TFP distribution over the constrained values."""
+        """The posterior as a TFP distribution over the constrained values.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> print(posterior.distribution.prob([[-5.0], [5.0]]).numpy().round(3))
+            [0.1   0.299]
+        """
         mixture = self.mixture
         components = mixture.components
         if isinstance(components, DiagonalGaussians):
@@ -173,17 +237,42 @@ class Posterior(AfterFit):
     # Summaries ----------------------------------------------------------------------------------
 
     def mean(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
-        """Mean by name; exact without a bijector, else from `num_samples` draws."""
+        """Mean by name; exact without a bijector, else from `num_samples` draws.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> print(posterior.mean())
+            [2.5]
+        """
         return self._single(summary.flat_moments(self.mixture, self.layout, num_samples, seed)[0])
 
     def stddev(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
-        """Standard deviation by name; exact without a bijector, else from draws."""
+        """Standard deviation by name; exact without a bijector, else from draws.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> print(posterior.stddev().round(3))  # the square root of 1 + 0.25 * 0.75 * 10^2
+            [4.444]
+        """
         return self._single(summary.flat_moments(self.mixture, self.layout, num_samples, seed)[1])
 
     def quantiles(self, q, num_samples: int = DEFAULT_SAMPLES, seed=0):
         """Quantiles by name, leading axis the levels `q` (absent for a single number).
 
         Exact where every number is a monotone function of one unconstrained coordinate.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> print(posterior.quantiles([0.5, 0.975])["b"].round(2))  # exp(0), exp(1.96)
+            [1.  7.1]
         """
         flat = summary.flat_quantiles(self.mixture, self.layout, q, num_samples, seed)
         return self._single(flat[0]) if np.ndim(q) == 0 else self.layout.unpack(flat)
@@ -195,6 +284,13 @@ class Posterior(AfterFit):
         `location` (by parameter name), `weight` (of its components), `mass` and `mass_se` (by
         importance weights of the draws scored last, or as the last report says), `num_found`
         (searches that ended there; None where none are known), `num_components`.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> [(round(mode["weight"], 3), mode["num_components"]) for mode in posterior.modes]
+            [(0.75, 1), (0.25, 1)]
         """
         found = diagnostics.find_modes(self.mixture)
         rows = mode_rows(self.mixture, self.layout, found, self.kept_draws, self.run_info)
@@ -219,6 +315,15 @@ class Posterior(AfterFit):
           seed: of the draws.
           defensive: judge by as many heavy-tailed draws as well (see `posterior.defensive`); they
             can only make the verdict worse.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), target=target)
+            >>> report = posterior.report(2000)
+            >>> report.level, round(float(report.elbo), 3)  # the log evidence, log(2 pi)
+            ('trust', 1.838)
         """
         self.last_report, _ = make_report(self, num_samples, seed, defensive=defensive)
         return self.last_report
@@ -238,6 +343,15 @@ class Posterior(AfterFit):
 
         Raises:
           ValueError: there is no target, its values are noisy, or a count is none.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), target=target)
+            >>> audit = posterior.audit(num_searches=10, max_evaluations=2000)
+            >>> audit.num_missed, audit.missed_mass
+            (0, 0.0)
         """
         target = self._need_target("`audit`")
         require_count("num_searches", num_searches)
@@ -273,6 +387,15 @@ class Posterior(AfterFit):
           seed: of the draws.
           reweighted: correct by Pareto-smoothed importance weights; default: if there is a target.
           defensive: use draws with a share of heavy tails (only reweighted).
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> result = posterior.expectation(lambda x: tf.reduce_sum(x**2, axis=-1))  # exact: 2
+            >>> abs(float(result.value) - 2.0) < 4.0 * float(result.standard_error)
+            True
         """
         if reweighted is None:
             reweighted = self.target is not None
@@ -306,6 +429,15 @@ class Posterior(AfterFit):
 
         Returns:
           draws like those of `sample`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> draws = posterior.reweight(5000)
+            >>> print(posterior.stddev().round(1), draws.std(axis=0).round(1))
+            [1.3 1.3] [1. 1.]
         """
         self._need_target("`reweight`")
         require_count("num_samples", num_samples)
@@ -316,7 +448,15 @@ class Posterior(AfterFit):
     # Other posteriors from this one -------------------------------------------------------------
 
     def marginal(self, names) -> "Posterior":
-        """Posterior of some parameters alone, in the order of `names`; closed form."""
+        """Posterior of some parameters alone, in the order of `names`; closed form.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> posterior.marginal(["b"]).sample(3)["b"].shape
+            (3,)
+        """
         dims, layout = self.layout.select(names)
         return Posterior(mixtures.marginal(self.mixture, dims), layout=layout)
 
@@ -328,6 +468,14 @@ class Posterior(AfterFit):
 
         Raises:
           ValueError: an unknown name, a value outside its support, or nothing is left.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> given = posterior.condition({"a": 1.0})
+            >>> given.parameter_names
+            ['b']
         """
         dims, layout = self.layout.select(list(values))
         rest = self.layout.others(list(values))
@@ -351,6 +499,16 @@ class Posterior(AfterFit):
 
         The weights are optimised on draws that each fit has already scored (by `report`,
         `expectation` or `reweight`); only a fit without any is evaluated, at `num_samples` draws.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 1)
+            >>> mixtures = [initial_mixture(1, prior_mean=mean) for mean in (-0.5, 0.5)]
+            >>> fits = [gmmvi_ext.Posterior(mixture, target=target) for mixture in mixtures]
+            >>> merged = gmmvi_ext.Posterior.merge(fits)
+            >>> merged.num_components, abs(float(merged.mean()[0])) < 0.05
+            (2, True)
         """
         mixture, run_info = merging.merge_mixtures(posteriors, num_samples, seed)
         first = posteriors[0]
@@ -372,6 +530,14 @@ class Posterior(AfterFit):
 
         Returns:
           the new posterior, or one with the same mixture, see `run_info["population_monte_carlo"]`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> print(posterior.population_monte_carlo(always=True).stddev().round(1))
+            [1.3 1.3]
         """
         target = self._need_target("`population_monte_carlo`")
         found = population_monte_carlo(
@@ -393,6 +559,16 @@ class Posterior(AfterFit):
 
         Returns:
           the new posterior, or one with the same mixture, see `run_info["component_weights"]`.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> def log_density(x):  # equal weights
+            ...     return tf.reduce_logsumexp(-0.5 * (x - tf.constant([-5.0, 5.0])) ** 2, axis=-1)
+            >>> mixture = Mixture(tf.math.log([0.25, 0.75]), components)
+            >>> posterior = gmmvi_ext.Posterior(mixture).with_target(log_density)
+            >>> print(posterior.reweight_components().weights.round(1))
+            [0.5 0.5]
         """
         target = self._need_target("`reweight_components`")
         found = reweight_components(self.mixture, target, num_samples=num_samples, seed=seed)
@@ -424,6 +600,13 @@ class Posterior(AfterFit):
 
         Raises:
           ValueError: its parameters are not those of the posterior.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2))
+            >>> judged = posterior.with_target(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1))
+            >>> posterior.report().level, judged.report().level
+            ('unchecked', 'trust')
         """
         made, _ = as_target(
             target,
@@ -441,7 +624,16 @@ class Posterior(AfterFit):
     # Files and other packages -------------------------------------------------------------------
 
     def save(self, path) -> str:
-        """Writes `mixture.npz` and `posterior.json` (plain data) into the folder `path`."""
+        """Writes `mixture.npz` and `posterior.json` (plain data) into the folder `path`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> folder = posterior.save("posterior")
+            >>> gmmvi_ext.load("posterior").parameter_names
+            ['a', 'b']
+        """
         return storage.save(self, path)
 
     @classmethod
@@ -462,6 +654,14 @@ class Posterior(AfterFit):
           FileNotFoundError: the folder holds no posterior.
           OSError: a file cannot be opened, or leads out of the folder.
           ValueError: a file is damaged, or its numbers are no mixture; names file and entry.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> folder = posterior.save("posterior")
+            >>> gmmvi_ext.posterior.load("posterior").parameter_names
+            ['a', 'b']
         """
         saved = storage.load(path, bijector, target, allow_outside=allow_outside)
         posterior = cls(saved.mixture, layout=saved.layout, run_info=saved.run_info)
@@ -471,7 +671,18 @@ class Posterior(AfterFit):
         return posterior
 
     def to_dataframe(self, num_samples: int = 1000, seed=0):
-        """Draws as a pandas DataFrame, one column per constrained number."""
+        """Draws as a pandas DataFrame, one column per constrained number.
+
+        Example:
+            >>> import pandas
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> posterior.to_dataframe(1000).shape
+            (1000, 2)
+        """
         from gmmvi_ext.export import to_dataframe
 
         return to_dataframe(self, num_samples, seed)
@@ -492,49 +703,133 @@ class Posterior(AfterFit):
             `predictive` and `prior` (replicates of the data); and `reweighted`, with which the
             draws are chosen by importance weights, so that `arviz.loo` and everything else is
             corrected (ten evaluations of the target for each draw).
+
+        Example:
+            >>> import arviz
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> posterior.to_arviz(1000).posterior["b"].shape  # one chain
+            (1, 1000)
         """
         from gmmvi_ext.export import to_arviz
 
         return to_arviz(self, num_samples, seed, **groups)
 
     def export(self, path, **options) -> str:
-        """Writes a SavedModel that needs TensorFlow alone; see `export.export_saved_model`."""
+        """Writes a SavedModel that needs TensorFlow alone; see `export.export_saved_model`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> folder = posterior.export("model", verify=False)
+            >>> loaded = tf.saved_model.load("model")
+            >>> "sample" in loaded.signatures, "log_prob" in loaded.signatures
+            (True, True)
+        """
         from gmmvi_ext.export import export_saved_model
 
         return export_saved_model(self, path, **options)
 
     def plot_pairs(self, ax=None, **options):
-        """See `plotting.plot_pairs`."""
+        """See `plotting.plot_pairs`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> axes = posterior.plot_pairs(num_samples=500)
+            >>> axes.shape
+            (2, 2)
+        """
         from gmmvi_ext import plotting
 
         return plotting.plot_pairs(self, ax, **options)
 
     def plot_marginals(self, ax=None, **options):
-        """See `plotting.plot_marginals`."""
+        """See `plotting.plot_marginals`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> axes = posterior.plot_marginals(num_samples=500)
+            >>> axes.shape
+            (2,)
+        """
         from gmmvi_ext import plotting
 
         return plotting.plot_marginals(self, ax, **options)
 
     def plot_components(self, ax=None, **options):
-        """See `plotting.plot_components`."""
+        """See `plotting.plot_components`.
+
+        Example:
+            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+            >>> axes = posterior.plot_components()
+            >>> len(axes.patches)
+            2
+        """
         from gmmvi_ext import plotting
 
         return plotting.plot_components(self, ax, **options)
 
     def plot_density_2d(self, ax=None, **options):
-        """See `plotting.plot_density_2d`."""
+        """See `plotting.plot_density_2d`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> axes = posterior.plot_density_2d(limits=((-3, 3), (0, 6)), grid_size=20)
+            >>> axes.get_xlabel(), axes.get_ylabel()
+            ('a', 'b')
+        """
         from gmmvi_ext import plotting
 
         return plotting.plot_density_2d(self, ax, **options)
 
     def plot_forest(self, ax=None, **options):
-        """See `plotting.plot_forest`."""
+        """See `plotting.plot_forest`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
+            >>> posterior = gmmvi_ext.Posterior(
+            ...     initial_mixture(2), parameter_names=names, bijector=bijector
+            ... )
+            >>> axes = posterior.plot_forest(num_samples=500)
+            >>> [label.get_text() for label in axes.get_yticklabels()]
+            ['a', 'b']
+        """
         from gmmvi_ext import plotting
 
         return plotting.plot_forest(self, ax, **options)
 
     def plot_khat(self, ax=None, **options):
-        """See `plotting.plot_khat`."""
+        """See `plotting.plot_khat`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> report = posterior.report(2000)
+            >>> axes = posterior.plot_khat()
+            >>> axes.get_xscale(), axes.get_yscale()
+            ('log', 'log')
+        """
         from gmmvi_ext import plotting
 
         report = self.last_report
@@ -543,14 +838,34 @@ class Posterior(AfterFit):
         return plotting.plot_khat(report, ax, **options)
 
     def scored_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> ScoredDraws:
-        """Draws with both log densities, evaluated once per `(num_samples, seed)` and kept."""
+        """Draws with both log densities, evaluated once per `(num_samples, seed)` and kept.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> draws = posterior.scored_draws(1000)
+            >>> draws is posterior.scored_draws(1000)  # kept: the target is not asked again
+            True
+        """
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._scored:
             self._scored = {key: score_draws(self.mixture, self.target, num_samples, seed)}
         return self._scored[key]
 
     def defensive_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> DefensiveDraws:
-        """Draws with a share of heavy tails, evaluated once per `(num_samples, seed)` and kept."""
+        """Draws with a share of heavy tails, evaluated once per `(num_samples, seed)` and kept.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> draws = posterior.defensive_draws(1000)
+            >>> draws is posterior.defensive_draws(1000)
+            True
+        """
         target = self._need_target("defensive draws")
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._defensive:
@@ -559,7 +874,19 @@ class Posterior(AfterFit):
 
     @property
     def kept_draws(self) -> ScoredDraws | None:
-        """The draws scored last, or None."""
+        """The draws scored last, or None.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> from gmmvi_ext.targets import CallableTarget
+            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+            >>> posterior.kept_draws is None
+            True
+            >>> draws = posterior.scored_draws(1000)
+            >>> posterior.kept_draws is draws
+            True
+        """
         return next(iter(self._scored.values()), None)
 
     def __repr__(self) -> str:

@@ -15,6 +15,16 @@ class UnconstrainedMixture:
 
     Args:
       mixture: the mixture.
+
+    Example:
+        >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
+        >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
+        >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
+        >>> mixture = posterior.unconstrained
+        >>> print(mixture.loc.numpy().tolist())
+        [[-5.0], [5.0]]
+        >>> print(mixture.component_log_prob([[5.0]]).numpy().round(2))
+        [[-50.92  -0.92]]
     """
 
     def __init__(self, mixture: Mixture):

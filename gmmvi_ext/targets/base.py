@@ -37,6 +37,15 @@ class Target(tf.Module):
       num_exceptions: calls or points at which host code raised; they count as not finite.
       last_exception: what the last of them raised, or None.
       generative: what the model behind the density can generate, or None.
+
+    Example:
+        >>> from gmmvi_ext.targets import Target
+        >>> class Laplace(Target):
+        ...     def log_prob(self, x, seed=None):
+        ...         return -tf.reduce_sum(tf.abs(x), axis=-1)
+        >>> values, grads = Laplace(2).log_prob_and_grad(tf.constant([[1.0, -3.0]]))
+        >>> print(values.numpy(), grads.numpy())
+        [-4.] [[-1.  1.]]
     """
 
     is_graph_safe = True

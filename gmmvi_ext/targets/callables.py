@@ -39,6 +39,13 @@ class CallableTarget(Target):
       prior_fn: optional sampler of values to start from, (num_samples, seed) -> name -> values.
       log_normalizer: log Z where known.
       parameter_names: D names for tables and plots, where there is no layout.
+
+    Example:
+        >>> from gmmvi_ext.targets import CallableTarget
+        >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+        >>> values, grads = target.log_prob_and_grad(tf.constant([[1.0, -3.0]]))
+        >>> print(values.numpy(), grads.numpy())
+        [-5.] [[-1.  3.]]
     """
 
     def __init__(
@@ -140,6 +147,16 @@ class HostTarget(Target):
     Attributes:
       executor: as given.
       cluster: a `ClusterMap` that evaluates parts of a batch elsewhere; None evaluates here.
+
+    Example:
+        >>> from gmmvi_ext.targets import HostTarget
+        >>> def log_density(x):  # NumPy
+        ...     return -0.5 * np.sum(x**2, axis=-1)
+        >>> target = HostTarget(log_density, 2)
+        >>> target.has_gradient, target.is_graph_safe
+        (False, False)
+        >>> print(target.log_prob(tf.constant([[1.0, -3.0]])).numpy())
+        [-5.]
     """
 
     is_graph_safe = False

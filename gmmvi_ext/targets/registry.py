@@ -30,6 +30,11 @@ def target_settings(name: str) -> dict[str, object]:
     """Settings that `environment_config` may carry for the target `name`, with their defaults.
 
     A setting without a default (it has to be given) maps to `inspect.Parameter.empty`.
+
+    Example:
+        >>> from gmmvi_ext.targets import target_settings
+        >>> target_settings("funnel")
+        {'num_dimensions': 10, 'scale': 3.0}
     """
     parameters = inspect.signature(TARGETS.get(name)).parameters
     return {key: each.default for key, each in parameters.items() if key not in _PROVIDED}
@@ -56,6 +61,12 @@ def build_target(
     Raises:
       UnknownNameError: for an unknown `name`, with the choices.
       ValueError: for an unknown or missing setting, with those allowed.
+
+    Example:
+        >>> from gmmvi_ext.targets import build_target
+        >>> target = build_target("mog40", {"num_components": 7}, seed=3)
+        >>> target.num_dimensions, target.num_components, target.log_normalizer
+        (2, 7, 0.0)
     """
     builder: Callable[..., Target] = TARGETS.get(name)
     settings: dict[str, Any] = dict(environment_config or {})

@@ -20,6 +20,15 @@ class Expectation(NamedTuple):
       standard_error: its Monte Carlo error, same shape.
       khat: Pareto index of the weights used, NaN if draws of the mixture were averaged plainly;
         above `diagnostics.khat_threshold` the error is not to be believed.
+
+    Example:
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> from gmmvi_ext.targets import CallableTarget
+        >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
+        >>> result = posterior.expectation(lambda x: x[:, 0] ** 2)  # of the target: 1
+        >>> abs(float(result.value) - 1.0) < 4.0 * float(result.standard_error), result.khat < 0.7
+        (True, True)
     """
 
     value: np.ndarray

@@ -57,6 +57,15 @@ class Report:
       constraints: constrained parameter -> its constraint in words.
       defensive: `khat`, `ess`, `log_evidence`, `log_evidence_se` of draws with a share of heavy
         tails; empty without them.
+
+    Example:
+        >>> from gmmvi_ext.models import initial_mixture
+        >>> from gmmvi_ext.targets import CallableTarget
+        >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
+        >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), target=target)
+        >>> report = posterior.report(2000)
+        >>> report.level, report.trust, report.num_modes
+        ('trust', True, 1)
     """
 
     elbo: float

@@ -18,6 +18,12 @@ class Banana(Target):
     Args:
       num_dimensions: D, at least 2.
       curvature: how strongly the banana bends.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import Banana
+        >>> target = Banana()
+        >>> print(target.log_prob(tf.constant([[0.0, -3.0], [0.0, 0.0]])).numpy().round(3))
+        [-4.14 -8.64]
     """
 
     log_normalizer = 0.0

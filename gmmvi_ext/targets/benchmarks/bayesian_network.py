@@ -37,6 +37,17 @@ class BayesianNetwork(Target):
       batch_size: rows in a batch.
       likelihood_scaling: s.
       prior_std: standard deviation of the prior of every weight.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import BayesianNetwork, RegressionNetwork
+        >>> from gmmvi_ext.targets.data import SplitData
+        >>> rows, labels = np.ones([20, 3]), np.arange(20) % 2
+        >>> data = SplitData(*[rows, labels] * 3)
+        >>> target = RegressionNetwork(data, (3, 4, 1), activation=tf.nn.relu, batch_size=5)
+        >>> isinstance(target, BayesianNetwork)
+        True
+        >>> target.num_dimensions  # (3 + 1) 4 + (4 + 1) 1
+        21
     """
 
     data_size: int
@@ -156,7 +167,17 @@ class BayesianNetwork(Target):
 
 
 class RegressionNetwork(BayesianNetwork):
-    """One output, squared error; metrics `loss` (mean squared error) and `rmse`."""
+    """One output, squared error; metrics `loss` (mean squared error) and `rmse`.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import RegressionNetwork
+        >>> from gmmvi_ext.targets.data import SplitData
+        >>> rows, labels = np.ones([20, 3]), np.arange(20) % 2
+        >>> data = SplitData(*[rows, labels] * 3)  # training, test, validation
+        >>> target = RegressionNetwork(data, (3, 4, 1), activation=tf.nn.relu, batch_size=5)
+        >>> target.num_dimensions, target.is_stochastic
+        (21, True)
+    """
 
     def _mean_loss(self, outputs, labels):
         return tf.reduce_mean(tf.square(outputs[..., 0] - labels), axis=-1)
@@ -167,7 +188,17 @@ class RegressionNetwork(BayesianNetwork):
 
 
 class ClassificationNetwork(BayesianNetwork):
-    """Logits and cross-entropy; metrics `loss` (of the averaged probabilities) and `accuracy`."""
+    """Logits and cross-entropy; metrics `loss` (of the averaged probabilities) and `accuracy`.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import ClassificationNetwork
+        >>> from gmmvi_ext.targets.data import SplitData
+        >>> rows, labels = np.ones([20, 3]), np.arange(20) % 2
+        >>> data = SplitData(*[rows, labels] * 3)  # training, test, validation
+        >>> target = ClassificationNetwork(data, (3, 4, 2), activation=tf.nn.relu, batch_size=5)
+        >>> target.num_dimensions  # (3 + 1) 4 + (4 + 1) 2
+        26
+    """
 
     label_dtype = tf.int32
 

@@ -16,7 +16,14 @@ __all__ = ["breast_cancer", "breast_cancer_minibatch"]
 def breast_cancer(
     *, size_test_set: int = 0, prior_std: float = 10.0, dtype=tf.float32
 ) -> LogisticRegression:
-    """569 rows, 30 features and an intercept; log Z is about -78."""
+    """569 rows, 30 features and an intercept; log Z is about -78.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import breast_cancer
+        >>> target = breast_cancer()
+        >>> target.num_dimensions, target.is_stochastic
+        (31, False)
+    """
     return LogisticRegression(
         load_breast_cancer(),
         size_test_set=size_test_set,
@@ -35,7 +42,14 @@ def breast_cancer_minibatch(
     prior_std: float = 10.0,
     dtype=tf.float32,
 ) -> MinibatchLogisticRegression:
-    """The same posterior from minibatches."""
+    """The same posterior from minibatches.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import breast_cancer_minibatch
+        >>> target = breast_cancer_minibatch(batch_size=32)
+        >>> target.num_dimensions, target.is_stochastic
+        (31, True)
+    """
     return MinibatchLogisticRegression(
         load_breast_cancer(),
         batch_size=batch_size,

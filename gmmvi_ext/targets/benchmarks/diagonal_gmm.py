@@ -14,7 +14,14 @@ __all__ = ["diagonal_gmm"]
 def diagonal_gmm(
     *, num_dimensions: int = 20, num_components: int = 10, seed: int = 0, dtype=tf.float32
 ) -> GaussianMixture:
-    """Equal weights, means 100 (U - 1/2), variances 10 U; log Z = 0."""
+    """Equal weights, means 100 (U - 1/2), variances 10 U; log Z = 0.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import diagonal_gmm
+        >>> target = diagonal_gmm(num_components=3)
+        >>> target.num_dimensions, target.num_components
+        (20, 3)
+    """
     dim = check_count("num_dimensions", num_dimensions)
     count = check_count("num_components", num_components)
     random = np.random.RandomState(seed)

@@ -33,6 +33,12 @@ class EllipticalMixture(Target):
       log_weights: [K]; None for equal weights. They are normalised here.
       log_normalizer: log Z; the density is multiplied by Z.
       marginal_range: limits of the figure of the marginals.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import star
+        >>> target = star()
+        >>> target.num_components, target.sample(100, seed=[0, 1]).shape
+        (5, TensorShape([100, 2]))
     """
 
     def __init__(
@@ -165,6 +171,12 @@ class GaussianMixture(EllipticalMixture):
       loc: means, [K, D].
       covariance: covariances, [K, D, D], or their diagonals, [K, D].
       **options: those of `EllipticalMixture`.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import GaussianMixture
+        >>> target = GaussianMixture(np.array([[-3.0], [3.0]]), np.ones([2, 1]))
+        >>> print(target.log_prob([[-3.0], [0.0]]).numpy().round(3), target.log_normalizer)
+        [-1.612 -5.419] 0.0
     """
 
     def __init__(self, loc: np.ndarray, covariance: np.ndarray, **options):
@@ -192,6 +204,12 @@ class StudentTMixture(EllipticalMixture):
       precision: inverse shape matrices, [K, D, D]; never inverted, however ill-conditioned.
       df: degrees of freedom.
       **options: those of `EllipticalMixture`.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import StudentTMixture
+        >>> target = StudentTMixture(np.zeros([1, 1]), np.ones([1, 1, 1]), df=1.0)  # Cauchy
+        >>> print(tf.exp(target.log_prob([[0.0], [1.0]])).numpy().round(3))  # 1 / pi, 1 / 2 pi
+        [0.318 0.159]
     """
 
     def __init__(self, loc: np.ndarray, precision: np.ndarray, *, df: float = 2.0, **options):

@@ -23,6 +23,13 @@ class Funnel(Target):
     Args:
       num_dimensions: D, at least 2.
       scale: standard deviation of x_0.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import Funnel
+        >>> x = Funnel(num_dimensions=3).sample(2000, seed=[0, 1])
+        >>> narrow, wide = x[x[:, 0] < -2.0][:, 1], x[x[:, 0] > 2.0][:, 1]
+        >>> bool(tf.math.reduce_std(wide) > 5.0 * tf.math.reduce_std(narrow))
+        True
     """
 
     log_normalizer = 0.0

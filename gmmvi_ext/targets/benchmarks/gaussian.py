@@ -32,6 +32,12 @@ def gaussian(
         `condition_number` is not used.
       seed: another seed is another target.
       dtype: floating dtype.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import gaussian
+        >>> target = gaussian(num_dimensions=3, log_normalizer=2.0)
+        >>> target.num_dimensions, target.log_normalizer
+        (3, 2.0)
     """
     dim = check_count("num_dimensions", num_dimensions)
     random = np.random.RandomState(seed)

@@ -20,7 +20,15 @@ def german_credit(
     data_dir: str | None = None,
     dtype=tf.float32,
 ) -> LogisticRegression:
-    """1000 rows, 24 features and an intercept; log Z is -585.10."""
+    """1000 rows, 24 features and an intercept; log Z is -585.10.
+
+    Example:
+        >>> from gmmvi_ext.targets import target_settings
+        >>> for setting in target_settings("GermanCredit").items():
+        ...     print(*setting)
+        size_test_set 0
+        prior_std 10.0
+    """
     return LogisticRegression(
         load_german_credit(data_dir),
         size_test_set=size_test_set,
@@ -40,7 +48,17 @@ def german_credit_minibatch(
     data_dir: str | None = None,
     dtype=tf.float32,
 ) -> MinibatchLogisticRegression:
-    """The same posterior from minibatches."""
+    """The same posterior from minibatches.
+
+    Example:
+        >>> from gmmvi_ext.targets import target_settings
+        >>> for setting in target_settings("GermanCredit_mb").items():
+        ...     print(*setting)
+        batch_size 64
+        size_test_set 0
+        use_own_batch_per_sample True
+        prior_std 10.0
+    """
     return MinibatchLogisticRegression(
         load_german_credit(data_dir),
         batch_size=batch_size,

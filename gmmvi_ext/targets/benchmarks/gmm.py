@@ -32,6 +32,12 @@ def random_gmm(
       scale: standard deviation of the entries of A before the factor 0.1; D where None.
       seed: another seed is another target.
       dtype: floating dtype.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import random_gmm
+        >>> target = random_gmm(num_dimensions=5)
+        >>> target.num_dimensions, target.num_components
+        (5, 10)
     """
     dim = check_count("num_dimensions", num_dimensions)
     check_count("num_components", num_components)

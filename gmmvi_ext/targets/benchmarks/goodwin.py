@@ -44,6 +44,12 @@ class Goodwin(Target):
       num_species: g; D = g + 2.
       noise_std: standard deviation of the observations.
       seed: of the simulated noise; another seed is another data set.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import Goodwin
+        >>> target = Goodwin()
+        >>> target.num_dimensions, target.simulate(tf.zeros([3, target.num_dimensions])).shape
+        (10, TensorShape([40, 2, 3]))
     """
 
     def __init__(

@@ -34,6 +34,15 @@ class LogisticRegression(Target):
       data: raw features [M, F] and labels in {0, 1} [M]; scaled here.
       prior_std: standard deviation of the Gaussian prior of every weight.
       size_test_set: number of rows at the end that are held out for the metrics.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import LogisticRegression
+        >>> from gmmvi_ext.targets.data import RegressionData
+        >>> features = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+        >>> data = RegressionData(features, np.array([0, 0, 1, 1]), ("dose",))
+        >>> log_prob = LogisticRegression(data).log_prob(tf.constant([[0.0, 1.0], [1.0, 0.0]]))
+        >>> log_prob.shape
+        TensorShape([2])
     """
 
     data_size: int
@@ -110,6 +119,15 @@ class MinibatchLogisticRegression(LogisticRegression):
       batch_size: rows in a batch.
       use_own_batch_per_sample: False uses one batch for all samples of a call.
       prior_std, size_test_set: as in `LogisticRegression`.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import MinibatchLogisticRegression
+        >>> from gmmvi_ext.targets.data import RegressionData
+        >>> features = np.array([[-2.0], [-1.0], [1.0], [2.0]])
+        >>> data = RegressionData(features, np.array([0, 0, 1, 1]), ("dose",))
+        >>> target = MinibatchLogisticRegression(data, batch_size=2)
+        >>> target.is_stochastic, target.num_dimensions  # a slope and an intercept
+        (True, 2)
     """
 
     is_stochastic = True

@@ -19,7 +19,17 @@ def mnist(
     data_dir: str | None = None,
     dtype=tf.float32,
 ) -> ClassificationNetwork:
-    """Classification of `mnist.npz` (data folder, Keras cache, or download)."""
+    """Classification of `mnist.npz` (data folder, Keras cache, or download).
+
+    Example:
+        >>> from gmmvi_ext.targets import target_settings
+        >>> for setting in target_settings("MNIST").items():
+        ...     print(*setting)
+        likelihood_scaling 1.0
+        prior_std 1.0
+        batch_size 128
+        num_hidden 128
+    """
     data = load_mnist(data_dir)
     return ClassificationNetwork(
         data,

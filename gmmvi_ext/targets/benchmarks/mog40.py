@@ -19,7 +19,14 @@ DEFAULT_SCALE = math.log1p(math.e)  # softplus(1), the scale of the published ta
 
 
 class MixtureOfManyModes(GaussianMixture):
-    """A mixture of small isotropic modes; a mode counts as found by its share of samples."""
+    """A mixture of small isotropic modes; a mode counts as found by its share of samples.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import MixtureOfManyModes
+        >>> target = MixtureOfManyModes(np.array([[-9.0], [9.0]]), np.ones([2, 1]))
+        >>> target.metrics(None, tf.constant([[-9.0], [-8.5]]))  # one of two modes
+        {'num_detected_modes': 1.0}
+    """
 
     def metrics(self, mixture, samples):
         """`num_detected_modes`: modes that get more than a tenth of their share of the samples."""
@@ -41,7 +48,14 @@ def mog40(
     seed: int = 0,
     dtype=tf.float32,
 ) -> MixtureOfManyModes:
-    """Equal weights, standard deviation `scale`, means uniform in a cube; log Z = 0."""
+    """Equal weights, standard deviation `scale`, means uniform in a cube; log Z = 0.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import mog40
+        >>> target = mog40()
+        >>> target.num_dimensions, target.num_components
+        (2, 40)
+    """
     shape = (
         check_count("num_components", num_components),
         check_count("num_dimensions", num_dimensions),

@@ -32,6 +32,12 @@ class PlanarRobot(Target):
       num_links: D.
       first_prior_std, prior_std: standard deviations of the first and of the other joints.
       likelihood_std: accuracy with which the tip has to reach a goal.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import PlanarRobot
+        >>> arm = PlanarRobot([[7.0, 0.0]], num_links=10)
+        >>> print(arm.tip(tf.zeros([1, 10])).numpy())  # stretched out
+        [[10.  0.]]
     """
 
     def __init__(
@@ -132,7 +138,14 @@ class PlanarRobot(Target):
 def planar_robot_one_goal(
     *, num_links: int = 10, prior_std: float = 0.2, likelihood_std: float = 0.01, dtype=tf.float32
 ) -> PlanarRobot:
-    """One goal at (7, 0)."""
+    """One goal at (7, 0).
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import planar_robot_one_goal
+        >>> target = planar_robot_one_goal()
+        >>> target.num_dimensions, len(target.goals)
+        (10, 1)
+    """
     return PlanarRobot(
         [[7.0, 0.0]],
         num_links=num_links,
@@ -147,7 +160,14 @@ def planar_robot_one_goal(
 def planar_robot_four_goals(
     *, num_links: int = 10, prior_std: float = 0.2, likelihood_std: float = 0.01, dtype=tf.float32
 ) -> PlanarRobot:
-    """Four goals at (7, 0), (-7, 0), (0, 7), (0, -7)."""
+    """Four goals at (7, 0), (-7, 0), (0, 7), (0, -7).
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import planar_robot_four_goals
+        >>> target = planar_robot_four_goals()
+        >>> target.num_dimensions, len(target.goals)
+        (10, 4)
+    """
     return PlanarRobot(
         [[7.0, 0.0], [-7.0, 0.0], [0.0, 7.0], [0.0, -7.0]],
         num_links=num_links,

@@ -18,6 +18,11 @@ class Rosenbrock(Target):
     Args:
       a: where the valley is lowest, x = a, y = a^2.
       b: steepness of the walls.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import Rosenbrock
+        >>> print(Rosenbrock().log_prob(tf.constant([[1.0, 1.0], [0.0, 1.0]])).numpy())
+        [  -0. -101.]
     """
 
     def __init__(self, *, a: float = 1.0, b: float = 100.0, dtype=tf.float32):

@@ -18,7 +18,14 @@ def rotations(angles: np.ndarray) -> np.ndarray:
 
 @TARGETS.register("star")
 def star(*, num_components: int = 5, dtype=tf.float32) -> GaussianMixture:
-    """Arms with mean (1.5, 0) and precision diag(1, 100), turned; equal weights, log Z = 0."""
+    """Arms with mean (1.5, 0) and precision diag(1, 100), turned; equal weights, log Z = 0.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import star
+        >>> target = star()
+        >>> target.num_dimensions, target.num_components
+        (2, 5)
+    """
     count = check_count("num_components", num_components)
     turn = rotations(2.0 * np.pi / count * np.arange(count))
     covariance = turn @ np.diag([1.0, 0.01]) @ np.swapaxes(turn, -1, -2)

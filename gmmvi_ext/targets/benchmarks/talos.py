@@ -77,6 +77,12 @@ class Talos(Target):
 
     Args:
       context: where the left gripper has to be, (x, y, z) in metres.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import Talos
+        >>> target = Talos()
+        >>> target.num_dimensions, target.log_prob(tf.zeros([2, target.num_dimensions])).shape
+        (34, TensorShape([2]))
     """
 
     def __init__(self, *, context=(0.1, 0.5, 1.0), dtype=tf.float32):

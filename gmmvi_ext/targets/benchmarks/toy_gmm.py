@@ -12,7 +12,14 @@ __all__ = ["toy_gmm"]
 
 @TARGETS.register("toy_gmm", "simple_gmm")
 def toy_gmm(*, dtype=tf.float32) -> GaussianMixture:
-    """Weights 0.5, 0.3, 0.2; elongated shapes turned by 45, -45 and 90 degrees; log Z = 0."""
+    """Weights 0.5, 0.3, 0.2; elongated shapes turned by 45, -45 and 90 degrees; log Z = 0.
+
+    Example:
+        >>> from gmmvi_ext.targets.benchmarks import toy_gmm
+        >>> target = toy_gmm()
+        >>> target.num_dimensions, target.num_components
+        (2, 3)
+    """
     turn = rotations(np.pi * np.array([0.25, -0.25, 0.5]))
     variances = np.array([[0.5, 1.0], [0.5, 1.0], [1.0, 2.0]])
     covariance = turn @ (variances[:, :, np.newaxis] * np.swapaxes(turn, -1, -2))

@@ -19,7 +19,16 @@ def wine(
     data_dir: str | None = None,
     dtype=tf.float32,
 ) -> RegressionNetwork:
-    """Regression on 2938 training rows; the seed (modulo ten) chooses the split."""
+    """Regression on 2938 training rows; the seed (modulo ten) chooses the split.
+
+    Example:
+        >>> from gmmvi_ext.targets import target_settings
+        >>> for setting in target_settings("WINE").items():
+        ...     print(*setting)
+        likelihood_scaling 1.0
+        prior_std 1.0
+        batch_size 128
+    """
     return RegressionNetwork(
         load_wine(seed, data_dir),
         (11, 8, 8, 1),

@@ -43,6 +43,12 @@ class KnownPosterior:
       is_representable: whether a mixture of 60 components can represent it (an estimate by size and
         shape, made before any fit).
       about: sizes and settings of the draw, for tables.
+
+    Example:
+        >>> from gmmvi_ext.targets.families import draw_posterior
+        >>> known = draw_posterior("beta", seed=1)
+        >>> sorted(known.fit_arguments)  # for `gmmvi_ext.fit(**known.fit_arguments)`
+        ['constraints', 'shapes', 'target']
     """
 
     family: str
@@ -92,6 +98,12 @@ def draw_posterior(family: str, seed: int) -> KnownPosterior:
 
     Raises:
       UnknownNameError: no such family; lists those there are.
+
+    Example:
+        >>> from gmmvi_ext.targets.families import FAMILIES, draw_posterior
+        >>> known = draw_posterior("beta", seed=1)
+        >>> "beta" in FAMILIES, known.is_proper, known.log_normalizer is not None
+        (True, True, True)
     """
     make = FAMILIES.get(family)
     name = FAMILIES.canonical(family)
@@ -101,7 +113,13 @@ def draw_posterior(family: str, seed: int) -> KnownPosterior:
 
 
 def flat(values) -> np.ndarray:
-    """Named values as one array [N, D'], in the order of their names."""
+    """Named values as one array [N, D'], in the order of their names.
+
+    Example:
+        >>> from gmmvi_ext.targets.families import flat
+        >>> flat({"b": np.zeros([5, 2]), "a": np.ones(5)})[0]
+        array([0., 0., 1.])
+    """
     if not isinstance(values, Mapping):
         return np.asarray(values)
     return np.concatenate([np.reshape(v, (len(v), -1)) for v in values.values()], axis=1)
