@@ -100,16 +100,19 @@ def _flags() -> CommandFlags:
 
 def _export_mixture(folder: Path, out: Path, number: int | None) -> int:
     """The mixture by the names of its arrays; nothing of the configuration is built."""
+    from gmmvi_ext.constraints.layout import MappedLayout, PartsLayout
     from gmmvi_ext.fitting.saved_mixture import read_mixture
     from gmmvi_ext.posterior import Posterior
     from gmmvi_ext.training.checkpoints import CheckpointError
 
     try:
-        mixture, iteration = read_mixture(folder / "checkpoints", number)
+        mixture, iteration, found = read_mixture(folder / "checkpoints", number)
     except CheckpointError as error:
         raise CommandError(str(error)) from None
     try:
-        Posterior(mixture, run_info={"iterations": iteration}).export(out)
+        plain = PartsLayout(num_dimensions=mixture.num_dimensions)
+        layout = plain if found is None else MappedLayout(plain, found)
+        Posterior(mixture, layout=layout, run_info={"iterations": iteration}).export(out)
     except FileExistsError as error:
         raise CommandError(f"--out {out}: {error}") from None
     print(f"checkpoint of iteration {iteration}; mixture of {mixture.num_components} components")

@@ -71,6 +71,7 @@ def auto_values(
         "model_initialization": {"prior_mean": None, "prior_scale": None},
         "start": {"mode": "auto"},
         "importance_check": {"mode": "auto"},
+        "coordinates": {"mode": "auto"},
         "explore": {
             "mode": "auto",
             "max_components": max_components or MAX_COMPONENTS + EXTRA_COMPONENTS,

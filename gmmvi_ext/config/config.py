@@ -152,6 +152,11 @@ class Config:
         return self.section("importance_check")
 
     @property
+    def coordinates(self):
+        """The section `coordinates`."""
+        return self.section("coordinates")
+
+    @property
     def explore(self):
         """The section `explore`."""
         return self.section("explore")

@@ -8,6 +8,7 @@ from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges
 
 __all__ = [
     "ComponentWeightsSettings",
+    "CoordinatesSettings",
     "ExploreSettings",
     "MmdEvaluation",
     "ModelInitialization",
@@ -81,6 +82,25 @@ class ImportanceCheckSettings:
 
     mode: Literal["off", "auto"] = "off"
     num_samples: Annotated[int, Range(100)] | None = None
+
+    def __post_init__(self):
+        check_ranges(self)
+
+
+@dataclasses.dataclass(frozen=True)
+class CoordinatesSettings:
+    """Learned coordinates: a map between mixture and target that bends skewed and heavy axes.
+
+    Attributes:
+      mode: identity learns none; auto learns a map where the first mixture, of one mode, does not
+        pass the importance check, and keeps it where the ELBO of one Gaussian is higher with it
+        than without (needs `start: auto`); elementwise learns and keeps one that bends every axis
+        in place, full one that bends directions of its own.
+      num_samples: target evaluations of a round; null takes 250, and 8 for each dimension.
+    """
+
+    mode: Literal["identity", "auto", "elementwise", "full"] = "identity"
+    num_samples: Annotated[int, Range(50)] | None = None
 
     def __post_init__(self):
         check_ranges(self)

@@ -17,7 +17,11 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 from scipy.special import betaincinv
+
+from gmmvi_ext.constraints.coordinate_map import AnyMap
+from gmmvi_ext.exploration.laplace import cholesky_of
 
 __all__ = ["Catalogue", "Mode", "distinct", "estimated_number", "unseen_limit"]
 
@@ -155,6 +159,22 @@ class Catalogue:
             for mode, count in zip(self.modes, counts, strict=True)
         ]
         return Catalogue(modes, self.num_searches + int(counts.sum()))
+
+    def in_coordinates(self, coordinate_map: AnyMap) -> "Catalogue":
+        """The same modes in the coordinates of a map; their masses stay what they are."""
+        if not self.modes:
+            return self
+        loc = np.array([mode.loc for mode in self.modes])
+        loc = coordinate_map.inverse(tf.constant(loc, tf.float64)).numpy()
+        factors = np.array([mode.scale_tril for mode in self.modes])
+        factors = cholesky_of(np.linalg.solve(coordinate_map.jacobians(loc), factors))
+        log_det = coordinate_map.log_det(tf.constant(loc)).numpy()
+        moved = zip(self.modes, loc, factors, log_det, strict=True)
+        modes = [
+            mode._replace(loc=place, scale_tril=factor, log_prob=mode.log_prob + float(extra))
+            for mode, place, factor, extra in moved
+        ]
+        return Catalogue(modes, self.num_searches)
 
     def as_dict(self) -> dict:
         """The figures, as plain data."""

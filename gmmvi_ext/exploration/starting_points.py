@@ -8,7 +8,9 @@ share of the searches. Once modes are known, searches also begin around and betw
 from typing import NamedTuple
 
 import numpy as np
+import tensorflow as tf
 
+from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
 
@@ -37,6 +39,24 @@ class Start(NamedTuple):
     scale: np.ndarray
     pool: np.ndarray
     reach: tuple[float, ...] = INFLATION
+
+    def in_coordinates(self, coordinate_map: AnyMap) -> "Start":
+        """The same places in the coordinates of a map."""
+
+        def inner(x):
+            return coordinate_map.inverse(tf.constant(x, tf.float64)).numpy()
+
+        mean = inner(self.mean[np.newaxis])
+        # Widths beyond the bulk are bent, too: the way from one end to the other counts.
+        ends = self.mean + np.diag(self.scale)
+        spread = 0.5 * (inner(ends) - inner(2.0 * self.mean - ends))
+        return Start(
+            inner(self.points),
+            mean[0],
+            np.sqrt((spread**2).sum(axis=0)),
+            inner(self.pool) if len(self.pool) else self.pool,
+            self.reach,
+        )
 
 
 def start_from(target: Target, *, mean=None, scale=None, seed: int = 0) -> Start:

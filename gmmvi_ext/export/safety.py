@@ -32,7 +32,7 @@ __all__ = [
 
 ALLOWED_OPERATIONS = frozenset(
     """
-    Abs Add AddN AddV2 All Any ArgMax ArgMin Asin Assert Atan BatchMatMul BatchMatMulV2
+    Abs Add AddN AddV2 All Any ArgMax ArgMin Asin Asinh Assert Atan BatchMatMul BatchMatMulV2
     BatchMatMulV3 BatchToSpaceND Betainc BiasAdd Bincount BitwiseXor BroadcastArgs
     BroadcastGradientArgs BroadcastTo Bucketize Cast Ceil CheckNumerics Cholesky CholeskyGrad
     ClipByValue Concat ConcatV2 Const Conv2D Conv2DBackpropInput Cos Cosh Cumprod Cumsum

@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable
 
 from gmmvi_ext.config.config import Config
+from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
 
 __all__ = ["FitContext", "FitError", "exception_text", "printer"]
@@ -57,6 +59,18 @@ class FitContext:
         seconds = max(now - self.begin + self.earlier_seconds, 1e-9)
         return max(self.deadline() - now, 0.0) * evaluations / seconds
 
+    def with_coordinates(self) -> "FitContext":
+        """The same with targets that can be seen through learned coordinates."""
+        target = MappedTarget(self.target)
+        shared = target if self.shared is self.target else MappedTarget(self.shared)
+        return dataclasses.replace(self, target=target, shared=shared)
+
+    def set_map(self, coordinate_map: AnyMap) -> None:
+        """Has all that follows see the targets through a map (after `with_coordinates`)."""
+        self.target.set_map(coordinate_map)
+        if self.shared is not self.target:
+            self.shared.set_map(coordinate_map)
+
     @property
     def is_multi_worker(self) -> bool:
         """Whether other processes run the same stages in step with this one."""
@@ -65,7 +79,9 @@ class FitContext:
     @property
     def alone(self) -> Target:
         """The target for stages after training, which every process runs by itself."""
-        return self.target if self.is_multi_worker else self.shared
+        found = self.target if self.is_multi_worker else self.shared
+        is_plain = isinstance(found, MappedTarget) and found.coordinate_map is None
+        return found.base if is_plain else found
 
     @property
     def counts_everything(self) -> bool:

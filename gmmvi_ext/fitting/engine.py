@@ -1,12 +1,12 @@
 """The stages of a fit, in order; `gmmvi_ext.fit`, `gmmvi-ext run` and trials of sweeps run these.
 
-    check target -> start -> importance check -> train <-> explore -> best mixture
+    check target -> start -> importance check -> coordinates -> train <-> explore -> best mixture
                  -> component weights -> population Monte Carlo -> audit
 
 A stage beyond the reference is off unless the configuration asks for it: `start`,
-`importance_check`, `explore` (with the audit), `component_weights`, `population_monte_carlo`,
-`training.stop_rule`, `training.keep_best`; `algorithm: auto` asks for all but population Monte
-Carlo. A first mixture that passes the importance check and an audit is not trained.
+`importance_check`, `coordinates`, `explore` (with the audit), `component_weights`,
+`population_monte_carlo`, `training.stop_rule`, `training.keep_best`; `algorithm: auto` asks for all
+but population Monte Carlo. A first mixture that passes importance check and audit is not trained.
 
 What a stage knows is numbers. In a work directory the learner, the best mixture and the state of
 the stop rules are in every checkpoint, evaluations of a search in its journal, and what the stages
@@ -74,6 +74,8 @@ def run_stages(
       FitError: the fit ended without a usable mixture.
     """
     config = context.config
+    if config.coordinates.mode != "identity":
+        context = context.with_coordinates()
     start = StartStage(context)
     _check_target(context, start)
     learner = start.learner
@@ -143,6 +145,8 @@ def _started(start: StartStage, state: dict, files) -> int:
         journal = None if files is None else files.journal()
         started = start.run(journal) if start.is_on else Started()
         state["start"] = started.as_dict()
+    else:
+        start.restore(state)
     clock["start"] = start.seconds(clock.get("start", 0.0))
     if is_new and files is not None and start.is_on:
         files.save_start(state)
@@ -197,6 +201,9 @@ def _corrected(
     if context.counts_everything:
         run_info |= _by_stage(stage, result, spent, extra)
     run_info |= {name: started[name] for name in ("modes", "importance_check") if name in started}
+    if "coordinates" in started:
+        found = started["coordinates"]
+        run_info["coordinates"] = {k: found[k] for k in ("kind", "rounds", "bent", "gaussian")}
     if stage.exploration is not None:
         run_info["exploration"] = stage.exploration.summary()
     posterior = Posterior(mixture, target=context.alone, run_info=run_info)

@@ -6,11 +6,13 @@ from gmmvi_ext.config.build import build_algorithm, build_target
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.fitting.run_files import read_finished
 from gmmvi_ext.fitting.stages.best_mixture import without_negligible
+from gmmvi_ext.fitting.stages.coordinates import saved_map
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.outputs import write_outputs
 from gmmvi_ext.runs.restore import restored_result
 from gmmvi_ext.runs.workdir import WorkDir
+from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.training.loop import TrainingResult
 from gmmvi_ext.training.stopping import StopReason
 
@@ -37,9 +39,12 @@ def export_mixture_run(
     Returns:
       exit code, 0.
     """
-    target = build_target(config)
+    target = MappedTarget(build_target(config))
     algorithm = build_algorithm(config, target)
-    result = restored_result(folder, algorithm, checkpoint)
+    result, state = restored_result(folder, algorithm, checkpoint)
+    found = saved_map(state)
+    if found is not None:
+        target.set_map(found)
     posterior = _posterior(config, folder, target, algorithm, result)
     if workdir is not None:
         write_outputs(config, workdir, posterior, result)
@@ -55,9 +60,10 @@ def export_mixture_run(
 
 
 def _posterior(
-    config: Config, folder: Path, target, algorithm, result: TrainingResult
+    config: Config, folder: Path, target: MappedTarget, algorithm, result: TrainingResult
 ) -> Posterior:
     """What the run has made of this checkpoint, or its mixture where it has not come so far."""
+    target = target if target.coordinate_map is not None else target.base
     mixture = algorithm.mixture()
     finished = read_finished(folder, config, result.iterations, mixture)
     if finished is not None:

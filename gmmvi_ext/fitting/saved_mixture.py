@@ -1,14 +1,18 @@
 """The mixture of a checkpoint, read by the names of its arrays."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.constraints.coordinate_map import AnyMap
+from gmmvi_ext.fitting.stages.coordinates import saved_map
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior.stored_mixture import FAMILIES, checked_mixture
 from gmmvi_ext.training.checkpoints import (
     DAMAGE,
+    HOST_KEY,
     CheckpointError,
     checkpoint_path,
     checkpoint_paths,
@@ -20,7 +24,9 @@ _MODEL_KEY = "algorithm/model/{}/.ATTRIBUTES/VARIABLE_VALUE"
 _ITERATION_KEY = "algorithm/num_iterations/.ATTRIBUTES/VARIABLE_VALUE"
 
 
-def read_mixture(folder: str | Path, iteration: int | None = None) -> tuple[Mixture, int]:
+def read_mixture(
+    folder: str | Path, iteration: int | None = None
+) -> tuple[Mixture, int, AnyMap | None]:
     """The mixture of a checkpoint, read by the names of its arrays: no algorithm, no target.
 
     Args:
@@ -28,7 +34,7 @@ def read_mixture(folder: str | Path, iteration: int | None = None) -> tuple[Mixt
       iteration: which one; None for the newest that can be read.
 
     Returns:
-      mixture in the unconstrained space, and the iteration.
+      mixture, the iteration, and the map to the unconstrained space that was learned, if any.
 
     Raises:
       CheckpointError: there is none, or none can be read.
@@ -50,7 +56,8 @@ def read_mixture(folder: str | Path, iteration: int | None = None) -> tuple[Mixt
                     if "scale_tril" in arrays:
                         arrays["scale_tril"] = np.tril(arrays["scale_tril"])
                     mixture = checked_mixture(arrays, family, arrays["loc"].dtype.name)
-                    return mixture, int(reader.get_tensor(_ITERATION_KEY))
+                    found = saved_map(json.loads(reader.get_tensor(HOST_KEY)))
+                    return mixture, int(reader.get_tensor(_ITERATION_KEY)), found
             problems.append(f"{Path(path).name}: holds no Gaussian mixture")
         except DAMAGE as error:
             reason = " ".join(str(getattr(error, "message", error)).split())[:200]

@@ -157,9 +157,8 @@ class GMMVI(tf.Module):
         self._elbo_history = tf.Variable(
             tf.fill([2], tf.cast(float("nan"), model.dtype)), trainable=False, name="elbo_history"
         )
-        dim = [target.num_dimensions]
-        prior = Prior(*(tf.broadcast_to(tf.cast(each, model.dtype), dim) for each in prior))
-        self._constants = (stream(seed, "training"), *prior)
+        self._constants: tuple = (stream(seed, "training"),)
+        self.set_prior(prior)
         self._calls = _Calls()
         self._num_done = self.num_traces = 0
 
@@ -259,6 +258,12 @@ class GMMVI(tf.Module):
         if use_forms in self._calls.graphs:
             return True
         return learning_step(self._settings(use_forms), self._variables()).is_traced
+
+    def set_prior(self, prior: Prior) -> None:
+        """Changes where new components may start."""
+        dim, dtype = [self.target.num_dimensions], self.model.dtype
+        moments = (tf.broadcast_to(tf.cast(each, dtype), dim) for each in prior)
+        self._constants = (self._constants[0], *moments)
 
     def mixture(self) -> Mixture:
         """The current mixture, in the unconstrained space."""

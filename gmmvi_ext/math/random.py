@@ -42,6 +42,7 @@ SUBSTREAMS = {
     "importance check": 0x6963,  # draws by which the first mixture is judged and moved
     "predictive": 0x7072,  # replicates of the data
     "independence Metropolis": 0x6D68,  # which proposals are accepted
+    "coordinates": 0x636F6F,  # draws by which coordinates are learned
     "rays": 0x7279,  # directions in which a report looks for densities that do not fall
 }
 

@@ -12,6 +12,7 @@ component are self-normalised importance averages over the pooled draws.
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.constraints.layout import MappedLayout
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 
@@ -35,6 +36,11 @@ def merge_mixtures(posteriors, num_samples: int, seed) -> tuple[Mixture, dict]:
             or type(other.mixture.components) is not type(first.mixture.components)
         ):
             raise ValueError("`merge` needs posteriors with the same parameters and family.")
+        if _map_of(other) != _map_of(first):
+            raise ValueError(
+                "`merge` needs posteriors in the same coordinates: fit all of them with "
+                "coordinates='identity'."
+            )
     pools = []
     evaluations = 0
     for posterior in posteriors:
@@ -67,6 +73,12 @@ def merge_mixtures(posteriors, num_samples: int, seed) -> tuple[Mixture, dict]:
     if None not in converged:
         info["converged"] = bool(all(converged))
     return mixture, info
+
+
+def _map_of(posterior) -> dict | None:
+    """The learned coordinates as plain data."""
+    layout = posterior.layout
+    return layout.coordinate_map.spec() if isinstance(layout, MappedLayout) else None
 
 
 def _optimise(posteriors, pools, components, log_weights) -> np.ndarray:

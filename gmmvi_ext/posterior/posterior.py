@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext import diagnostics
-from gmmvi_ext.constraints.layout import Layout, make_layout, require_agreement
+from gmmvi_ext.constraints.layout import Layout, MappedLayout, make_layout, require_agreement
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.starting_points import start_from
@@ -37,6 +37,7 @@ from gmmvi_ext.posterior.report.modes import mode_rows
 from gmmvi_ext.posterior.report.report import Report, make_report
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
 
 __all__ = ["Posterior"]
@@ -608,16 +609,22 @@ class Posterior(AfterFit):
             >>> posterior.report().level, judged.report().level
             ('unchecked', 'trust')
         """
+        mapped = self.layout if isinstance(self.layout, MappedLayout) else None
+        layout = self.layout if mapped is None else mapped.inner
         made, _ = as_target(
             target,
-            layout=self.layout,
+            layout=layout,
             dtype=self.mixture.dtype,
             batched=batched,
             gradient=gradient,
             executor=executor,
             needs_gradient=False,
         )
-        require_agreement(made.layout, self.layout, (made.dtype, self.mixture.dtype))
+        if isinstance(made, MappedTarget):
+            made = made.base
+        require_agreement(made.layout, layout, (made.dtype, self.mixture.dtype))
+        if mapped is not None:
+            made = MappedTarget(made, mapped.coordinate_map)
         run_info = {key: value for key, value in self.run_info.items() if key != "audit"}
         return Posterior(self.mixture, layout=self.layout, target=made, run_info=run_info)
 

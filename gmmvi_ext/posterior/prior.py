@@ -7,12 +7,13 @@ its prior on them is the mixture exactly. That needs the constraints in the othe
 below are known there.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.constraints.coordinate_map import ComposedMap, CoordinateMap
+from gmmvi_ext.constraints.layout import MappedLayout, PartsLayout
 from gmmvi_ext.gaussians import mixture as mixtures
 
 __all__ = ["Prior"]
@@ -36,6 +37,15 @@ class Prior:
         self.log_weights = np.asarray(view.log_weights, np.float64)
         self.loc = np.asarray(view.loc, np.float64)
         self.scale_tril = np.asarray(view.scale_tril, np.float64)
+
+    @property
+    def _maps(self) -> Sequence[CoordinateMap]:
+        """The learned coordinates, the outermost map first."""
+        layout = self._posterior.layout
+        if not isinstance(layout, MappedLayout):
+            return ()
+        found = layout.coordinate_map
+        return found.maps if isinstance(found, ComposedMap) else (found,)
 
     @property
     def distribution(self):
@@ -110,23 +120,31 @@ class Prior:
         """
         count, size = self.loc.shape
         weights, loc, tril = (f"{name}_{what}" for what in ("log_weights", "loc", "scale_tril"))
-        x = f"{name}_x"
-        declared = "".join(_stan_lines(f"{x}", *each) for each in self._parts())
+        x = inner = f"{name}_x"
+        more, bent, numbers = "", "", {}
+        for number, each in reversed(list(enumerate(self._maps, 1))):
+            own = _stan_map(each, f"{name}_map{number}", inner)
+            more, bent, numbers = more + own[0], bent + own[1], numbers | own[2]
+            inner = f"{name}_map{number}"
+        declared = bent + "".join(_stan_lines(inner, *each) for each in self._parts())
         blocks = {
             "data": f"  vector[{count}] {weights};\n  array[{count}] vector[{size}] {loc};\n"
-            f"  array[{count}] matrix[{size}, {size}] {tril};\n",
+            f"  array[{count}] matrix[{size}, {size}] {tril};\n{more}",
             "parameters": f"  vector[{size}] {x};\n",
             "transformed parameters": declared,
             "model": f"  {{\n    vector[{count}] lp = {weights};\n    for (k in 1:{count})\n"
             f"      lp[k] += multi_normal_cholesky_lpdf({x} | {loc}[k], {tril}[k]);\n"
             "    target += log_sum_exp(lp);\n  }\n",
         }
-        data = {weights: self.log_weights, loc: self.loc, tril: self.scale_tril}
+        data = {weights: self.log_weights, loc: self.loc, tril: self.scale_tril} | numbers
         return blocks, {key: value.tolist() for key, value in data.items()}
 
     def _constrained(self, x, ops, softplus: Callable, sigmoid: Callable) -> dict:
         """The parameters of the vector x [D] in another package's operations."""
         values = {}
+        for each in reversed(self._maps):
+            f = ops.sinh(each.tailweight * ops.arcsinh(x) + each.skewness)
+            x = each.shift + (each.scale * f if each.is_elementwise else ops.dot(each.scale, f))
         for name, shape, start, stop, spec in self._parts():
             inner = x[start:stop]
             values[name] = _forward(spec, inner, shape, ops, softplus, sigmoid).reshape(shape)
@@ -139,6 +157,7 @@ class Prior:
           ValueError: a constraint that is not known in other languages.
         """
         layout = self._posterior.layout
+        layout = layout.inner if isinstance(layout, MappedLayout) else layout
         if not isinstance(layout, PartsLayout):
             raise ValueError(
                 "the parameters have one bijector together, which no other package can be given: "
@@ -230,6 +249,21 @@ def _stan_lines(x: str, name: str, shape: tuple, start: int, stop: int, spec: Ma
     if not shape:
         return f"  real {name} = ({value})[1];\n"
     return f"  vector[{size}] {name} = {value};\n"
+
+
+def _stan_map(found: CoordinateMap, name: str, x: str) -> tuple[str, str, dict]:
+    """A map in Stan: declarations, the line that makes `name` of `x`, and the numbers."""
+    numbers = {f"{name}_{key}": np.asarray(value) for key, value in found.spec().items()}
+    shift, scale, skewness, tailweight = numbers
+    size = found.num_dimensions
+    kind = f"vector[{size}]" if found.is_elementwise else f"matrix[{size}, {size}]"
+    times = ".*" if found.is_elementwise else "*"
+    declared = "".join(f"  vector[{size}] {each};\n" for each in (shift, skewness, tailweight))
+    line = (
+        f"  vector[{size}] {name} = {shift} + {scale} {times} "
+        f"sinh({tailweight} .* asinh({x}) + {skewness});\n"
+    )
+    return f"{declared}  {kind} {scale};\n", line, numbers
 
 
 def _stan_vector(numbers: np.ndarray) -> str:

@@ -33,7 +33,7 @@ from gmmvi_ext.whole_files import standing, write_whole
 __all__ = ["Saved", "describe", "load", "save"]
 
 FORMAT = 1
-_KINDS = ("parts", "flat", "unknown")
+_KINDS = ("parts", "flat", "unknown", "mapped")
 # What building a layout of data raises that are of other types or shapes than ours.
 _WRONG_DATA = (
     *(ArithmeticError, AttributeError, LookupError, MemoryError, NotImplementedError),

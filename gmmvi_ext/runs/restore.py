@@ -11,8 +11,8 @@ from gmmvi_ext.training.stopping import StopReason
 __all__ = ["restored_result"]
 
 
-def restored_result(folder: Path, trained, checkpoint: int | None) -> TrainingResult:
-    """Restores a checkpoint into `trained`; returns what the training loop would have there.
+def restored_result(folder: Path, trained, checkpoint: int | None) -> tuple[TrainingResult, dict]:
+    """Restores a checkpoint into `trained`; what the training loop would have there, and the host.
 
     Args:
       folder: of the run.
@@ -34,7 +34,7 @@ def restored_result(folder: Path, trained, checkpoint: int | None) -> TrainingRe
     iterations = int(trained.num_iterations)
     evaluations = int(trained.num_target_evaluations)
     print(f"checkpoint of iteration {iterations}, {evaluations:,} evaluations")
-    return TrainingResult(
+    result = TrainingResult(
         _stop_reason(folder, iterations) or StopReason.INTERRUPTED,
         iterations,
         evaluations,
@@ -42,6 +42,7 @@ def restored_result(folder: Path, trained, checkpoint: int | None) -> TrainingRe
         Clock(**state.get("clock", {})),
         {},
     )
+    return result, state
 
 
 def _stop_reason(folder: Path, iterations: int) -> StopReason | None:

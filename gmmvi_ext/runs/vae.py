@@ -138,7 +138,7 @@ def export_vae_run(
       exit code, 0.
     """
     images, trainer = build_vae_parts(config)
-    result = restored_result(folder, trainer, checkpoint)
+    result, _ = restored_result(folder, trainer, checkpoint)
     if _keeps_best(config, images):
         trainer.restore_best()
     if workdir is not None:

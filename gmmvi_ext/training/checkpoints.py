@@ -20,6 +20,7 @@ from gmmvi_ext.training.loop import Clock
 
 __all__ = [
     "DAMAGE",
+    "HOST_KEY",
     "SCHEMA_VERSION",
     "CheckpointError",
     "Checkpoints",
@@ -31,7 +32,7 @@ SCHEMA_VERSION = 1
 _PREFIX = "ckpt"
 # What TensorFlow raises on files that are cut, altered, or hold other variables.
 DAMAGE = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
-_HOST_KEY = "host_state/.ATTRIBUTES/VARIABLE_VALUE"
+HOST_KEY = "host_state/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 class Checkpoints:
@@ -104,7 +105,7 @@ class Checkpoints:
         return checkpoint_paths(self.folder)
 
     def _restore_one(self, path: str) -> dict:
-        text = tf.train.load_checkpoint(path).get_tensor(_HOST_KEY)
+        text = tf.train.load_checkpoint(path).get_tensor(HOST_KEY)
         try:
             host_state = json.loads(text)
         except RecursionError as error:

@@ -148,6 +148,7 @@ MIXTURE = Document(
         "gmmvi_runner_config": sections.RunnerConfig,
         "start": sections.StartSettings,
         "importance_check": sections.ImportanceCheckSettings,
+        "coordinates": sections.CoordinatesSettings,
         "training": sections.TrainingSettings,
         "explore": sections.ExploreSettings,
         "component_weights": sections.ComponentWeightsSettings,

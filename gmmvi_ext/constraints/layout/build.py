@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.constraints.coordinate_map import map_from_spec
 from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.constraints.layout.base import Layout
 from gmmvi_ext.constraints.layout.joint import JointLayout
+from gmmvi_ext.constraints.layout.mapped import MappedLayout
 from gmmvi_ext.constraints.layout.parts import PartsLayout
 from gmmvi_ext.lazy import lazy_module
 
@@ -119,6 +121,9 @@ def layout_from_spec(spec: Mapping, num_dimensions: int, bijector=None, dtype=tf
     Raises:
       ValueError: something is missing and not given, or no layout is described.
     """
+    if spec["kind"] == "mapped":
+        inner = layout_from_spec(spec["inner"], num_dimensions, bijector, dtype)
+        return MappedLayout(inner, map_from_spec(spec["coordinate_map"]))
     shapes, missing = spec["shapes"], dict(spec.get("missing") or {})
     if spec["kind"] == "parts" and (bijector is None or isinstance(bijector, Mapping)):
         given = dict(spec["bijectors"]) | dict(bijector or {})

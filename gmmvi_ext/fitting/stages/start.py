@@ -9,6 +9,7 @@ import time
 from typing import NamedTuple
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
+from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
 from gmmvi_ext.exploration.catalogue import Catalogue
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
@@ -18,6 +19,16 @@ from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.exploration import can_explore
 from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.learner import build_learner, set_first_mixture
+from gmmvi_ext.fitting.stages.coordinates import (
+    EVALUATION_SHARE as COORDINATES_SHARE,
+)
+from gmmvi_ext.fitting.stages.coordinates import (
+    LearnedCoordinates,
+    can_bend,
+    learn_coordinates,
+    num_round_samples,
+    saved_map,
+)
 from gmmvi_ext.fitting.stages.importance_check import (
     Checked,
     first_as_mixture,
@@ -25,6 +36,7 @@ from gmmvi_ext.fitting.stages.importance_check import (
     num_check_samples,
 )
 from gmmvi_ext.gaussians import FullGaussians
+from gmmvi_ext.inference.component_adaptation.base import Prior
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.posterior.run_info import checked_run_info
 from gmmvi_ext.training.host_state import CheckpointError, is_like
@@ -40,6 +52,8 @@ MAX_AUDITS = 3
 MIN_AUDIT, AUDIT_SHARE = 600, 0.25  # evaluations of an audit, and as a share of those before it
 MAX_TAIL = 0.02  # share that it may lack around itself, by few draws
 MAX_MISSED = 0.002  # share of the mass that a first mixture may lack
+PROMISING_ESS = 0.6  # share of the draws from which a Gaussian in learned coordinates is checked
+SECONDS_SHARE = 0.4  # of `training.max_seconds`, at which coordinates have to be learned
 
 
 class Started(NamedTuple):
@@ -53,6 +67,7 @@ class Started(NamedTuple):
         modes known give no reason to ask.
       checks: figures of the importance check.
       audit: of a good first mixture; None for others.
+      coordinates: what was learned of them; None where nothing was tried.
     """
 
     num_evaluations: int = 0
@@ -61,6 +76,7 @@ class Started(NamedTuple):
     checks: tuple[dict, ...] = ()
     audit: Audit | None = None
     chance_to_meet: float | None = None
+    coordinates: LearnedCoordinates | None = None
 
     def as_dict(self) -> dict:
         """Plain data for a checkpoint."""
@@ -71,6 +87,8 @@ class Started(NamedTuple):
             about["importance_check"] = list(self.checks)
         if self.audit is not None:
             about["audit"] = self.audit.as_dict()
+        if self.coordinates is not None:
+            about["coordinates"] = self.coordinates.as_dict()
         return about
 
     @staticmethod
@@ -148,13 +166,24 @@ class StartStage:
         started = Started(
             counted.count,
             checked.is_good,
-            search.catalogue,
+            catalogue,
             tuple(checked.rounds),
             found,
             search.chance_to_meet,
+            learned,
         )
         context.say(f"start: {_described(started, len(first.log_weights))}")
         return started
+
+    def restore(self, state: dict) -> None:
+        """Takes back the coordinates that an earlier session has learned.
+
+        Args:
+          state: what its checkpoint holds beside tensors.
+        """
+        found = saved_map(state)
+        if found is not None:
+            self._set_map(found)
 
     def seconds(self, before: float) -> float:
         """Seconds before training, over all sessions; none where nothing was searched for."""
@@ -192,6 +221,71 @@ class StartStage:
         is_full = isinstance(components, FullGaussians)
         return is_full and can_explore(self._context.config.values, self.learner)
 
+    def _bends(self, catalogue: Catalogue) -> bool:
+        """Whether coordinates are to be learned: with whole covariances, around a single mode."""
+        mode = self._context.config.coordinates.mode
+        if mode == "identity" or not (self._can_pass() and can_bend(self.learner)):
+            return False
+        return mode != "auto" or len(catalogue.relevant) <= 1
+
+    def _learned(self, counted: CountedTarget, first: FirstMixture) -> LearnedCoordinates:
+        context, config = self._context, self._context.config
+        dim = counted.target.num_dimensions
+        most, seconds = config.training.max_evaluations, config.training.max_seconds
+        learned = learn_coordinates(
+            counted,
+            first,
+            mode=config.coordinates.mode,
+            num_samples=num_round_samples(config, dim),
+            budget=math.inf if most is None else COORDINATES_SHARE * most,
+            until=math.inf if seconds is None else context.begin + SECONDS_SHARE * seconds,
+            seed=config.seed,
+        )
+        context.say(f"coordinates: {learned}")
+        return learned
+
+    def _set_map(self, coordinate_map: AnyMap) -> None:
+        """Changes targets, start and learner to the coordinates of a map."""
+        self._context.set_map(coordinate_map)
+        if self.start is not None:
+            self.start = self.start.in_coordinates(coordinate_map)
+            self.learner.set_prior(Prior(self.start.mean, self.start.scale**2))
+
+    def _checked_in_coordinates(
+        self, counted: CountedTarget, learned: LearnedCoordinates
+    ) -> tuple[Checked, Audit | None]:
+        """The Gaussian in learned coordinates as importance check and audit leave it."""
+        config = self._context.config
+        checked = Checked(learned.first, False, [])
+        if config.importance_check.mode == "off" or learned.ess < PROMISING_ESS:
+            return checked, None
+        most = config.training.max_evaluations
+        budget = math.inf if most is None else CHECK_SHARE * most
+        checked = importance_check(
+            counted,
+            learned.first,
+            num_samples=num_check_samples(config, counted.target.num_dimensions),
+            budget=budget - counted.count,
+            seed=config.seed + MAX_AUDITS,
+        )
+        if not checked.is_good or config.explore.mode == "off":
+            return checked, None
+        found = self._audited(counted, checked, budget, MAX_AUDITS)
+        return checked._replace(is_good=_is_complete(found)), found
+
+    def _audited(self, counted: CountedTarget, checked: Checked, budget: float, number: int):
+        config = self._context.config
+        num_searches = config.explore.num_audit_searches
+        least = MIN_AUDIT * num_searches / NUM_SEARCHES
+        return audit(
+            counted,
+            first_as_mixture(checked.mixture),
+            self.start,
+            num_searches=num_searches,
+            max_evaluations=min(budget - counted.count, max(least, AUDIT_SHARE * counted.count)),
+            seed=config.seed + number,
+        )
+
     def _max_components(self) -> int:
         limit = self._context.config.values["num_component_adapter_config"].get("max_components")
         return min(limit or MAX_COMPONENTS, MAX_COMPONENTS)
@@ -205,8 +299,6 @@ class StartStage:
         num_samples = num_check_samples(config, len(start.mean))
         most = config.training.max_evaluations
         budget = math.inf if most is None else CHECK_SHARE * most
-        num_searches = config.explore.num_audit_searches
-        least = MIN_AUDIT * num_searches / NUM_SEARCHES
         found = None
         for number in range(MAX_AUDITS):
             checked = importance_check(
@@ -218,17 +310,8 @@ class StartStage:
             )
             if not checked.is_good or config.explore.mode == "off":
                 break
-            found = audit(
-                counted,
-                first_as_mixture(checked.mixture),
-                start,
-                num_searches=num_searches,
-                max_evaluations=min(
-                    budget - counted.count, max(least, AUDIT_SHARE * counted.count)
-                ),
-                seed=config.seed + number,
-            )
-            if found.missed_mass < MAX_MISSED and found.tail_mass < MAX_TAIL:
+            found = self._audited(counted, checked, budget, number)
+            if _is_complete(found):
                 break
             checked = checked._replace(is_good=False)
             joined = search.joined(found.modes)
@@ -236,6 +319,11 @@ class StartStage:
                 break
             first = joined
         return checked, found
+
+
+def _is_complete(found: Audit) -> bool:
+    """Whether an audit lets a first mixture pass."""
+    return found.missed_mass < MAX_MISSED and found.tail_mass < MAX_TAIL
 
 
 def _described(started: Started, num_components: int) -> str:

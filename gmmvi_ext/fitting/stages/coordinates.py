@@ -1,0 +1,249 @@
+"""Stage: coordinates in which the posterior is nearly Gaussian, learned where they pay.
+
+Where the first mixture did not pass the importance check, one Gaussian seen through a coordinate
+map (`gmmvi_ext.constraints.coordinate_map`) is fitted by score matching, in rounds:
+
+    1  draws of it, with values and gradients of the target: they judge it (ELBO, ESS, k-hat)
+    2  with all draws so far, weighed by  q / (mean of the members they were drawn from),
+       the divergence is minimised from where it is (`gmmvi_ext.fitting.score_matching`)
+
+until the ELBO rises no more; then a second map, the identity at first, joins below the first one,
+and both are fitted on. At the end the best Gaussian without a map is found from the same draws, and
+judged by as many fresh ones: the map is kept where its ELBO is higher beyond the errors. What comes
+after sees the target through the map.
+"""
+
+import math
+import time
+from typing import NamedTuple
+
+import numpy as np
+
+from gmmvi_ext import diagnostics
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.constraints.coordinate_map import AnyMap, map_from_spec
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.search import FirstMixture
+from gmmvi_ext.fitting.score_matching import BentGaussians, Scored
+from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.math.random import substream
+
+__all__ = ["LearnedCoordinates", "can_bend", "learn_coordinates", "num_round_samples", "saved_map"]
+
+MAX_ROUNDS, MIN_ROUNDS = 24, 3
+MAX_LAYERS = 2  # maps, one after the other
+PATIENCE = 2  # rounds without a rise after which it is over
+RISE = 0.02  # nats of the ELBO
+ITERATIONS = 40  # of L-BFGS in a round
+MAX_ROWS = 4000  # draws that the divergence is a sum of
+NEGLIGIBLE = 1e-5  # weight beside the largest
+MAX_FULL = 250  # dimensions up to which a matrix is learned
+CLEARLY = 2.0  # standard errors
+EVALUATION_SHARE = 0.3  # of `training.max_evaluations`
+NOTHING = {"elbo": -math.inf, "elbo_se": 0.0, "ess": 0.0, "khat": math.inf}  # of draws
+
+
+class LearnedCoordinates(NamedTuple):
+    """What the stage came to.
+
+    Attributes:
+      kind: "identity", "elementwise" or "full".
+      coordinate_map: from the new coordinates to the old; None for the identity.
+      first: the Gaussian in the new coordinates; None for the identity.
+      rounds: `elbo`, `elbo_se`, `ess` (share of the draws) and `khat` of every round.
+      bent: the same of the best member with a map.
+      gaussian: the same of the best one without.
+    """
+
+    kind: str
+    coordinate_map: AnyMap | None
+    first: FirstMixture | None
+    rounds: list[dict]
+    bent: dict
+    gaussian: dict | None = None
+
+    @property
+    def ess(self) -> float:
+        """Effective share of the draws of the member that was kept."""
+        return self.bent["ess"]
+
+    def __str__(self) -> str:
+        straight = NOTHING if self.gaussian is None else self.gaussian
+        return (
+            f"{self.kind}; ELBO of one Gaussian {self.bent['elbo']:.3f} with a map, "
+            f"{straight['elbo']:.3f} without (+- {straight['elbo_se']:.3f}), ESS "
+            f"{self.bent['ess']:.0%} and {straight['ess']:.0%}, {len(self.rounds)} rounds"
+        )
+
+    def as_dict(self) -> dict:
+        """Plain data for a checkpoint."""
+        about: dict = {
+            "kind": self.kind,
+            "rounds": self.rounds,
+            "bent": self.bent,
+            "gaussian": self.gaussian,
+        }
+        if self.coordinate_map is not None:
+            about["coordinate_map"] = self.coordinate_map.spec()
+        return about
+
+
+def saved_map(state: dict) -> AnyMap | None:
+    """The map in what a checkpoint holds beside its tensors; None where there is none."""
+    spec = state.get("start", {}).get("coordinates", {}).get("coordinate_map")
+    return None if spec is None else map_from_spec(spec)
+
+
+def can_bend(learner: GMMVI) -> bool:
+    """Whether coordinates can be learned: exact values with gradients, a bound of the evidence."""
+    target = learner.target
+    return target.has_gradient and not target.is_stochastic and learner.temperature == 1.0
+
+
+def num_round_samples(config: Config, num_dimensions: int) -> int:
+    """Draws of a round: as configured, or 250 and 8 for each dimension."""
+    return config.coordinates.num_samples or 250 + 8 * num_dimensions
+
+
+def learn_coordinates(
+    counted: CountedTarget,
+    first: FirstMixture,
+    *,
+    mode: str,
+    num_samples: int,
+    budget: float = math.inf,
+    until: float = math.inf,
+    seed=0,
+) -> LearnedCoordinates:
+    """Learns coordinates from the heaviest component of a first mixture.
+
+    Args:
+      counted: the target.
+      first: of which the heaviest component is where it begins.
+      mode: "auto", "elementwise" or "full".
+      num_samples: draws of a round, each one evaluation.
+      budget: most evaluations.
+      until: `time.perf_counter()` after which no round begins.
+      seed: of the draws.
+    """
+    kind = mode
+    dim = first.loc.shape[1]
+    if mode == "auto":
+        kind = "full" if dim <= MAX_FULL else "elementwise"
+    heaviest = int(np.argmax(first.log_weights))
+    begin = first.loc[heaviest], first.scale_tril[heaviest]
+    rng = np.random.default_rng(substream(seed, "coordinates").numpy().astype(np.uint32))
+    pool = _Draws(counted, num_samples, counted.count + budget, until, rng)
+    bent = _learned(BentGaussians(kind, *begin), pool)
+    if bent.best is None:
+        return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures)
+    straight = _judged_gaussian(BentGaussians("identity", *begin), pool, bent)
+    found = bent.family.member(bent.best)
+    gain = bent.figures["elbo"] - straight["elbo"]
+    error = math.hypot(bent.figures["elbo_se"], straight["elbo_se"])
+    if mode == "auto" and not gain > CLEARLY * error:
+        return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures, straight)
+    mixture = FirstMixture(np.zeros(1), found.loc[np.newaxis], found.scale_tril[np.newaxis])
+    return LearnedCoordinates(
+        kind, found.coordinate_map, mixture, bent.rounds, bent.figures, straight
+    )
+
+
+class _Draws:
+    """All draws so far, in the order in which they were made."""
+
+    def __init__(self, counted: CountedTarget, count: int, most: float, until: float, rng):
+        self._counted, self.count, self._rng = counted, count, rng
+        self._most, self._until = most, until
+        self.x: list[np.ndarray] = []
+        self.grads: list[np.ndarray] = []
+        self.members: list[tuple[BentGaussians, np.ndarray]] = []
+
+    @property
+    def can_afford(self) -> bool:
+        """Whether the limits leave another round."""
+        is_in_time = time.perf_counter() < self._until
+        return is_in_time and self._counted.count + self.count <= self._most
+
+    def drawn(self, family: BentGaussians, theta: np.ndarray) -> dict:
+        """Figures of a member by fresh draws, which join the others."""
+        noise = self._rng.standard_normal((self.count, family.num_dimensions))
+        x, log_q = family.sample(theta, noise)
+        loss, grads = self._counted.loss(x)
+        self.x.append(x)
+        self.grads.append(-grads)
+        self.members.append((family, theta))
+        ratios = np.where(np.isfinite(loss), -loss - log_q, -np.inf)
+        finite = ratios[np.isfinite(ratios)]
+        if len(finite) < 0.9 * self.count:
+            return NOTHING
+        return {
+            "elbo": float(finite.mean()),
+            "elbo_se": float(finite.std() / math.sqrt(len(finite))),
+            "ess": diagnostics.effective_sample_size(ratios) / self.count,
+            "khat": float(diagnostics.pareto_smooth(ratios).khat),
+        }
+
+    def scored(self, family: BentGaussians, theta: np.ndarray) -> Scored:
+        """All draws with the weights that a member gives them."""
+        x, grads = np.concatenate(self.x), np.concatenate(self.grads)
+        with np.errstate(all="ignore"):
+            proposals = [each.log_prob(vector, x) for each, vector in self.members]
+            log_weights = family.log_prob(theta, x) - np.logaddexp.reduce(proposals)
+            is_bad = ~(np.isfinite(grads).all(axis=1) & np.isfinite(log_weights))
+        log_weights[is_bad] = -np.inf
+        top = log_weights.max()
+        if not np.isfinite(top):
+            raise FloatingPointError("no draw has a finite gradient")
+        weights = np.exp(log_weights - top)
+        weights[weights < NEGLIGIBLE] = 0.0
+        if np.count_nonzero(weights) > MAX_ROWS:
+            weights[weights < np.sort(weights)[-MAX_ROWS]] = 0.0
+        return Scored(x, np.where(is_bad[:, np.newaxis], 0.0, grads), weights / weights.sum())
+
+
+class _Bent(NamedTuple):
+    family: BentGaussians
+    best: np.ndarray | None
+    figures: dict
+    rounds: list[dict]
+
+
+def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
+    """The member with the highest ELBO that rounds of score matching lead to."""
+    theta, figures = family.first, NOTHING
+    best: tuple[BentGaussians, np.ndarray] | None = None
+    rounds: list[dict] = []
+    highest, idle = -math.inf, 0
+    while len(rounds) < MAX_ROUNDS and pool.can_afford:
+        found = pool.drawn(family, theta)
+        rounds.append(found)
+        # The newest is made from most draws: a little below the best is as good.
+        if found["elbo"] > figures["elbo"] - math.hypot(found["elbo_se"], figures["elbo_se"]):
+            best, figures = (family, theta), found
+        idle = 0 if found["elbo"] > highest + RISE + found["elbo_se"] else idle + 1
+        highest = max(highest, found["elbo"])
+        if best is None:
+            break
+        if len(rounds) > MIN_ROUNDS and idle >= PATIENCE:
+            if best[0].num_layers == MAX_LAYERS:
+                break
+            best, idle = best[0].deepened(best[1]), 0
+        family, theta = best
+        try:
+            theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS)
+        except (FloatingPointError, np.linalg.LinAlgError):
+            break
+    return _Bent(*(best or (family, None)), figures, rounds)
+
+
+def _judged_gaussian(family: BentGaussians, pool: _Draws, bent: _Bent) -> dict:
+    """Figures of the Gaussian that the same draws lead to."""
+    if not pool.can_afford:
+        return NOTHING
+    try:
+        theta = family.fitted(family.first, pool.scored(bent.family, bent.best), ITERATIONS)
+        theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS)
+        return pool.drawn(family, theta)
+    except (FloatingPointError, np.linalg.LinAlgError):
+        return NOTHING

@@ -1,0 +1,124 @@
+"""A target seen through learned coordinates.
+
+    log p~(z) = log p~(x(z)) + log |det dx/dz|
+
+Until a map is set it is the target itself: the same graphs give the same numbers.
+"""
+
+from collections.abc import Callable
+
+import tensorflow as tf
+
+from gmmvi_ext.constraints.coordinate_map import AnyMap
+from gmmvi_ext.constraints.layout import MappedLayout
+from gmmvi_ext.targets.base import Target
+
+__all__ = ["MappedTarget"]
+
+
+class MappedTarget(Target):
+    """`base` in the coordinates of a map; everything else is asked of `base` itself.
+
+    Args:
+      base: target of x.
+      coordinate_map: from z to x; None for none as yet.
+
+    Attributes:
+      base, coordinate_map: as given.
+    """
+
+    def __init__(self, base: Target, coordinate_map: AnyMap | None = None):
+        if isinstance(base, MappedTarget):
+            raise ValueError("a target in learned coordinates cannot be given others on top.")
+        super().__init__(base.num_dimensions, layout=base.layout, dtype=base.dtype, name=base.name)
+        self.base = base
+        self.coordinate_map: AnyMap | None = None
+        self.is_graph_safe = base.is_graph_safe
+        self.has_gradient = base.has_gradient
+        self.is_stochastic = base.is_stochastic
+        self.log_normalizer = base.log_normalizer
+        self.parameter_names = base.parameter_names
+        self.data_size = base.data_size
+        self.generative = base.generative
+        if coordinate_map is not None:
+            self.set_map(coordinate_map)
+
+    def set_map(self, coordinate_map: AnyMap) -> None:
+        """Changes to the coordinates of a map; what was traced before is traced anew."""
+        self._layout = MappedLayout(self.base.layout, coordinate_map)
+        self.coordinate_map = coordinate_map
+        self._graphs.functions = {}
+
+    def log_prob(self, x, seed=None):
+        found = self.coordinate_map
+        if found is None:
+            return self.base.log_prob(x, seed=seed)
+        return self.base.log_prob(found.forward(x), seed=seed) + found.log_det(x)
+
+    def log_prob_and_grad(self, x, seed=None):
+        found = self.coordinate_map
+        if found is None:
+            return self.base.log_prob_and_grad(x, seed=seed)
+        values, grads = self.base.log_prob_and_grad(found.forward(x), seed=seed)
+        return values + found.log_det(x), found.pulled_back(x, grads)
+
+    def values(self, x, seed):
+        return self.base.values(x, seed) if self.coordinate_map is None else super().values(x, seed)
+
+    def values_and_grads(self, x, seed):
+        if self.coordinate_map is None:
+            return self.base.values_and_grads(x, seed)
+        return super().values_and_grads(x, seed)
+
+    @property
+    def num_traces(self) -> int:
+        return self.base.num_traces + self._graphs.count
+
+    def forget_traces(self) -> None:
+        super().forget_traces()
+        self.base.forget_traces()
+
+    @property
+    def num_exceptions(self) -> int:  # type: ignore[override]
+        return self.base.num_exceptions
+
+    @property
+    def last_exception(self) -> BaseException | None:  # type: ignore[override]
+        return self.base.last_exception
+
+    @property
+    def continues_edges(self) -> bool:
+        return self.base.continues_edges
+
+    @property
+    def stan_coordinates(self) -> Callable | None:
+        """A Stan program's own unconstrained coordinates of points; None for other targets."""
+        theirs = getattr(self.base, "stan_coordinates", None)
+        if theirs is None or self.coordinate_map is None:
+            return theirs
+        return lambda z: theirs(self.coordinate_map.forward(tf.convert_to_tensor(z)).numpy())
+
+    @property
+    def can_sample(self) -> bool:
+        return self.base.can_sample
+
+    def sample(self, num_samples, seed):
+        return self._inner(self.base.sample(num_samples, seed))
+
+    @property
+    def can_start(self) -> bool:
+        return self.base.can_start
+
+    def start(self, num_samples, seed):
+        return self._inner(self.base.start(num_samples, seed))
+
+    def metrics(self, mixture, samples):
+        """Those of `base`; with a map none, for they look at a mixture over x."""
+        return self.base.metrics(mixture, samples) if self.coordinate_map is None else {}
+
+    def figures(self, mixture, samples):
+        """Likewise."""
+        return self.base.figures(mixture, samples) if self.coordinate_map is None else {}
+
+    def _inner(self, x: tf.Tensor) -> tf.Tensor:
+        return x if self.coordinate_map is None else self.coordinate_map.inverse(x)
