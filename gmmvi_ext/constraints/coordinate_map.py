@@ -264,6 +264,8 @@ AnyMap = CoordinateMap | ComposedMap
 
 def map_from_spec(spec: Mapping) -> AnyMap:
     """The map that `spec` wrote down; see `CoordinateMap.from_spec`."""
+    if not isinstance(spec, Mapping):
+        raise ValueError(f"a coordinate map must be an object, got {spec!r:.80}.")
     if "maps" not in spec:
         return CoordinateMap.from_spec(spec)
     maps = spec["maps"]

@@ -141,12 +141,11 @@ def _started(start: StartStage, state: dict, files) -> int:
     is_new = "start" not in state
     if not is_new:
         state["start"] = Started.checked(state["start"], start.learner.target.num_dimensions)
+        start.restore(state)
     else:
         journal = None if files is None else files.journal()
         started = start.run(journal) if start.is_on else Started()
         state["start"] = started.as_dict()
-    else:
-        start.restore(state)
     clock["start"] = start.seconds(clock.get("start", 0.0))
     if is_new and files is not None and start.is_on:
         files.save_start(state)
@@ -203,7 +202,7 @@ def _corrected(
     run_info |= {name: started[name] for name in ("modes", "importance_check") if name in started}
     if "coordinates" in started:
         found = started["coordinates"]
-        run_info["coordinates"] = {k: found[k] for k in ("kind", "rounds", "bent", "gaussian")}
+        run_info["coordinates"] = {k: v for k, v in found.items() if k != "coordinate_map"}
     if stage.exploration is not None:
         run_info["exploration"] = stage.exploration.summary()
     posterior = Posterior(mixture, target=context.alone, run_info=run_info)

@@ -15,6 +15,7 @@ after sees the target through the map.
 
 import math
 import time
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -88,10 +89,20 @@ class LearnedCoordinates(NamedTuple):
         return about
 
 
-def saved_map(state: dict) -> AnyMap | None:
-    """The map in what a checkpoint holds beside its tensors; None where there is none."""
-    spec = state.get("start", {}).get("coordinates", {}).get("coordinate_map")
-    return None if spec is None else map_from_spec(spec)
+def saved_map(state) -> AnyMap | None:
+    """The map in what a checkpoint holds beside its tensors; None where there is none.
+
+    Raises:
+      ValueError: what is there is no map.
+    """
+    found = state
+    for key in ("start", "coordinates", "coordinate_map"):
+        if not isinstance(found, Mapping):
+            raise ValueError(f"the checkpoint's {key!r} cannot be read.")
+        if found.get(key) is None:
+            return None
+        found = found[key]
+    return map_from_spec(found)
 
 
 def can_bend(learner: GMMVI) -> bool:

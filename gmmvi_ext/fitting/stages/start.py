@@ -181,9 +181,13 @@ class StartStage:
         Args:
           state: what its checkpoint holds beside tensors.
         """
-        found = saved_map(state)
-        if found is not None:
-            self._set_map(found)
+        try:
+            found = saved_map(state)
+            if found is not None:
+                self._set_map(found)
+        except (AttributeError, ValueError) as error:  # also where the run has no coordinates
+            text = f"the checkpoint's coordinates cannot be used: {error}"
+            raise CheckpointError(text) from error
 
     def seconds(self, before: float) -> float:
         """Seconds before training, over all sessions; none where nothing was searched for."""
