@@ -31,6 +31,7 @@ __all__ = [
 ]
 
 LOG_2 = float(np.log(2.0))
+_NUMBERS = ("shift", "scale", "skewness", "tailweight")
 
 
 def bend(z: tf.Tensor, skewness: tf.Tensor, tailweight: tf.Tensor) -> tf.Tensor:
@@ -81,11 +82,12 @@ class CoordinateMap:
     scale: np.ndarray
     skewness: np.ndarray
     tailweight: np.ndarray
+    _inverse_scale: np.ndarray = dataclasses.field(init=False, repr=False)
+    _log_det_scale: float = dataclasses.field(init=False, repr=False)
 
     def __post_init__(self):
-        for field in dataclasses.fields(self):
-            array = np.asarray(getattr(self, field.name), np.float64)
-            object.__setattr__(self, field.name, array)
+        for name in _NUMBERS:
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
         dim = len(self.shift) if self.shift.ndim == 1 else -1
         wanted = {"scale": [(dim,), (dim, dim)], "skewness": [(dim,)], "tailweight": [(dim,)]}
         for name, shapes in ({"shift": [(dim,)]} | wanted).items():
@@ -163,11 +165,11 @@ class CoordinateMap:
         """
         if not self.is_elementwise:
             raise ValueError("coordinates that a matrix mixes cannot be taken one by one.")
-        return CoordinateMap(*(getattr(self, each.name)[dims] for each in dataclasses.fields(self)))
+        return CoordinateMap(*(getattr(self, name)[dims] for name in _NUMBERS))
 
     def spec(self) -> dict:
         """Plain data, which `from_spec` reads digit for digit."""
-        return {each.name: getattr(self, each.name).tolist() for each in dataclasses.fields(self)}
+        return {name: getattr(self, name).tolist() for name in _NUMBERS}
 
     @classmethod
     def from_spec(cls, spec: Mapping) -> "CoordinateMap":
@@ -176,12 +178,11 @@ class CoordinateMap:
         Raises:
           ValueError: an entry is missing or no array of numbers, or they make no map.
         """
-        names = [each.name for each in dataclasses.fields(cls)]
-        missing = [name for name in names if name not in spec]
+        missing = [name for name in _NUMBERS if name not in spec]
         if missing:
             raise ValueError(f"the coordinate map lacks {', '.join(missing)}.")
         try:
-            arrays = [np.asarray(spec[name], np.float64) for name in names]
+            arrays = [np.asarray(spec[name], np.float64) for name in _NUMBERS]
         except (TypeError, ValueError) as error:
             raise ValueError(f"the coordinate map holds what is no array: {error}.") from error
         return cls(*arrays)

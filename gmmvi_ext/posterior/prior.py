@@ -121,7 +121,8 @@ class Prior:
         count, size = self.loc.shape
         weights, loc, tril = (f"{name}_{what}" for what in ("log_weights", "loc", "scale_tril"))
         x = inner = f"{name}_x"
-        more, bent, numbers = "", "", {}
+        more, bent = "", ""
+        numbers: dict[str, np.ndarray] = {}
         for number, each in reversed(list(enumerate(self._maps, 1))):
             own = _stan_map(each, f"{name}_map{number}", inner)
             more, bent, numbers = more + own[0], bent + own[1], numbers | own[2]

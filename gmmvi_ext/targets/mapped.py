@@ -93,10 +93,10 @@ class MappedTarget(Target):
     @property
     def stan_coordinates(self) -> Callable | None:
         """A Stan program's own unconstrained coordinates of points; None for other targets."""
-        theirs = getattr(self.base, "stan_coordinates", None)
-        if theirs is None or self.coordinate_map is None:
+        theirs, found = getattr(self.base, "stan_coordinates", None), self.coordinate_map
+        if theirs is None or found is None:
             return theirs
-        return lambda z: theirs(self.coordinate_map.forward(tf.convert_to_tensor(z)).numpy())
+        return lambda z: theirs(found.forward(tf.convert_to_tensor(z)).numpy())
 
     @property
     def can_sample(self) -> bool:

@@ -245,7 +245,8 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
             theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS)
         except (FloatingPointError, np.linalg.LinAlgError):
             break
-    return _Bent(*(best or (family, None)), figures, rounds)
+    family, found_at = best or (family, None)
+    return _Bent(family, found_at, figures, rounds)
 
 
 def _judged_gaussian(family: BentGaussians, pool: _Draws, bent: _Bent) -> dict:

@@ -53,7 +53,6 @@ MIN_AUDIT, AUDIT_SHARE = 600, 0.25  # evaluations of an audit, and as a share of
 MAX_TAIL = 0.02  # share that it may lack around itself, by few draws
 MAX_MISSED = 0.002  # share of the mass that a first mixture may lack
 PROMISING_ESS = 0.6  # share of the draws from which a Gaussian in learned coordinates is checked
-SECONDS_SHARE = 0.4  # of `training.max_seconds`, at which coordinates have to be learned
 
 
 class Started(NamedTuple):
@@ -161,7 +160,10 @@ class StartStage:
             effort=self._effort(),
             max_components=config.written(MAX_COMPONENTS_KEY),
         )
-        first, checked, found = self._searched(search, start)
+        first, checked, found, learned = self._searched(search, start)
+        catalogue = search.catalogue
+        if learned is not None and learned.coordinate_map is not None:
+            catalogue = catalogue.in_coordinates(learned.coordinate_map)
         set_first_mixture(self.learner, first)
         started = Started(
             counted.count,
@@ -196,25 +198,32 @@ class StartStage:
 
     def _searched(
         self, search: ModeSearch, start: Start
-    ) -> tuple[FirstMixture, Checked, Audit | None]:
+    ) -> tuple[FirstMixture, Checked, Audit | None, LearnedCoordinates | None]:
         """The first mixture, and what check and audit say; what there is when time is over."""
-        counted, found = search.counted, None
+        counted, found, learned = search.counted, None, None
         try:
             first = search.run()
         except OutOfTime:
             first = search.found_so_far()
             self._context.say("start: no time is left to search for modes")
-            return first, Checked(first, False, []), None
+            return first, Checked(first, False, []), None, None
         counted.deadline = self._context.deadline(CHECK_SECONDS)
         checked = Checked(first, False, [])
         try:
             if self._context.config.importance_check.mode != "off" and self._can_pass():
                 checked, found = self._checked(search, first, start)
+            if not checked.is_good and self._bends(search.catalogue):
+                learned = self._learned(counted, checked.mixture)
+                if learned.coordinate_map is not None and learned.first is not None:
+                    self._set_map(learned.coordinate_map)
+                    bent, found = self._checked_in_coordinates(counted, learned.first, learned.ess)
+                    bent = bent._replace(rounds=checked.rounds + bent.rounds)
+                    return bent.mixture, bent, found, learned
             if not checked.is_good:
                 first = search.with_candidates(self._max_components())
         except OutOfTime:
-            return search.found_so_far(), Checked(first, False, []), None
-        return checked.mixture if checked.is_good else first, checked, found
+            return search.found_so_far(), Checked(first, False, []), None, learned
+        return checked.mixture if checked.is_good else first, checked, found, learned
 
     def _effort(self) -> str:
         return "thorough" if self._context.config.explore.mode == "thorough" else "auto"
@@ -235,14 +244,14 @@ class StartStage:
     def _learned(self, counted: CountedTarget, first: FirstMixture) -> LearnedCoordinates:
         context, config = self._context, self._context.config
         dim = counted.target.num_dimensions
-        most, seconds = config.training.max_evaluations, config.training.max_seconds
+        most = config.training.max_evaluations
         learned = learn_coordinates(
             counted,
             first,
             mode=config.coordinates.mode,
             num_samples=num_round_samples(config, dim),
             budget=math.inf if most is None else COORDINATES_SHARE * most,
-            until=math.inf if seconds is None else context.begin + SECONDS_SHARE * seconds,
+            until=counted.deadline,
             seed=config.seed,
         )
         context.say(f"coordinates: {learned}")
@@ -256,29 +265,36 @@ class StartStage:
             self.learner.set_prior(Prior(self.start.mean, self.start.scale**2))
 
     def _checked_in_coordinates(
-        self, counted: CountedTarget, learned: LearnedCoordinates
+        self, counted: CountedTarget, first: FirstMixture, ess: float
     ) -> tuple[Checked, Audit | None]:
         """The Gaussian in learned coordinates as importance check and audit leave it."""
         config = self._context.config
-        checked = Checked(learned.first, False, [])
-        if config.importance_check.mode == "off" or learned.ess < PROMISING_ESS:
+        checked = Checked(first, False, [])
+        if config.importance_check.mode == "off" or ess < PROMISING_ESS:
             return checked, None
         most = config.training.max_evaluations
         budget = math.inf if most is None else CHECK_SHARE * most
-        checked = importance_check(
-            counted,
-            learned.first,
-            num_samples=num_check_samples(config, counted.target.num_dimensions),
-            budget=budget - counted.count,
-            seed=config.seed + MAX_AUDITS,
-        )
-        if not checked.is_good or config.explore.mode == "off":
-            return checked, None
-        found = self._audited(counted, checked, budget, MAX_AUDITS)
+        try:
+            checked = importance_check(
+                counted,
+                first,
+                num_samples=num_check_samples(config, counted.target.num_dimensions),
+                budget=budget - counted.count,
+                seed=config.seed + MAX_AUDITS,
+            )
+            if not checked.is_good or config.explore.mode == "off":
+                return checked, None
+            found = self._audited(counted, checked, budget, MAX_AUDITS)
+        except OutOfTime:
+            return checked._replace(is_good=False), None
         return checked._replace(is_good=_is_complete(found)), found
 
-    def _audited(self, counted: CountedTarget, checked: Checked, budget: float, number: int):
+    def _audited(
+        self, counted: CountedTarget, checked: Checked, budget: float, number: int
+    ) -> Audit:
         config = self._context.config
+        if self.start is None:
+            raise ValueError("an audit needs a place where its searches begin.")
         num_searches = config.explore.num_audit_searches
         least = MIN_AUDIT * num_searches / NUM_SEARCHES
         return audit(
