@@ -40,6 +40,7 @@ MAX_ROWS = 4000  # draws that the divergence is a sum of
 NEGLIGIBLE = 1e-5  # weight beside the largest
 MAX_FULL = 250  # dimensions up to which a matrix is learned
 CLEARLY = 2.0  # standard errors
+MIN_ESS, MAX_KHAT = 0.1, 0.9  # of one Gaussian with a map: beyond, it has not the right shape
 EVALUATION_SHARE = 0.3  # of `training.max_evaluations`
 NOTHING = {"elbo": -math.inf, "elbo_se": 0.0, "ess": 0.0, "khat": math.inf}  # of draws
 
@@ -152,7 +153,8 @@ def learn_coordinates(
     found = bent.family.member(bent.best)
     gain = bent.figures["elbo"] - straight["elbo"]
     error = math.hypot(bent.figures["elbo_se"], straight["elbo_se"])
-    if mode == "auto" and not gain > CLEARLY * error:
+    is_usable = bent.figures["ess"] >= MIN_ESS and bent.figures["khat"] <= MAX_KHAT
+    if mode == "auto" and not (is_usable and gain > CLEARLY * error):
         return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures, straight)
     mixture = FirstMixture(np.zeros(1), found.loc[np.newaxis], found.scale_tril[np.newaxis])
     return LearnedCoordinates(
