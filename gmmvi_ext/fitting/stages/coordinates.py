@@ -23,7 +23,7 @@ import numpy as np
 from gmmvi_ext import diagnostics
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.constraints.coordinate_map import AnyMap, map_from_spec
-from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.search import FirstMixture
 from gmmvi_ext.fitting.score_matching import BentGaussians, Scored
 from gmmvi_ext.inference.gmmvi import GMMVI
@@ -229,7 +229,10 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
     rounds: list[dict] = []
     highest, idle = -math.inf, 0
     while len(rounds) < MAX_ROUNDS and pool.can_afford:
-        found = pool.drawn(family, theta)
+        try:
+            found = pool.drawn(family, theta)
+        except OutOfTime:
+            break
         rounds.append(found)
         # The newest is made from most draws: a little below the best is as good.
         if found["elbo"] > figures["elbo"] - math.hypot(found["elbo_se"], figures["elbo_se"]):
@@ -259,5 +262,5 @@ def _judged_gaussian(family: BentGaussians, pool: _Draws, bent: _Bent) -> dict:
         theta = family.fitted(family.first, pool.scored(bent.family, bent.best), ITERATIONS)
         theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS)
         return pool.drawn(family, theta)
-    except (FloatingPointError, np.linalg.LinAlgError):
+    except (FloatingPointError, OutOfTime, np.linalg.LinAlgError):
         return NOTHING
