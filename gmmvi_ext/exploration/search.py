@@ -132,6 +132,10 @@ class ModeSearch:
             return None
         return chance_to_meet(np.concatenate(self._probes), self.catalogue, self._rng)
 
+    def excuse(self, count: int) -> None:
+        """Leaves evaluations that others have made of the same target out of the budget."""
+        self._budget += count
+
     def run(self) -> FirstMixture:
         """Searches for modes; a mixture of what was found."""
         # What a search, the modes found by all and the candidates on their ways may cost.

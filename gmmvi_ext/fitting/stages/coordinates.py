@@ -40,6 +40,7 @@ MAX_ROWS = 4000  # draws that the divergence is a sum of
 NEGLIGIBLE = 1e-5  # weight beside the largest
 MAX_FULL = 250  # dimensions up to which a matrix is learned
 CLEARLY = 2.0  # standard errors
+MAX_HOPELESS, HOPELESS_ESS = 8, 0.03  # rounds, and share of the draws that one has to reach by then
 MIN_ESS, MAX_KHAT = 0.1, 0.9  # of one Gaussian with a map: beyond, it has not the right shape
 EVALUATION_SHARE = 0.3  # of `training.max_evaluations`
 NOTHING = {"elbo": -math.inf, "elbo_se": 0.0, "ess": 0.0, "khat": math.inf}  # of draws
@@ -154,6 +155,7 @@ def learn_coordinates(
     gain = bent.figures["elbo"] - straight["elbo"]
     error = math.hypot(bent.figures["elbo_se"], straight["elbo_se"])
     is_usable = bent.figures["ess"] >= MIN_ESS and bent.figures["khat"] <= MAX_KHAT
+    is_usable &= math.isfinite(straight["elbo"])
     if mode == "auto" and not (is_usable and gain > CLEARLY * error):
         return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures, straight)
     mixture = FirstMixture(np.zeros(1), found.loc[np.newaxis], found.scale_tril[np.newaxis])
@@ -172,11 +174,10 @@ class _Draws:
         self.grads: list[np.ndarray] = []
         self.members: list[tuple[BentGaussians, np.ndarray]] = []
 
-    @property
-    def can_afford(self) -> bool:
-        """Whether the limits leave another round."""
+    def can_afford(self, num_rounds: int) -> bool:
+        """Whether the limits leave so many rounds."""
         is_in_time = time.perf_counter() < self._until
-        return is_in_time and self._counted.count + self.count <= self._most
+        return is_in_time and self._counted.count + num_rounds * self.count <= self._most
 
     def drawn(self, family: BentGaussians, theta: np.ndarray) -> dict:
         """Figures of a member by fresh draws, which join the others."""
@@ -228,7 +229,7 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
     best: tuple[BentGaussians, np.ndarray] | None = None
     rounds: list[dict] = []
     highest, idle = -math.inf, 0
-    while len(rounds) < MAX_ROUNDS and pool.can_afford:
+    while len(rounds) < MAX_ROUNDS and pool.can_afford(2):  # one is for the Gaussian
         try:
             found = pool.drawn(family, theta)
         except OutOfTime:
@@ -239,7 +240,8 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
             best, figures = (family, theta), found
         idle = 0 if found["elbo"] > highest + RISE + found["elbo_se"] else idle + 1
         highest = max(highest, found["elbo"])
-        if best is None:
+        is_hopeless = len(rounds) >= MAX_HOPELESS and max(e["ess"] for e in rounds) < HOPELESS_ESS
+        if best is None or is_hopeless:
             break
         if len(rounds) > MIN_ROUNDS and idle >= PATIENCE:
             if best[0].num_layers == MAX_LAYERS:
@@ -256,7 +258,7 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
 
 def _judged_gaussian(family: BentGaussians, pool: _Draws, bent: _Bent) -> dict:
     """Figures of the Gaussian that the same draws lead to."""
-    if not pool.can_afford:
+    if not pool.can_afford(1):
         return NOTHING
     try:
         theta = family.fitted(family.first, pool.scored(bent.family, bent.best), ITERATIONS)

@@ -213,7 +213,9 @@ class StartStage:
             if self._context.config.importance_check.mode != "off" and self._can_pass():
                 checked, found = self._checked(search, first, start)
             if not checked.is_good and self._bends(search.catalogue):
+                before = counted.count
                 learned = self._learned(counted, checked.mixture)
+                search.excuse(counted.count - before)
                 if learned.coordinate_map is not None and learned.first is not None:
                     self._set_map(learned.coordinate_map)
                     bent, found = self._checked_in_coordinates(counted, learned.first, learned.ess)
