@@ -117,7 +117,9 @@ def test_a_run_leaves_everything_it_promises(smoke):
 
 def test_a_run_is_quiet_and_ends_with_its_summary(smoke):
     _folder, done = smoke
-    assert done.stderr == ""
+    # On a slow machine there is a line of progress every ten seconds.
+    lines = [line for line in done.stderr.splitlines() if " iterations, K " not in line]
+    assert lines == []
     assert "TRUST" in done.stdout and "model: run/posterior" in done.stdout
     assert "run/plots/elbo.png" in done.stdout
 

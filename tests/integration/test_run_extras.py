@@ -38,7 +38,7 @@ def test_rows_hold_the_distance_to_the_samples(run):
 def test_every_early_iteration_is_dumped_into_the_work_directory(run):
     names = [path.name for path in sorted((run / "dumps").iterdir())]
     assert names == [f"gmm_{n:06d}.npz" for n in range(1, 13)]
-    mixture, iteration = read_mixture(run / "checkpoints")
+    mixture, iteration, _ = read_mixture(run / "checkpoints")
     with np.load(run / "dumps" / f"gmm_{iteration:06d}.npz", allow_pickle=False) as last:
         assert np.array_equal(last["means"], mixture.components.loc)
         evaluations = json.loads((run / "summary.json").read_text())["num_target_evaluations"]
@@ -48,8 +48,8 @@ def test_every_early_iteration_is_dumped_into_the_work_directory(run):
 def test_the_distance_changes_nothing_in_the_training(run, tmp_path):
     arguments = ["run", "--config", "smoke/gmm", "--workdir", str(tmp_path / "plain")]
     assert main([*arguments, *SHORT, *LEAN]) == 0
-    one, _ = read_mixture(run / "checkpoints")
-    other, _ = read_mixture(tmp_path / "plain" / "checkpoints")
+    one, *_ = read_mixture(run / "checkpoints")
+    other, *_ = read_mixture(tmp_path / "plain" / "checkpoints")
     assert np.array_equal(one.components.loc, other.components.loc)
     assert np.array_equal(one.log_weights, other.log_weights)
 
@@ -91,14 +91,14 @@ def test_the_export_command_writes_what_the_run_did_not(run, capsys):
     assert (run / "posterior" / "saved_model.pb").is_file()
     assert (run / "plots" / "overview.png").is_file()
     assert json.loads((run / "summary.json").read_text()) == before
-    mixture, _ = read_mixture(run / "checkpoints")
+    mixture, *_ = read_mixture(run / "checkpoints")
     assert np.array_equal(load(run / "posterior").mixture.components.loc, mixture.components.loc)
 
 
 def test_an_earlier_checkpoint_is_exported_elsewhere(run, tmp_path, capsys):
     outside = ["export", "--allow_outside", str(run)]  # the samples of the distance lie there
     assert main([*outside, "--checkpoint", "5", "--out", str(tmp_path / "five")]) == 0
-    mixture, iteration = read_mixture(run / "checkpoints", 5)
+    mixture, iteration, _ = read_mixture(run / "checkpoints", 5)
     assert iteration == 5
     posterior = load(tmp_path / "five")
     assert np.array_equal(posterior.mixture.components.loc, mixture.components.loc)
