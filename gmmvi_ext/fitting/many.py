@@ -12,7 +12,8 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.config.errors import ConfigError
-from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.constraints.coordinate_map import map_from_spec
+from gmmvi_ext.constraints.layout import MappedLayout, PartsLayout
 from gmmvi_ext.fitting.arguments import check_calls, check_limits, checked_dtype
 from gmmvi_ext.fitting.call import fit
 from gmmvi_ext.fitting.context import printer
@@ -22,6 +23,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.report.report import Report
 from gmmvi_ext.targets.callables import CallableTarget
+from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.targets.with_data import DensityOfData, TargetWithData, as_arrays, as_tensors
 
@@ -172,9 +174,10 @@ class _Job(NamedTuple):
 
 
 class _Result(NamedTuple):
-    """What comes back, perhaps from another process."""
+    """What comes back, perhaps from another process; `coordinates` is a map as plain data."""
 
     mixture: Mixture | None
+    coordinates: dict | None
     run_info: dict
     report: Report | None
     error: str | None
@@ -214,17 +217,21 @@ def _run(model: _Model, job: _Job) -> _Result:
         raise  # settings are those of all data sets
     except Exception as error:  # noqa: BLE001 - one bad data set must not end the others
         text = f"{type(error).__name__}: {' '.join(str(error).split())[:MAX_ERROR]}"
-        return _Result(None, {}, None, text, time.perf_counter() - begin)
+        return _Result(None, None, {}, None, text, time.perf_counter() - begin)
     # The single ratios are as large as everything else together.
     report = dataclasses.replace(report, log_ratios=np.zeros(0))
     seconds = time.perf_counter() - begin
-    return _Result(posterior.mixture, posterior.run_info, report, None, seconds)
+    layout = posterior.layout
+    coordinates = layout.coordinate_map.spec() if isinstance(layout, MappedLayout) else None
+    return _Result(posterior.mixture, coordinates, posterior.run_info, report, None, seconds)
 
 
 def _entry(model: _Model, job: _Job, result: _Result) -> Fit:
     posterior = None
     if result.mixture is not None:
         target = model.target(job.data)
+        if result.coordinates is not None:
+            target = MappedTarget(target, map_from_spec(result.coordinates))
         posterior = Posterior(result.mixture, target=target, run_info=result.run_info)
     return Fit(job.name, job.seed, posterior, result.report, result.error, result.seconds)
 

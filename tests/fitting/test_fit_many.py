@@ -96,6 +96,23 @@ def test_reports_are_kept_without_the_single_draws(fits):
     assert fits[0].posterior.report(2000).elbo == pytest.approx(fits[0].report.elbo, abs=0.1)
 
 
+def test_learned_coordinates_come_along():
+    fits = gmmvi_ext.fit_many(
+        log_density,
+        {"y": Y[:2]},
+        shapes=SHAPES,
+        coordinates="full",
+        importance_check="off",
+        training={"num_iterations": 1},
+        **LIMITS | {"max_evaluations": 4000},
+    )
+    for fit, y in zip(fits, Y, strict=False):
+        assert "coordinates" in fit.posterior.run_info
+        # 10 000 draws of standard deviation 0.22
+        assert abs(fit.posterior.mean()["mu"] - exact_mean(y)) < 0.02
+        assert fit.posterior.report(2000).elbo == pytest.approx(fit.report.elbo, abs=0.1)
+
+
 def test_the_model_is_traced_once_for_all_data_sets(monkeypatch):
     models = []
 
