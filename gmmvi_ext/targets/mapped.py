@@ -7,13 +7,14 @@ Until a map is set it is the target itself: the same graphs give the same number
 
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.constraints.layout import MappedLayout
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["MappedTarget"]
+__all__ = ["MappedTarget", "in_own_coordinates"]
 
 
 class MappedTarget(Target):
@@ -122,3 +123,18 @@ class MappedTarget(Target):
 
     def _inner(self, x: tf.Tensor) -> tf.Tensor:
         return x if self.coordinate_map is None else self.coordinate_map.inverse(x)
+
+
+def in_own_coordinates(target: Target, *points: np.ndarray | None) -> tuple:
+    """A target without learned coordinates, and points z [N, D] (or None) as its points x.
+
+    What is asked of the model itself (does it fall off, where does its format end) is asked of x:
+    a straight line of z is none of x, and coordinates of z have no names.
+    """
+    if not isinstance(target, MappedTarget) or target.coordinate_map is None:
+        return target, *points
+    forward = target.coordinate_map.forward
+    return target.base, *(
+        None if z is None else forward(tf.constant(z, target.dtype)).numpy().astype(np.float64)
+        for z in points
+    )

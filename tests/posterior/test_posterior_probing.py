@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from gmmvi_ext.constraints.coordinate_map import CoordinateMap
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.importance.draws import score_draws
@@ -11,6 +12,7 @@ from gmmvi_ext.posterior.report.causes import Causes, find_causes
 from gmmvi_ext.posterior.report.rays import improper_direction
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.checks import rounding_of
+from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
 
 NAMES = ["a", "b"]
@@ -24,7 +26,7 @@ def one_gaussian(loc=(0.0, 0.0), scale=1.0) -> Mixture:
 def causes_of(log_prob, **mixture) -> Causes:
     mixture = one_gaussian(**mixture)
     target = CallableTarget(log_prob, 2)
-    return find_causes(mixture, score_draws(mixture, target, 200, 0), NAMES)
+    return find_causes(mixture.dtype, score_draws(mixture, target, 200, 0).x, NAMES)
 
 
 def endless(log_prob, **mixture) -> str | None:
@@ -159,3 +161,22 @@ def test_a_scale_that_follows_another_parameter_beyond_the_format_is_proper():
     draws = score_draws(mixture, target, 2000, 0).x
     for seed in range(5):
         assert improper_direction(mixture, target, draws, NAMES, seed) is None
+
+
+def turned(target):
+    """A target in coordinates that mix, and bend, both of its own."""
+    scale = np.array([[0.6, -0.8], [0.8, 0.6]])
+    return MappedTarget(target, CoordinateMap(np.zeros(2), scale, [0.4, -0.2], [1.3, 0.8]))
+
+
+def test_in_learned_coordinates_the_model_is_asked_in_its_own():
+    proper, _ = as_target(
+        lambda p: 30.0 * tf.math.log1p(p["phi"]) + 3.0 * tf.math.log1p(-p["phi"]) - p["sigma"],
+        shapes={"phi": (), "sigma": ()},
+        constraints={"phi": "interval(-1, 1)", "sigma": "positive"},
+    )
+    flat_in_a = CallableTarget(lambda x: square(x[:, 1]), 2)
+    mixture = one_gaussian()
+    for target, name in ((turned(proper), None), (turned(flat_in_a), "a")):
+        draws = score_draws(mixture, target, 2000, 0).x
+        assert improper_direction(mixture, target, draws, NAMES) == name

@@ -3,9 +3,7 @@
 from typing import NamedTuple
 
 import numpy as np
-
-from gmmvi_ext.gaussians import Mixture
-from gmmvi_ext.posterior.importance.draws import ScoredDraws
+import tensorflow as tf
 
 __all__ = ["Causes", "find_causes"]
 
@@ -22,18 +20,18 @@ class Causes(NamedTuple):
     far: tuple[str, float, float] | None = None
 
 
-def find_causes(mixture: Mixture, draws: ScoredDraws, names: list[str]) -> Causes:
-    """Looks for reasons why `mixture` does not fit.
+def find_causes(dtype: tf.DType, x: np.ndarray, names: list[str]) -> Causes:
+    """Looks for reasons why a mixture does not fit.
 
     Args:
-      mixture: the fitted one, over D unconstrained coordinates.
-      draws: of the mixture.
+      dtype: of the mixture.
+      x: draws of it in the D unconstrained coordinates, [S, D].
       names: of the D coordinates.
     """
-    mean, spread = draws.x.mean(axis=0), draws.x.std(axis=0)
+    mean, spread = x.mean(axis=0), x.std(axis=0)
     furthest = int(np.argmax(np.abs(np.log10(np.maximum(spread, 1e-300)))))
     is_odd = not 1e-4 < spread[furthest] < 1e4
-    epsilon = np.finfo(mixture.dtype.as_numpy_dtype).eps
+    epsilon = np.finfo(dtype.as_numpy_dtype).eps
     coarse = epsilon * np.abs(mean) / np.maximum(spread, 1e-300)
     worst = int(np.argmax(coarse))
     return Causes(

@@ -14,7 +14,7 @@ from gmmvi_ext.constraints import edges
 from gmmvi_ext.posterior.importance.draws import evaluate_target
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.continuation import SECANT_STEP
-from gmmvi_ext.targets.mapped import MappedTarget
+from gmmvi_ext.targets.mapped import in_own_coordinates
 
 __all__ = ["LostEdge", "find_lost_edge"]
 
@@ -47,9 +47,7 @@ def find_lost_edge(target: Target, x: np.ndarray) -> LostEdge | None:
       target: log density; evaluated at some hundred points if many draws sit at an edge.
       x: unconstrained draws of the mixture, [N, D].
     """
-    if isinstance(target, MappedTarget) and target.coordinate_map is not None:
-        x = target.coordinate_map.forward(tf.constant(x, target.dtype)).numpy()
-        target = target.base
+    target, x = in_own_coordinates(target, x)
     layout = target.layout
     if layout.is_identity or len(x) == 0:
         return None

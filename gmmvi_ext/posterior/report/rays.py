@@ -16,6 +16,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.draws import evaluate_target
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.mapped import in_own_coordinates
 
 __all__ = ["improper_direction"]
 
@@ -49,7 +50,10 @@ def improper_direction(
         direction nobody knows they end along it.
     """
     dim = draws.shape[1]
-    centre = np.asarray(mixture.components.loc, np.float64)[int(np.argmax(mixture.log_weights))]
+    heaviest = int(np.argmax(mixture.log_weights))
+    centre = np.asarray(mixture.components.loc, np.float64)[heaviest : heaviest + 1]
+    target, centre, draws, places = in_own_coordinates(target, centre, draws, places)
+    centre = centre[0]
     spread = np.maximum(draws.std(axis=0), 1.0)
     axes = np.linspace(0, dim - 1, min(dim, MAX_AXES)).astype(int)
     found = _along(mixture, target, centre, (np.eye(dim) * spread)[axes], RADII, 1.0)

@@ -22,6 +22,7 @@ from gmmvi_ext.posterior.report.rays import improper_direction
 from gmmvi_ext.posterior.report.singular import singular_point
 from gmmvi_ext.posterior.report.verdict import MAX_MISSED, Facts, Verdict, judge
 from gmmvi_ext.targets.checks import rounding_of
+from gmmvi_ext.targets.mapped import in_own_coordinates
 
 __all__ = ["Report", "make_report"]
 
@@ -172,7 +173,8 @@ def make_report(
         if verdict.level in ("reject", "reweight"):
             facts = facts._replace(jumps=missed_jumps(target, draws.x))
             if verdict.level == "reject":
-                facts = facts._replace(causes=find_causes(mixture, draws, names))
+                _, x = in_own_coordinates(target, draws.x)
+                facts = facts._replace(causes=find_causes(mixture.dtype, x, names))
             verdict = judge(facts)
     heavy = {}
     if defensive and target is not None:

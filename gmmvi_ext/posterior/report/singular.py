@@ -11,6 +11,7 @@ from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.lbfgs import minimise
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.mapped import in_own_coordinates
 
 __all__ = ["singular_point"]
 
@@ -34,21 +35,23 @@ def singular_point(target: Target, draws: ScoredDraws, names: list[str]) -> str 
     """
     if not target.has_gradient or target.is_stochastic:
         return None
-    counted, dim = CountedTarget(target), draws.x.shape[1]
+    target, x = in_own_coordinates(target, draws.x)
+    counted, dim = CountedTarget(target), x.shape[1]
     value = np.where(draws.is_finite, draws.target_log_prob, -np.inf)
     best = np.argsort(-value)[:NUM_CLIMBS]
-    spread = np.maximum(draws.x.std(axis=0), 1e-30)
+    highest = counted.values(x[best]).max()
+    spread = np.maximum(x.std(axis=0), 1e-30)
     runs = minimise(
         counted.loss,
-        draws.x[best],
+        x[best],
         (MAX_ITERATIONS,),
         MAX_EVALUATIONS,
         scale=np.tile(spread, (len(best), 1)),
-        lowest=-value[best[0]] - 1.0,
+        lowest=-highest - 1.0,
         epsilon=counted.epsilon,
     )
     top = int(np.argmin(runs.value))
-    if not -runs.value[top] > value[best[0]] + MIN_RISE + dim:
+    if not -runs.value[top] > highest + MIN_RISE + dim:
         return None
     point = runs.x[top]
     direction = np.random.default_rng(0).standard_normal((NUM_DIRECTIONS, dim))
