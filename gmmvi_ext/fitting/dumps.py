@@ -1,5 +1,6 @@
 """The mixture on its way, as plain arrays: one file an iteration at first, then every fiftieth."""
 
+import json
 import time
 from pathlib import Path
 
@@ -19,15 +20,18 @@ class MixtureDumps:
 
     Keys: `weights` [K], `means` [K, D], `covs` [K, D, D], `timestamps` (seconds since 1970) and
     `fevals` (target evaluations so far). Iterations below 100 are written, then every fiftieth.
+    Of a mixture in learned coordinates also `coordinate_map`, JSON text of
+    `constraints.coordinate_map`: it leads from the space of the arrays to the unconstrained one.
 
     Args:
       folder: made if absent.
       model: has `mixture()`.
+      target: what is fitted, perhaps in learned coordinates.
     """
 
-    def __init__(self, folder: str | Path, model):
+    def __init__(self, folder: str | Path, model, target=None):
         self._folder = Path(folder)
-        self._model = model
+        self._model, self._target = model, target
         self._folder.mkdir(parents=True, exist_ok=True)
 
     def __call__(self, row: dict) -> None:
@@ -37,6 +41,8 @@ class MixtureDumps:
             return
         mixture = self._model.mixture()
         path = self._folder / f"gmm_{iteration:06d}.npz"
+        found = getattr(self._target, "coordinate_map", None)
+        more = {} if found is None else {"coordinate_map": json.dumps(found.spec())}
         with whole_file(path) as file:
             np.savez(
                 file,
@@ -45,4 +51,5 @@ class MixtureDumps:
                 covs=np.asarray(component_covariances(mixture.components)),
                 timestamps=np.float64(time.time()),
                 fevals=np.int64(row["num_target_evaluations"]),
+                **more,
             )

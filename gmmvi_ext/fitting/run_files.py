@@ -81,7 +81,7 @@ class RunFiles:
         """
         config = self._context.config
         require_extras(config)
-        self._distance = _sample_distance(config, learner.model)
+        self._distance = _sample_distance(config, learner)
         path = self._workdir / "checkpoints" / "target.json"
         changes = changes_of_target(self._context.target, path)
         if changes:
@@ -142,7 +142,7 @@ class RunFiles:
         observers = {}
         folder = config.values.get("dump_gmm_path")
         if folder:
-            observers["dumps"] = MixtureDumps(workdir / folder, learner.model)
+            observers["dumps"] = MixtureDumps(workdir / folder, learner.model, learner.target)
         try:
             yield {
                 "evaluate": evaluate,
@@ -231,7 +231,7 @@ def _later_settings(config: Config) -> dict:
     }
 
 
-def _sample_distance(config: Config, model) -> SampleDistance | None:
+def _sample_distance(config: Config, learner: GMMVI) -> SampleDistance | None:
     """The distance that adds `mmd` to each row, where there is an `mmd_evaluation_config`.
 
     Raises:
@@ -243,7 +243,11 @@ def _sample_distance(config: Config, model) -> SampleDistance | None:
     key = "mmd_evaluation_config.sample_dir"
     try:
         return SampleDistance(
-            model, settings["sample_dir"], alpha=settings["alpha"], seed=config.seed
+            learner.model,
+            settings["sample_dir"],
+            alpha=settings["alpha"],
+            seed=config.seed,
+            target=learner.target,
         )
     except (OSError, ValueError) as error:
         text = getattr(error, "strerror", None)

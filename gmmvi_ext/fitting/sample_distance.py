@@ -8,6 +8,7 @@ import tensorflow as tf
 from gmmvi_ext.divergences.mmd import Mmd
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import stream
+from gmmvi_ext.targets.mapped import in_own_coordinates
 
 __all__ = ["SampleDistance"]
 
@@ -22,13 +23,15 @@ class SampleDistance:
       path: `.npy` file with samples [M, D] in the unconstrained space.
       alpha: factor of the kernel's bandwidth.
       seed: integer.
+      target: what is fitted; its learned coordinates, if it comes to have them, are those of the
+        mixture. None for coordinates that stay as they are.
 
     Raises:
       ValueError: the file holds something else.
       OSError: it cannot be read.
     """
 
-    def __init__(self, model, path: str | Path, *, alpha: float, seed: int = 0):
+    def __init__(self, model, path: str | Path, *, alpha: float, seed: int = 0, target=None):
         samples = _read(Path(path))
         dimensions = int(model.num_dimensions)
         if samples.ndim != 2 or samples.shape[1] != dimensions or samples.shape[0] < 2:
@@ -38,7 +41,7 @@ class SampleDistance:
             )
         if not np.isfinite(samples).all():
             raise ValueError(f"{path} holds values that are not finite.")
-        self._model = model
+        self._model, self._target = model, target
         self._distance = Mmd(samples, alpha=alpha)
         self._seed = stream(seed, "sample distance")
 
@@ -46,7 +49,7 @@ class SampleDistance:
         """`mmd` of the current mixture; draws depend on seed and iteration alone."""
         seed = tf.random.fold_in(self._seed, iteration)
         x, _ = mixtures.sample(self._model.mixture(), NUM_SAMPLES, seed)
-        points = np.asarray(x)
+        _, points = in_own_coordinates(self._target, np.asarray(x))
         if not np.isfinite(points).all():
             return {}
         return {"mmd": self._distance(points)}

@@ -125,7 +125,7 @@ class MappedTarget(Target):
         return x if self.coordinate_map is None else self.coordinate_map.inverse(x)
 
 
-def in_own_coordinates(target: Target, *points: np.ndarray | None) -> tuple:
+def in_own_coordinates(target: Target | None, *points: np.ndarray | None) -> tuple:
     """A target without learned coordinates, and points z [N, D] (or None) as its points x.
 
     What is asked of the model itself (does it fall off, where does its format end) is asked of x:

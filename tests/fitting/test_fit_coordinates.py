@@ -7,12 +7,15 @@ import pytest
 import tensorflow as tf
 
 import gmmvi_ext
-from gmmvi_ext.constraints.coordinate_map import CoordinateMap
+from gmmvi_ext.constraints.coordinate_map import CoordinateMap, map_from_spec
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import FirstMixture
+from gmmvi_ext.fitting.dumps import MixtureDumps
+from gmmvi_ext.fitting.sample_distance import SampleDistance
 from gmmvi_ext.fitting.score_matching import KINDS, BentGaussians, Scored
 from gmmvi_ext.fitting.stages.coordinates import learn_coordinates
 from gmmvi_ext.gaussians import FullGaussians, Mixture
+from gmmvi_ext.models import GmmWrapper, initial_mixture
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.mapped import MappedTarget
@@ -254,3 +257,19 @@ def test_marginals_of_an_elementwise_map_are_exact():
         np.exp(alone.log_prob({"b": np.linspace(-60, 60, 200001)})), dx=120 / 200000
     )
     np.testing.assert_allclose(mass, 1.0, atol=1e-4)
+
+
+def test_dumps_and_distances_know_the_coordinates(tmp_path):
+    target = MappedTarget(CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2))
+    found = CoordinateMap(np.array([30.0, -20.0]), np.array([2.0, 0.5]), [0.3, 0.0], [1.2, 1.0])
+    model = GmmWrapper(initial_mixture(2, initial_cov=1.0))
+    z = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
+    np.save(tmp_path / "x.npy", found.forward(tf.constant(z)).numpy())
+    distance = SampleDistance(model, tmp_path / "x.npy", alpha=1.0, target=target)
+    far = distance(1)["mmd"]
+    target.set_map(found)
+    # Squared distances of 500 and 2000 draws of one distribution are below 0.01.
+    assert distance(1)["mmd"] < 0.01 < 0.1 < far
+    MixtureDumps(tmp_path, model, target)({"iteration": 1, "num_target_evaluations": 3})
+    with np.load(tmp_path / "gmm_000001.npz", allow_pickle=False) as dumped:
+        assert map_from_spec(json.loads(str(dumped["coordinate_map"]))).spec() == found.spec()
