@@ -41,6 +41,11 @@ def dtype(request) -> str:
     return request.param
 
 
+def pytest_make_parametrize_id(val, argname):
+    """Bytes are counted, not spelt out: a compressed one holds the time, and processes disagree."""
+    return argname if isinstance(val, bytes) else None
+
+
 def pytest_collection_modifyitems(items):
     """Tests marked `gpu` skip themselves where TensorFlow sees none."""
     marked = [item for item in items if item.get_closest_marker("gpu")]

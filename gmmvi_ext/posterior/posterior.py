@@ -3,7 +3,6 @@
 q(y) = q_mixture(x) / |det d y / d x|,    y = bijector(x)
 """
 
-import html
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -33,6 +32,7 @@ from gmmvi_ext.posterior.importance.draws import (
     score_draws,
 )
 from gmmvi_ext.posterior.importance.population_monte_carlo import population_monte_carlo
+from gmmvi_ext.posterior.pictures import Pictures
 from gmmvi_ext.posterior.report.modes import mode_rows
 from gmmvi_ext.posterior.report.report import Report, make_report
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
@@ -53,7 +53,7 @@ _MASS = ("mass", "mass_se")
 MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
 
 
-class Posterior(AfterFit):
+class Posterior(AfterFit, Pictures):
     """A fitted Gaussian-mixture posterior, possibly over constrained parameters.
 
     Draws and points are a dict `name -> [N, *shape]` if parameters are named, else arrays `[N, D]`.
@@ -741,109 +741,6 @@ class Posterior(AfterFit):
 
         return export_saved_model(self, path, **options)
 
-    def plot_pairs(self, ax=None, **options):
-        """See `plotting.plot_pairs`.
-
-        Example:
-            >>> from gmmvi_ext.models import initial_mixture
-            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
-            >>> posterior = gmmvi_ext.Posterior(
-            ...     initial_mixture(2), parameter_names=names, bijector=bijector
-            ... )
-            >>> axes = posterior.plot_pairs(num_samples=500)
-            >>> axes.shape
-            (2, 2)
-        """
-        from gmmvi_ext import plotting
-
-        return plotting.plot_pairs(self, ax, **options)
-
-    def plot_marginals(self, ax=None, **options):
-        """See `plotting.plot_marginals`.
-
-        Example:
-            >>> from gmmvi_ext.models import initial_mixture
-            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
-            >>> posterior = gmmvi_ext.Posterior(
-            ...     initial_mixture(2), parameter_names=names, bijector=bijector
-            ... )
-            >>> axes = posterior.plot_marginals(num_samples=500)
-            >>> axes.shape
-            (2,)
-        """
-        from gmmvi_ext import plotting
-
-        return plotting.plot_marginals(self, ax, **options)
-
-    def plot_components(self, ax=None, **options):
-        """See `plotting.plot_components`.
-
-        Example:
-            >>> from gmmvi_ext.gaussians import DiagonalGaussians, Mixture
-            >>> components = DiagonalGaussians(tf.constant([[-5.0], [5.0]]), tf.ones([2, 1]))
-            >>> posterior = gmmvi_ext.Posterior(Mixture(tf.math.log([0.25, 0.75]), components))
-            >>> axes = posterior.plot_components()
-            >>> len(axes.patches)
-            2
-        """
-        from gmmvi_ext import plotting
-
-        return plotting.plot_components(self, ax, **options)
-
-    def plot_density_2d(self, ax=None, **options):
-        """See `plotting.plot_density_2d`.
-
-        Example:
-            >>> from gmmvi_ext.models import initial_mixture
-            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
-            >>> posterior = gmmvi_ext.Posterior(
-            ...     initial_mixture(2), parameter_names=names, bijector=bijector
-            ... )
-            >>> axes = posterior.plot_density_2d(limits=((-3, 3), (0, 6)), grid_size=20)
-            >>> axes.get_xlabel(), axes.get_ylabel()
-            ('a', 'b')
-        """
-        from gmmvi_ext import plotting
-
-        return plotting.plot_density_2d(self, ax, **options)
-
-    def plot_forest(self, ax=None, **options):
-        """See `plotting.plot_forest`.
-
-        Example:
-            >>> from gmmvi_ext.models import initial_mixture
-            >>> names, bijector = {"a": (), "b": ()}, {"b": "positive(base='exp')"}
-            >>> posterior = gmmvi_ext.Posterior(
-            ...     initial_mixture(2), parameter_names=names, bijector=bijector
-            ... )
-            >>> axes = posterior.plot_forest(num_samples=500)
-            >>> [label.get_text() for label in axes.get_yticklabels()]
-            ['a', 'b']
-        """
-        from gmmvi_ext import plotting
-
-        return plotting.plot_forest(self, ax, **options)
-
-    def plot_khat(self, ax=None, **options):
-        """See `plotting.plot_khat`.
-
-        Example:
-            >>> from gmmvi_ext.models import initial_mixture
-            >>> from gmmvi_ext.targets import CallableTarget
-            >>> target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), 2)
-            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2, prior_scale=1.3), target=target)
-            >>> report = posterior.report(2000)
-            >>> axes = posterior.plot_khat()
-            >>> axes.get_xscale(), axes.get_yscale()
-            ('log', 'log')
-        """
-        from gmmvi_ext import plotting
-
-        report = self.last_report
-        if report is None or not report.log_ratios.size:  # files keep no ratios
-            report = self.report()
-        return plotting.plot_khat(report, ax, **options)
-
     def scored_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> ScoredDraws:
         """Draws with both log densities, evaluated once per `(num_samples, seed)` and kept.
 
@@ -902,10 +799,6 @@ class Posterior(AfterFit):
             f"Posterior({int(self.mixture.num_components)} components in "
             f"{self.layout.num_dimensions} dimensions{names})"
         )
-
-    def _repr_html_(self) -> str:
-        text = f"<p>{html.escape(repr(self))}</p>"
-        return text if self.last_report is None else text + self.last_report._repr_html_()
 
     def _proposals(self, num_samples: int, seed, defensive: bool) -> ScoredDraws:
         if defensive:

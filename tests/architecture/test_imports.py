@@ -29,7 +29,7 @@ LAYERS = [
 RANK = {room: rank for rank, rooms in enumerate(LAYERS) for room in rooms}
 
 # (module, room): late imports that may run upward; `Posterior.plot_*`, `.export`, `.to_arviz`.
-UPWARD = {("posterior.posterior", "export"), ("posterior.posterior", "plotting")}
+UPWARD = {("posterior.posterior", "export"), ("posterior.pictures", "plotting")}
 
 
 class Import(NamedTuple):
@@ -246,13 +246,13 @@ def test_a_late_import_that_runs_upward_is_found(tmp_path):
 
 def test_only_the_named_file_may_delegate_upward(tmp_path):
     late = "def f():\n    from p import plotting"
-    root = write(tmp_path / "p", posterior__posterior=late, posterior__summary="")
+    root = write(tmp_path / "p", posterior__pictures=late, posterior__summary="")
     write(root, plotting____init__="")
     assert upward_imports(root) == []
     write(root, posterior__summary=late)
     assert upward_imports(root) == ["p.posterior.summary imports p.plotting late"]
-    write(root, posterior__posterior="from p import plotting", posterior__summary="")
-    assert upward_imports(root) == ["p.posterior.posterior imports p.plotting"]
+    write(root, posterior__pictures="from p import plotting", posterior__summary="")
+    assert upward_imports(root) == ["p.posterior.pictures imports p.plotting"]
 
 
 def test_a_private_name_taken_from_another_module_is_found(tmp_path):

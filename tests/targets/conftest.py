@@ -36,12 +36,10 @@ def data_dir(tmp_path_factory):
     return folder
 
 
-@pytest.fixture(scope="package", autouse=True)
-def small_digits():
+@pytest.fixture(autouse=True)
+def small_digits(monkeypatch):
     """The stand-in for MNIST has fewer pixels."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(data, "MNIST_SHAPE", (6, 6))
-        yield
+    monkeypatch.setattr(data, "MNIST_SHAPE", (6, 6))
 
 
 @pytest.fixture
