@@ -12,9 +12,10 @@ import tensorflow as tf
 
 from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.constraints.layout import MappedLayout
+from gmmvi_ext.gaussians import FullGaussians, Mixture, component_covariances
 from gmmvi_ext.targets.base import Target
 
-__all__ = ["MappedTarget", "in_own_coordinates"]
+__all__ = ["MappedTarget", "in_own_coordinates", "linearized"]
 
 
 class MappedTarget(Target):
@@ -114,12 +115,16 @@ class MappedTarget(Target):
         return self._inner(self.base.start(num_samples, seed))
 
     def metrics(self, mixture, samples):
-        """Those of `base`; with a map none, for they look at a mixture over x."""
-        return self.base.metrics(mixture, samples) if self.coordinate_map is None else {}
+        """Those of `base`, for draws x, and components seen through the tangent at their means."""
+        return self.base.metrics(*self._outer(mixture, samples))
 
     def figures(self, mixture, samples):
         """Likewise."""
-        return self.base.figures(mixture, samples) if self.coordinate_map is None else {}
+        return self.base.figures(*self._outer(mixture, samples))
+
+    def _outer(self, mixture: Mixture, z: tf.Tensor) -> tuple[Mixture, tf.Tensor]:
+        found = self.coordinate_map
+        return (mixture, z) if found is None else (linearized(mixture, found), found.forward(z))
 
     def _inner(self, x: tf.Tensor) -> tf.Tensor:
         return x if self.coordinate_map is None else self.coordinate_map.inverse(x)
@@ -138,3 +143,20 @@ def in_own_coordinates(target: Target | None, *points: np.ndarray | None) -> tup
         None if z is None else forward(tf.constant(z, target.dtype)).numpy().astype(np.float64)
         for z in points
     )
+
+
+def linearized(mixture: Mixture, coordinate_map: AnyMap) -> Mixture:
+    """A mixture over x: the map is replaced by its tangent at the mean of each component.
+
+        N(z; m, C)  ->  N(x; x(m), J C J'),   J = dx/dz at m
+
+    What lies far from a mean is bent in truth; draws and densities of a posterior are exact.
+    """
+    loc = np.asarray(mixture.components.loc, np.float64)
+    slopes = coordinate_map.jacobians(loc)
+    inner = np.asarray(component_covariances(mixture.components), np.float64)
+    factors = np.linalg.cholesky(slopes @ inner @ slopes.transpose(0, 2, 1))
+    dtype = mixture.dtype
+    outer = coordinate_map.forward(tf.constant(loc)).numpy()
+    components = FullGaussians(tf.constant(outer, dtype), tf.constant(factors, dtype))
+    return Mixture(mixture.log_weights, components)

@@ -108,6 +108,12 @@ def arrays(folder: Path) -> list[np.ndarray]:
         return [file[name] for name in ("log_weights", "loc", "scale_tril")]
 
 
+def figures(folder: Path) -> dict:
+    """What a finished fit says of itself."""
+    summary = json.loads((folder / "summary.json").read_text())
+    return {key: summary[key] for key in ("elbo", "num_target_evaluations", "verdict")}
+
+
 def plan(kills: int) -> list[str]:
     """Stages of the kills, in order."""
     after = ["corrections", "report"][: max(kills - 4, 0)]
@@ -134,35 +140,38 @@ def main() -> int:
         parts = ", ".join(f"{stage} {number}" for stage, number in calls.items())
         print(f"calls of the target by the fit that was left alone: {parts}", flush=True)
         hits: collections.Counter = collections.Counter()
+        folders = [folder / "killed-1"]
         for stage in plan(args.kills):
             # A session that goes on in training comes past few calls of it.
             most = calls[stage] // 8 if stage == "training" else calls[stage]
             number = moments.randint(1, min(most, 2) if stage == "exploration" else most)
-            done = call(script, folder / "killed", stage, number)
-            if done.returncode == 0:
-                break
+            done = call(script, folders[-1], stage, number)
+            if done.returncode == 0:  # came to its end before: the next kills are of another fit
+                folders.append(folder / f"killed-{len(folders) + 1}")
+                number = moments.randint(1, min(most, 2))
+                done = call(script, folders[-1], stage, number)
             if done.returncode != -signal.SIGKILL:
-                raise SystemExit(done.stderr)
+                raise SystemExit(done.stderr or f"{stage}, call {number}: ended before its kill")
             hits[stage] += 1
-            on_disk = progress(folder / "killed")
+            on_disk = progress(folders[-1])
             print(f"kill {hits.total()}: {stage}, call {number}; {on_disk}", flush=True)
-        done = call(script, folder / "killed")
+        done = call(script, folders[-1])
         if done.returncode:
             raise SystemExit(done.stderr)
-        pairs = zip(arrays(folder / "whole"), arrays(folder / "killed"), strict=True)
-        is_equal = all(np.array_equal(one, other) for one, other in pairs)
-        infos = []
-        for name in ("whole", "killed"):
-            summary = json.loads((folder / name / "summary.json").read_text())
-            infos.append(
-                {key: summary[key] for key in ("elbo", "num_target_evaluations", "verdict")}
-            )
+        whole, info = arrays(folder / "whole"), figures(folder / "whole")
+        is_equal = all(
+            np.array_equal(one, other)
+            for each in folders
+            for one, other in zip(whole, arrays(each), strict=True)
+        )
+        infos = [figures(each) for each in folders]
     parts = ", ".join(f"{stage} {number}" for stage, number in hits.items())
     print(
         f"{hits.total()} kills ({parts}); mixtures {'equal in every bit' if is_equal else 'DIFFER'}"
     )
-    print(f"summaries {'equal' if infos[0] == infos[1] else f'DIFFER: {infos}'}")
-    return 0 if is_equal and infos[0] == infos[1] else 1
+    is_alike = all(each == info for each in infos)
+    print(f"{len(folders)} fits; summaries {'equal' if is_alike else f'DIFFER: {info}, {infos}'}")
+    return 0 if is_equal and is_alike else 1
 
 
 if __name__ == "__main__":

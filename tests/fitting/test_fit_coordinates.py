@@ -11,6 +11,7 @@ from gmmvi_ext.constraints.coordinate_map import CoordinateMap, map_from_spec
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import FirstMixture
 from gmmvi_ext.fitting.dumps import MixtureDumps
+from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.fitting.sample_distance import SampleDistance
 from gmmvi_ext.fitting.score_matching import KINDS, BentGaussians, Scored
 from gmmvi_ext.fitting.stages.coordinates import learn_coordinates
@@ -273,3 +274,35 @@ def test_dumps_and_distances_know_the_coordinates(tmp_path):
     MixtureDumps(tmp_path, model, target)({"iteration": 1, "num_target_evaluations": 3})
     with np.load(tmp_path / "gmm_000001.npz", allow_pickle=False) as dumped:
         assert map_from_spec(json.loads(str(dumped["coordinate_map"]))).spec() == found.spec()
+
+
+def test_the_targets_own_metrics_see_draws_and_means_in_its_space():
+    rng = np.random.default_rng(4)
+    scale = rng.standard_normal((2, 2)) + 2.0 * np.eye(2)
+    straight = CoordinateMap(rng.standard_normal(2), scale, np.zeros(2), np.ones(2))
+    seen = {}
+
+    class Watching(CallableTarget):
+        def metrics(self, mixture, samples):
+            seen.update(mixture=mixture, samples=samples)
+            return {"count": float(len(samples))}
+
+    base = Watching(lambda x: -0.5 * tf.reduce_sum(x**2, axis=1), 2)
+    mixture = initial_mixture(2, num_initial_components=3, prior_scale=2.0)
+    z = rng.standard_normal((5, 2)).astype("f")
+    assert MappedTarget(base, straight).metrics(mixture, tf.constant(z)) == {"count": 5.0}
+    np.testing.assert_allclose(seen["samples"], straight.shift + z @ scale.T, rtol=1e-5)
+    outer, inner = seen["mixture"].components, mixture.components
+    np.testing.assert_allclose(outer.loc, straight.shift + inner.loc @ scale.T, rtol=1e-4)
+    covariances = scale @ inner.covariances().numpy() @ scale.T
+    np.testing.assert_allclose(outer.covariances(), covariances, rtol=1e-4, atol=1e-5)
+    np.testing.assert_array_equal(seen["mixture"].log_weights, mixture.log_weights)
+
+
+def test_the_entropy_of_a_row_is_that_of_the_parameters():
+    model = GmmWrapper(initial_mixture(2))
+    base = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=1), 2)
+    plain = ElboEvaluator(model, base)(1)
+    wide = CoordinateMap(np.ones(2), np.array([3.0, 0.5]), np.zeros(2), np.ones(2))
+    row = ElboEvaluator(model, MappedTarget(base, wide))(1)
+    assert row["entropy"] - plain["entropy"] == pytest.approx(np.log(1.5), abs=1e-4)
