@@ -97,6 +97,22 @@ class Pictures:
 
         return plotting.plot_forest(self, ax, **options)
 
+    def plot_prior_posterior(self, prior=None, ax=None, **options):
+        """See `plotting.plot_prior_posterior`.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(1), parameter_names={"a": ()})
+            >>> axes = posterior.plot_prior_posterior(tfd.JointDistributionNamed({
+            ...     "a": tfd.Normal(0.0, 3.0), "y": lambda a: tfd.Normal(a, 1.0)
+            ... }))
+            >>> axes[0].get_xlabel()
+            'a'
+        """
+        from gmmvi_ext import plotting
+
+        return plotting.plot_prior_posterior(self, prior, ax, **options)
+
     def plot_khat(self, ax=None, **options):
         """See `plotting.plot_khat`.
 

@@ -22,7 +22,14 @@ from gmmvi_ext import diagnostics
 from gmmvi_ext.math.random import as_seed, host_generator
 from gmmvi_ext.targets.generative import Generative
 
-__all__ = ["LeaveOneOut", "leave_one_out", "pointwise_log_likelihood", "predict", "replicates"]
+__all__ = [
+    "LeaveOneOut",
+    "leave_one_out",
+    "pointwise_log_likelihood",
+    "predict",
+    "prior_draws",
+    "replicates",
+]
 
 
 class LeaveOneOut(NamedTuple):
@@ -92,7 +99,7 @@ def predict(posterior, num_samples: int, seed, function, *, prior: bool, reweigh
     if prior and reweighted:
         raise ValueError("`reweighted` draws are those of the posterior: leave `prior` out.")
     if prior:
-        draws = _prior_draws(posterior, num_samples, seed)
+        draws = prior_draws(posterior, num_samples, seed)
     else:
         draw = posterior.reweight if reweighted else posterior.sample
         draws = draw(num_samples, seed)
@@ -161,12 +168,18 @@ def _model(posterior, method: str, call: str) -> Generative:
     return model
 
 
-def _prior_draws(posterior, num_samples: int, seed):
+def prior_draws(posterior, num_samples: int, seed):
+    """Constrained draws of the prior of a posterior's own model, name -> [num_samples, *shape].
+
+    Raises:
+      ValueError: the model has no proper prior, or none that can be drawn from.
+    """
     target = posterior.target
     if target is None or not target.can_start:
         raise ValueError(
-            "`prior=True` needs a model with a proper prior that can be drawn from: a joint "
-            "distribution, or a NumPyro or PyMC model."
+            "the prior can be drawn from only in a model that has one: a joint distribution, or a "
+            "NumPyro or PyMC model; this posterior has "
+            + ("no target." if target is None else "a log density alone.")
         )
     x = tf.cast(target.start(num_samples, as_seed(seed)), posterior.mixture.dtype)
     return posterior.layout.unpack(posterior.layout.forward_flat(x).numpy())
