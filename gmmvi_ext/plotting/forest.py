@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import numpy as np
 from matplotlib.axes import Axes
 
-from gmmvi_ext.plotting.marginals import choose_elements
+from gmmvi_ext.plotting.marginals import choose_elements, note_left_out
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, tidy
 
 __all__ = ["plot_forest"]
@@ -92,6 +92,7 @@ def plot_forest(
     ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)
     ax.set_title(f"{prob:.0%} and 50% intervals", loc="left", fontsize=9, color=INK)
+    note_left_out(ax, first, names, len(chosen))
     if len(named) > 1:
         ax.legend(fontsize=8, frameon=False)
     return ax

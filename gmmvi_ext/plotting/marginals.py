@@ -7,10 +7,10 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.plotting.style import INK, PALETTE, new_grid, tidy
+from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_grid, tidy
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture
 
-__all__ = ["choose_elements", "draw_marginal", "plot_marginals"]
+__all__ = ["choose_elements", "draw_marginal", "note_left_out", "plot_marginals"]
 
 COLUMNS = 4
 GRID_POINTS = 400
@@ -42,6 +42,14 @@ def choose_elements(posterior, names, limit: int) -> list[int]:
     return chosen[:limit]
 
 
+def note_left_out(ax: Axes, posterior, names, shown: int) -> None:
+    """Says above `ax` how many of the parameters that were asked for are drawn, if not all."""
+    count = posterior.layout.num_constrained
+    total = count if names is None else len(choose_elements(posterior, names, count))
+    if shown < total:
+        ax.set_title(f"{shown} of {total} parameters", loc="right", fontsize=8, color=MUTED)
+
+
 def _varying(posterior) -> list[int]:
     """Positions of the elements that differ between draws."""
     x, _ = sample_mixture(posterior.mixture, NUM_LOOKED_AT, 0)
@@ -60,9 +68,9 @@ def plot_marginals(
 ) -> np.ndarray:
     """Marginal density of each parameter in the constrained space.
 
-    Filled: the posterior (exact where each parameter is a function of one coordinate, a histogram
-    otherwise). Dark line, where there is a target: the same draws after importance reweighting; if
-    it departs from the filled area, the mixture is not the target there.
+    Filled: the posterior (exact where the parameter is a function of one coordinate, a histogram
+    where it mixes several). Dark line, where there is a target: the same draws after importance
+    reweighting; if it departs from the filled area, the mixture is not the target there.
 
     Args:
       posterior: a `Posterior`.
@@ -98,6 +106,7 @@ def plot_marginals(
         grid[number].set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
     for unused in grid[len(chosen) :]:
         unused.set_axis_off()
+    note_left_out(grid[min(len(chosen), columns) - 1], posterior, names, len(chosen))
     if posterior.target is not None:
         grid[0].legend(fontsize=6, frameon=False, loc="upper right")
     return grid[: len(chosen)]
@@ -112,9 +121,11 @@ def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None
     margin = 0.03 * (high - low)
     edges = np.linspace(low - margin, high + margin, BINS + 1)
     color = PALETTE[0]
-    if layout.is_elementwise:
-        free = np.asarray(draws.x[:, element], np.float64)
-        position, density = _exact_density(posterior, element, free, low - margin, high + margin)
+    coordinate = layout.element_coordinates[element]
+    if coordinate is not None:
+        free = np.asarray(draws.x[:, coordinate], np.float64)
+        window = (low - margin, high + margin)
+        position, density = _exact_density(posterior, element, coordinate, free, *window)
         peak = density.max()
         ax.fill_between(position, density, color=color, alpha=0.35, lw=0, label="posterior")
         ax.plot(position, density, color=color, lw=1.2)
@@ -134,18 +145,20 @@ def draw_marginal(posterior, ax: Axes, element: int, draws: ScoredDraws) -> None
     ax.spines["left"].set_visible(False)
 
 
-def _exact_density(posterior, element: int, draws: np.ndarray, low: float, high: float):
+def _exact_density(
+    posterior, element: int, coordinate: int, draws: np.ndarray, low: float, high: float
+):
     """Density of one monotone function of one coordinate on a grid of the constrained space.
 
     The grid covers the unconstrained draws [N]: components without weight may reach much further.
     """
     layout, mixture = posterior.layout, posterior.mixture
-    one = mixtures.marginal(mixture, [element])
+    one = mixtures.marginal(mixture, [coordinate])
     first, last = draws.min(), draws.max()
     margin = 0.1 * (last - first) or 1.0
     free = np.linspace(first - margin, last + margin, 20 * GRID_POINTS)
     points = np.zeros((free.size, layout.num_dimensions))
-    points[:, element] = free
+    points[:, coordinate] = free
     image = layout.forward_flat(tf.constant(points, mixture.dtype)).numpy()[:, element]
     image = image.astype(np.float64)
     log_q = mixtures.log_prob(one, tf.constant(free[:, None], mixture.dtype)).numpy()

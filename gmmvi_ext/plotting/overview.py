@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from gmmvi_ext.plotting.components import plot_components
 from gmmvi_ext.plotting.elbo import plot_elbo
 from gmmvi_ext.plotting.khat import plot_khat
-from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
-from gmmvi_ext.plotting.style import LEVEL_COLORS, MUTED, new_figure
+from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal, note_left_out
+from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure
 from gmmvi_ext.plotting.weights import plot_weights
 
 __all__ = ["plot_overview"]
@@ -76,8 +76,5 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
         draw_marginal(posterior, cell, element, draws)
         cell.set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
     cells[0].legend(fontsize=7, frameon=False)
-    count = posterior.layout.num_constrained
-    if count > len(chosen):
-        words = f"{len(chosen)} of {count} parameters"
-        cells[-1].set_title(words, loc="right", fontsize=8, color=MUTED)
+    note_left_out(cells[-1], posterior, None, len(chosen))
     return figure

@@ -39,7 +39,7 @@ def plot_pairs(
 
     Points are draws in the colour of their component; ellipses are one standard deviation of the
     twelve heaviest components (also two, where they are few), pushed through the bijector (left out
-    where a parameter mixes several coordinates); lines grow wider and darker with the weight. Dark
+    for parameters that mix several coordinates); lines grow wider and darker with the weight. Dark
     steps on the diagonal: the draws after reweighting.
 
     Args:
@@ -81,7 +81,7 @@ def plot_pairs(
             _label(grid, row, column, labels[horizontal], labels[vertical])
     _align(grid)
     _write_verdict(grid, posterior)
-    _write_key(grid, posterior, draws)
+    _write_key(grid, posterior, draws, chosen)
     return grid
 
 
@@ -96,7 +96,8 @@ def _scatter(posterior, ax: Axes, values, index, horizontal: int, vertical: int)
         linewidths=0,
         rasterized=True,
     )
-    if posterior.layout.is_elementwise:
+    coordinates = posterior.layout.element_coordinates
+    if None not in (coordinates[horizontal], coordinates[vertical]):
         _ellipses(posterior, ax, horizontal, vertical)
     tidy(ax)
     for side, element in (("x", horizontal), ("y", vertical)):
@@ -107,7 +108,9 @@ def _scatter(posterior, ax: Axes, values, index, horizontal: int, vertical: int)
 
 def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
     """One and two standard deviations of the heaviest components."""
-    plane = mixtures.marginal(posterior.mixture, [horizontal, vertical])
+    of_elements = posterior.layout.element_coordinates
+    coordinates = [of_elements[horizontal], of_elements[vertical]]
+    plane = mixtures.marginal(posterior.mixture, coordinates)
     weights = np.exp(np.asarray(plane.log_weights, np.float64))
     loc = np.asarray(plane.components.loc, np.float64)
     covariance = np.asarray(mixtures.component_covariances(plane.components), np.float64)
@@ -121,7 +124,7 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
         for scale in scales:
             edge = (loc[k][:, None] + scale * factor @ circle).T
             points = np.zeros((CIRCLE_POINTS, posterior.layout.num_dimensions))
-            points[:, [horizontal, vertical]] = edge
+            points[:, coordinates] = edge
             points = tf.constant(points, posterior.mixture.dtype)
             image = posterior.layout.forward_flat(points).numpy()
             ax.plot(
@@ -154,12 +157,13 @@ def _align(grid) -> None:
         grid[-1, -1].set_xlim(grid[-1, 0].get_ylim() if len(grid) == 1 else grid[-1, -2].get_ylim())
 
 
-def _write_key(grid, posterior, draws: ScoredDraws) -> None:
+def _write_key(grid, posterior, draws: ScoredDraws, chosen: list[int]) -> None:
     """What the lines are, in the empty corner."""
     if len(grid) < 2:
         return
     lines = ["points: draws, coloured by component"]
-    if posterior.layout.is_elementwise:
+    of_elements = posterior.layout.element_coordinates
+    if sum(of_elements[element] is not None for element in chosen) > 1:
         count = int((np.exp(posterior.mixture.log_weights) >= 1e-3).sum())
         which = f"the {MAX_ELLIPSES} heaviest components" if count > MAX_ELLIPSES else "components"
         lines.append(f"ellipses: {'1 and 2' if count <= FEW_ELLIPSES else '1'} sd of {which}")

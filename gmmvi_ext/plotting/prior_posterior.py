@@ -8,7 +8,7 @@ import numpy as np
 
 from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.math.random import as_seed
-from gmmvi_ext.plotting.marginals import COLUMNS, choose_elements, draw_marginal
+from gmmvi_ext.plotting.marginals import COLUMNS, choose_elements, draw_marginal, note_left_out
 from gmmvi_ext.plotting.style import MUTED, new_grid
 from gmmvi_ext.posterior.predictive import prior_draws
 
@@ -87,6 +87,7 @@ def plot_prior_posterior(
         cell.set_xlabel(labels[element], fontsize=9)
     for unused in grid[len(chosen) :]:
         unused.set_axis_off()
+    note_left_out(grid[across - 1], posterior, names, len(chosen))
     grid[0].legend(fontsize=7, frameon=False)
     return grid[: len(chosen)]
 

@@ -101,11 +101,12 @@ class Pictures:
         """See `plotting.plot_prior_posterior`.
 
         Example:
+            >>> from tensorflow_probability import distributions as tfd
             >>> from gmmvi_ext.models import initial_mixture
             >>> posterior = gmmvi_ext.Posterior(initial_mixture(1), parameter_names={"a": ()})
-            >>> axes = posterior.plot_prior_posterior(tfd.JointDistributionNamed({
-            ...     "a": tfd.Normal(0.0, 3.0), "y": lambda a: tfd.Normal(a, 1.0)
-            ... }))
+            >>> axes = posterior.plot_prior_posterior(
+            ...     tfd.JointDistributionNamed({"a": tfd.Normal(0.0, 3.0)}), num_samples=500
+            ... )
             >>> axes[0].get_xlabel()
             'a'
         """

@@ -270,3 +270,16 @@ def test_parameters_with_different_numbers_of_points_are_named():
     layout = PartsLayout({"a": (), "b": ()})
     with pytest.raises(ValueError, match="different numbers of points: {'a': 3, 'b': 2}"):
         layout.pack({"a": np.zeros(3), "b": np.zeros(2)})
+
+
+def test_each_number_names_the_coordinate_it_comes_from():
+    shapes = {"a": (), "w": (3,), "b": (2,)}
+    layout = PartsLayout(shapes, {"a": "positive", "w": "simplex"})
+    assert layout.element_coordinates == [0, None, None, None, 3, 4]
+    x = np.random.default_rng(0).normal(size=(1, layout.num_dimensions))
+    before = layout.forward_flat(tf.constant(x)).numpy()[0]
+    for element, coordinate in enumerate(layout.element_coordinates):
+        moved = x.copy()
+        moved[0, [i for i in range(layout.num_dimensions) if i != coordinate]] += 0.7
+        after = layout.forward_flat(tf.constant(moved)).numpy()[0]
+        assert (after[element] == before[element]) == (coordinate is not None)

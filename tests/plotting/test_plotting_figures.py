@@ -194,6 +194,32 @@ def test_marginals_of_mixing_bijectors_are_histograms():
     assert len(posterior.plot_pairs(num_samples=500)[1, 0].lines) == 0
 
 
+def test_one_mixing_parameter_leaves_the_others_exact():
+    shapes = {"w": (3,), "mu": (), "tau": ()}
+    bijectors = {"w": tfb.IteratedSigmoidCentered(), "tau": tfb.Exp()}
+    posterior = make_posterior(bijector=bijectors, parameter_names=shapes)
+    axes = posterior.plot_marginals(names=["mu", "w", "tau"], num_samples=2000)
+    for ax, coordinate in ((axes[0], 2), (axes[-1], 3)):  # mu, tau
+        x, density = ax.lines[0].get_data()
+        assert np.trapezoid(density, x) == pytest.approx(1.0, abs=0.01)
+        draws = posterior.unconstrained.sample(2000, 0)[:, coordinate]
+        middle = np.median(draws if coordinate == 2 else np.exp(draws))
+        below = x <= middle
+        assert np.trapezoid(density[below], x[below]) == pytest.approx(0.5, abs=0.06)
+    assert not axes[1].lines
+    grid = posterior.plot_pairs(names=["w[0]", "mu", "tau"], num_samples=500)
+    assert len(grid[2, 1].lines) == 6 and not grid[1, 0].lines and not grid[2, 0].lines
+
+
+def test_parameters_that_are_left_out_are_counted(posterior):
+    axes = posterior.plot_marginals(max_parameters=2, num_samples=500)
+    assert "2 of 4 parameters" in texts(axes[-1])
+    axes = posterior.plot_marginals(names=["mu", "beta"], max_parameters=2, num_samples=500)
+    assert "2 of 3 parameters" in texts(axes[-1])
+    assert "parameters" not in texts(posterior.plot_marginals(num_samples=500)[-1])
+    assert "3 of 4 parameters" in texts(posterior.plot_forest(max_parameters=3, num_samples=500))
+
+
 def test_components_are_grouped_by_mode(posterior):
     ax = posterior.plot_components()
     heights = [patch.get_height() for patch in ax.patches]

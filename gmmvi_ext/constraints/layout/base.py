@@ -137,6 +137,14 @@ class Layout:
         return self.is_identity
 
     @property
+    def element_coordinates(self) -> list[int | None]:
+        """For each of the D' constrained numbers the one coordinate of which it is a monotone
+        function, or None where it mixes several."""
+        if self.is_elementwise:
+            return list(range(self.num_constrained))
+        return [None] * self.num_constrained
+
+    @property
     def constrained_names(self) -> list[str]:
         """A name for each of the D' constrained numbers."""
         shapes = {"x": (self.num_constrained,)} if self.shapes is None else self.shapes

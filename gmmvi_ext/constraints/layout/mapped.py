@@ -105,3 +105,9 @@ class MappedLayout(Layout):
     @property
     def is_elementwise(self):
         return self.coordinate_map.is_elementwise and self.inner.is_elementwise
+
+    @property
+    def element_coordinates(self):
+        if self.coordinate_map.is_elementwise:
+            return self.inner.element_coordinates
+        return [None] * self.num_constrained

@@ -1,5 +1,6 @@
 """A layout with one bijector for each parameter."""
 
+import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -228,8 +229,16 @@ class PartsLayout(Layout):
 
     @property
     def is_elementwise(self):
-        bijectors = [part.bijector for part in self.parts.values()]
-        return all(each is None or each.forward_min_event_ndims == 0 for each in bijectors)
+        return all(map(_is_elementwise, self.parts.values()))
+
+    @property
+    def element_coordinates(self):
+        found: list[int | None] = []
+        for part in self.parts.values():
+            size = math.prod(part.shape)
+            own = range(part.start, part.stop) if _is_elementwise(part) else [None] * size
+            found += own
+        return found
 
     @property
     def constraints(self):
@@ -253,6 +262,10 @@ class PartsLayout(Layout):
                 fresh, ndims = tf.identity(inner), len(part.free_shape)
                 total += part.bijector.forward_log_det_jacobian(fresh, event_ndims=ndims)
         return total
+
+
+def _is_elementwise(part: Part) -> bool:
+    return part.bijector is None or part.bijector.forward_min_event_ndims == 0
 
 
 def _has_held(part: Part) -> bool:
