@@ -112,7 +112,7 @@ def _by_element(posterior, draws) -> dict[str, np.ndarray]:
     given = draws if isinstance(draws, Mapping) else {next(iter(shapes)): draws}
     if not isinstance(draws, Mapping) and len(shapes) > 1:
         raise ValueError(f"`prior` must name its draws: expected some of {list(shapes)}.")
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, shape in shapes.items():
         if name not in given:
             continue
