@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Fits a posterior from a fresh clone; without arguments that of the breast-cancer data, about two
-# minutes on two cores after the installation. Flags go to `gmmvi-ext run`:
+# Fits a posterior from a fresh clone; without arguments that of the breast-cancer data, about a
+# minute on two cores after the installation. Flags go to `gmmvi-ext run`:
 #
 #   bash scripts/run.sh --config german_credit --seed 1
 #   PYTHON=python3.12 bash scripts/run.sh
@@ -22,7 +22,7 @@ is_given() { # is_given NAME ARGUMENTS...: whether --NAME is among the arguments
 
 defaults=()
 if ! is_given resume "$@" && ! is_given help "$@"; then
-  is_given config "$@" || defaults+=(--config "$root/configs/experiments/breast_cancer.yml")
+  is_given config "$@" || defaults+=(--config "$root/configs/experiments/breast_cancer_auto.yml")
   if ! is_given workdir "$@"; then
     defaults+=(--workdir "$root/runs/$(date +%Y%m%d-%H%M%S)-$$")
   fi

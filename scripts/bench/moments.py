@@ -2,7 +2,7 @@
 
     python scripts/bench/moments.py                          the four of the specification
     python scripts/bench/moments.py --all --seeds 0,1,2      further ones of the Inference Gym too
-    python scripts/bench/moments.py --cases banana,funnel
+    python scripts/bench/moments.py --cases banana,funnel --set coordinates=identity
     python scripts/bench/moments.py --funnel_draws           what exact draws of the funnel show
 
 Accepted: |mean error| <= 0.05 sd and |log sd ratio| <= 0.05 for every number, k-hat < 0.7 (or flat
@@ -97,6 +97,13 @@ def main() -> int:
     parser.add_argument("--cases", help="names with commas; default: the four required ones")
     parser.add_argument("--all", action="store_true", help="further posteriors too")
     parser.add_argument("--seeds", default="0")
+    parser.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=WORD",
+        help="for `fit`: coordinates=identity",
+    )
     parser.add_argument("--json", help="write the rows to this file")
     parser.add_argument("--funnel_draws", action="store_true", help="exact draws, no fit")
     args = parser.parse_args()
@@ -109,6 +116,7 @@ def main() -> int:
     unknown = [name for name in chosen if name not in known]
     if unknown:
         parser.error(f"unknown case {unknown[0]!r}; known: {', '.join(known)}")
+    settings = dict(each.split("=", 1) for each in args.set)
     rows = []
     print(HEADER, flush=True)
     for name in chosen:
@@ -118,7 +126,7 @@ def main() -> int:
             print(f"{name:<24} left out: {error}")
             continue
         for seed in map(int, args.seeds.split(",")):
-            rows.append(measure(name, problem, seed))
+            rows.append(measure(name, problem, seed, **settings))
             print(line(rows[-1]), flush=True)
             if args.json:
                 with open(args.json, "w") as file:

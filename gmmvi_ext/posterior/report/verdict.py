@@ -20,7 +20,9 @@ GOOD_KHAT = 0.5  # below it plain importance averages have finite variance
 GOOD_ESS_FRACTION = 0.5
 MIN_ESS = 200.0
 MAX_NONFINITE_RATE = 0.01
-GOOD_GAP = 0.25  # nats between log evidence and ELBO: an estimate of KL(q || p)
+# Nats between log evidence and ELBO, an estimate of KL(q || p): what log-normal weights with an ESS
+# of one half have (KL = s^2 / 2, ESS = exp(-s^2)). How far moments are off is looked at by itself.
+GOOD_GAP = 0.5 * math.log(2.0)
 MIN_COVERAGE = 0.95
 # Weights that are this close to their mean are flat.
 FLAT_WEIGHT = 1.25
