@@ -306,3 +306,13 @@ def test_the_entropy_of_a_row_is_that_of_the_parameters():
     wide = CoordinateMap(np.ones(2), np.array([3.0, 0.5]), np.zeros(2), np.ones(2))
     row = ElboEvaluator(model, MappedTarget(base, wide))(1)
     assert row["entropy"] - plain["entropy"] == pytest.approx(np.log(1.5), abs=1e-4)
+
+
+def test_a_first_gaussian_that_is_far_off_is_no_case_for_a_map():
+    """One round tells: the rest of a small budget is left for training."""
+    base = CallableTarget(lambda x: -0.5e6 * tf.reduce_sum(x**2, axis=1), DIM)
+    first = FirstMixture(np.zeros(1), np.zeros((1, DIM)), np.eye(DIM)[np.newaxis])
+    counted = CountedTarget(base)
+    learned = learn_coordinates(counted, first, mode="auto", num_samples=200)
+    assert (learned.kind, counted.count) == ("identity", 200)
+    assert str(learned) == "identity; rounds that found no map: 1"

@@ -41,6 +41,8 @@ NEGLIGIBLE = 1e-5  # weight beside the largest
 MAX_FULL = 250  # dimensions up to which a matrix is learned
 CLEARLY = 2.0  # standard errors
 MAX_HOPELESS, HOPELESS_ESS = 8, 0.03  # rounds, and share of the draws that one has to reach by then
+# A single draw has all the weight, by hundreds of nats: no axis is bent so far, the start is off.
+LONE, MAX_SPREAD = 1.5, 300.0  # effective draws, and nats of the log ratios
 MIN_ESS, MAX_KHAT = 0.1, 0.9  # of one Gaussian with a map: beyond, it has not the right shape
 EVALUATION_SHARE = 0.3  # of `training.max_evaluations`
 NOTHING = {"elbo": -math.inf, "elbo_se": 0.0, "ess": 0.0, "khat": math.inf}  # of draws
@@ -71,7 +73,9 @@ class LearnedCoordinates(NamedTuple):
         return self.bent["ess"]
 
     def __str__(self) -> str:
-        straight = NOTHING if self.gaussian is None else self.gaussian
+        if self.gaussian is None:
+            return f"{self.kind}; rounds that found no map: {len(self.rounds)}"
+        straight = self.gaussian
         return (
             f"{self.kind}; ELBO of one Gaussian {self.bent['elbo']:.3f} with a map, "
             f"{straight['elbo']:.3f} without (+- {straight['elbo_se']:.3f}), ESS "
@@ -148,7 +152,7 @@ def learn_coordinates(
     rng = np.random.default_rng(substream(seed, "coordinates").numpy().astype(np.uint32))
     pool = _Draws(counted, num_samples, counted.count + budget, until, rng)
     bent = _learned(BentGaussians(kind, *begin), pool)
-    if bent.best is None:
+    if bent.best is None or (bent.is_hopeless and mode == "auto"):
         return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures)
     straight = _judged_gaussian(BentGaussians("identity", *begin), pool, bent)
     found = bent.family.member(bent.best)
@@ -221,6 +225,7 @@ class _Bent(NamedTuple):
     best: np.ndarray | None
     figures: dict
     rounds: list[dict]
+    is_hopeless: bool
 
 
 def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
@@ -228,7 +233,7 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
     theta, figures = family.first, NOTHING
     best: tuple[BentGaussians, np.ndarray] | None = None
     rounds: list[dict] = []
-    highest, idle = -math.inf, 0
+    highest, idle, is_hopeless = -math.inf, 0, False
     while len(rounds) < MAX_ROUNDS and pool.can_afford(2):  # one is for the Gaussian
         try:
             found = pool.drawn(family, theta)
@@ -240,7 +245,7 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
             best, figures = (family, theta), found
         idle = 0 if found["elbo"] > highest + RISE + found["elbo_se"] else idle + 1
         highest = max(highest, found["elbo"])
-        is_hopeless = len(rounds) >= MAX_HOPELESS and max(e["ess"] for e in rounds) < HOPELESS_ESS
+        is_hopeless = _is_hopeless(rounds, pool.count)
         if best is None or is_hopeless:
             break
         if len(rounds) > MIN_ROUNDS and idle >= PATIENCE:
@@ -253,7 +258,16 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
         except (FloatingPointError, np.linalg.LinAlgError):
             break
     family, found_at = best or (family, None)
-    return _Bent(family, found_at, figures, rounds)
+    return _Bent(family, found_at, figures, rounds, is_hopeless)
+
+
+def _is_hopeless(rounds: list[dict], num_samples: int) -> bool:
+    """Whether no map of the family will do."""
+    newest = rounds[-1]
+    spread = newest["elbo_se"] * math.sqrt(num_samples)
+    if newest["ess"] * num_samples < LONE and spread > MAX_SPREAD:
+        return True
+    return len(rounds) >= MAX_HOPELESS and max(each["ess"] for each in rounds) < HOPELESS_ESS
 
 
 def _judged_gaussian(family: BentGaussians, pool: _Draws, bent: _Bent) -> dict:
