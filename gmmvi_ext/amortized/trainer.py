@@ -8,6 +8,7 @@ below `free_bits`, the rate has no weight. That is the gradient of max(rate, fre
 """
 
 import dataclasses
+import math
 from typing import Annotated
 
 import numpy as np
@@ -211,6 +212,21 @@ class VAETrainer(tf.Module):
             is_free = self._running_rate.value() < objective.free_bits
             beta = tf.where(is_free & ~self._running_rate.is_empty, tf.zeros_like(beta), beta)
         return beta
+
+    def check_state(self) -> None:
+        """Refuses a state that no training writes, as a checkpoint of somebody else may hold it.
+
+        Raises:
+          ValueError: a parameter is not finite, the best figure is no number, or the order is none.
+        """
+        for variable in (*self._group.flat_variables(), *self._best):
+            if not np.isfinite(variable.numpy()).all():
+                raise ValueError(f"`{variable.name}` is not finite.")
+        best = float(self.best_elbo)
+        if math.isnan(best) or best == math.inf:
+            raise ValueError(f"`best_elbo` is {best}.")
+        if not np.array_equal(np.sort(self._order.numpy()), np.arange(self.num_data)):
+            raise ValueError("`order` names data that there are not.")
 
     def keep_best(self, elbo: float) -> bool:
         """Keeps a copy of all trained variables if `elbo` is the best so far."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from gmmvi_ext.config.build import build_algorithm, build_target
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.fitting.run_files import read_finished
+from gmmvi_ext.fitting.soundness import refuse_unsound
 from gmmvi_ext.fitting.stages.best_mixture import without_negligible
 from gmmvi_ext.fitting.stages.coordinates import saved_map
 from gmmvi_ext.posterior import Posterior
@@ -41,7 +42,9 @@ def export_mixture_run(
     """
     target = MappedTarget(build_target(config))
     algorithm = build_algorithm(config, target)
-    result, state = restored_result(folder, algorithm, checkpoint)
+    result, state = restored_result(
+        folder, algorithm, checkpoint, lambda: refuse_unsound(algorithm)
+    )
     found = saved_map(state)
     if found is not None:
         target.set_map(found)

@@ -17,6 +17,7 @@ from gmmvi_ext.fitting.dumps import MixtureDumps
 from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.mixture_state import MixtureState
 from gmmvi_ext.fitting.sample_distance import SampleDistance
+from gmmvi_ext.fitting.soundness import refuse_unsound
 from gmmvi_ext.fitting.target_identity import changes_of_target
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.inference.gmmvi import GMMVI
@@ -91,7 +92,12 @@ class RunFiles:
             )
         more = {} if kept is None else {"kept": kept}
         self.session = Session.take_up(
-            config, self._workdir, learner, say=self._context.say, **more
+            config,
+            self._workdir,
+            learner,
+            say=self._context.say,
+            check=lambda: refuse_unsound(learner, kept),
+            **more,
         )
         self.record = self.session.open_folder(self._device)
         self.session.announce_start(self._device)

@@ -16,12 +16,12 @@ from gmmvi_ext.training.checkpoints import (
     CheckpointError,
     checkpoint_path,
     checkpoint_paths,
+    reason_of,
 )
 
 __all__ = ["read_mixture"]
 
 _MODEL_KEY = "algorithm/model/{}/.ATTRIBUTES/VARIABLE_VALUE"
-_ITERATION_KEY = "algorithm/num_iterations/.ATTRIBUTES/VARIABLE_VALUE"
 
 
 def read_mixture(
@@ -57,10 +57,9 @@ def read_mixture(
                         arrays["scale_tril"] = np.tril(arrays["scale_tril"])
                     mixture = checked_mixture(arrays, family, arrays["loc"].dtype.name)
                     found = saved_map(json.loads(reader.get_tensor(HOST_KEY)))
-                    return mixture, int(reader.get_tensor(_ITERATION_KEY)), found
+                    return mixture, int(path.rpartition("-")[2]), found
             problems.append(f"{Path(path).name}: holds no Gaussian mixture")
-        except DAMAGE as error:
-            reason = " ".join(str(getattr(error, "message", error)).split())[:200]
-            problems.append(f"{Path(path).name}: {reason}")
+        except (*DAMAGE, TypeError) as error:
+            problems.append(f"{Path(path).name}: {reason_of(error)}")
     reason = "; ".join(problems) or "there is none"
     raise CheckpointError(f"{folder}: no checkpoint can be read; {reason}.")

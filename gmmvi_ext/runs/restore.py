@@ -1,5 +1,6 @@
 """What a run left in a checkpoint, put together again."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from gmmvi_ext.runs.errors import CommandError
@@ -11,18 +12,21 @@ from gmmvi_ext.training.stopping import StopReason
 __all__ = ["restored_result"]
 
 
-def restored_result(folder: Path, trained, checkpoint: int | None) -> tuple[TrainingResult, dict]:
+def restored_result(
+    folder: Path, trained, checkpoint: int | None, check: Callable[[], object] | None = None
+) -> tuple[TrainingResult, dict]:
     """Restores a checkpoint into `trained`; what the training loop would have there, and the host.
 
     Args:
       folder: of the run.
       trained: an algorithm or a trainer, as the run's configuration builds it.
       checkpoint: its iteration; None for the newest.
+      check: refuses a state that no run writes, see `Checkpoints`.
 
     Raises:
       CommandError: there is no such checkpoint, or it does not fit.
     """
-    checkpoints = Checkpoints(folder / "checkpoints", trained)
+    checkpoints = Checkpoints(folder / "checkpoints", trained, check=check)
     try:
         state = checkpoints.restore(checkpoint)
     except CheckpointError as error:

@@ -54,6 +54,7 @@ class Session:
         trained,
         *,
         say: Callable[[str], object] = print,
+        check: Callable[[], object] | None = None,
         **more,
     ) -> "Session":
         """Restores the newest sound checkpoint into `trained`, an algorithm or a trainer.
@@ -63,6 +64,7 @@ class Session:
           workdir: claimed by this process.
           trained: algorithm or trainer.
           say: takes lines for the user.
+          check: refuses a state that no run writes, see `Checkpoints`.
           **more: further trackable objects that belong to the state, by name.
 
         Raises:
@@ -70,7 +72,11 @@ class Session:
         """
         training = config.training
         checkpoints = Checkpoints(
-            workdir / "checkpoints", trained, max_to_keep=training.max_checkpoints, **more
+            workdir / "checkpoints",
+            trained,
+            max_to_keep=training.max_checkpoints,
+            check=check,
+            **more,
         )
         try:
             host_state = checkpoints.restore()

@@ -65,7 +65,7 @@ def run_vae(
       ConfigError, CommandError: one line each.
     """
     images, trainer = build_vae_parts(config)
-    session = Session.take_up(config, workdir, trainer)
+    session = Session.take_up(config, workdir, trainer, check=trainer.check_state)
     with disk_trouble_told(workdir):
         _train_and_write(session, images, trainer, device)
     return 0
@@ -138,7 +138,7 @@ def export_vae_run(
       exit code, 0.
     """
     images, trainer = build_vae_parts(config)
-    result, _ = restored_result(folder, trainer, checkpoint)
+    result, _ = restored_result(folder, trainer, checkpoint, trainer.check_state)
     if _keeps_best(config, images):
         trainer.restore_best()
     if workdir is not None:

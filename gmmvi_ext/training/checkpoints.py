@@ -11,6 +11,7 @@ import contextlib
 import dataclasses
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import tensorflow as tf
@@ -26,12 +27,14 @@ __all__ = [
     "Checkpoints",
     "checkpoint_path",
     "checkpoint_paths",
+    "reason_of",
 ]
 
 SCHEMA_VERSION = 1
 _PREFIX = "ckpt"
 # What TensorFlow raises on files that are cut, altered, or hold other variables.
 DAMAGE = (tf.errors.OpError, AssertionError, LookupError, RuntimeError, ValueError)
+_COUNTS = ("num_iterations", "num_target_evaluations", "num_nonfinite")
 HOST_KEY = "host_state/.ATTRIBUTES/VARIABLE_VALUE"
 
 
@@ -42,11 +45,22 @@ class Checkpoints:
       folder: where they lie.
       algorithm: trackable object with the whole state in variables.
       max_to_keep: how many are kept.
+      check: called after a restore; raises ValueError at a state that no run writes, and the
+        checkpoint is passed over.
       **more: further trackable objects, by name.
     """
 
-    def __init__(self, folder: str | Path, algorithm, *, max_to_keep: int = 3, **more):
+    def __init__(
+        self,
+        folder: str | Path,
+        algorithm,
+        *,
+        max_to_keep: int = 3,
+        check: Callable[[], object] | None = None,
+        **more,
+    ):
         self.folder = Path(folder)
+        self._algorithm, self._check = algorithm, check
         self._host_state = tf.Variable("", dtype=tf.string, trainable=False, name="host_state")
         self._max_to_keep = max_to_keep
         self._checkpoint = tf.train.Checkpoint(
@@ -91,8 +105,7 @@ class Checkpoints:
             except CheckpointError:
                 raise
             except DAMAGE as error:
-                reason = " ".join(str(getattr(error, "message", error)).split())[:200]
-                self.skipped.append(f"{Path(path).name}: {reason}")
+                self.skipped.append(f"{Path(path).name}: {reason_of(error)}")
         if paths:
             raise CheckpointError(
                 f"{self.folder}: no checkpoint can be read; {'; '.join(self.skipped)}. "
@@ -126,7 +139,22 @@ class Checkpoints:
         ):
             raise ValueError(f"its clock cannot be read: {clock!r:.80}")
         self._checkpoint.read(path).assert_existing_objects_matched()
+        self._refuse_counts(path)
+        if self._check is not None:
+            self._check()
         return host_state
+
+    def _refuse_counts(self, path: str) -> None:
+        """Refuses counts of work that is not that of the file's name, or less than nothing."""
+        for name in _COUNTS:
+            count = getattr(self._algorithm, name, None)
+            if count is None:
+                continue
+            count = int(count)
+            if count < 0:
+                raise ValueError(f"{name} is {count}")
+            if name == "num_iterations" and not path.endswith(f"{_PREFIX}-{count}"):
+                raise ValueError(f"holds iteration {count}")
 
     def _delete_oldest(self, newest: int) -> None:
         """Deletes beyond `max_to_keep`, the index first: without it a checkpoint does not count."""
@@ -137,6 +165,12 @@ class Checkpoints:
             for file in (self.folder / f"{name}.index", *parts):
                 with contextlib.suppress(OSError):  # what cannot be deleted stays
                     file.unlink()
+
+
+def reason_of(error: Exception) -> str:
+    """Why a checkpoint was passed over, in one line, without the names of TensorFlow's nodes."""
+    text = re.sub(r"\{\{[^}]*\}\}", "", str(getattr(error, "message", error)))
+    return " ".join(text.split())[:200].rstrip(".")
 
 
 def checkpoint_paths(folder: Path) -> list[str]:

@@ -227,3 +227,22 @@ def test_refusals_of_data_and_settings():
         Optimizers(generator_rate=0.0)
     with pytest.raises(ValueError, match="`free_bits` must be at least 0"):
         Objective(free_bits=-1.0)
+
+
+def test_a_state_that_no_training_writes_is_refused():
+    trainer = make()
+    trainer.step()
+    trainer.check_state()
+    parameter = trainer._group.flat_variables()[0]
+    for variable, value in (
+        (parameter, np.full(parameter.shape, np.nan)),
+        (trainer._best[0], np.full(parameter.shape, np.inf)),
+        (trainer.best_elbo, np.nan),
+        (trainer._order, np.full(trainer.num_data, 3)),
+    ):
+        before = variable.numpy()
+        variable.assign(value)
+        with pytest.raises(ValueError, match="`"):
+            trainer.check_state()
+        variable.assign(before)
+    trainer.check_state()

@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
-import textwrap
 
 import pytest
 
@@ -226,73 +223,3 @@ def test_a_report_follows_no_defaults_out_of_the_folder(here):
     (folder / "config.yml").write_text("defaults: ../elsewhere/secret.yml\n")
     assert main(["report", "run", "--out", "r.html"]) == 0
     assert "TOPSECRET" not in (here / "r.html").read_text()
-
-
-AUDIT = """
-    import os, sys
-    inside, log = os.path.realpath(sys.argv[1]), open(sys.argv[2], "w", buffering=1)
-    own = [os.path.realpath(p) for p in (sys.prefix, sys.base_prefix, "/usr", "/lib", "/etc",
-           "/proc", "/sys", "/dev/null", "/dev/urandom", *sys.argv[3:])]
-
-    def hook(event, args):
-        if event in ("socket.connect", "socket.bind", "socket.getaddrinfo", "os.system",
-                     "subprocess.Popen", "os.exec", "pty.spawn"):
-            log.write(f"{event} {args}\\n")
-        elif event in ("open", "os.remove", "os.rename", "os.truncate", "os.link", "os.symlink"):
-            if not isinstance(args[0], (str, bytes)):
-                return
-            path = os.path.realpath(os.fsdecode(args[0]))
-            is_writing = event != "open" or args[1] not in ("r", "rb", None) or (args[2] or 0) & 3
-            places = own if is_writing else (inside, *own)
-            if not any(path == each or path.startswith(each + "/") for each in places):
-                log.write(f"{event} {path} {args[1:]}\\n")
-
-    {what}
-"""
-LOADING = """
-    import tensorflow, gmmvi_ext, tempfile
-    from gmmvi_ext.export import load_saved_model
-    import matplotlib.font_manager
-    sys.addaudithook(hook)
-    gmmvi_ext.load(inside + "/posterior")
-    load_saved_model(inside + "/posterior")
-"""
-REPORTING = """
-    from gmmvi_ext.cli import main
-    import matplotlib.pyplot, matplotlib.font_manager
-    from gmmvi_ext.runs import compare, page
-    sys.addaudithook(hook)
-    records = compare.find_runs([inside])
-    page.comparison_page(records, b"")
-    page.comparison_figure(records)
-"""
-
-
-@pytest.mark.parametrize("what", [LOADING, REPORTING], ids=["load", "report"])
-def test_the_process_opens_files_of_the_folder_alone(here, what):
-    import tensorflow as tf
-
-    from gmmvi_ext.gaussians import FullGaussians, Mixture
-    from gmmvi_ext.posterior import Posterior
-
-    folder = work_directory(here)
-    mixture = Mixture(tf.zeros([1]), FullGaussians(tf.zeros([1, 2]), tf.eye(2)[None]))
-    Posterior(mixture).export(folder / "posterior", verify=False)
-    script = textwrap.dedent(AUDIT).replace("{what}", textwrap.dedent(what))
-    log = here / "log"
-    package = os.path.dirname(os.path.dirname(os.path.abspath(sys.modules["gmmvi_ext"].__file__)))
-    # Keras and matplotlib read settings of the user when they are imported.
-    (here / "home").mkdir()
-    home = {"HOME": str(here / "home"), "KERAS_HOME": str(here / "home" / "keras")}
-    home["TMPDIR"] = str(here / "home")  # for the copy that is checked and loaded
-    environment = dict(os.environ, PYTHONPATH=package, PYTHONDONTWRITEBYTECODE="1", **home)
-    done = subprocess.run(
-        [sys.executable, "-c", script, str(folder), str(log), package, str(here / "home")],
-        env=environment,
-        cwd=here / "home",  # names within a folder that was opened come without it
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-2000:]
-    assert log.read_text() == ""

@@ -82,6 +82,7 @@ def test_a_list_of_checkpoints_deletes_nothing_elsewhere(saved, counting_algorit
         checkpoints = Checkpoints(folder, algorithm, max_to_keep=2)
         checkpoints.restore()
         for number in range(6, 11):
+            algorithm.num_iterations.assign(number)
             checkpoints.save(number, {})
         assert all(victim.read_text() == "mine" for victim in victims)
         assert numbers(checkpoints) == [9, 10]
@@ -138,3 +139,20 @@ def test_a_folder_that_cannot_be_written_is_an_os_error(counting_algorithm, tmp_
     blocker.write_text("")
     with pytest.raises(OSError, match="file"):
         Checkpoints(blocker / "checkpoints", counting_algorithm()).save(1, {})
+
+
+def test_a_state_that_its_owner_refuses_is_passed_over(saved, counting_algorithm):
+    folder, states = saved
+    algorithm = counting_algorithm()
+
+    def check():
+        if int(algorithm.num_iterations) == 5:
+            raise ValueError("five is none of ours.")
+
+    checkpoints = Checkpoints(folder, algorithm, check=check)
+    assert checkpoints.restore() == {"note": 4}
+    assert np.array_equal(algorithm.value, states[4])
+    assert checkpoints.skipped == ["ckpt-5: five is none of ours"]
+    for path in folder.glob("ckpt-5.*"):  # what is of another iteration than its name says
+        path.rename(folder / path.name.replace("-5", "-99", 1))
+    assert Checkpoints(folder, algorithm).restore() == {"note": 4}
