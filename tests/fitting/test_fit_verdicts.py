@@ -15,8 +15,8 @@ tfd = tfp.distributions
 @pytest.mark.parametrize(
     ("name", "settings", "max_evaluations"),
     [
-        ("funnel", {"num_dimensions": 50}, 20_000),
-        ("banana", {"num_dimensions": 100}, 12_000),
+        ("funnel", {"num_dimensions": 30}, 8_000),
+        ("banana", {"num_dimensions": 40}, 6_000),
     ],
 )
 def test_too_hard_a_target_is_not_trusted_and_the_reason_is_right(name, settings, max_evaluations):
@@ -34,8 +34,8 @@ def test_too_hard_a_target_is_not_trusted_and_the_reason_is_right(name, settings
     assert "stopped before the ELBO converged (max_evaluations)" in report.verdict
     assert ("k-hat" in report.verdict.split("Remedy")[0]) == (report.khat > report.khat_limit)
     assert "train longer" in report.verdict
-    # And it is right: log Z = 0, and a quarter of a nat is what passes as exact.
-    assert report.elbo < -0.25
+    # And it is right: log Z = 0, and a third of a nat is what passes as exact.
+    assert report.elbo < -0.35
     # Reasons that do not apply are not given.
     assert "improper" not in report.verdict and "finite" not in report.verdict
 
