@@ -117,6 +117,8 @@ class ConstrainedParameter(TensorLike, tf.Module):
     def trainable(self, trainable: bool) -> None:
         self.unfreeze() if trainable else self.freeze()
 
+    requires_grad = trainable  # PyTorch's word
+
     def value(self) -> tf.Tensor:
         """The constrained value."""
         return self._bijector.forward(self._read_raw())
@@ -189,12 +191,12 @@ class ConstrainedParameter(TensorLike, tf.Module):
         """
         return self.to(dtype=dtype)
 
-    def to(self, device: str | tf.DType | None = None, dtype=None) -> "ConstrainedParameter":
+    def to(self, device=None, dtype=None) -> "ConstrainedParameter":
         """A new parameter, on another device or of another dtype: same value, kind and mode.
 
-        A dtype may come first, as in PyTorch: `p.to(tf.float64)`.
+        A dtype may come first, as in PyTorch: `p.to(tf.float64)`, `p.to("float64")`.
         """
-        if isinstance(device, tf.DType):
+        if _is_dtype(device):
             device, dtype = None, device
         dtype = self.dtype if dtype is None else tf.as_dtype(dtype)
         with tf.device(device):
@@ -223,3 +225,14 @@ class ConstrainedParameter(TensorLike, tf.Module):
 
     def _kind(self) -> str:
         return f"constraint={self._bijector.name!r}"
+
+
+def _is_dtype(value) -> bool:
+    """Whether `value` is a dtype or the name of one, and no device."""
+    if value is None:
+        return False
+    try:
+        tf.as_dtype(value)
+    except TypeError:
+        return False
+    return True

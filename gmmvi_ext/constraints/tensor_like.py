@@ -101,13 +101,14 @@ class TensorLike:
         return tf.stop_gradient(self.value())
 
     def __getitem__(self, key):
-        """Slices as for tensors; integers in lists or arrays pick entries as in NumPy."""
+        """Slices as for tensors; keys with lists or arrays in them pick entries as in NumPy."""
         value = self.value()
-        if _is_list_of_integers(key):
-            return tf.gather(value, key)
-        if isinstance(key, tuple) and key and all(map(_is_list_of_integers, key)):
-            return tf.gather_nd(value, np.stack(np.broadcast_arrays(*key), axis=-1))
-        return value[key]
+        keys = key if isinstance(key, tuple) else (key,)
+        if not any(isinstance(each, (list, np.ndarray)) for each in keys):
+            return value[key]
+        # NumPy picks positions, which counts negative ones from the end and refuses others.
+        positions = np.arange(self.numel()).reshape(value.shape)[key]
+        return tf.gather(tf.reshape(value, [-1]), positions)
 
     def __len__(self) -> int:
         return len(self.value())
@@ -144,9 +145,3 @@ class TensorLike:
     __hash__ = object.__hash__  # modules are kept in sets and dictionaries, by identity
     # An array on the left would otherwise take the operator entry by entry.
     __array_priority__ = 100
-
-
-def _is_list_of_integers(key) -> bool:
-    if not isinstance(key, (list, np.ndarray)):
-        return False
-    return np.issubdtype(np.asarray(key).dtype, np.integer)

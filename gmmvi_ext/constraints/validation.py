@@ -31,6 +31,7 @@ def checked_value(
 
     Raises:
       InvalidValueError: naming the parameter, the position and the allowed set.
+      ValueError: a shape that the bijector does not take.
     """
     has_dtype = hasattr(value, "dtype")
     if has_dtype and not cast and tf.as_dtype(value.dtype) != dtype:
@@ -48,6 +49,7 @@ def checked_value(
         return tensor
     array = tensor.numpy()
     if isinstance(bijector, ConstraintBijector):
+        bijector.inverse_event_shape(tensor.shape)  # says what shapes it takes
         allowed, support = bijector.contains(array), bijector.support
     else:
         image = np.asarray(bijector.inverse(tf.identity(tensor)))
@@ -68,6 +70,6 @@ def refuse_unless(allowed: np.ndarray, array: np.ndarray, *, name: str, support:
     more = f" (and {len(bad) - 1} more entries)" if len(bad) > 1 else ""
     where = f" at position {position}" if position else ""
     raise InvalidValueError(
-        f"parameter {name!r} cannot take {array[position]!r}{where}{more}; allowed: {support}. "
+        f"parameter {name!r} cannot take {array[position]}{where}{more}; allowed: {support}. "
         "The old value stays."
     )

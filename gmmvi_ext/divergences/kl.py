@@ -33,6 +33,9 @@ def kl(p, q, *, method: str = "auto", num_samples: int = DEFAULT_SAMPLES, seed=(
       A tensor for the closed form, else a `Quadrature` (value, mass, error) or an `Estimate`
       (value, standard_error).
 
+    Raises:
+      ValueError: no distributions, or such as have no common density.
+
     Example:
         >>> import tensorflow_probability as tfp
         >>> from gmmvi_ext.divergences import kl
@@ -45,6 +48,7 @@ def kl(p, q, *, method: str = "auto", num_samples: int = DEFAULT_SAMPLES, seed=(
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}, got {method!r}.")
+    _check_pair(p, q)
     if method in ("auto", "closed_form"):
         try:
             return tfd.kl_divergence(p, q)
@@ -60,6 +64,28 @@ def kl(p, q, *, method: str = "auto", num_samples: int = DEFAULT_SAMPLES, seed=(
     if method == "quadrature" or (method == "auto" and on_line):
         return kl_on_support(p, q)
     return kl_mc(p, q, num_samples, seed=seed)
+
+
+def _check_pair(p, q) -> None:
+    for name, each in (("p", p), ("q", q)):
+        if not hasattr(each, "log_prob") or not hasattr(each, "event_shape"):
+            raise ValueError(
+                f"`{name}` must be a distribution of TensorFlow Probability, got "
+                f"{type(each).__name__}."
+            )
+    shapes = p.event_shape, q.event_shape
+    if not all(isinstance(each, tf.TensorShape) for each in shapes):  # joint distributions
+        return
+    if not shapes[0].is_compatible_with(shapes[1]):
+        raise ValueError(
+            f"`p` and `q` must be over values of one shape, got {shapes[0]} and {shapes[1]}."
+        )
+    if p.event_shape.rank == 0 and support.is_discrete(p) != support.is_discrete(q):
+        first, second = ("p", "q") if support.is_discrete(p) else ("q", "p")
+        raise ValueError(
+            f"`{first}` has probabilities of single values and `{second}` a density; there is no "
+            "divergence between them."
+        )
 
 
 def kl_on_support(p, q) -> Quadrature:

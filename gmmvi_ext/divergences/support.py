@@ -85,10 +85,11 @@ def log_density(p, dtype: tf.DType | None = None) -> Callable:
     def log_prob(x):
         x = as_points(x, inner)
         outer = dtype or x.dtype
-        x = tf.cast(x, inner)
-        allowed, safe = inside(x)
-        never = tf.constant(-np.inf, inner)
-        return tf.cast(tf.where(allowed, p.log_prob(safe), never), outer)
+        allowed, safe = inside(tf.cast(x, inner))
+        found = p.log_prob(safe)
+        if allowed is not True:
+            found = tf.where(allowed, found, tf.constant(-np.inf, found.dtype))
+        return tf.cast(found, outer if outer.is_floating else found.dtype)
 
     return log_prob
 
@@ -170,7 +171,7 @@ def _membership(dist) -> Callable:
         try:
             low, high = ends(dist)
         except ValueError:  # discrete: its own formula knows
-            return lambda x: (tf.constant(True), x)
+            return lambda x: (True, x)
         middle = 0.5 * (tf.maximum(low, high - 2) + tf.minimum(high, low + 2))
         middle = tf.where(tf.math.is_finite(middle), middle, tf.zeros_like(middle))
 
@@ -179,4 +180,4 @@ def _membership(dist) -> Callable:
             return allowed, tf.where(allowed, x, middle)
 
         return on_the_line
-    return lambda x: (tf.constant(True), x)
+    return lambda x: (True, x)

@@ -228,7 +228,13 @@ class GmmWrapper(MixtureModel):
         self.assign_learner(learner)
 
     def _points(self, samples: tf.Tensor) -> tf.Tensor:
-        return to_dtype(samples, self.dtype)
+        points = to_dtype(samples, self.dtype)
+        if not points.shape[-1:].is_compatible_with([self.num_dimensions]):
+            raise ValueError(
+                f"`samples` must have the shape [N, {self.num_dimensions}], got "
+                f"{tuple(points.shape)}."
+            )
+        return points
 
     def _one_each(self, name: str, value: tf.Tensor) -> tf.Tensor:
         """`value` [K] in the dtype of the model."""

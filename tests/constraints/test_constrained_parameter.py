@@ -226,9 +226,8 @@ def test_sizes_devices_and_picked_entries_as_in_tensors():
     assert parameter.size == parameter.numel() == np.size(parameter) == 6
     assert parameter.size() == (2, 3) and parameter.size(1) == 3
     assert "CPU" in parameter.device and "CPU" in parameter.to("cpu:0").device
-    assert parameter.to(tf.float64).dtype == tf.float64 == parameter.to(dtype="float64").dtype
-    np.testing.assert_allclose(parameter[[0, 1], [1, 2]], [2.0, 6.0], rtol=1e-6)
-    np.testing.assert_allclose(parameter[[1]], [[4.0, 5.0, 6.0]], rtol=1e-6)
+    for moved in (parameter.to(tf.float64), parameter.to("float64"), parameter.to(np.float64)):
+        assert moved.dtype == tf.float64 == parameter.to(dtype="float64").dtype
     np.testing.assert_allclose(parameter % 2.0, [[1, 0, 1], [0, 1, 0]], atol=1e-5)
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(parameter.detach() * parameter)
@@ -249,10 +248,42 @@ def test_comparisons_and_truth_as_for_tensors():
     with pytest.raises(ValueError, match="ambiguous"):
         bool(vector)
     assert {scalar: 1}[scalar] == 1
-    scalar.trainable = False
-    assert not scalar.trainable_variables
-    scalar.trainable = True
-    assert len(scalar.trainable_variables) == 1
+    for name in ("trainable", "requires_grad"):
+        setattr(scalar, name, False)
+        assert not scalar.trainable_variables and not getattr(scalar, name)
+        setattr(scalar, name, True)
+        assert len(scalar.trainable_variables) == 1 and getattr(scalar, name)
+
+
+KEYS = {
+    "rows": [1, 0],
+    "from the end": [-1, 0],
+    "pairs": ([0, 1], [1, -1]),
+    "slice and list": (slice(None), [2, 0]),
+    "slice of array": (0, np.array([2, 2])),
+    "broadcast": (np.array([[0], [1]]), [0, 2]),
+    "mask": np.array([[True, False, True], [False, False, True]]),
+    "mask of rows": [True, False],
+    "new axis": (None, [1]),
+    "ellipsis": (..., [0]),
+    "plain": (1, slice(0, 2)),
+}
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_entries_are_picked_as_in_numpy_and_gradients_reach_them(name):
+    parameter = PositiveParameter([[1.0, 2.0, 3.0], [4.0, 5.0, 6.0]], mode="projected")
+    array, key = parameter.numpy(), KEYS[name]
+    with tf.GradientTape() as tape:
+        picked = parameter[key]
+    np.testing.assert_array_equal(picked, array[key])
+    reached = np.zeros_like(array)
+    np.add.at(reached, key, 1.0)
+    np.testing.assert_array_equal(
+        tf.convert_to_tensor(tape.gradient(picked, parameter.raw)), reached
+    )
+    with pytest.raises(IndexError):
+        parameter[[2]]
 
 
 @pytest.mark.parametrize(
@@ -263,6 +294,10 @@ def test_shapes_that_do_not_fit_are_refused_by_name(make):
         make(shape=(3,))
     with pytest.raises(ValueError, match="last axis"):
         constraints.SimplexParameter(shape=())
+    with pytest.raises(ValueError, match="needs square matrices, got shape"):
+        make([1.0, 2.0])
+    with pytest.raises(ValueError, match="last axis"):
+        constraints.OrderedParameter(1.0)
 
 
 def test_unknown_modes_are_refused():

@@ -181,6 +181,21 @@ def test_discrete_distributions_are_sampled_not_integrated():
     assert abs(estimate.value - exact) < 5 * estimate.standard_error
     with pytest.raises(ValueError, match="densities on the line"):
         dv.kl(p, q, method="quadrature")
+    coin = dv.kl(tfd.Categorical(probs=[0.75, 0.25]), tfd.Bernoulli(probs=0.5))
+    exact = 0.75 * np.log(1.5) + 0.25 * np.log(0.5)
+    assert abs(coin.value - exact) < 5 * coin.standard_error
+
+
+def test_pairs_without_a_divergence_are_refused_in_words():
+    line, plane = tfd.Normal(0.0, 1.0), tfd.MultivariateNormalDiag([0.0, 0.0])
+    with pytest.raises(ValueError, match="values of one shape"):
+        dv.kl(plane, line)
+    with pytest.raises(ValueError, match="`q` has probabilities of single values and `p` a dens"):
+        dv.kl(line, tfd.Poisson(2.0))
+    with pytest.raises(ValueError, match="`p` has probabilities"):
+        dv.kl(tfd.Bernoulli(probs=0.5), line)
+    with pytest.raises(ValueError, match="`p` must be a distribution .*, got rv_"):
+        dv.kl(stats.norm(), line)
 
 
 SUPPORTS = [

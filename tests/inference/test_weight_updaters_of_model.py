@@ -123,6 +123,7 @@ def test_bad_target_values_count_with_the_smallest_finite_one():
     wrapper = model()
     DirectWeightUpdater().of(wrapper).update_weights(x, background, np.full(400, np.nan), 1.0)
     np.testing.assert_allclose(wrapper.weights, WEIGHTS)
+    assert np.all(np.isnan(wrapper.reward_history))
 
 
 def test_shapes_that_do_not_go_together_are_refused():
@@ -134,6 +135,17 @@ def test_shapes_that_do_not_go_together_are_refused():
         updater.update_weights(x, background, target[1:], 1.0)
     with pytest.raises(ValueError, match="`temperature` must be positive"):
         DirectWeightUpdater().of(model(), temperature=0.0)
+    for stepsize in (-0.5, np.nan):
+        with pytest.raises(ValueError, match="`stepsize` must be a number >= 0, got"):
+            updater.update_weights(x, background, target, stepsize)
+    with pytest.raises(ValueError, match="`model` must be a `GmmWrapper`, got Mixture"):
+        DirectWeightUpdater().of(model().mixture())
+    with pytest.raises(ValueError, match=r"`rewards` must have the shape \(3,\), one a component"):
+        updater.kl(1.0, [1.0, 2.0])
+    narrow = x[:, :1]  # would broadcast
+    for method in ("log_density", "density", "component_log_densities", "log_density_and_grad"):
+        with pytest.raises(ValueError, match=r"`samples` must have the shape \[N, 2\], got"):
+            getattr(updater.model, method)(narrow)
 
 
 def test_densities_have_the_shapes_of_the_reference():

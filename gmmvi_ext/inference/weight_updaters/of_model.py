@@ -8,6 +8,7 @@ estimates the rewards (`rewards`), stores them in the model, updates the weights
 
 from typing import Any, NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.inference.pairwise import MatrixLogProb, chunked_log_prob
@@ -15,6 +16,7 @@ from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.logspace import normalise_log_weights, weight_kl
 from gmmvi_ext.models import GmmWrapper
+from gmmvi_ext.ranges import require
 
 __all__ = ["WeightUpdate", "WeightUpdaterOfModel"]
 
@@ -42,10 +44,12 @@ class WeightUpdaterOfModel:
       temperature: weight of the entropy, > 0.
 
     Raises:
-      ValueError: the temperature is not positive.
+      ValueError: no `GmmWrapper`; the temperature is not positive.
     """
 
     def __init__(self, rule: Any, model: GmmWrapper, temperature: float = 1.0):
+        if not isinstance(model, GmmWrapper):
+            raise ValueError(f"`model` must be a `GmmWrapper`, got {type(model).__name__}.")
         if not temperature > 0:
             raise ValueError(f"`temperature` must be positive, got {temperature}.")
         self.rule = rule
@@ -65,7 +69,7 @@ class WeightUpdaterOfModel:
         mixture = self.model.mixture()
         is_valid = tf.math.is_finite(target)
         lowest = tf.reduce_min(tf.where(is_valid, target, target.dtype.max))
-        return expected_rewards(
+        rewards = expected_rewards(
             mixture.log_weights,
             MatrixLogProb(chunked_log_prob(mixture.components, x)),
             target_log_prob=tf.where(is_valid, target, lowest),
@@ -74,6 +78,7 @@ class WeightUpdaterOfModel:
             self_normalized=self.rule.use_self_normalized_importance_weights,
             is_centered=self.rule.center_rewards,
         )
+        return tf.where(tf.reduce_any(is_valid), rewards, tf.constant(np.nan, rewards.dtype))
 
     def update_weights(
         self,
@@ -84,7 +89,8 @@ class WeightUpdaterOfModel:
     ) -> WeightUpdate:
         """Estimates the rewards, stores them, and updates and stores the weights.
 
-        Samples whose target value is not finite count with the smallest finite one.
+        Samples whose target value is not finite count with the smallest finite one; where there is
+        none the weights stay and the rewards are NaN.
 
         Args:
           samples: [N, D].
@@ -93,8 +99,11 @@ class WeightUpdaterOfModel:
           stepsize: of the rule: stepsize of a direct update, bound on the KL of a trust region.
 
         Raises:
-          ValueError: shapes that do not go together.
+          ValueError: shapes that do not go together; a stepsize that is negative or no number.
         """
+        stepsize = to_dtype(stepsize, self.model.dtype)
+        if hasattr(stepsize, "numpy"):
+            require(bool(stepsize >= 0), "stepsize", "a number >= 0", float(stepsize))
         rewards = self.expected_rewards(samples, background_log_densities, target_log_densities)
         log_weights = self.model.log_weights.read_value()
         temperature = to_dtype(self.temperature, rewards.dtype)
@@ -102,7 +111,7 @@ class WeightUpdaterOfModel:
         updated = self.rule.guarded_update(
             log_weights,
             rewards,
-            to_dtype(stepsize, rewards.dtype),
+            stepsize,
             temperature,
             has_valid=tf.reduce_any(tf.math.is_finite(target_log_densities)),
         )
@@ -118,8 +127,14 @@ class WeightUpdaterOfModel:
         """
         log_weights = self.model.log_weights.read_value()
         dtype = log_weights.dtype
+        rewards = to_dtype(rewards, dtype)
+        if not rewards.shape.is_compatible_with(log_weights.shape):
+            raise ValueError(
+                f"`rewards` must have the shape {tuple(log_weights.shape)}, one a component, got "
+                f"{tuple(rewards.shape)}."
+            )
         step = 1.0 / (to_dtype(self.temperature, dtype) + to_dtype(eta, dtype))
-        updated = normalise_log_weights(log_weights + step * to_dtype(rewards, dtype))
+        updated = normalise_log_weights(log_weights + step * rewards)
         return weight_kl(updated, log_weights), updated
 
     def _checked(self, samples, background, target) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
