@@ -80,7 +80,7 @@ def build_vae(
     if latent_dim is None:
         raise ValueError("`latent_dim` is missing: the length of the latent vector, 8 for example.")
     settings = VaeSettings(
-        tuple(event_shape),
+        event_shape,  # type: ignore[arg-type]
         latent_dim,  # type: ignore[arg-type]
         prior=prior,
         posterior=posterior,
@@ -88,11 +88,11 @@ def build_vae(
         encoder=encoder,
         decoder=decoder,
         estimator=estimator,
-        control_variates=tuple(control_variates),
+        control_variates=control_variates,  # type: ignore[arg-type]
         control_decay=control_decay,
-        baseline_hidden=tuple(baseline_hidden),
+        baseline_hidden=baseline_hidden,  # type: ignore[arg-type]
         baseline_dropout=baseline_dropout,
-        posterior_hidden=tuple(posterior_hidden),
+        posterior_hidden=posterior_hidden,  # type: ignore[arg-type]
         seed=seed,
         dtype=tf.as_dtype(dtype).name,
     )

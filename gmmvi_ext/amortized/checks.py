@@ -8,15 +8,23 @@ import tensorflow as tf
 
 from gmmvi_ext.ranges import require
 
-__all__ = ["checked_data", "latent_shape", "observations", "require_rank", "sizes"]
+__all__ = ["checked_data", "count", "latent_shape", "observations", "require_rank", "sizes"]
 
 
 def sizes(name: str, values: Sequence[int], *, minimum: int = 1) -> tuple[int, ...]:
     """`values` as a tuple of integers >= `minimum`."""
+    expected = f"a list of integers >= {minimum}"
+    require(np.iterable(values), name, expected, values)
     values = tuple(values)
     is_fine = all(isinstance(v, int | np.integer) and v >= minimum for v in values)
-    require(is_fine, name, f"a list of integers >= {minimum}", list(values))
+    require(is_fine, name, expected, list(values))
     return values
+
+
+def count(name: str, value, *, minimum: int = 0) -> None:
+    """Refuses what is no integer >= `minimum`; symbolic numbers pass."""
+    is_fine = tf.is_tensor(value) or (isinstance(value, int | np.integer) and value >= minimum)
+    require(is_fine, name, f"an integer >= {minimum}", value)
 
 
 def latent_shape(latent_dim: int | Sequence[int]) -> tuple[int, ...]:
@@ -25,7 +33,7 @@ def latent_shape(latent_dim: int | Sequence[int]) -> tuple[int, ...]:
     Raises:
       ValueError: something else than sizes of at least 1.
     """
-    shape = (latent_dim,) if isinstance(latent_dim, int | np.integer) else tuple(latent_dim)
+    shape = tuple(latent_dim) if np.iterable(latent_dim) else (latent_dim,)
     is_fine = all(isinstance(size, int | np.integer) and size >= 1 for size in shape)
     require(is_fine and len(shape) > 0, "latent_dim", "a length or a shape >= 1", latent_dim)
     return tuple(int(size) for size in shape)

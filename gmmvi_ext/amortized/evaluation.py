@@ -6,7 +6,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import checked_data
+from gmmvi_ext.amortized.checks import checked_data, count
 from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.math.random import stream
@@ -71,6 +71,7 @@ class BoundEvaluator:
     """
 
     def __init__(self, vae: LatentVariableModel, x, *, num_samples: int = 10, seed: int = 0):
+        count("num_samples", num_samples, minimum=1)
         x = checked_data(x, vae.event_shape, name="evaluation data")
         self._vae = vae
         self._x = np.asarray(x, vae.dtype.as_numpy_dtype)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from gmmvi_ext.amortized.checks import observations, require_rank
+from gmmvi_ext.amortized.checks import count, observations, require_rank
 from gmmvi_ext.amortized.densities.base import ConditionalDensity
 from gmmvi_ext.amortized.networks.base import Network
 from gmmvi_ext.amortized.priors.base import Prior
@@ -97,6 +97,7 @@ class JointDistribution(tf.Module):
         Returns:
           z [B, *latent_shape] or [S, B, *latent_shape], and x [B, *event] or [S, B, *event].
         """
+        count("batch_size", batch_size)
         first, second = tf.unstack(tf.random.split(as_seed(seed), 2))
         shape = [batch_size] if oversample or sample_size is None else [sample_size, batch_size]
         z = self.prior.distribution().sample(shape, seed=first)

@@ -1,21 +1,24 @@
 """Training of a model on data in memory, from one call to the curves of its figures."""
 
 import dataclasses
+import inspect
 import math
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from gmmvi_ext.amortized.checks import checked_data
+from gmmvi_ext.amortized.checks import checked_data, count
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
 from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.amortized.trainer import VAETrainer
 from gmmvi_ext.ranges import require
+from gmmvi_ext.registry import did_you_mean
 
 __all__ = ["History", "fit_model"]
 
 MAX_TRAINING_DATA = 500  # behind the evaluated figures where no data are held out
+_TRAINER_KEYS = ("optimizers", "objective", "jit_compile")
 _TRAINING_KEYS = ("loss", "elbo_estimate", "distortion", "rate", "control_loss", "rate_weight")
 
 
@@ -98,6 +101,14 @@ def fit_model(
     Raises:
       ValueError: data or settings that do not fit; a first step that is not finite.
     """
+    unknown = sorted(set(settings) - set(_TRAINER_KEYS))
+    if unknown:
+        known = (*inspect.signature(fit_model).parameters, *_TRAINER_KEYS)
+        raise TypeError(f"`fit` has no setting {unknown[0]!r}.{did_you_mean(unknown[0], known)}")
+    for name, value in (("num_steps", num_steps), ("num_epochs", num_epochs)):
+        if value is not None:
+            count(name, value)
+    count("log_interval", log_interval, minimum=1)
     x = checked_data(x, model.event_shape, name="training data")
     x, held_out = _split(x, dev, seed, model.event_shape)
     require(
@@ -124,10 +135,10 @@ def _split(x, dev, seed: int, event_shape) -> tuple[np.ndarray, np.ndarray]:
     """Training data and held-out data, a random part where `dev` is a number."""
     if np.ndim(dev) > 0:
         return x, checked_data(dev, event_shape, name="dev")
-    count = math.floor(dev * len(x)) if 0 < dev < 1 else int(dev)
-    require(0 <= count < len(x), "dev", f"below the number of data, {len(x)}", dev)
+    number = math.floor(dev * len(x)) if 0 < dev < 1 else int(dev)
+    require(0 <= number < len(x), "dev", f"at least 0 and below the number of data, {len(x)}", dev)
     order = np.random.default_rng(seed).permutation(len(x))
-    return (x[order[count:]], x[order[:count]]) if count else (x, x[:0])
+    return (x[order[number:]], x[order[:number]]) if number else (x, x[:0])
 
 
 class _Run:

@@ -15,6 +15,7 @@ from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import observations
 from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
+from gmmvi_ext.amortized.densities.base import moments
 from gmmvi_ext.amortized.estimators import Estimator, Reparameterised
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
 from gmmvi_ext.amortized.inference_model import InferenceModel
@@ -25,8 +26,6 @@ from gmmvi_ext.math.random import as_seed
 
 __all__ = ["BoundReport", "LatentVariableModel", "Loss"]
 
-MOMENT_SAMPLES = 256  # behind mean and deviation of a posterior that has no closed form
-_MOMENT_SEED = (7, 11)
 # Values of the prior -> values of posteriors that stay within them.
 POSTERIORS_OVER = {"real": ("real", "unit"), "bits": ("bits",), "one_hot": ("one_hot",)}
 
@@ -163,12 +162,7 @@ class LatentVariableModel(tf.Module):
 
     def posterior_moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Mean and standard deviation of q(z | x), [*B, *latent_shape]; of draws for flows."""
-        posterior = self.posterior(x)
-        try:
-            return posterior.mean(), posterior.stddev()
-        except NotImplementedError:
-            z = posterior.sample(MOMENT_SAMPLES, seed=tf.constant(_MOMENT_SEED, tf.int32))
-            return tf.reduce_mean(z, axis=0), tf.math.reduce_std(z, axis=0)
+        return moments(self.posterior(x))
 
     def terms(
         self, x: tf.Tensor, rate_weight: tf.Tensor | float = 1.0, *, training: bool = False
@@ -183,13 +177,13 @@ class LatentVariableModel(tf.Module):
         )
 
     def sample(
-        self, batch_size: int, seed, *, sample_size: int | None = None, oversample: bool = False
+        self, batch_size: int, seed=0, *, sample_size: int | None = None, oversample: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws (z, x) from the model; see `JointDistribution.sample`."""
         return self.joint.sample(batch_size, seed, sample_size=sample_size, oversample=oversample)
 
     def cond_sample(
-        self, x: tf.Tensor, seed, *, sample_size: int | None = None, oversample: bool = False
+        self, x: tf.Tensor, seed=0, *, sample_size: int | None = None, oversample: bool = False
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws (z, x') with z ~ q(z | x) and x' ~ p(x' | z).
 

@@ -1,6 +1,7 @@
 """Separate optimisers for generator, inference network and control variates, with clipping."""
 
 import dataclasses
+import operator
 from collections.abc import Mapping
 from typing import Annotated, Literal, TypeAlias, get_args
 
@@ -80,16 +81,19 @@ class Optimizers:
         )
 
 
-OwnOptimizers: TypeAlias = keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer]
+OwnOptimizers: TypeAlias = (
+    str | keras.optimizers.Optimizer | Mapping[str, keras.optimizers.Optimizer]
+)
 
 
 class OptimizerGroup:
     """One Keras optimiser for each group of variables that has any.
 
     Args:
-      settings: rates and clipping; or a Keras optimiser, of which each group gets a new one of the
-        same settings; or one for each group by its name. Gradients are clipped as by default, and
-        by the optimisers as they are set up.
+      settings: rates and clipping; or the name of a Keras optimiser; or one, of which each group
+        gets a new one of the same settings; or one for each group by its name, which must not
+        serve other variables already. Gradients are clipped as by default, and by the optimisers
+        as they are set up.
       groups: name of the group -> its trainable variables.
 
     Raises:
@@ -103,6 +107,10 @@ class OptimizerGroup:
         self._optimizers = {}
         for name, variables in self.groups.items():
             optimizer = _optimizer_of(settings, name)
+            if optimizer.built and not _serves(optimizer, variables):
+                raise ValueError(
+                    f"the optimiser for {name!r} already serves other variables; give a new one."
+                )
             optimizer.build(variables)
             self._optimizers[name] = optimizer
 
@@ -142,15 +150,22 @@ class OptimizerGroup:
         return tf.cond(is_fine, step, lambda: tf.constant(False))
 
 
+def _serves(optimizer: keras.optimizers.Optimizer, variables: list[tf.Variable]) -> bool:
+    own = optimizer._trainable_variables
+    return len(own) == len(variables) and all(map(operator.is_, own, variables))
+
+
 def _optimizer_of(settings, group: str) -> keras.optimizers.Optimizer:
     """The optimiser of one group; a fresh one where one stands for all."""
+    if isinstance(settings, str):
+        settings = Optimizers(kind=settings.lower())  # type: ignore[arg-type]
     if isinstance(settings, Optimizers):
         return settings.build(group)
     if isinstance(settings, keras.optimizers.Optimizer):
         return type(settings).from_config(settings.get_config())
     if not isinstance(settings, Mapping):
         raise ValueError(
-            f"`optimizers` must be `Optimizers`, a Keras optimiser or one for each of "
+            f"`optimizers` must be `Optimizers`, a Keras optimiser, its name, or one for each of "
             f"{', '.join(GROUPS)}, got {type(settings).__name__}."
         )
     unknown = sorted(set(settings) - set(GROUPS))

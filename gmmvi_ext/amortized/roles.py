@@ -1,5 +1,6 @@
 """The registries of the parts: a name for each, one registry a role."""
 
+import dataclasses
 from typing import Any
 
 from gmmvi_ext.registry import Registry
@@ -34,6 +35,18 @@ def part(registry: Registry, rule: Any, default: str | None = None) -> Any:
 
     Raises:
       UnknownNameError: with the names there are.
+      ValueError: neither a name nor a rule.
     """
     rule = default if rule is None else rule
-    return registry.get(rule)() if isinstance(rule, str) else rule
+    if isinstance(rule, str):
+        return registry.get(rule)()
+    is_layer = hasattr(rule, "add_weight")
+    is_rule = dataclasses.is_dataclass(rule) or hasattr(rule, "build")
+    if isinstance(rule, type) or is_layer or not is_rule:
+        advice = "; layers of your own go into a `Network`" if is_layer else ""
+        raise ValueError(
+            f"the {registry.role} must be one of {', '.join(map(repr, registry))}, or a rule with "
+            f"settings such as {registry.get(next(iter(registry))).__name__}(), got "
+            f"{rule!r}{advice}."
+        )
+    return rule

@@ -6,9 +6,12 @@ A file names rules by their registered names, so that reading one runs no code o
 import dataclasses
 from typing import Any
 
+import tensorflow as tf
+
 from gmmvi_ext.amortized import densities, estimators, networks, priors  # noqa: F401
 from gmmvi_ext.amortized.checks import latent_shape, sizes
 from gmmvi_ext.amortized.roles import DECODERS, DENSITIES, ENCODERS, ESTIMATORS, PRIORS, part
+from gmmvi_ext.ranges import Range, require
 from gmmvi_ext.registry import Registry
 
 __all__ = ["PARTS", "VaeSettings"]
@@ -54,8 +57,14 @@ class VaeSettings:
 
         put("event_shape", sizes("event_shape", self.event_shape))
         put("latent_dim", latent_shape(self.latent_dim))
-        put("control_variates", tuple(self.control_variates))
-        put("baseline_hidden", tuple(self.baseline_hidden))
+        names = self.control_variates
+        put("control_variates", (names,) if isinstance(names, str) else tuple(names))
+        put("baseline_hidden", sizes("baseline_hidden", self.baseline_hidden))
+        for name in ("control_decay", "baseline_dropout"):
+            value = getattr(self, name)
+            require(value in Range(0, 1, open_high=True), name, "in [0, 1)", value)
+        is_floating = tf.as_dtype(self.dtype).is_floating
+        require(is_floating, "dtype", "float32, float64 or another floating one", self.dtype)
         put("posterior_hidden", sizes("posterior_hidden", self.posterior_hidden))
         if not self.event_shape:
             raise ValueError("`event_shape` must be a shape with at least one axis, got ().")

@@ -111,6 +111,8 @@ class VAETrainer(tf.Module):
         self._x = tf.constant(x, vae.dtype)
         self._resample = resample
         self._objective = objective or Objective()
+        is_fine = isinstance(self._objective, Objective)
+        require(is_fine, "objective", "an `Objective(rate_weight=..., ...)`", objective)
         self._seed = stream(seed, "vae training")
         self._group = OptimizerGroup(optimizers or Optimizers(), vae.trainable_groups())
         self._optimizer_state = self._group.state

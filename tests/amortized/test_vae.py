@@ -23,7 +23,7 @@ from gmmvi_ext.amortized.networks import (
     Network,
 )
 from gmmvi_ext.amortized.optimizers import OptimizerGroup
-from gmmvi_ext.amortized.priors import MixturePrior
+from gmmvi_ext.amortized.priors import MixturePrior, VampPrior
 
 SMALL = {"encoder": FeedForwardEncoder((12,)), "decoder": FeedForwardDecoder((12,))}
 
@@ -137,7 +137,9 @@ def test_held_out_data_are_a_random_part_and_patience_ends_training():
     assert BoundEvaluator(vae, dev)().elbo == pytest.approx(best, abs=1e-4)
     with pytest.raises(ValueError, match="`patience` must be left out where no data are held"):
         vae.fit(data(), patience=3)
-    with pytest.raises(ValueError, match="`dev` must be below the number of data, 60"):
+    with pytest.raises(
+        ValueError, match="`dev` must be at least 0 and below the number of data, 60"
+    ):
         vae.fit(data(), dev=60)
     with pytest.raises(ValueError, match="`num_epochs` must be left out"):
         vae.fit(data(), num_steps=3, num_epochs=2)
@@ -220,6 +222,7 @@ def test_optimisers_of_ones_own_are_taken_one_for_all_or_one_for_each():
     for optimizers in (
         keras.optimizers.SGD(0.1, momentum=0.9),
         {"generator": keras.optimizers.SGD(0.1), "inference": keras.optimizers.Adam(0.01)},
+        "Adamax",
     ):
         vae = build_vae((4, 3, 1), 2, **SMALL)
         history = vae.fit(x, num_steps=40, optimizers=optimizers)
@@ -230,7 +233,10 @@ def test_optimisers_of_ones_own_are_taken_one_for_all_or_one_for_each():
     with pytest.raises(ValueError, match="'decoder' is none of them"):
         vae.fit(x, optimizers={"decoder": keras.optimizers.SGD(0.1)})
     with pytest.raises(ValueError, match="`optimizers` must be `Optimizers`, a Keras optimiser"):
-        vae.fit(x, optimizers="sgd")
+        vae.fit(x, optimizers=0.1)
+    shared = keras.optimizers.SGD(0.1)
+    with pytest.raises(ValueError, match="already serves other variables"):
+        vae.fit(x, optimizers={"generator": shared, "inference": shared})
     with pytest.raises(ValueError, match="`momentum` must be 0 for adam"):
         Optimizers(momentum=0.9)
     with pytest.raises(ValueError, match="`kind` must be one of adadelta, adafactor"):
@@ -260,6 +266,84 @@ def test_names_and_integer_seeds_are_taken_where_rules_and_pairs_are():
         build_vae((4, 3, 1))
     with pytest.raises(ValueError, match="`latent_dim` must be a length or a shape"):
         build_vae((4, 3, 1), (2, 0))
+
+
+REFUSED_PARTS = {
+    "latent_dim 2.5": {"latent_dim": 2.5},
+    "event_shape 12": {"event_shape": 12},
+    "prior 3": {"prior": 3},
+    "prior a rule with settings such as": {"prior": MixturePrior},
+    "encoder a rule .*go into a `Network`": {"encoder": keras.layers.Dense(3)},
+    "estimator iwae": {"estimator": "iwae2"},
+    "control_decay 2.0": {"control_decay": 2.0},
+    "baseline_dropout 1.0": {"baseline_dropout": 1.0},
+    "baseline_hidden 100": {"baseline_hidden": 100},
+    "posterior_hidden 8": {"posterior_hidden": 8},
+    "dtype int32": {"dtype": "int32"},
+}
+
+
+@pytest.mark.parametrize("words", REFUSED_PARTS)
+def test_parts_that_are_none_are_refused_by_name(words):
+    name, value = words.split(maxsplit=1)
+    arguments = {"event_shape": (4, 3, 1), "latent_dim": 2} | REFUSED_PARTS[words]
+    with pytest.raises(ValueError, match=f"{name}.*{value}"):
+        build_vae(**arguments)
+    rules = {
+        "kernel_size": lambda: ConvDecoder(kernel_size=(5, 5, 6, 6)),
+        "hidden": lambda: ConvEncoder(hidden=128),
+    }
+    for field, make in rules.items():
+        with pytest.raises(ValueError, match=f"`{field}` must be"):
+            make()
+
+
+REFUSED_SETTINGS = {
+    "num_steps": -3,
+    "num_epochs": 2.5,
+    "log_interval": 0,
+    "dev": -1,
+    "objective": "elbo",
+    "num_evaluation_samples": 0,
+}
+
+
+def test_settings_of_a_training_are_refused_before_the_first_step():
+    vae, x = build_vae((4, 3, 1), 2, **SMALL), data()
+    for name, value in REFUSED_SETTINGS.items():
+        said = "num_samples" if name == "num_evaluation_samples" else name
+        with pytest.raises(ValueError, match=f"`{said}` must be.*{value}"):
+            vae.fit(x, **{name: value})
+    with pytest.raises(TypeError, match="`fit` has no setting 'nun_steps'. Did you mean 'num_st"):
+        vae.fit(x, nun_steps=3)
+    for count in (-1, 2.5, "a"):
+        with pytest.raises(ValueError, match="`batch_size` must be an integer >= 0"):
+            vae.sample(count)
+    assert vae.sample(0)[1].shape == (0, 4, 3, 1)
+    single = build_vae((4,), 2, estimator="score_function", control_variates="centred")
+    assert single.settings.control_variates == ("centred",)
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [{"likelihood": "flow"}, {"prior": VampPrior(3), "posterior": "flow"}],
+    ids=["likelihood", "components of a prior"],
+)
+def test_flows_broadcast_over_data_and_draws(parts):
+    x = np.random.default_rng(0).uniform(size=(9, 6)).astype("float32")
+    vae = build_vae((6,), 2, examples=x, **parts)
+    history = vae.fit(x, num_steps=2, dev=3)
+    assert np.isfinite(history.rows[-1]["log_prob_estimate"])
+    assert vae.decode(vae.encode(x)).shape == x.shape
+    flow = vae.inference(x) if "posterior" in parts else vae.likelihood(vae.encode(x))
+    rows = np.stack([flow.log_prob(row) for row in flow.sample(4, seed=(0, 1))])
+    np.testing.assert_allclose(flow.log_prob(flow.sample(4, seed=(0, 1))), rows, rtol=1e-5)
+    point = flow.sample(seed=(0, 1))[0]  # one value under each of the batch
+    alone = [flow.log_prob(tf.broadcast_to(point, [9, point.shape[-1]]))[i] for i in range(9)]
+    np.testing.assert_allclose(flow.log_prob(point), alone, rtol=1e-5)
+    wide = flow.log_prob(flow.sample(4, seed=(0, 1))[:, :, tf.newaxis])  # every value, every member
+    assert wide.shape == (4, 9, 9)
+    np.testing.assert_allclose(np.diagonal(wide, axis1=1, axis2=2), rows, rtol=1e-4, atol=1e-4)
 
 
 def test_former_names_warn():

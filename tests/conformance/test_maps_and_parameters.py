@@ -19,6 +19,10 @@ PARAMETERS = {
     "positive": (constraints.PositiveParameter, [0.5, 2.0]),
     "exp": (functools.partial(constraints.PositiveParameter, mode="exp"), [0.5, 2.0]),
     "projected": (functools.partial(constraints.PositiveParameter, mode="projected"), [0.5, 2.0]),
+    "multiplicative": (
+        functools.partial(constraints.PositiveParameter, mode="multiplicative"),
+        [0.5, 2.0],
+    ),
     "interval": (functools.partial(constraints.IntervalParameter, low=-1, high=3), [0.5, 2.0]),
     "simplex": (constraints.SimplexParameter, [0.2, 0.3, 0.5]),
     "ordered": (constraints.OrderedParameter, [-1.0, 0.5, 7.0]),
@@ -66,6 +70,7 @@ MAPS = {
 }
 # No Keras weight: two originals in place of one.
 SEVERAL = ("low rank",)
+GRADIENT_FREE = ("multiplicative",)
 ROUND_TRIP = {"float32": 3e-5, "float64": 1e-10}
 
 
@@ -147,6 +152,8 @@ def test_values_are_read_as_they_were_given_and_assigned(make, dtype, batch):
 
 def test_gradients_are_those_of_differences_in_graphs_too(make):
     subject = moved(make("float64"))
+    if make.args[0] in GRADIENT_FREE:
+        pytest.skip("takes no gradients")
     weights = np.random.default_rng(3).normal(size=subject.expected.shape)
 
     def gradients():
@@ -199,6 +206,58 @@ def test_maps_come_back_with_keras_files(name, tmp_path):
     np.testing.assert_array_equal(layer.kernel, kernel)
 
 
+def kept_shape(name):
+    """Whether a constraint has as many free numbers as entries, so that a Keras weight holds it."""
+    spec = BOUNDS.get(name, name)
+    return constraints.by_name(spec).forward(tf.zeros([2, 3])).shape == (2, 3)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Constrained(constraints.ConstrainedWeights, keras.layers.Layer):
+    """One weight of every constraint."""
+
+    def build(self, input_shape):
+        self.parameters = {
+            name: self.add_constrained_weight(
+                by_constraint(name)[1], BOUNDS.get(name, name), name=name
+            )
+            for name in constraints.CONSTRAINTS
+        }
+        super().build(input_shape)
+
+    def call(self, x):
+        total = sum(tf.reduce_sum(each.value()) for each in self.parameters.values())
+        return x * tf.cast(total, x.dtype)
+
+
+def test_every_constraint_comes_back_with_keras_files(tmp_path):
+    kept = [name for name in constraints.CONSTRAINTS if kept_shape(name)]
+    layers = [keras.layers.Dense(3, use_bias=False, name=name) for name in kept]
+    model = keras.Sequential([keras.Input((3,)), *layers, Constrained(name="weights")])
+    for layer in layers:
+        constraint = constraints.by_name(BOUNDS.get(layer.name, layer.name))
+        layer.set_weights([constraint.forward(tf.constant(ROWS, tf.float32)).numpy()])
+        parametrize.register_parametrization(layer, "kernel", constraint)
+
+    def values(model):
+        last = model.layers[-1].parameters
+        return [*(each.kernel for each in model.layers[:-1]), *(last[n].value() for n in last)]
+
+    model.save(tmp_path / "m.keras")
+    model.save_weights(tmp_path / "m.weights.h5")
+    expected = [np.array(each) for each in values(model)]
+    assert len(expected) == len(kept) + len(list(constraints.CONSTRAINTS))
+    again = keras.models.load_model(tmp_path / "m.keras")
+    for variable in model.trainable_variables:
+        variable.assign_add(0.1 * tf.ones_like(variable.value))
+    changed = [np.abs(a - b).max() > 1e-4 for a, b in zip(values(model), expected, strict=True)]
+    assert all(changed)
+    model.load_weights(tmp_path / "m.weights.h5")
+    for loaded in (again, model):
+        for got, value in zip(values(loaded), expected, strict=True):
+            np.testing.assert_array_equal(got, value)
+
+
 def test_subjects_survive_saved_models(tmp_path):
     """All of them in one export: TensorFlow's own format holds values and raw variables."""
 
@@ -229,3 +288,15 @@ def test_the_table_is_complete():
 
     kinds = {type(make()) for make, _ in MAPS.values()}
     assert set(REGISTERED.values()) <= kinds
+    # A map that is not registered could not be written to a file.
+    classes = [each for each in vars(parametrize).values() if isinstance(each, type)]
+    assert {each for each in classes if hasattr(each, "right_inverse")} <= set(REGISTERED.values())
+    # Modes and kinds that are chosen by an argument.
+    made = [make() for make, _ in MAPS.values()]
+    kinds = [each.get_config()["map"] for each in made if type(each) is parametrize.Orthogonal]
+    assert set(parametrize.Orthogonal.MAPS) == set(kinds)
+    made = [make(value) for make, value in PARAMETERS.values()]
+    modes = {each.mode for each in made if isinstance(each, constraints.PositiveParameter)}
+    from gmmvi_ext.constraints.positive_parameter import MODES
+
+    assert modes == set(MODES)

@@ -211,3 +211,8 @@ def test_exports_work_in_a_fresh_process_without_tfp(tmp_path):
         [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, cwd=tmp_path
     )
     assert "exports agree" in run.stdout, run.stderr[-2000:]
+
+
+def test_no_constraint_is_forgotten_here():
+    named = {constraints.spec_of(constraints.by_name(spec))["name"] for spec in SPECS.values()}
+    assert named == set(constraints.CONSTRAINTS)

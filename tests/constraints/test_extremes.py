@@ -102,3 +102,8 @@ def test_half_formats_have_limits_too(name):
     assert parameter.dtype.name == name
     np.testing.assert_allclose(np.asarray(parameter, np.float64), [0.5, 2.0], rtol=0.02)
     assert strictly_above(0.0, tf.as_dtype(name)) > 0
+
+
+def test_no_constraint_is_forgotten_here():
+    named = {constraints.spec_of(constraints.by_name(spec))["name"] for spec in SPECS}
+    assert named == set(constraints.CONSTRAINTS)

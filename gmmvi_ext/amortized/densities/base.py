@@ -14,7 +14,10 @@ from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints import names
 
-__all__ = ["ConditionalDensity", "DensityRule", "positive_scale"]
+__all__ = ["ConditionalDensity", "DensityRule", "moments", "positive_scale"]
+
+MOMENT_SAMPLES = 256  # behind moments that have no closed form
+_MOMENT_SEED = (7, 11)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,6 +82,15 @@ class ConditionalDensity(tf.Module):
     def mean(self, outputs: tf.Tensor) -> tf.Tensor:
         """Mean [..., *event_shape]."""
         return self.rule.mean(self(outputs))
+
+
+def moments(distribution: tfd.Distribution) -> tuple[tf.Tensor, tf.Tensor]:
+    """Mean and standard deviation; of `MOMENT_SAMPLES` draws where there is no closed form."""
+    try:
+        return distribution.mean(), distribution.stddev()
+    except NotImplementedError:
+        draws = distribution.sample(MOMENT_SAMPLES, seed=tf.constant(_MOMENT_SEED, tf.int32))
+        return tf.reduce_mean(draws, axis=0), tf.math.reduce_std(draws, axis=0)
 
 
 def positive_scale(raw: tf.Tensor, minimum: float) -> tf.Tensor:

@@ -20,6 +20,7 @@ from tensorflow_probability import distributions as tfd
 from gmmvi_ext.amortized.densities.base import (
     ConditionalDensity,
     DensityRule,
+    moments,
     positive_scale,
 )
 from gmmvi_ext.amortized.networks.base import Network, dense
@@ -83,7 +84,34 @@ class CouplingFlow(tf.Module):
             )
             for number, network in enumerate(self.couplings)
         ]
-        return tfb.Chain(steps)
+        return tfb.Chain(steps if context is None else [_Broadcast(context), *steps])
+
+
+class _Broadcast(tfb.Bijector):
+    """The identity, which gives values the batch axes of the context on their way back.
+
+    Couplings put halves side by side again, so that both need all axes.
+    """
+
+    def __init__(self, context: tf.Tensor):
+        super().__init__(forward_min_event_ndims=1, is_constant_jacobian=True, name="broadcast")
+        self._context = context
+
+    @classmethod
+    def _parameter_properties(cls, dtype):
+        return {}
+
+    def _forward(self, x):
+        return x
+
+    def _inverse(self, y):
+        batch, own = (tf.shape(each)[:-1] for each in (self._context, y))
+        shape = tf.concat([tf.broadcast_dynamic_shape(batch, own), tf.shape(y)[-1:]], axis=0)
+        static = tf.broadcast_static_shape(self._context.shape[:-1], y.shape[:-1])
+        return tf.ensure_shape(tf.broadcast_to(y, shape), static.concatenate(y.shape[-1:]))
+
+    def _forward_log_det_jacobian(self, x):
+        return tf.zeros([], x.dtype)
 
 
 def _conditioned(network: Network, context: tf.Tensor | None):
@@ -122,6 +150,10 @@ class Flow(DensityRule):
     def output_shape(self, event_shape):
         require(len(event_shape) == 1, "event_shape", "a vector for a flow", event_shape)
         return (2 * event_shape[0] + self.context_size,)
+
+    def mean(self, distribution):
+        """Mean of draws."""
+        return moments(distribution)[0]
 
     def build(self, event_shape, *, seed=0, dtype=tf.float32):
         return _FlowDensity(self, event_shape, seed=seed, dtype=dtype)

@@ -40,6 +40,8 @@ class _Convolutional:
         object.__setattr__(self, "filters", sizes("filters", self.filters))
         object.__setattr__(self, "hidden", sizes("hidden", self.hidden))
         require(len(self.filters) > 0, "filters", "at least one layer", list(self.filters))
+        is_fine = isinstance(self.kernel_size, int)
+        require(is_fine, "kernel_size", "one integer (else build a `Network`)", self.kernel_size)
         check_ranges(self)
         activation_layer(self.activation, tf.float32)
 

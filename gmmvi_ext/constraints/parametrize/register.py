@@ -74,8 +74,13 @@ def register_parametrization(
         >>> module.trainable_variables[0].shape  # the original, which optimizers step
         TensorShape([2, 2])
     """
+    return _register(module, name, f, right_inverse, unsafe, update)
+
+
+def _register(module, name, f, right_inverse=None, unsafe=False, update="auto", is_filled=False):
+    """The same. A layer whose weights a file fills starts anyhow where f has no finite original."""
     if "." in name:
-        return _register_inside(module, name, f, right_inverse, unsafe, update)
+        return _register_inside(module, name, f, right_inverse, unsafe, update, is_filled)
     previous = _parametrizations(module).get(name)
     original = getattr(module, name, None)
     if previous is None and not _is_variable(original):
@@ -91,9 +96,14 @@ def register_parametrization(
     value = tf.convert_to_tensor(original) if previous is None else previous.compute()
     if hasattr(f, "build"):
         f.build(value.shape, value.dtype, _variable_maker(module, name))
-    targets = [value]
-    if hasattr(f, "right_inverse"):
-        targets = right_inverse_of(f, value, what=f"`{name}`")
+    targets, inverts = [value], hasattr(f, "right_inverse")
+    if inverts:
+        try:
+            targets = right_inverse_of(f, value, what=f"`{name}`")
+        except ValueError:
+            if not is_filled:
+                raise
+            inverts = False
     result = f(*targets)
     same = result.shape == value.shape and result.dtype == value.dtype
     if not same and not unsafe:
@@ -104,7 +114,7 @@ def register_parametrization(
     if previous is not None:
         if len(targets) != 1:
             raise ValueError(f"only the first map of `{name}` may have several originals.")
-        if hasattr(f, "right_inverse"):
+        if inverts:
             previous._set(targets[0])
         previous.maps = [*previous.maps, f]
         previous.invalidate()
@@ -199,16 +209,14 @@ def remove_parametrizations(module, name: str, leave_parametrized: bool = True):
     return module
 
 
-def _register_inside(module, path: str, f, right_inverse, unsafe, update):
+def _register_inside(module, path: str, f, right_inverse, unsafe, update, is_filled):
     if not is_layer(module):
         raise ValueError(
             f"the path `{path}` needs a Keras layer, got {type(module).__name__}; register on the "
             "inner module itself."
         )
     inner, last = _inside(module, path)
-    register_parametrization(
-        inner, last, f, right_inverse=right_inverse, unsafe=unsafe, update=update
-    )
+    _register(inner, last, f, right_inverse, unsafe, update, is_filled)
     paths = module.__dict__.get("_parametrized_paths", ())
     if path not in paths:
         _set_names(module, _parametrizations(module), (*paths, path))
@@ -297,7 +305,7 @@ class ParametrizedLayer:
         layer, items = keras_layers.layer_of_config(config)
         for name, maps, update in items:
             for each in maps:
-                register_parametrization(layer, name, each, update=update)
+                _register(layer, name, each, update=update, is_filled=True)
         return layer
 
 
