@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -33,7 +34,8 @@ def latent_shape(latent_dim: int | Sequence[int]) -> tuple[int, ...]:
     Raises:
       ValueError: something else than sizes of at least 1.
     """
-    shape = tuple(latent_dim) if np.iterable(latent_dim) else (latent_dim,)
+    given: Any = latent_dim
+    shape = tuple(given) if np.iterable(given) else (given,)
     is_fine = all(isinstance(size, int | np.integer) and size >= 1 for size in shape)
     require(is_fine and len(shape) > 0, "latent_dim", "a length or a shape >= 1", latent_dim)
     return tuple(int(size) for size in shape)
