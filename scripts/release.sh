@@ -1,11 +1,14 @@
 #!/usr/bin/env bash
 # What has to hold before a release: wheel and source distribution build, their metadata is valid, and
-# both install and run in fresh environments, away from this source tree.
+# both install and run in fresh environments, away from this source tree, with the oldest NumPy and with
+# the newest.
 #
 #   bash scripts/release.sh                                  every supported Python that is found
 #   PYTHONS="python3.11 python3.13" bash scripts/release.sh
-#   NUMPY=1.26 PYTHONS=python3.11 bash scripts/release.sh    with that version of NumPy
+#   NUMPYS=1.26 PYTHONS=python3.11 bash scripts/release.sh   with that version of NumPy alone
 #
+# NumPy 1.26 does not exist for Python 3.13. The wheel is installed into an environment of its own, what
+# it needs with it; the source distribution then takes its place.
 # The files are left in dist/; uploading them is up to you. An environment takes about 2 GB while it is
 # tested (TMPDIR says where) and is removed afterwards.
 set -euo pipefail
@@ -27,18 +30,31 @@ rm -rf dist build
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# check PYTHON FILE: installs FILE alone and runs what a newcomer runs first.
+# check PYTHON NUMPY: both distributions in a fresh environment, one after the other.
 check() {
   fresh="$scratch/fresh"
   "$1" -m venv --clear "$fresh"
-  "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check "$2" ${NUMPY:+"numpy==$NUMPY.*"}
-  (
-    cd "$scratch"
-    "$fresh/bin/gmmvi-ext" doctor >doctor.txt || { cat doctor.txt; exit 1; }
-    "$fresh/bin/gmmvi-ext" run --config coin --workdir "$scratch/coin" >coin.txt 2>&1 ||
-      { cat coin.txt; exit 1; }
-    grep -q "^TRUST" coin.txt || { cat coin.txt; exit 1; }
-    "$fresh/bin/python" - "$root" <<'PY'
+  wanted=()
+  [ "$2" = newest ] || wanted=("numpy==$2.*")
+  for file in "$root"/dist/*.whl "$root"/dist/*.tar.gz; do
+    echo "$(python_version "$1"), NumPy $2, ${file##*/}"
+    replace=()
+    [ "${file##*.}" = whl ] || replace=(--force-reinstall --no-deps)
+    "$fresh/bin/python" -m pip install --quiet --disable-pip-version-check \
+      "${replace[@]}" "$file" "${wanted[@]}"
+    "$fresh/bin/python" -m pip check >"$scratch/pip.txt" || fail "$(cat "$scratch/pip.txt")"
+    (cd "$scratch" && try)
+  done
+  rm -rf "$fresh"
+}
+
+# What a newcomer runs first, with the package in $fresh.
+try() {
+  "$fresh/bin/gmmvi-ext" doctor >doctor.txt 2>&1 || fail "$(cat doctor.txt)"
+  rm -rf coin
+  "$fresh/bin/gmmvi-ext" run --config coin --workdir coin >coin.txt 2>&1 || fail "$(cat coin.txt)"
+  grep -q "^TRUST" coin.txt || fail "$(cat coin.txt)"
+  "$fresh/bin/python" - "$root" <<'PY'
 import pathlib, sys
 import gmmvi_ext, numpy, tensorflow
 from importlib.metadata import files
@@ -46,12 +62,10 @@ from importlib.metadata import files
 place = pathlib.Path(gmmvi_ext.__file__).resolve()
 assert not place.is_relative_to(sys.argv[1]), f"{place} is the source tree"
 names = {str(file) for file in files("gmmvi_ext")}
-assert any(name.endswith("licenses/LICENSE") for name in names), "no licence in the wheel"
+assert any(name.endswith("licenses/LICENSE") for name in names), "no license in the wheel"
 assert "gmmvi_ext/py.typed" in names, "no py.typed in the wheel"
-print(f"  NumPy {numpy.__version__}, TensorFlow {tensorflow.__version__}")
+print(f"  runs with NumPy {numpy.__version__}, TensorFlow {tensorflow.__version__}")
 PY
-  )
-  rm -rf "$fresh" "$scratch/coin"
 }
 
 for name in ${PYTHONS:-python3.11 python3.12 python3.13}; do
@@ -59,9 +73,9 @@ for name in ${PYTHONS:-python3.11 python3.12 python3.13}; do
     echo "$name: not found, left out"
     continue
   fi
-  for file in dist/*.whl dist/*.tar.gz; do
-    echo "$name ($(python_version "$python")), $file"
-    check "$python" "$root/$file"
+  for numpy in ${NUMPYS:-1.26 newest}; do
+    if [ "$numpy" = 1.26 ] && [ "$(python_version "$python")" = 3.13 ]; then continue; fi
+    check "$python" "$numpy"
   done
 done
 echo "Ready: $(ls dist | tr '\n' ' ')"

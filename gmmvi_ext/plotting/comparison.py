@@ -11,9 +11,10 @@ from matplotlib.ticker import EngFormatter
 from gmmvi_ext.plotting.elbo import X_LABELS, metric_column
 from gmmvi_ext.plotting.style import INK, MUTED, component_color, new_axes, new_figure, tidy
 
-__all__ = ["Curve", "plot_comparison", "plot_comparison_page"]
+__all__ = ["Curve", "add_legend", "plot_comparison", "plot_comparison_page"]
 
 MAX_LEGEND = 14
+MANY = 3  # runs of a label, from which on their median is drawn
 LINE_STYLES = ("-", "--", ":", "-.")
 NUM_COLORS = 12
 OUTLIER_RATIO = 10.0
@@ -53,8 +54,9 @@ def plot_comparison(
 ) -> Axes:
     """ELBO of several runs over evaluations (or iterations, or seconds).
 
-    The y range is that of the last values of all runs, however low they started. With `gap` the
-    distance to the best last value is drawn on a log scale instead, down to its own noise.
+    The y range is that of the last values of all runs, however low they started. Three and more
+    runs of a label are thin lines below their median and quartiles. With `gap` the distance to the
+    best last value is drawn on a log scale instead, down to its own noise.
 
     Args:
       curves: the runs.
@@ -84,55 +86,75 @@ def plot_comparison(
         return ax
     best_line = max(known, key=lambda line: line[1][-1])
     best, noise = float(best_line[1][-1]), max(float(best_line[2][-1]), 1e-6)
-    labels = list(dict.fromkeys(curve.label for curve in curves))
-    counts = {label: sum(curve.label == label for curve in curves) for label in labels}
-    named: set[str] = set()
-    for curve, (position, value, error) in zip(curves, lines, strict=True):
-        if not position.size:
-            continue
-        number = labels.index(curve.label)
-        style = {
-            "color": component_color(number),
-            "ls": LINE_STYLES[(number // NUM_COLORS) % len(LINE_STYLES)],
-            "lw": 1.6 if counts[curve.label] == 1 else 1.1,
-            "alpha": 1.0 if counts[curve.label] <= 3 else 0.75,
-        }
-        if curve.label not in named:
-            many = f" ({counts[curve.label]} runs)" if counts[curve.label] > 1 else ""
-            style["label"] = curve.label + many
-            named.add(curve.label)
-        height = np.maximum(best - value, noise) if gap else value
-        ax.plot(position, height, **style)
-        marker = "x" if curve.is_failed else "o"
-        ax.plot(position[-1:], height[-1:], marker, color=style["color"], ms=5 if gap else 4)
-        if not gap and len(curves) <= 6:
-            ax.fill_between(
-                position,
-                value - 2 * error,
-                value + 2 * error,
-                color=style["color"],
-                alpha=0.15,
-                lw=0,
-            )
     if gap:
-        ax.set_yscale("log")
-        ax.set_ylabel(f"best ELBO ({best:.3f}) minus ELBO")
-        ax.axhline(noise, color=MUTED, lw=0.7, ls=":")
-        ax.annotate(
-            "noise of the best",
-            (1.0, noise),
-            xycoords=("axes fraction", "data"),
-            ha="right",
-            va="bottom",
-            fontsize=7,
-            color=MUTED,
-        )
+        lines = [(p, np.maximum(best - value, noise), error) for p, value, error in lines]
+    labels = list(dict.fromkeys(curve.label for curve in curves))
+    for number, label in enumerate(labels):
+        members = [
+            (line, curve.is_failed)
+            for curve, line in zip(curves, lines, strict=True)
+            if curve.label == label and line[0].size
+        ]
+        if members:
+            _draw_label(ax, label, number, members, with_error=not gap and len(curves) <= 6)
+    if gap:
+        _finish_gap(ax, best, noise)
     else:
         ax.set_ylabel("ELBO (higher is better)")
         ax.set_ylim(*_focus(known))
-        _name_outliers(ax, curves, lines)
+        _name_outliers(ax, curves, lines, labels)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     return ax
+
+
+def _draw_label(ax: Axes, label: str, number: int, members, *, with_error: bool) -> None:
+    """The runs of one label; of three and more thin, below their median and quartiles."""
+    color = component_color(number)
+    style = {"color": color, "ls": LINE_STYLES[(number // NUM_COLORS) % len(LINE_STYLES)]}
+    band = _quartiles([line for line, _ in members]) if len(members) >= MANY else None
+    width, alpha = (1.6 if len(members) == 1 else 1.1, 1.0) if band is None else (0.7, 0.5)
+    text = f"{label} ({len(members)} runs)" if len(members) > 1 else label
+    for place, ((position, height, error), is_failed) in enumerate(members):
+        name = text if band is None and place == 0 else None
+        ax.plot(position, height, lw=width, alpha=alpha, label=name, **style)
+        marker = "x" if is_failed else "o"
+        ax.plot(position[-1:], height[-1:], marker, color=color, ms=4 if band is None else 3)
+        if with_error and band is None:
+            ends = height - 2 * error, height + 2 * error
+            ax.fill_between(position, *ends, color=color, alpha=0.15, lw=0)
+    if band is not None:
+        position, (low, middle, high) = band
+        ax.fill_between(position, low, high, color=color, alpha=0.2, lw=0)
+        ax.plot(position, middle, lw=2.0, label=f"{text}, median and quartiles", **style)
+
+
+def _quartiles(lines):
+    """Where all runs have values: positions [G] and quartiles [3, G]; None where they never do."""
+    start, end = max(line[0][0] for line in lines), min(line[0][-1] for line in lines)
+    if start >= end:
+        return None
+    inside = np.unique(np.concatenate([line[0] for line in lines]))
+    grid = inside[(inside >= start) & (inside <= end)]
+    values = [np.interp(grid, position, height) for position, height, _ in lines]
+    return grid, np.quantile(values, [0.25, 0.5, 0.75], axis=0)
+
+
+def _finish_gap(ax: Axes, best: float, noise: float) -> None:
+    ax.set_yscale("log")
+    ax.set_ylabel(f"best ELBO ({best:.3f}) minus ELBO")
+    ax.axhline(noise, color=MUTED, lw=0.7, ls=":")
+    ax.set_ylim(bottom=noise / 2.0)
+    ax.annotate(
+        "noise of the best",
+        (0.01, noise),
+        (0, -3),  # below the line, where no curve goes
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="left",
+        va="top",
+        fontsize=7,
+        color=MUTED,
+    )
 
 
 def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
@@ -162,21 +184,27 @@ def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
         plot_comparison(curves, left)
         plot_comparison(curves, right, x="train_seconds", gap=True)
         left.set_title(target, loc="left", fontsize=11, color=INK, fontweight="bold")
-        handles, labels = left.get_legend_handles_labels()
-        more = len(labels) - MAX_LEGEND
-        if more > 0:
-            handles, labels = handles[:MAX_LEGEND], labels[:MAX_LEGEND]
-            labels[-1] += f" ... and {more} more"
-        if handles:
-            row.legend(
-                handles,
-                labels,
-                loc="outside lower left",
-                fontsize=8,
-                frameon=False,
-                ncols=1 if max(map(len, labels)) > 60 else 2,
-            )
+        add_legend(row, left)
     return figure
+
+
+def add_legend(figure, ax: Axes) -> None:
+    """What the lines of `ax` are, below the axes of `figure`, or of a part of one."""
+    handles, labels = ax.get_legend_handles_labels()
+    more = len(labels) - MAX_LEGEND
+    if more > 0:
+        handles, labels = handles[:MAX_LEGEND], labels[:MAX_LEGEND]
+        labels[-1] += f" ... and {more} more"
+    if handles:
+        width = figure.bbox.width / figure.dpi  # inches
+        figure.legend(
+            handles,
+            labels,
+            loc="outside lower left",
+            fontsize=8,
+            frameon=False,
+            ncols=1 if max(map(len, labels)) > 5.5 * width else 2,
+        )
 
 
 def _line(curve: Curve, x: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -204,25 +232,30 @@ def _focus(lines) -> tuple[float, float]:
     return low - 0.8 * spread, float(max(shown)) + 0.25 * spread
 
 
-def _name_outliers(ax: Axes, curves, lines) -> None:
-    """Says which runs ended below the picture, and where."""
+def _name_outliers(ax: Axes, curves, lines, labels: Sequence[str]) -> None:
+    """Says which runs ended below the picture, and where; a triangle points down to each."""
     bottom = ax.get_ylim()[0]
     below = [
-        f"{curve.label}: {value[-1]:.4g}"
-        for curve, (_, value, _) in zip(curves, lines, strict=True)
+        (curve.label, position[-1], value[-1])
+        for curve, (position, value, _) in zip(curves, lines, strict=True)
         if value.size and value[-1] < bottom
     ]
-    if below:
-        more = f", {len(below) - 3} more" if len(below) > 3 else ""
-        ax.text(
-            0.98,
-            0.03,
-            f"ended below: {', '.join(below[:3])}{more}",
-            transform=ax.transAxes,
-            ha="right",
-            fontsize=8,
-            color=INK,
-        )
+    if not below:
+        return
+    for label, position, _ in below:
+        color = component_color(labels.index(label))
+        ax.plot([position], [bottom], "v", color=color, ms=6, clip_on=False)
+    words = ", ".join(f"{label}: {value:.4g}" for label, _, value in below[:3])
+    more = f", {len(below) - 3} more" if len(below) > 3 else ""
+    ax.text(
+        0.98,
+        0.05,
+        f"ended below: {words}{more}",
+        transform=ax.transAxes,
+        ha="right",
+        fontsize=8,
+        color=INK,
+    )
 
 
 def _num_labels(curves: Sequence[Curve]) -> int:

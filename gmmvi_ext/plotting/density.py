@@ -8,7 +8,7 @@ from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 
 from gmmvi_ext.math.random import as_seed
-from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_axes, off_screen, tidy
+from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
 from gmmvi_ext.posterior.importance.draws import evaluate_target, sample_mixture
 
 __all__ = ["animate_density_2d", "plot_density_2d"]
@@ -65,8 +65,7 @@ def plot_density_2d(
         bar.ax.tick_params(labelsize=7)
     _draw_mixture(ax, axes, points, posterior)
     _label(ax, posterior, limits)
-    words = "lines: mixture, dots: means of its components"
-    ax.set_title(words, loc="right", fontsize=7, color=MUTED)
+    _write_key(ax)
     return ax
 
 
@@ -185,6 +184,21 @@ def _draw_mixture(ax: Axes, axes, points: np.ndarray, posterior) -> None:
     weights = np.exp(np.asarray(posterior.mixture.log_weights, np.float64))
     means = layout.forward_flat(posterior.mixture.components.loc).numpy()[weights > MIN_WEIGHT]
     ax.plot(*means.T, "o", color="white", markeredgecolor=INK, markersize=4)
+
+
+def _write_key(ax: Axes) -> None:
+    """What is drawn, inside: the titles belong to the caller."""
+    ax.text(
+        0.985,
+        0.015,
+        "lines: mixture, dots: means of its components",
+        transform=ax.transAxes,
+        ha="right",
+        va="bottom",
+        fontsize=7,
+        color=INK,
+        bbox={"boxstyle": "square,pad=0.2", "facecolor": "white", "alpha": 0.7, "lw": 0},
+    )
 
 
 def _label(ax: Axes, posterior, limits) -> None:

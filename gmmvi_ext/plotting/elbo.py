@@ -13,7 +13,7 @@ __all__ = ["X_LABELS", "metric_column", "plot_elbo"]
 X_LABELS = {
     "num_target_evaluations": "target evaluations",
     "iteration": "iterations",
-    "train_seconds": "seconds of training",
+    "train_seconds": "seconds of training, tracing included",
 }
 INSET_RATIO = 8.0  # an early range so many times the late one gets its own logarithmic inset
 

@@ -3,7 +3,8 @@
 import base64
 import html
 import io
-from collections.abc import Sequence, Set
+import re
+from collections.abc import Mapping, Sequence, Set
 from pathlib import Path
 
 from gmmvi_ext.config.documents import DOCUMENTS
@@ -12,35 +13,78 @@ from gmmvi_ext.runs.compare import differing_keys, group_labels, run_names, tabl
 from gmmvi_ext.runs.reading import RunRecord, sessions_of
 from gmmvi_ext.whole_files import sweep_beside, write_whole
 
-__all__ = ["comparison_figure", "comparison_page", "write_page"]
+__all__ = ["comparison_figure", "comparison_page", "comparison_panels", "write_page"]
 
 MAX_DETAILS = 24
+DPI = 150
 _NUMBERS = {"seed", *(heading for each in DOCUMENTS.values() for heading in each.columns)}
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 1320px; margin: 2em auto;
        padding: 0 1em; }
-h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; }
+h1 { font-size: 1.5em; } h2 { font-size: 1.15em; margin-top: 2em; } h3 { font-size: 1em; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
-th, td { padding: .3em .7em; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap; }
+th, td { padding: .3em .6em; text-align: left; border-bottom: 1px solid #ddd; white-space: nowrap;
+         vertical-align: top; }
 th { border-bottom: 2px solid #888; }
+td.long { white-space: normal; overflow-wrap: anywhere; min-width: 7em; }
 td.number { text-align: right; font-variant-numeric: tabular-nums; }
 tr.best td { font-weight: bold; }
 .verdict { color: white; padding: .05em .5em; border-radius: .3em; font-weight: bold; }
+.panels { display: grid; grid-template-columns: 1fr 1fr; gap: 1em; }
 img { max-width: 100%; height: auto; }
-summary { cursor: pointer; } code { background: #f3f3f3; padding: 0 .2em; }
+details { overflow-x: auto; } details img { min-width: 640px; }
+summary { cursor: pointer; } li { overflow-wrap: anywhere; }
+code { background: #f3f3f3; padding: 0 .2em; }
 .note { color: #666; }
+@media (max-width: 720px) {
+  body { margin: 1em auto; }
+  .panels { grid-template-columns: 1fr; }
+  table, tbody, tr, td { display: block; } thead { display: none; }
+  tr { border-bottom: 2px solid #888; padding: .4em 0; }
+  td, td.number { border: 0; padding: .1em 0; text-align: right; white-space: normal;
+                  overflow-wrap: anywhere; }
+  td::before { content: attr(data-label); float: left; margin-right: 1em; color: #666;
+               font-weight: normal; }
+  td::after { content: ""; display: block; clear: both; }
+}
 """
+_LONG = {"run", "target", "end"}
 _COLORS = {
     "TRUST": "#1b7837",
     "TRUST AFTER REWEIGHTING": "#b8860b",
     "DO NOT TRUST": "#b2182b",
+    "NOT AUDITED": "#666666",
+    "NOT CHECKED": "#666666",
 }
 
 
 def comparison_figure(records: Sequence[RunRecord]):
     """ELBO curves of the runs, a row for each target, as a matplotlib figure."""
-    from gmmvi_ext.plotting.comparison import Curve, plot_comparison_page
+    from gmmvi_ext.plotting.comparison import plot_comparison_page
+
+    return plot_comparison_page(_curves(records))
+
+
+def comparison_panels(records: Sequence[RunRecord]) -> dict[str, list[bytes]]:
+    """The same by target, each picture for itself: PNGs of the ELBO and of the gap to the best."""
+    from gmmvi_ext.plotting.comparison import add_legend, plot_comparison
+    from gmmvi_ext.plotting.style import new_figure
+
+    panels: dict[str, list[bytes]] = {}
+    for target, curves in _curves(records).items():
+        for options in ({}, {"x": "train_seconds", "gap": True}):
+            figure = new_figure((5.5, 4.0))
+            ax = figure.subplots()
+            plot_comparison(curves, ax, **options)
+            add_legend(figure, ax)
+            panels.setdefault(target, []).append(_png(figure))
+    return panels
+
+
+def _curves(records: Sequence[RunRecord]) -> dict:
+    """Curves to draw by target; runs that differ in their seeds alone have the same label."""
+    from gmmvi_ext.plotting.comparison import Curve
 
     groups: dict[str, list[RunRecord]] = {}
     for record in records:
@@ -53,15 +97,24 @@ def comparison_figure(records: Sequence[RunRecord]):
             Curve(label, record.metrics, record.status == "failed")
             for record, label in zip(members, labels, strict=True)
         ]
-    return plot_comparison_page(curves)
+    return curves
 
 
-def comparison_page(records: Sequence[RunRecord], picture: bytes) -> str:
+def _png(figure) -> bytes:
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=DPI)
+    return buffer.getvalue()
+
+
+def comparison_page(
+    records: Sequence[RunRecord], pictures: Mapping[str, Sequence[bytes]] | None = None
+) -> str:
     """The page.
 
     Args:
       records: the runs.
-      picture: the comparison figure as PNG.
+      pictures: PNGs by target, side by side where the screen is wide enough; see
+        `comparison_panels`.
 
     Returns:
       HTML text with everything in it.
@@ -79,7 +132,7 @@ def comparison_page(records: Sequence[RunRecord], picture: bytes) -> str:
         "on its target. Evidence, k-hat and effective sample size come from fresh draws at the end "
         "of a run.</p>",
         "<h2>ELBO over the runs</h2>",
-        _image(picture, "ELBO curves of all runs"),
+        *(_panels(target, each) for target, each in (pictures or {}).items()),
         _differences(records, names),
         "<h2>The runs</h2>",
     ]
@@ -104,10 +157,10 @@ def _best(records: Sequence[RunRecord]) -> set[int]:
 
 
 def _table(rows: list[dict[str, str]], best: Set[int] = frozenset()) -> str:
-    head = "".join(f"<th>{html.escape(key)}</th>" for key in rows[0])
+    head = "".join(f"<th>{html.escape(key)}</th>" for key in _verdict_first(rows[0]))
     lines = []
     for number, row in enumerate(rows):
-        cells = "".join(_cell(key, value) for key, value in row.items())
+        cells = "".join(_cell(key, value) for key, value in _verdict_first(row).items())
         mark = ' class="best"' if number in best else ""
         lines.append(f"<tr{mark}>{cells}</tr>")
     body = "\n".join(lines)
@@ -117,12 +170,26 @@ def _table(rows: list[dict[str, str]], best: Set[int] = frozenset()) -> str:
     )
 
 
+def _verdict_first(row: dict[str, str]) -> dict[str, str]:
+    """Name, verdict and figures before what was asked for: they are what a narrow screen shows."""
+    last = {key: row[key] for key in ("target", "algorithm", "seed", "end") if key in row}
+    return {key: value for key, value in row.items() if key not in last} | last
+
+
 def _cell(key: str, value: str) -> str:
     text = html.escape(value)
     if key == "verdict" and value in _COLORS:
         text = f'<span class="verdict" style="background:{_COLORS[value]}">{text}</span>'
-    kind = ' class="number"' if key in _NUMBERS else ""
-    return f"<td{kind}>{text}</td>"
+    if key in _LONG:
+        text = re.sub(r"([_:./])", r"\1<wbr>", text)  # where long names may be broken
+    kind = ' class="number"' if key in _NUMBERS else ' class="long"' if key in _LONG else ""
+    return f'<td{kind} data-label="{html.escape(key)}">{text}</td>'
+
+
+def _panels(target: str, pictures: Sequence[bytes]) -> str:
+    titles = (f"ELBO of the runs on {target}", f"gap to the best ELBO on {target}")
+    images = "".join(map(_image, pictures, titles))
+    return f'<h3>{html.escape(target)}</h3><div class="panels">{images}</div>'
 
 
 def _differences(records: Sequence[RunRecord], names: Sequence[str]) -> str:
@@ -172,11 +239,9 @@ def _image(png: bytes, title: str) -> str:
 
 def write_page(path: Path, records: Sequence[RunRecord]) -> tuple[Path, Path]:
     """Writes the page and, beside it, the picture; returns both paths."""
-    buffer = io.BytesIO()
-    comparison_figure(records).savefig(buffer, format="png", dpi=120)
     picture = path.with_suffix(".png")
     for each in (path, picture):
         sweep_beside(each)
-    write_whole(picture, buffer.getvalue())
-    write_whole(path, comparison_page(records, buffer.getvalue()))
+    write_whole(picture, _png(comparison_figure(records)))
+    write_whole(path, comparison_page(records, comparison_panels(records)))
     return path, picture

@@ -58,7 +58,7 @@ def test_odd_types_in_the_files_of_a_run_are_left_out(folder, run, summary, rows
     lines = [json.dumps(row) + "\n" for row in (*sound, *rows)]
     (folder / "metrics.jsonl").write_text("".join(lines))
     records = compare.find_runs([folder])
-    text = page.comparison_page(records, b"")
+    text = page.comparison_page(records)
     assert "<script" not in text and "<img src=x" not in text
     page.comparison_figure(records)
     collect_rows({"run": records[0]}, {"run": {"seed": 0}}, {})
@@ -68,7 +68,7 @@ def test_odd_types_in_the_files_of_a_run_are_left_out(folder, run, summary, rows
 @given(content=st.binary(max_size=200), name=st.sampled_from(["run.json", "metrics.jsonl"]))
 def test_any_bytes_in_the_files_of_a_run_are_left_out(folder, content, name):
     (folder / name).write_bytes(content)
-    page.comparison_page(compare.find_runs([folder]), b"")
+    page.comparison_page(compare.find_runs([folder]))
 
 
 NAMES = [
