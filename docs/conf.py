@@ -40,7 +40,7 @@ nb_kernel_rgx_aliases = {".*": "python3"}
 # API reference
 autodoc_member_order = "groupwise"
 autodoc_typehints = "none"  # the Args of every docstring say it in words
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_ivar = True

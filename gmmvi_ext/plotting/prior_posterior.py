@@ -1,7 +1,6 @@
 """What the data taught: the prior's marginals behind those of the posterior."""
 
 import math
-import warnings
 from collections.abc import Mapping
 
 import numpy as np
@@ -11,6 +10,7 @@ from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.plotting.marginals import COLUMNS, choose_elements, draw_marginal, note_left_out
 from gmmvi_ext.plotting.style import MUTED, new_grid
 from gmmvi_ext.posterior.predictive import prior_draws
+from gmmvi_ext.targets.joint_distribution import quiet_sampling
 
 __all__ = ["plot_prior_posterior"]
 
@@ -100,8 +100,7 @@ def _draws(posterior, prior, num_samples: int, seed):
         return prior.sample(num_samples, seed)
     if not hasattr(prior, "sample"):
         return prior
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that a fixed seed makes models without batches slow
+    with quiet_sampling():
         drawn = prior.sample(num_samples, seed=as_seed(seed))
     return drawn._asdict() if hasattr(drawn, "_asdict") else drawn
 

@@ -8,6 +8,7 @@ support of a part depends on the value of another (Uniform(0, a)), one bijector 
 together.
 """
 
+import contextlib
 import sys
 import warnings
 from collections.abc import Mapping
@@ -25,7 +26,7 @@ from gmmvi_ext.targets.joint_model import JointModel
 if TYPE_CHECKING:
     from tensorflow_probability import bijectors as tfb
 
-__all__ = ["is_distribution", "is_joint", "joint_target"]
+__all__ = ["is_distribution", "is_joint", "joint_target", "quiet_sampling"]
 
 # A fit of a function needs none of these.
 tfp = lazy_module("tensorflow_probability")
@@ -44,6 +45,20 @@ def is_distribution(obj) -> bool:
     """Whether `obj` is a distribution of TensorFlow Probability."""
     is_loaded = sys.modules.get("tensorflow_probability") is not None
     return is_loaded and isinstance(obj, tfd.Distribution)
+
+
+@contextlib.contextmanager
+def quiet_sampling():
+    """Holds back that fixed seeds make TFP draw a model point by point, and trace while it does."""
+    logger = tf.get_logger()
+    level = logger.level
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logger.setLevel("ERROR")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
 
 
 def joint_target(
@@ -84,9 +99,7 @@ def joint_target(
 
     def prior(num_samples, seed):
         draw = joint.sample_unpinned if hasattr(joint, "sample_unpinned") else joint.sample
-        with warnings.catch_warnings():
-            # That stateless seeds make it slow; a few draws do not care, a fixed seed matters.
-            warnings.simplefilter("ignore")
+        with quiet_sampling():
             values = joint._model_flatten(draw(num_samples, seed=seed))
         return {n: tf.cast(v, dtype) for n, v in zip(names, values, strict=True)}
 

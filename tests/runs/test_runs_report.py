@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from gmmvi_ext.cli import main
@@ -59,12 +60,16 @@ def test_the_command_prints_a_table_and_writes_page_and_picture(three, tmp_path,
     assert lines[1].split()[:4] == ["a", "SAMTRON", "1", "-1.0000"] and "TRUST" in lines[1]
     page = out.read_text()
     assert "-1.0000 +- 0.0100" in page and "&lt;fine&gt; &amp; so on" in page
-    [best] = re.findall(r'<tr class="best"><td>(\w+)</td>', page)
+    [best] = re.findall(r'<tr class="best"><td[^>]*>(\w+)</td>', page)
     assert best == "a"
-    # Nothing is loaded from elsewhere, and the picture inside is the one beside the page.
+    head = re.findall(r"<th>([^<]+)</th>", page)
+    assert head[:3] == ["run", "verdict", "ELBO"]  # what a narrow screen shows
+    # Nothing is loaded from elsewhere, and the pictures are inside and beside the page.
     assert not re.findall(r'(?:src|href)="(?!data:)', page) and "<script" not in page
-    [data] = re.findall(r'src="data:image/png;base64,([^"]+)"', page)
-    assert base64.b64decode(data) == out.with_suffix(".png").read_bytes()
+    inside = [base64.b64decode(data) for data in re.findall(r'png;base64,([^"]+)"', page)]
+    assert len(inside) == 2 and 'class="panels"' in page
+    for png in (*inside, out.with_suffix(".png").read_bytes()):
+        assert png.startswith(b"\x89PNG")
 
 
 def test_reports_do_without_tensorflow(three, tmp_path):
@@ -158,6 +163,24 @@ def test_runs_of_a_label_share_colour_and_legend_line():
     assert ax.get_legend_handles_labels()[1] == ["a (2 runs)", "b"]
     colours = [line.get_color() for line in ax.lines if len(line.get_xdata()) > 1]
     assert colours[0] == colours[1] != colours[2]
+
+
+def test_three_runs_of_a_label_have_a_median_and_quartiles():
+    ends = (0.0, -0.2, -0.1)
+    ax = plot_comparison([*(curve("a", end) for end in ends), curve("b", 0.0, length=10)])
+    assert ax.get_legend_handles_labels()[1] == ["a (3 runs), median and quartiles", "b"]
+    (median,) = [line for line in ax.lines if "median" in line.get_label()]
+    middle = [row["elbo"] for row in curve("a", -0.1).metrics]
+    np.testing.assert_allclose(median.get_ydata(), middle)
+    (band,) = ax.collections[:1]
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.max() == pytest.approx(-0.05 - 9.0 / 19)  # upper quartile at the end
+
+
+def test_runs_that_share_no_evaluations_have_no_median():
+    late = curve("a", 0.0).metrics[10:]
+    curves = [curve("a", 0.0, length=8), Curve("a", late), Curve("a", late)]
+    assert plot_comparison(curves).get_legend_handles_labels()[1] == ["a (3 runs)"]
 
 
 def test_the_gap_is_drawn_down_to_the_noise_of_the_best():

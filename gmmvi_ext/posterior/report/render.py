@@ -11,6 +11,7 @@ MAX_LOCATION = 4  # leading coordinates of a location in print
 LEVEL_STYLE = {"trust": "bold green", "reweight": "bold yellow"}
 LEVEL_COLOR = {"trust": "#1b7837", "reweight": "#8a6508", "unchecked": "#555555"}
 WIDTH = 100
+CELL = "vertical-align: top; padding: .15em .9em .15em 0"  # of an HTML table
 
 
 def _number(value, digits: int = 4) -> str:
@@ -173,13 +174,14 @@ def html_table(header: list[str], rows: list[list[str]]) -> str:
     def cells(values, tag):
         sides = ["left", *["right" if header else "left"] * (len(values) - 1)]
         return "".join(
-            f'<{tag} style="text-align: {side}; vertical-align: top">{html.escape(value)}</{tag}>'
+            f'<{tag} style="text-align: {side}; {CELL}">{html.escape(value)}</{tag}>'
             for side, value in zip(sides, values, strict=True)
         )
 
     head = f"<thead><tr>{cells(header, 'th')}</tr></thead>" if header else ""
     body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    return f"<table>{head}<tbody>{body}</tbody></table>"
+    table = f"<table>{head}<tbody>{body}</tbody></table>"
+    return f'<div style="overflow-x: auto">{table}</div>'  # on a phone the table scrolls alone
 
 
 def notebook(report) -> str:
