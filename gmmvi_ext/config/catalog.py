@@ -15,7 +15,7 @@ from pathlib import Path
 from gmmvi_ext.config.document import Document, Names
 from gmmvi_ext.config.documents import DOCUMENTS
 
-__all__ = ["SNAPSHOT", "names_for", "snapshot"]
+__all__ = ["SNAPSHOT", "constraint_calls", "names_for", "snapshot"]
 
 SNAPSHOT = Path(__file__).with_name("catalog.json")
 
@@ -29,5 +29,14 @@ def names_for(document: Document) -> Names:
 @functools.cache
 def snapshot() -> dict[str, Names]:
     """Document -> its names, read from `catalog.json`."""
-    data = json.loads(SNAPSHOT.read_text(encoding="utf-8"))
+    data = _data()
     return {name: Names.from_json(data[name]) for name in DOCUMENTS}
+
+
+def constraint_calls() -> dict[str, str]:
+    """How each constraint is written, with its defaults -> what it means, from `catalog.json`."""
+    return _data()["constraints"]
+
+
+def _data() -> dict:
+    return json.loads(SNAPSHOT.read_text(encoding="utf-8"))

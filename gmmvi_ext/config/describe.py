@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from gmmvi_ext.config.catalog import constraint_calls
 from gmmvi_ext.config.codewords import expand_code_word
 from gmmvi_ext.config.document import Document, Names
 from gmmvi_ext.config.documents import DOCUMENTS, MIXTURE
@@ -61,8 +62,18 @@ def _parts(wanted: str, document: Document, all_names: Mapping[str, Names]) -> l
             parts.append(_section(f"{head}{name}", section))
     for name, schema in document.extra_keys.items():
         if wanted == normalized_name(name):
-            parts.append(f"{head}{name}\n  {schema['description']}")
+            lines = [f"{head}{name}", f"  {schema['description']}"]
+            calls = constraint_calls() if name == "constraints" else {}
+            parts.append("\n".join([*lines, *_listed(calls)]))
+    if document is MIXTURE:
+        for call, words in constraint_calls().items():
+            if normalized_name(call.partition("(")[0]) == wanted:
+                parts.append(f"constraint: {call}\n  {words}")
     return parts
+
+
+def _listed(calls: Mapping[str, str]) -> list[str]:
+    return [line for call, words in calls.items() for line in (f"  {call}", f"    {words}")]
 
 
 def _mark(document: Document, role: str, rule: str) -> str:
@@ -110,6 +121,7 @@ def _shown(value) -> str:
 
 def _known(names: Mapping[str, Names]) -> list[str]:
     known = [*DOCUMENTS, "python", "top"]
+    known += [call.partition("(")[0] for call in constraint_calls()]
     for name, document in DOCUMENTS.items():
         known += [rule for rules in names[name].rules.values() for rule in rules]
         known += [role.name for role in document.roles]

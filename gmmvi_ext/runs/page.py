@@ -73,10 +73,11 @@ def comparison_panels(records: Sequence[RunRecord]) -> dict[str, list[bytes]]:
 
     panels: dict[str, list[bytes]] = {}
     for target, curves in _curves(records).items():
-        for options in ({}, {"x": "train_seconds", "gap": True}):
+        for gap in (False, True):
             figure = new_figure((5.5, 4.0))
             ax = figure.subplots()
-            plot_comparison(curves, ax, **options)
+            x = "train_seconds" if gap else "num_target_evaluations"
+            plot_comparison(curves, ax, x=x, gap=gap)
             add_legend(figure, ax)
             panels.setdefault(target, []).append(_png(figure))
     return panels
