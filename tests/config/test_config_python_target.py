@@ -12,7 +12,7 @@ from gmmvi_ext.config.describe import describe
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.json_schema import json_schema
-from gmmvi_ext.constraints import CONSTRAINTS
+from gmmvi_ext.constraints import CONSTRAINTS as KNOWN_CONSTRAINTS
 from gmmvi_ext.targets.user_model import as_target
 
 MODEL = """
@@ -198,7 +198,7 @@ def test_a_resolved_configuration_reads_back(write, tmp_path):
 def test_parts_are_described():
     names = snapshot()
     listed = describe("constraints", names)
-    assert "interval(0, 1)" in listed and all(name in listed for name in CONSTRAINTS)
+    assert "interval(0, 1)" in listed and all(name in listed for name in KNOWN_CONSTRAINTS)
     assert "strictly between" in describe("interval", names)
     with pytest.raises(ValueError, match="Did you mean 'simplex'"):
         describe("simplx", names)
