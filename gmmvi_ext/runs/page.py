@@ -121,17 +121,16 @@ def comparison_page(
       HTML text with everything in it.
     """
     names = run_names(records)
-    rows = table_rows(records, names)
+    rows, best = table_rows(records, names), _best(records)
+    title = f"{len(records)} runs compared" if len(records) > 1 else html.escape(names[0])
     parts = [
         "<!DOCTYPE html>",
         '<html lang="en"><head><meta charset="utf-8">',
         '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>{len(records)} runs</title><style>{_STYLE}</style></head><body>",
-        f"<h1>{len(records)} run{'s' * (len(records) != 1)} compared</h1>",
-        _table(rows, _best(records)),
-        '<p class="note">ELBO: higher is better; +- is one standard error. Bold: the highest ELBO '
-        "on its target. Evidence, k-hat and effective sample size come from fresh draws at the end "
-        "of a run.</p>",
+        f"<title>{title}</title><style>{_STYLE}</style></head><body>",
+        f"<h1>{title}</h1>",
+        _table(rows, best),
+        f'<p class="note">{_note(records, best)}</p>',
         "<h2>ELBO over the runs</h2>",
         *(_panels(target, each) for target, each in (pictures or {}).items()),
         _differences(records, names),
@@ -145,16 +144,30 @@ def comparison_page(
     return "\n".join([*parts, "</body></html>", ""])
 
 
+def _note(records: Sequence[RunRecord], best: Set[int]) -> str:
+    words = ["ELBO: higher is better; +- is one standard error."]
+    if best:
+        words.append("Bold: the highest ELBO on its target.")
+    if any(record.document.has_verdict for record in records):
+        come = (
+            "Evidence, k-hat and effective sample size come from fresh draws at the end of a run."
+        )
+        words.append(come)
+    return " ".join(words)
+
+
 def _best(records: Sequence[RunRecord]) -> set[int]:
+    """Rows with the highest ELBO on a target of several runs."""
     best: dict[str, int] = {}
+    targets = [target_of(record) for record in records]
     for number, record in enumerate(records):
         elbo = record.summary.get("elbo")
-        target = target_of(record)
-        if not isinstance(elbo, int | float):
+        target = targets[number]
+        if not isinstance(elbo, int | float) or targets.count(target) == 1:
             continue
         if target not in best or elbo > records[best[target]].summary["elbo"]:
             best[target] = number
-    return set(best.values()) if len(records) > 1 else set()
+    return set(best.values())
 
 
 def _table(rows: list[dict[str, str]], best: Set[int] = frozenset()) -> str:
@@ -194,6 +207,8 @@ def _panels(target: str, pictures: Sequence[bytes]) -> str:
 
 
 def _differences(records: Sequence[RunRecord], names: Sequence[str]) -> str:
+    if len(records) == 1:
+        return ""
     table = differing_keys(records)
     if not table:
         return '<h2>What differs</h2><p class="note">Nothing but the seeds.</p>'
