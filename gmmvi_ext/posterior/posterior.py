@@ -4,6 +4,7 @@ q(y) = q_mixture(x) / |det d y / d x|,    y = bijector(x)
 """
 
 import math
+import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -50,6 +51,7 @@ else:
 
 
 _MASS = ("mass", "mass_se")
+PROPOSALS_PER_DRAW, MAX_SILENT = 10, 20_000  # of `reweight`
 MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
 
 
@@ -424,7 +426,7 @@ class Posterior(AfterFit, Pictures):
           num_samples: draws wanted.
           seed: of proposals and resampling.
           num_proposals: draws of the mixture to choose from, each one target evaluation; default
-            ten times `num_samples`.
+            ten times `num_samples`, of which a line on stderr tells where it is over 20 000.
           replace: allow duplicates (systematic resampling) instead of choosing distinct draws.
           defensive: choose from draws with a share of heavy tails.
 
@@ -442,7 +444,12 @@ class Posterior(AfterFit, Pictures):
         """
         self._need_target("`reweight`")
         require_count("num_samples", num_samples)
-        draws = self._proposals(num_proposals or 10 * num_samples, seed, defensive)
+        if num_proposals is None:
+            num_proposals = PROPOSALS_PER_DRAW * num_samples
+            if num_proposals > MAX_SILENT:
+                text = f"reweight: evaluates the target {num_proposals:,} times (`num_proposals`)"
+                print(text, file=sys.stderr)
+        draws = self._proposals(num_proposals, seed, defensive)
         chosen = weighted.resample(draws, num_samples, seed, replace=replace)
         return self._values(draws.x[chosen])
 

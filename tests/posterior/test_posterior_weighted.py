@@ -44,6 +44,15 @@ def test_reweighted_draws_follow_the_target_without_duplicates(wrong):
     np.testing.assert_array_equal(draws, wrong.reweight(4000)["a"])
 
 
+def test_many_evaluations_are_announced(wrong, capfd):
+    wrong.reweight(2000)
+    assert "reweight" not in capfd.readouterr().err
+    wrong.reweight(2001)
+    assert "reweight: evaluates the target 20,010 times" in capfd.readouterr().err
+    wrong.reweight(2001, num_proposals=30_000)  # asked for
+    assert "reweight" not in capfd.readouterr().err
+
+
 def test_too_many_distinct_draws_are_refused(wrong):
     with pytest.raises(ValueError, match="num_proposals"):
         wrong.reweight(500, num_proposals=400)
