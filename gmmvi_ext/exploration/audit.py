@@ -55,6 +55,7 @@ LARGEST = 1e6
 INFLATION = (2.0, 5.0, 15.0)
 RESIDUAL_INFLATION = 2.5
 MAX_RATIO = 3.0  # nats by which log p - log q - log Z may exceed zero where q covers p
+MAX_BLUR = 100.0  # nats to which a value may be rounded, in multiples of what is usual
 MIN_SHARE = 1e-6  # of the mass: what ends carry less is negligible in any number
 NUM_DRAWS = 120  # of the mixture, for log Z and for how far the ratios spread
 DRAWS_SHARE = 0.3  # of the evaluations, where there are few
@@ -142,7 +143,7 @@ def audit(
     points = np.concatenate([points, probed])
     left = max_evaluations - (counted.count - before)
     runs, shapes = _searches(counted, covered, points, 0.7 * left, rng)
-    tells = np.isfinite(runs.value)
+    tells = np.isfinite(runs.value) & covered.is_resolved(runs.value, counted.target.dtype)
     # The last positions have not been looked at if they came with the last iteration.
     arrived = runs.is_done | (tells & covered.is_reached(runs.x, runs.value))
     ends = np.flatnonzero(tells & ~arrived)
@@ -210,6 +211,15 @@ class _Covered:
     def log_q(self, x: np.ndarray) -> np.ndarray:
         """[n]."""
         return mixtures.log_prob(self.mixture, tf.constant(x)).numpy()
+
+    def is_resolved(self, values: np.ndarray, dtype) -> np.ndarray:
+        """Whether the float format of the target tells log densities of this size apart, [n].
+
+        Far out a sum of large terms of both signs may come to 1e15 nats, and is their rounding.
+        """
+        rounding = float(np.finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
+        usual = max(rounding * abs(self.highest), 1.0)
+        return rounding * np.abs(values) <= MAX_BLUR * usual
 
     def log_q_inflated(self, x: np.ndarray, factor: float) -> np.ndarray:
         """Log density with all components inflated, [n]."""

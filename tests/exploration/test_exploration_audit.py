@@ -145,3 +145,19 @@ def test_a_spike_is_no_mode():
     first = search.with_candidates(10)
     assert first.loc[np.argmax(first.log_weights), 0] > -6.0  # the mode lies at -40.5
     assert search.counted.count < 10_000
+
+
+@pytest.mark.parametrize(("value", "num_missed"), [(1e4, 1), (1e15, 0)])
+def test_ends_whose_value_is_rounding_alone_are_no_mass(value, num_missed):
+    """Far out large terms of both signs may cancel badly: float32 rounds 1e15 nats to 1e8."""
+
+    def log_prob(x):
+        gaussian = -0.5 * tf.reduce_sum(x**2, axis=1)
+        return tf.where(x[:, 0] > 100.0, value - 0.5 * (x[:, 0] - 110.0) ** 2, gaussian)
+
+    target = CallableTarget(log_prob, 1)
+    mixture = mixture_at([[0.0]])
+    start = start_from(target, mean=0.0, scale=100.0, seed=0)
+    found = audit(CountedTarget(target), mixture, start, seed=1)
+    assert min(found.num_missed, 1) == num_missed
+    assert (found.missed_mass > 0.5) == bool(num_missed)
