@@ -15,6 +15,7 @@ from gmmvi_ext.math.linalg import safe_cholesky
 from gmmvi_ext.models.learner import shifted
 from gmmvi_ext.models.membership import with_new, without_others
 from gmmvi_ext.models.mixture_model import MixtureModel
+from gmmvi_ext.ranges import require
 
 __all__ = ["GmmWrapper"]
 
@@ -108,6 +109,7 @@ class GmmWrapper(MixtureModel):
 
     def component_log_density(self, index: int, samples: tf.Tensor) -> tf.Tensor:
         """log N_index(x_n), [N]."""
+        self._check_component(index)
         return self.component_log_densities(samples)[index]
 
     def log_density_and_grad(self, samples: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
@@ -119,6 +121,7 @@ class GmmWrapper(MixtureModel):
         self, index: int, samples: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """log N_index(x_n) [N] and its gradient [N, D]."""
+        self._check_component(index)
         components: Any = self.mixture().components
         one = type(components)(*(field[index : index + 1] for field in components))
         alone = Mixture(tf.zeros([1], self.dtype), one)
@@ -146,6 +149,7 @@ class GmmWrapper(MixtureModel):
 
     def sample_from_component(self, index: int, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Draws of one component, [num_samples, D]."""
+        self._check_component(index)
         counts = num_samples * tf.one_hot(index, self.num_components, dtype=tf.int32)
         return self.sample_from_components_no_shuffle(counts, seed)[0]
 
@@ -154,11 +158,17 @@ class GmmWrapper(MixtureModel):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws in the order of the components [N, D], and the component of each, int32 [N]."""
         counts = tf.cast(samples_per_component, tf.int32)
+        if not counts.shape.is_compatible_with(self.log_weights.read_value().shape):
+            raise ValueError(
+                f"`samples_per_component` must have one number for each of the "
+                f"{int(self.num_components)} components, got shape {tuple(counts.shape)}."
+            )
         return sample_components(self.mixture().components, counts, seed)
 
     def replace_weights(self, new_log_weights: tf.Tensor) -> None:
         """Takes new log weights [K], normalises them and stores the weights in their history."""
         log_weights = tf.nn.log_softmax(self._one_each("new_log_weights", new_log_weights))
+        _require_all(~tf.math.is_nan(log_weights), "new_log_weights", "numbers")
         self.log_weights.assign(log_weights)
         history = self.learner_variables.weight_history
         history.assign(shifted(history.read_value(), tf.exp(log_weights)))
@@ -169,8 +179,10 @@ class GmmWrapper(MixtureModel):
         history.assign(shifted(history.read_value(), self._one_each("rewards", rewards)))
 
     def update_stepsizes(self, new_stepsizes: tf.Tensor) -> None:
-        """Replaces the stepsize of each component, [K]."""
-        self.learner_variables.stepsize.assign(self._one_each("new_stepsizes", new_stepsizes))
+        """Replaces the stepsize of each component, [K]; positive."""
+        stepsizes = self._one_each("new_stepsizes", new_stepsizes)
+        _require_all(stepsizes > 0, "new_stepsizes", "positive")
+        self.learner_variables.stepsize.assign(stepsizes)
 
     def replace_components(self, new_means: tf.Tensor, new_chols: tf.Tensor) -> None:
         """Replaces means [K, D] and factors [K, D, D] or [K, D]; weights stay."""
@@ -178,6 +190,9 @@ class GmmWrapper(MixtureModel):
         factors = self._factors(components)
         means = self._like("new_means", new_means, components.loc)
         factors = self._like("new_chols", new_chols, factors)
+        diagonal = factors if self.is_diagonal else tf.linalg.diag_part(factors)
+        _require_all(diagonal > 0, "new_chols", "positive on their diagonal")
+        _require_all(tf.math.is_finite(means), "new_means", "finite")
         self.assign(Mixture(self.log_weights.read_value(), type(components)(means, factors)))
 
     def add_component(
@@ -198,6 +213,7 @@ class GmmWrapper(MixtureModel):
         if not initial_weight > 0:
             raise ValueError(f"`initial_weight` must be positive, got {initial_weight}.")
         mean = self._like("initial_mean", initial_mean, components.loc[0])
+        _require_all(tf.math.is_finite(mean), "initial_mean", "finite")
         cov = self._like("initial_cov", initial_cov, self._factors(components)[0])
         if isinstance(components, DiagonalGaussians):
             factor, is_fine = tf.sqrt(cov), tf.reduce_all(cov > 0)
@@ -227,13 +243,15 @@ class GmmWrapper(MixtureModel):
         self.assign(mixture)
         self.assign_learner(learner)
 
+    def _check_component(self, index: int) -> None:
+        count = self.num_components
+        if hasattr(count, "numpy") and not tf.is_tensor(index):  # in a trace TensorFlow says it
+            expected = f"the number of one of {int(count)} components"
+            require(0 <= index < int(count), "index", expected, index)
+
     def _points(self, samples: tf.Tensor) -> tf.Tensor:
         points = to_dtype(samples, self.dtype)
-        if not points.shape[-1:].is_compatible_with([self.num_dimensions]):
-            raise ValueError(
-                f"`samples` must have the shape [N, {self.num_dimensions}], got "
-                f"{tuple(points.shape)}."
-            )
+        self._check_points(points)
         return points
 
     def _one_each(self, name: str, value: tf.Tensor) -> tf.Tensor:
@@ -259,3 +277,9 @@ class GmmWrapper(MixtureModel):
             "low-rank covariances have no single factor; read `mixture().components` and replace "
             "it by `assign`."
         )
+
+
+def _require_all(allowed: tf.Tensor, name: str, expected: str) -> None:
+    """Refuses values that are not `allowed`; symbolic ones pass."""
+    if hasattr(allowed, "numpy") and not allowed.numpy().all():
+        raise ValueError(f"`{name}` must be {expected}; the old values stay.")

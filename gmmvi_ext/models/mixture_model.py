@@ -102,8 +102,19 @@ class MixtureModel(tf.Module):
             getattr(self, name).assign(value)
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        """log q(x_n) in the unconstrained space, [N]."""
+        """log q(x_n) in the unconstrained space, [N].
+
+        Raises:
+          ValueError: points of another dimension, which would broadcast.
+        """
+        self._check_points(x)
         return mixtures.log_prob(self.mixture(), x)
+
+    def _check_points(self, x: tf.Tensor) -> None:
+        if not x.shape[-1:].is_compatible_with([self.num_dimensions]):
+            raise ValueError(
+                f"`samples` must have the shape [N, {self.num_dimensions}], got {tuple(x.shape)}."
+            )
 
     def sample(self, num_samples: int, seed: tf.Tensor) -> tf.Tensor:
         """Draws in the unconstrained space, [num_samples, D]."""

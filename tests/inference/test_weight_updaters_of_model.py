@@ -12,7 +12,7 @@ from gmmvi_ext.inference.weight_updaters import (
     TrustRegionBasedWeightUpdater,
     WeightUpdater,
 )
-from gmmvi_ext.models import GmmWrapper
+from gmmvi_ext.models import GmmWrapper, MixtureModel
 
 WEIGHTS = np.array([0.5, 0.3, 0.2])
 MEANS = np.array([[0.0, 0.0], [2.0, 1.0], [-1.0, 2.0]])
@@ -233,6 +233,26 @@ def test_what_cannot_be_a_component_is_refused():
         wrapper.remove_component(3)
     with pytest.raises(ValueError, match=r"`rewards` must have the shape \(3,\), got \(2,\)"):
         wrapper.store_rewards([1.0, 2.0])
+    seed, before = [0, 1], tf.nest.map_structure(np.array, wrapper.mixture())
+    refused = {
+        "`initial_mean` must be finite": lambda: wrapper.add_component(0.1, [np.nan, 0], np.eye(2)),
+        "`new_log_weights` must be numbers": lambda: wrapper.replace_weights([np.nan, 0.0, 0.0]),
+        "`new_stepsizes` must be positive": lambda: wrapper.update_stepsizes([1.0, 0.0, 1.0]),
+        "`new_chols` must be positive": lambda: wrapper.replace_components(MEANS, -FACTORS),
+        "`new_means` must be finite": lambda: wrapper.replace_components(MEANS + np.inf, FACTORS),
+        "`index` must be .* 3 components, got 3": lambda: wrapper.sample_from_component(3, 2, seed),
+        "one of 3 components, got -1": lambda: wrapper.component_log_density(-1, MEANS),
+        "one number for each of the 3": lambda: wrapper.sample_from_components_no_shuffle(
+            [1], seed
+        ),
+        "shape .N, 2., got .3, 1.": lambda: MixtureModel(wrapper.mixture()).log_prob(
+            tf.constant(MEANS[:, :1])
+        ),
+    }
+    for words, call in refused.items():
+        with pytest.raises(ValueError, match=words):
+            call()
+    tf.nest.map_structure(np.testing.assert_array_equal, wrapper.mixture(), before)
     zeros = tf.zeros([3, 2, 1], tf.float64)
     low_rank = LowRankGaussians(tf.constant(MEANS), tf.constant(MEANS**2 + 1), zeros)
     with pytest.raises(ValueError, match="low-rank covariances have no single factor"):
