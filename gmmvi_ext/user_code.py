@@ -10,7 +10,15 @@ from types import ModuleType
 
 from gmmvi_ext.confined import is_file
 
-__all__ = ["PREFIX", "USER_ERRORS", "is_code", "load_module", "place_of", "split_name"]
+__all__ = [
+    "PREFIX",
+    "USER_ERRORS",
+    "is_code",
+    "load_module",
+    "place_of",
+    "split_name",
+    "text_of",
+]
 
 PREFIX = "python:"
 # What code of the user's own may raise where it is called: also an exit, which is not meant for us.
@@ -54,7 +62,7 @@ def load_module(path: Path) -> ModuleType:
     try:
         spec.loader.exec_module(module)
     except USER_ERRORS as error:  # the user's file: one line, not a traceback
-        text = " ".join(str(error).split())
+        text = " ".join(text_of(error).split())
         raise ValueError(f"{path} cannot be imported: {type(error).__name__}: {text}") from error
     finally:
         timer.cancel()
@@ -64,6 +72,14 @@ def load_module(path: Path) -> ModuleType:
 
 def _say_slow(path: Path) -> None:
     print(f"note: {path} is still being imported after {SLOW_SECONDS:g} s", file=sys.stderr)
+
+
+def text_of(error: BaseException) -> str:
+    """The message of an error; one of the user's own need not have any that can be read."""
+    try:
+        return str(getattr(error, "message", error)).strip()
+    except Exception:  # noqa: BLE001 - its `__str__` is code of the user, too
+        return "its message cannot be read"
 
 
 def place_of(error: BaseException, path: str | None) -> str:

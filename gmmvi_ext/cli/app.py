@@ -16,6 +16,7 @@ from gmmvi_ext.confined import printable
 from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.training.interrupt import ProcessSignals
+from gmmvi_ext.user_code import text_of
 
 __all__ = ["main", "run"]
 
@@ -77,14 +78,14 @@ def _ended(name: str, arguments: Sequence[str], signals: ProcessSignals) -> int:
             f"(sys.exit({error.code!r}){place}); let it return or raise instead."
         )
         code = 1
-    except Exception as error:
+    except BaseException as error:  # also of user code that is no `Exception`
         # An interrupt inside of a callback comes out of TensorFlow as an error of its own.
         if signals.number is not None:
             print(_INTERRUPTED.format(name), file=sys.stderr)
             return signals.exit_code or INTERRUPTED
         if os.environ.get(_TRACEBACK):
             raise
-        kind, text = type(error).__name__, " ".join(str(error).split())[:500]
+        kind, text = type(error).__name__, " ".join(text_of(error).split())[:500]
         problem = (
             f"gmmvi-ext {name}: {kind}: {text} ({_place(error)}). This is not foreseen: please "
             f"report it; {_TRACEBACK}=1 shows where it came from."

@@ -76,7 +76,8 @@ def main(arguments: Sequence[str]) -> int:
                 config, folder, workdir=workdir, out=out, checkpoint=values["checkpoint"]
             )
         except OSError as error:
-            place = f"{error.filename}: " if error.filename else ""
+            name = error.filename2 or error.filename  # the second is where a file was to be put
+            place = f"{name}: " if name else ""
             raise CommandError(f"{place}{error.strerror or error}") from error
 
 

@@ -32,6 +32,8 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"unexpected argument {positional[0]!r}; flags start with --.")
     config, path = _requested(values)
     folder = _own_folder(config, path)
+    if config.code_names():  # code of the user's own may change the current folder
+        folder = folder.absolute()
     with WorkDir(folder, allow_outside=values["allow_outside"]) as workdir:
         meant = [key.partition("=")[0].strip() for key in values["set"]] if values["resume"] else []
         refuse_other_run(config, workdir, meant=meant, by_default=not config.is_auto)

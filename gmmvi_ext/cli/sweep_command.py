@@ -47,7 +47,15 @@ def main(arguments: Sequence[str]) -> int:
     inside = (trials_folder(folder).name, "configs", "logs")
     allow_outside = values["allow_outside"]
     with claim_folder(folder, inside, by="sweep", allow_outside=allow_outside):
-        return _sweep(folder, trials, values)
+        try:
+            return _sweep(folder, trials, values)
+        except OSError as error:
+            name = error.filename2 or error.filename  # the second is where a file was to be put
+            place = f"{name}: " if name else ""
+            raise CommandError(
+                f"--workdir {folder}: {place}{error.strerror or error}; the trials that have ended "
+                "are kept. Make room or access and give the same command again."
+            ) from error
 
 
 def _flags() -> CommandFlags:

@@ -168,7 +168,7 @@ def _accepts(value, kind: str) -> tuple[bool, object]:
         items = [_accepts(item, kind[5:-1]) for item in value]
         return all(ok for ok, _ in items), [item for _, item in items]
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or (isinstance(value, float) and math.isnan(value)):
+    if not is_number or (isinstance(value, float) and not math.isfinite(value)):
         return False, value
     if kind == "int":
         if isinstance(value, float) and not value.is_integer():  # nor is an infinite one

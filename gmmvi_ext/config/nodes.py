@@ -30,7 +30,7 @@ _WORDS = {
 _TAG = "tag:yaml.org,2002:"
 _PLAIN_TAGS = {_TAG + name for name in ("str", "int", "float", "bool", "null", "map", "seq")}
 MAX_BYTES = 1_000_000  # of a file
-MAX_NODES = 100_000  # stops aliases of aliases from growing without bound
+MAX_NODES = 20_000  # stops aliases of aliases from growing without bound
 MAX_DEPTH = 100
 
 

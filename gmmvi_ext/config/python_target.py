@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import ConfigError, Problem
 from gmmvi_ext.config.rules import needs_gradient
-from gmmvi_ext.user_code import USER_ERRORS, load_module, split_name
+from gmmvi_ext.user_code import USER_ERRORS, load_module, split_name, text_of
 
 __all__ = ["python_target"]
 
@@ -86,7 +86,7 @@ def _made(function, name: str):
     try:
         made = function()
     except USER_ERRORS as error:  # the user's file: one line, not a traceback
-        text = " ".join(str(error).split())
+        text = " ".join(text_of(error).split())
         raise ValueError(f"{name}() fails with {type(error).__name__}: {text}") from error
     if not callable(made) and not _is_usable(made):
         raise ValueError(

@@ -3,7 +3,9 @@
 import shutil
 from pathlib import Path
 
-__all__ = ["refuse_foreign", "remove_damaged"]
+import tensorflow as tf
+
+__all__ = ["refuse_foreign", "remove_damaged", "write_model"]
 
 _NAMES = {
     *("assets", "export.json", "fingerprint.pb", "mixture.npz", "posterior.json"),
@@ -34,3 +36,26 @@ def remove_damaged(folder: Path) -> None:
     is_export = folder.is_dir() and {path.name for path in folder.iterdir()} <= _NAMES
     if is_export and not (folder / "export.json").exists():
         shutil.rmtree(folder)
+
+
+def write_model(module, folder: Path, *, custom_gradients: bool) -> None:
+    """Writes a module with its signatures as a SavedModel.
+
+    Args:
+      module: has `signatures()`.
+      folder: exists.
+      custom_gradients: whether gradients that functions bring along are written, too.
+
+    Raises:
+      OSError: the folder cannot be written (disk full), which TensorFlow reports like a lack of
+        memory.
+    """
+    options = tf.saved_model.SaveOptions(experimental_custom_gradients=custom_gradients)
+    try:
+        tf.saved_model.save(module, str(folder), module.signatures(), options=options)
+    except tf.errors.OpError as error:
+        text = error.message.split("\n")[0]
+        if "OOM" in text:
+            raise
+        reason = text.rpartition("; ")[2]
+        raise OSError(f"{folder.parent}: the model cannot be written: {reason}") from error

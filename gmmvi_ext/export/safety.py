@@ -91,6 +91,7 @@ _LOCAL_DEVICE = re.compile(r"(/job:localhost)?(/replica:0)?(/task:0)?(/device:(C
 # Attributes by which TensorFlow takes another function than the one that is called.
 _REPLACING_ATTRIBUTES = ("api_implements", "api_preferred_device")
 MAX_GRAPH = 2**31 - 1  # bytes, as protocol buffers allow
+_FINGERPRINT = "fingerprint.pb"
 _MAX_NAME = 1000  # bytes; longer ones are data
 
 
@@ -140,7 +141,7 @@ def check_operations(path) -> None:
 def checked_copy(path) -> Iterator[Path]:
     """Context with a copy of a SavedModel that was checked: what is loaded is what was looked at.
 
-    Only what TensorFlow needs is copied: graph, fingerprint and variables.
+    Only what TensorFlow needs is copied: graph and variables.
 
     Raises:
       FileNotFoundError: the folder holds no SavedModel.
@@ -152,9 +153,11 @@ def checked_copy(path) -> Iterator[Path]:
         copy = Path(name)
         (copy / "variables").mkdir()
         for each in _files(folder):
+            if each.name == _FINGERPRINT:  # TensorFlow logs a traceback at one that is damaged
+                continue
             with open_plain(each) as source, open(copy / each.relative_to(folder), "wb") as file:
                 shutil.copyfileobj(source, file)
-        _check(_read(copy), path)
+        _check(_read(copy, folder), path)
         yield copy
 
 
@@ -233,6 +236,10 @@ def _problems_of_objects(graph: meta_graph_pb2.MetaGraphDef) -> Iterator[str]:
             yield "an object saves and restores itself"
         if kind == "user_object" and node.user_object.identifier not in _USER_OBJECTS:
             yield f"it holds an object of type {node.user_object.identifier!r}"
+        if not _LOCAL_DEVICE.fullmatch(node.variable.device):
+            yield f"a variable is placed on {node.variable.device!r}"
+        if node.variable.experimental_distributed_variable_components:
+            yield "a variable lies on several devices"
         called = {
             "function": node.function.concrete_functions,
             "bare_concrete_function": [node.bare_concrete_function.concrete_function_name],
@@ -356,7 +363,8 @@ def _refuse_links(folder: Path) -> None:
             )
 
 
-def _read(folder: Path) -> saved_model_pb2.SavedModel:
+def _read(folder: Path, shown: Path | None = None) -> saved_model_pb2.SavedModel:
+    """The graph of a folder, or of the copy of the one that is `shown` in messages."""
     _refuse_links(folder)
     file = folder / "saved_model.pb"
     model = saved_model_pb2.SavedModel()
@@ -364,7 +372,7 @@ def _read(folder: Path) -> saved_model_pb2.SavedModel:
         model.ParseFromString(read_inside(file, None, MAX_GRAPH))
     except DecodeError:
         raise UnsafeExportError(
-            f"{file} is damaged, it cannot be read as a SavedModel; export it again."
+            f"{(shown or folder) / file.name} is damaged, it cannot be read as a SavedModel; export it again."
         ) from None
     return model
 
@@ -372,7 +380,7 @@ def _read(folder: Path) -> saved_model_pb2.SavedModel:
 def _files(folder: Path) -> list[Path]:
     """What TensorFlow reads of a SavedModel; the folder of variables itself where it is a link."""
     variables = folder / "variables"
-    names = [folder / "saved_model.pb", folder / "fingerprint.pb"]
+    names = [folder / "saved_model.pb", folder / _FINGERPRINT]
     is_folder = variables.is_dir() and not variables.is_symlink()
     names += sorted(variables.iterdir()) if is_folder else [variables]
     return [each for each in names if os.path.lexists(each)]

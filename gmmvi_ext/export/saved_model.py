@@ -9,7 +9,7 @@ import tensorflow as tf
 import gmmvi_ext
 from gmmvi_ext.confined import read_inside
 from gmmvi_ext.constraints.layout import element_names
-from gmmvi_ext.export.folder import refuse_foreign
+from gmmvi_ext.export.folder import refuse_foreign, write_model
 from gmmvi_ext.export.module import ExportedPosterior, flat_output_name, signature_name
 from gmmvi_ext.export.safety import check_operations, checked_copy
 from gmmvi_ext.export.verification import verify_export
@@ -19,6 +19,8 @@ from gmmvi_ext.whole_files import whole_folder
 
 __all__ = ["export_saved_model", "load_saved_model"]
 
+# What TensorFlow raises at variables that are cut, altered, or of another model.
+_DAMAGE = (tf.errors.OpError, AssertionError, FileNotFoundError, LookupError, TypeError)
 FORMAT = 1
 
 
@@ -65,8 +67,7 @@ def export_saved_model(
         posterior.mixture, posterior.layout, _statistics(posterior, num_summary_samples, seed)
     )
     with whole_folder(folder) as temporary:
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=True)
-        tf.saved_model.save(module, str(temporary), module.signatures(), options=options)
+        write_model(module, temporary, custom_gradients=True)
         posterior.save(temporary)
         about = json.dumps(_metadata(posterior), indent=1) + "\n"
         (temporary / "export.json").write_text(about)
@@ -91,7 +92,7 @@ def load_saved_model(path):
 
     Raises:
       FileNotFoundError: the folder holds no export.
-      ValueError: its description is damaged, or of another version.
+      ValueError: it is damaged, or of another version.
       UnsafeExportError: if an operation is not on the list; nothing is run.
 
     Example:
@@ -118,7 +119,14 @@ def load_saved_model(path):
     if version != FORMAT:
         raise ValueError(f"{file}: export format {version!r}, this version reads {FORMAT}.")
     with checked_copy(folder) as copy:
-        return tf.saved_model.load(str(copy))
+        try:
+            return tf.saved_model.load(str(copy))
+        except _DAMAGE as error:
+            text = " ".join(str(getattr(error, "message", error)).split())[:200]
+            raise ValueError(
+                f"{folder}: TensorFlow cannot load it ({text}); it is damaged, or of another "
+                "version of TensorFlow. Take `mixture.npz` and `posterior.json` instead: gmmvi_ext.load reads them."
+            ) from error
 
 
 def _refuse_ambiguous_names(layout) -> None:

@@ -15,7 +15,7 @@ import tensorflow as tf
 
 import gmmvi_ext
 from gmmvi_ext.amortized.model import LatentVariableModel
-from gmmvi_ext.export.folder import refuse_foreign
+from gmmvi_ext.export.folder import refuse_foreign, write_model
 from gmmvi_ext.export.module import count_of
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import TOLERANCE, ExportVerificationError, run_elsewhere
@@ -116,8 +116,7 @@ def export_vae(
     module = ExportedVae(vae)
     with whole_folder(folder) as temporary:
         # TFP's implicitly reparameterised samplers carry custom gradients.
-        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
-        tf.saved_model.save(module, str(temporary), module.signatures(), options=options)
+        write_model(module, temporary, custom_gradients=False)
         metadata = {
             "gmmvi_ext_vae_export": FORMAT,
             "gmmvi_ext_version": gmmvi_ext.__version__,

@@ -20,7 +20,7 @@ from gmmvi_ext.inference.sample_selectors import Proposal
 from gmmvi_ext.inference.sample_selectors.fixed_count import FixedCountSampleSelector
 from gmmvi_ext.inference.types import Batch, ComponentUpdate, NgEstimate
 from gmmvi_ext.models.learner import initial_learner_state
-from gmmvi_ext.user_code import USER_ERRORS, place_of
+from gmmvi_ext.user_code import USER_ERRORS, place_of, text_of
 
 __all__ = ["is_custom", "try_rule"]
 
@@ -86,7 +86,7 @@ class _Trial:
         except _Refused as error:
             raise ValueError(str(error)) from None
         except USER_ERRORS as error:  # the user's code: one line, not a traceback
-            text = " ".join(str(error).split())
+            text = " ".join(text_of(error).split())
             place = place_of(error, inspect.getsourcefile(type(self.rule)))
             raise ValueError(
                 f"`{self.method}` fails with {type(error).__name__}{place}: {text[:_MAX_TEXT]}"

@@ -164,7 +164,8 @@ def disk_trouble_told(workdir: WorkDir):
         raise CommandError(f"--workdir {workdir.path}: {error}") from error
     except OSError as error:
         workdir.require_there()
-        place = f"{error.filename}: " if error.filename else ""
+        name = error.filename2 or error.filename  # the second one is where a file was to be put
+        place = f"{name}: " if name else ""
         raise CommandError(
             f"--workdir {workdir.path}: {place}{error.strerror or error}; the last checkpoint is "
             "intact. Make room or access and give the same command again."

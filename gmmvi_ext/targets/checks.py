@@ -19,7 +19,7 @@ from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target, TargetError
 from gmmvi_ext.targets.callables import CallableTarget, HostTarget
 from gmmvi_ext.tracing import TracedFunction
-from gmmvi_ext.user_code import USER_ERRORS
+from gmmvi_ext.user_code import USER_ERRORS, text_of
 
 __all__ = [
     "TRACE_SIZE",
@@ -191,7 +191,7 @@ def _host_message(host: HostTarget, subject: str, error: BaseException) -> str:
     kind = "a batch of points" if host.is_batched else "single points"
     given = "`num_dimensions`" if layout.shapes is None else "`shapes`"
     hint = f"Check that {given} says what the function takes"
-    if {"float32", "float64"} <= set(re.findall(r"float\d\d", str(error))):
+    if {"float32", "float64"} <= set(re.findall(r"float\d\d", text_of(error))):
         hint = f"It gets {host.dtype.name}: cast its data to that, or pass another `dtype`"
     elif host.is_batched:
         hint += (
@@ -203,12 +203,12 @@ def _host_message(host: HostTarget, subject: str, error: BaseException) -> str:
 
 def is_of_tracing(error: BaseException) -> bool:
     """Whether what was raised is only that a tensor of a trace has no value."""
-    return "symbolic" in f"{type(error).__name__} {error}".lower()
+    return "symbolic" in f"{type(error).__name__} {text_of(error)}".lower()
 
 
 def one_line(error: BaseException) -> str:
     """Kind and message of an error, without what TensorFlow writes around it."""
-    text = str(getattr(error, "message", error)).strip()
+    text = text_of(error)
     text = re.sub(r" for '\{\{node [^}]*\}\}'|\{\{[^}]*\}\} | \[Op:\w+\] name:", "", text)
     # TensorFlow puts the user's traceback before the message.
     lines = [line.strip() for line in text.split("\n") if line.strip()]
@@ -263,7 +263,7 @@ def _values_and_gradients(
 
 
 def _failure(method: str, x: tf.Tensor, error: BaseException) -> str:
-    lines = str(getattr(error, "message", error)).strip().split("\n")
+    lines = text_of(error).split("\n")
     what = f"{type(error).__name__}: {lines[0]}" if lines[0] else type(error).__name__
     return f"{method} fails at points {list(x.shape)} of type {x.dtype.name}: {what[:300]}"
 
@@ -280,7 +280,7 @@ def _refuse_raising(target: Target, x: tf.Tensor, seed: tf.Tensor, few: np.ndarr
         error = target.last_exception
         raise TargetError(
             f"the log density raises at points {list(x.shape)} of type {x.dtype.name}: "
-            f"{type(error).__name__}: {str(error)[:200]}"
+            f"{type(error).__name__}: {text_of(error)[:200]}"
         )
 
 

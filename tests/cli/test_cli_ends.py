@@ -34,9 +34,18 @@ def raising(error):
     return function
 
 
+class Mute(BaseException):
+    """What code of a user's own may raise: no `Exception`, and no message that can be read."""
+
+    def __str__(self):
+        raise RuntimeError("no")
+
+
 @pytest.mark.parametrize(
     ("error", "code", "words"),
     [
+        (Mute(), 1, "gmmvi-ext run: Mute: its message cannot be read ("),
+        (GeneratorExit(), 1, "gmmvi-ext run: GeneratorExit: "),
         (ConfigError(Problem(Origin("a.yml"), "seed", "no.")), 2, "a.yml: seed: no."),
         (CommandError("no."), 1, "gmmvi-ext run: no."),
         (UsageError("no."), 2, "gmmvi-ext run: no."),

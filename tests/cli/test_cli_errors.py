@@ -301,3 +301,14 @@ def test_a_sweep_that_cannot_start_writes_nothing(here, capsys, arguments, part)
     code, line = refused(capsys, ["sweep", "--config", "gmm20", "--workdir", "sw", *arguments])
     assert code == 2 and part in line
     assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize("name", ["stop", "sweep.json", "configs/SAMTRON_seed=0.yml"])
+def test_a_sweep_that_cannot_write_is_one_line(here, capsys, name):
+    """As on a full disk: what cannot be put in its place is named, and how to go on."""
+    (here / "sweep" / name).mkdir(parents=True)
+    (here / "sweep" / name / "mine").write_text("mine")
+    arguments = ["sweep", "--config", "smoke/gmm", "--seeds", "1", "--workdir", "sweep"]
+    assert main(arguments) == 1
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and f"sweep/{name}" in lines[0] and "same command again" in lines[0]

@@ -234,3 +234,42 @@ def test_a_slow_import_is_said(tmp_path, capsys, monkeypatch):
     (tmp_path / "slow.py").write_text("import time\ntime.sleep(0.5)\n")
     user_code.load_module(tmp_path / "slow.py")
     assert "slow.py is still being imported after 0.05 s" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("place", ["import", "maker", "call"])
+@pytest.mark.parametrize("kind", ["Exception", "BaseException"])
+def test_an_error_without_a_readable_message_is_one_line(tmp_path, capsys, kind, place):
+    error = f"class E({kind}):\n    def __str__(self):\n        raise RuntimeError('no')\n"
+    bodies = {
+        "import": "raise E\n",
+        "maker": "def f():\n    raise E\n",
+        "call": "def f(x):\n    raise E\n",
+    }
+    (tmp_path / "model.py").write_text(error + bodies[place])
+    (tmp_path / "c.yml").write_text(
+        "environment_name: python:model.py:f\nenvironment_config: {num_dimensions: 2}\n"
+    )
+    arguments = ["run", "--config", str(tmp_path / "c.yml"), "--workdir", str(tmp_path / "r")]
+    assert main(arguments) in (1, 2)
+    lines = capsys.readouterr().err.strip().splitlines()
+    assert len(lines) == 1 and "E: its message cannot be read" in lines[0]
+
+
+@pytest.mark.parametrize("place", ["import", "call"])
+def test_a_file_that_changes_the_current_folder_does_not_move_the_run(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "other").mkdir()
+    change = f"os.chdir({str(tmp_path / 'other')!r})"
+    at_import, in_call = (change, "") if place == "import" else ("", change)
+    (tmp_path / "model.py").write_text(
+        f"import os\n{at_import}\ndef f(x):\n    {in_call or 'pass'}\n    return -x[:, 0] ** 2\n"
+    )
+    (tmp_path / "c.yml").write_text(
+        "environment_name: python:model.py:f\nenvironment_config: {num_dimensions: 1}\n"
+    )
+    values = ["outputs.plots=false", "outputs.export=false", "outputs.num_report_samples=500"]
+    values += ["outputs.tensorboard=false", "training.num_iterations=2"]
+    settings = [f"--set={value}" for value in values]
+    assert main(["run", "--config", "c.yml", "--workdir", "run", *settings]) == 0
+    assert (tmp_path / "run" / "summary.json").is_file()
+    assert list((tmp_path / "other").iterdir()) == []

@@ -65,6 +65,13 @@ def test_large_files_are_refused_in_seconds(tmp_path, text):
     assert time.process_time() - begin < 30
 
 
+@pytest.mark.parametrize("value", [".inf", "-.inf", "1e400", ".nan"])
+@pytest.mark.parametrize("key", ["temperature", "training.max_seconds"])
+def test_a_number_of_a_configuration_is_finite(capsys, key, value):
+    assert main(["config", "resolve", "gmm20", "--set", f"{key}={value}"]) == 2
+    assert f"{key}: expected a number" in capsys.readouterr().err
+
+
 def test_names_of_names_do_not_double(tmp_path):
     for level in range(19):
         (tmp_path / f"f{level}.yml").write_text(f"defaults: [f{level + 1}, f{level + 1}]\n")

@@ -244,12 +244,27 @@ def variables_of_others(model):
     graph_of(model).graph_def.library.function[0].node_def.add(name="c", op="VarHandleOp")
 
 
+def variable_of(model):
+    nodes = graph_of(model).object_graph_def.nodes
+    return next(node.variable for node in nodes if node.WhichOneof("kind") == "variable")
+
+
+def variable_elsewhere(model):
+    variable_of(model).device = "/job:worker/task:1/device:CPU:0"
+
+
+def variable_of_many_devices(model):
+    variable, part = variable_of(model), saved_object_graph_pb2.SavedVariable()
+    part.CopyFrom(variable)
+    variable.experimental_distributed_variable_components.add().CopyFrom(part)
+
+
 WAYS = [
     *(bare, initialiser, polymorphic, table, nested, branch, by_name, top_level, gradient),
     *(in_bytes, alias, writing_restore, writing_save, reading_elsewhere, moving_elsewhere),
     *(another_part, twice, like_an_operation, asset, captured, registered, revived, own_saver),
     *(collection, asset_file, two_graphs, no_objects, elsewhere, replaced, missing),
-    variables_of_others,
+    *(variables_of_others, variable_elsewhere, variable_of_many_devices),
 ]
 
 
@@ -283,7 +298,7 @@ def test_a_damaged_file_is_said_to_be_damaged(tmp_path, sound):
     shutil.copytree(sound, path)
     content = (path / "saved_model.pb").read_bytes()
     (path / "saved_model.pb").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UnsafeExportError, match="damaged"):
+    with pytest.raises(UnsafeExportError, match=f"{path}.*damaged"):
         load_saved_model(path)
 
 
@@ -299,6 +314,47 @@ def test_a_damaged_description_is_one_sentence(tmp_path, sound, text):
 def test_the_sound_one_loads(sound):
     loaded = load_saved_model(sound)
     assert float(loaded.run(tf.constant([3.0]))["y"][0]) == 3.0
+
+
+def unindexed(path):
+    (path / "variables" / "variables.index").unlink()
+
+
+def without_variables(path):
+    shutil.rmtree(path / "variables")
+
+
+def cut(path):
+    os.truncate(path / "variables" / "variables.data-00000-of-00001", 1)
+
+
+def of_another_model(path):
+    tf.train.Checkpoint(other=tf.Variable(1.0)).write(str(path / "variables" / "variables"))
+
+
+def far_child(path):
+    file = path / "saved_model.pb"
+    model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    model.meta_graphs[0].object_graph_def.nodes[0].children[0].node_id = 10**6
+    file.write_bytes(model.SerializeToString())
+
+
+@pytest.mark.parametrize("change", [unindexed, without_variables, cut, of_another_model, far_child])
+def test_what_tensorflow_cannot_load_is_one_sentence(tmp_path, sound, change):
+    path = tmp_path / "m"
+    shutil.copytree(sound, path)
+    change(path)
+    with pytest.raises(ValueError, match="cannot load it .*mixture.npz"):
+        load_saved_model(path)
+
+
+def test_a_damaged_fingerprint_is_not_read(tmp_path, sound, caplog):
+    path = tmp_path / "m"
+    shutil.copytree(sound, path)
+    (path / "fingerprint.pb").write_bytes(b"\xff" * 100)
+    loaded = load_saved_model(path)
+    assert float(loaded.run(tf.constant([3.0]))["y"][0]) == 3.0
+    assert "Traceback" not in caplog.text
 
 
 @pytest.mark.parametrize("name", ["export.json", "saved_model.pb", "variables/pipe", "debug/x.pb"])
