@@ -125,7 +125,8 @@ def load_saved_model(path):
             text = " ".join(str(getattr(error, "message", error)).split())[:200]
             raise ValueError(
                 f"{folder}: TensorFlow cannot load it ({text}); it is damaged, or of another "
-                "version of TensorFlow. Take `mixture.npz` and `posterior.json` instead: gmmvi_ext.load reads them."
+                "version of TensorFlow. Take `mixture.npz` and `posterior.json` instead: "
+                "gmmvi_ext.load reads them."
             ) from error
 
 

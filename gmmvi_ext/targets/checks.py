@@ -276,8 +276,8 @@ def _refuse_raising(target: Target, x: tf.Tensor, seed: tf.Tensor, few: np.ndarr
     for _ in range(ATTEMPTS):
         if np.isfinite(_values(target, x, seed)).any():
             return
-    if target.num_exceptions > raised + 1:
-        error = target.last_exception
+    error = target.last_exception
+    if error is not None and target.num_exceptions > raised + 1:
         raise TargetError(
             f"the log density raises at points {list(x.shape)} of type {x.dtype.name}: "
             f"{type(error).__name__}: {text_of(error)[:200]}"
