@@ -181,3 +181,20 @@ def test_an_audit_in_which_no_search_came_to_an_end_is_made_again(make_mixture, 
     posterior.audit(max_evaluations=20)
     assert posterior.run_info["audit"]["num_searches"] == 0
     assert posterior.report(500).run_info["audit"]["num_searches"] >= 10
+
+
+def test_components_without_weight_in_print_are_left_out():
+    log_weights = tf.math.log(tf.constant([0.6, 0.4 - 1e-6, 1e-6], tf.float64))
+    components = FullGaussians(
+        tf.constant([[0.0], [1.0], [9.0]], tf.float64), tf.ones([3, 1, 1], tf.float64)
+    )
+    text = str(Posterior(Mixture(log_weights, components)).report(500))
+    assert "Components (2 of 3)" in text and "0.0000 │" not in text.partition("Components")[2]
+
+
+def test_the_text_is_the_same_in_a_notebook(make_mixture, monkeypatch, capsys):
+    report = Posterior(make_mixture()).report(500)
+    outside = str(report)
+    monkeypatch.setattr("rich.console._is_jupyter", lambda: True)
+    assert str(report) == outside and "Parameters" in outside
+    assert not capsys.readouterr().out

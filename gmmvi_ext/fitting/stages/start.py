@@ -350,7 +350,8 @@ def _is_complete(found: Audit) -> bool:
 
 def _described(started: Started, num_components: int) -> str:
     catalogue = started.catalogue
-    text = f"{num_components} components after {started.num_evaluations:,} evaluations"
+    plural = "" if num_components == 1 else "s"
+    text = f"{num_components} component{plural} after {started.num_evaluations:,} evaluations"
     if catalogue.num_searches:
         number = len(catalogue.relevant)
         text += f"; {number} mode{'' if number == 1 else 's'} in {catalogue.num_searches} searches"

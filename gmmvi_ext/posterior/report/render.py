@@ -10,6 +10,7 @@ MAX_ROWS = 20  # rows of a table in print; `as_dict` has them all
 MAX_LOCATION = 4  # leading coordinates of a location in print
 LEVEL_STYLE = {"trust": "bold green", "reweight": "bold yellow"}
 LEVEL_COLOR = {"trust": "#1b7837", "reweight": "#8a6508", "unchecked": "#555555"}
+LEAST_WEIGHT = 5e-5  # of a component in print: less is 0.0000
 WIDTH = 100
 CELL = "vertical-align: top; padding: .15em .9em .15em 0"  # of an HTML table
 
@@ -108,6 +109,7 @@ def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
             _location(r["location"]),
         ]
         for r in report.components
+        if r["weight"] >= LEAST_WEIGHT
     ]
     header = ["parameter", "mean", "sd", "5%", "median", "95%", "mean, reweighted"]
     return [
@@ -122,7 +124,7 @@ def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
             "Components",
             ["component", "weight", "mode", "geometric-mean sd", "location"],
             components[:MAX_ROWS],
-            len(components),
+            len(report.components),
         ),
     ]
 
@@ -134,7 +136,10 @@ def text(report, *, color: bool = False) -> str:
     from rich.text import Text
 
     stream = io.StringIO()
-    console = Console(file=stream, width=WIDTH, force_terminal=color, highlight=False)
+    # In a notebook the text is wanted, too, not what rich would display there by itself.
+    console = Console(
+        file=stream, width=WIDTH, force_terminal=color, force_jupyter=False, highlight=False
+    )
     style = LEVEL_STYLE.get(report.level, "bold red")
     console.print(Text(report.verdict, style=style))
     summary = Table.grid(padding=(0, 3))
