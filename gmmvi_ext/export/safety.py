@@ -372,8 +372,8 @@ def _read(folder: Path, shown: Path | None = None) -> saved_model_pb2.SavedModel
         model.ParseFromString(read_inside(file, None, MAX_GRAPH))
     except DecodeError:
         raise UnsafeExportError(
-            f"{(shown or folder) / file.name} is damaged, it cannot be read as a SavedModel; export "
-            "it again."
+            f"{(shown or folder) / file.name} is damaged, it cannot be read as a SavedModel; "
+            "export it again."
         ) from None
     return model
 

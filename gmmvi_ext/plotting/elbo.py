@@ -24,6 +24,7 @@ def plot_elbo(
     *,
     x: str = "num_target_evaluations",
     report=None,
+    with_badge: bool = True,
 ) -> Axes:
     """ELBO against evaluations (or iterations, or seconds).
 
@@ -36,6 +37,7 @@ def plot_elbo(
       ax: axes to draw on, or None for a new figure.
       x: `num_target_evaluations`, `iteration` or `train_seconds`.
       report: a `Report`, whose final ELBO and verdict are then drawn as well.
+      with_badge: write the verdict's word, if there is a report.
 
     Example:
         >>> from gmmvi_ext.plotting import plot_elbo
@@ -81,7 +83,7 @@ def plot_elbo(
     ax.set_ylim(low, high)
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))
     _mark_components(ax, metrics, x)
-    _annotate(ax, value, error, report)
+    _annotate(ax, value, error, report, with_badge)
     return ax
 
 
@@ -132,7 +134,7 @@ def _inset(ax: Axes, position, value, spread: float) -> None:
     inset.spines[["top", "right"]].set_visible(False)
 
 
-def _annotate(ax: Axes, value, error, report) -> None:
+def _annotate(ax: Axes, value, error, report, with_badge: bool) -> None:
     final, final_error = float(value[-1]), float(error[-1])
     if report is not None:
         final, final_error = report.elbo, report.elbo_se
@@ -142,12 +144,15 @@ def _annotate(ax: Axes, value, error, report) -> None:
             ax.annotate(
                 "log evidence",
                 (1.0, report.log_evidence),
+                (0, 4),  # clear of the curve, which ends below
+                textcoords="offset points",
                 ha="right",
                 va="bottom",
                 xycoords=("axes fraction", "data"),
                 fontsize=7,
                 color=INK,
             )
-        badge(ax, report.level, at=(0.14, 0.07) if ax.child_axes else (0.98, 0.07))
+        if with_badge:
+            badge(ax, report.level, at=(0.14, 0.07) if ax.child_axes else (0.98, 0.07))
     color = LEVEL_COLORS[report.level] if report is not None else INK
     ax.set_title(f"{final:.3f} +- {final_error:.3f}", loc="right", fontsize=10, color=color)

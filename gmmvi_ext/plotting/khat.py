@@ -11,7 +11,7 @@ from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, n
 __all__ = ["plot_khat"]
 
 
-def plot_khat(report, ax: Axes | None = None) -> Axes:
+def plot_khat(report, ax: Axes | None = None, *, with_badge: bool = True) -> Axes:
     """Share of draws whose importance ratio exceeds a multiple of the mean, both axes logarithmic.
 
     A mixture equal to the target gives a step at one; a heavy tail runs to the right. The line is
@@ -20,6 +20,7 @@ def plot_khat(report, ax: Axes | None = None) -> Axes:
     Args:
       report: a `Report` of a posterior with a target.
       ax: axes to draw on, or None for a new figure.
+      with_badge: write the verdict's word.
 
     Example:
         >>> from gmmvi_ext.plotting import plot_khat
@@ -38,7 +39,8 @@ def plot_khat(report, ax: Axes | None = None) -> Axes:
     ax.set_ylabel("share of draws above")
     ratios = np.asarray(report.log_ratios)
     ratios = np.sort(ratios[np.isfinite(ratios)])[::-1]
-    badge(ax, report.level)
+    if with_badge:
+        badge(ax, report.level)
     if ratios.size < 10:
         text = "no target attached" if report.level == "unchecked" else "no finite ratios"
         ax.text(0.5, 0.5, text, ha="center", transform=ax.transAxes)

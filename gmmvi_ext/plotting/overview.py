@@ -62,12 +62,12 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
     grid = body.add_gridspec(len(rows) + 1, COLUMNS, height_ratios=[*rows, 1.6])
     half = COLUMNS // 2
     if metrics:
-        plot_elbo(metrics, body.add_subplot(grid[0, :half]), report=report)
+        plot_elbo(metrics, body.add_subplot(grid[0, :half]), report=report, with_badge=False)
         plot_weights(metrics, body.add_subplot(grid[1, :half]))
-        plot_khat(report, body.add_subplot(grid[0, half:]))
+        plot_khat(report, body.add_subplot(grid[0, half:]), with_badge=False)
         plot_components(posterior, body.add_subplot(grid[1, half:]))
     else:
-        plot_khat(report, body.add_subplot(grid[0, :half]))
+        plot_khat(report, body.add_subplot(grid[0, :half]), with_badge=False)
         plot_components(posterior, body.add_subplot(grid[0, half:]))
     width = COLUMNS // len(chosen)
     cells = [body.add_subplot(grid[-1, i * width : (i + 1) * width]) for i in range(len(chosen))]

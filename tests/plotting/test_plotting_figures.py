@@ -235,6 +235,8 @@ def test_overview_carries_the_verdict(posterior):
         figure = plotting.plot_overview(posterior, metrics, title="a model")
         banner = figure.subfigs[0]
         assert banner.texts[0].get_text().startswith("a model\nTRUST")
+        elsewhere = [text.get_text() for ax in figure.axes for text in ax.texts]
+        assert "TRUST" not in elsewhere  # the verdict is said once
         figure.canvas.draw()
 
 
