@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import shlex
 import sys
 import time
 from collections.abc import Callable
@@ -138,11 +139,15 @@ class Session:
         record |= {"status": status, "files": digests(self.workdir.path)}
         write_json(self.workdir / "run.json", record)
         if is_interrupted:
-            again = f"gmmvi-ext run --resume --workdir {self.workdir.path}"
-            again += " --allow_code" if self.config.code_names() else ""
-            if "environment_name" not in self.config.to_dict():
-                again = "the same call of fit"
-            self.say(f"interrupted; go on with: {again}")
+            self.say(f"interrupted; go on with: {self._same_again()}")
+
+    def _same_again(self) -> str:
+        """How the run goes on: a command, or the call where no file names what is fitted."""
+        document = self.config.document
+        if document.role(document.subject).type_key not in self.config.to_dict():
+            return "the same call of fit"
+        command = ["gmmvi-ext", "run", "--resume", "--workdir", str(self.workdir.path)]
+        return shlex.join(command + ["--allow_code"] * bool(self.config.code_names()))
 
 
 def announce_end(result: TrainingResult) -> None:
