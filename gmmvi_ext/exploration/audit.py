@@ -40,7 +40,7 @@ from gmmvi_ext.exploration.laplace import (
     scored,
 )
 from gmmvi_ext.exploration.lbfgs import minimise
-from gmmvi_ext.exploration.probes import leads_to, probe_points
+from gmmvi_ext.exploration.probes import furthest_coordinate, leads_to, probe_points
 from gmmvi_ext.exploration.starting_points import Start, more_points
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
@@ -51,7 +51,6 @@ __all__ = ["MIN_TELLING", "NUM_SEARCHES", "Audit", "audit"]
 NUM_SEARCHES = 60  # none of them in missing mass: an upper limit of 5 %
 MIN_TELLING = 10  # searches: fewer are no audit
 MAX_ITERATIONS = 30
-LARGEST = 1e6
 INFLATION = (2.0, 5.0, 15.0)
 RESIDUAL_INFLATION = 2.5
 MAX_RATIO = 3.0  # nats by which log p - log q - log Z may exceed zero where q covers p
@@ -180,11 +179,13 @@ def _searches(counted, covered, points, budget: float, rng):
     if counted.target.has_gradient:
         if np.isfinite(covered.highest):
             common["lowest"] = -covered.highest - 0.5 * covered.dim
-        return minimise(counted.loss, points, (MAX_ITERATIONS,), budget, LARGEST, **common), None
+        return minimise(
+            counted.loss, points, (MAX_ITERATIONS,), budget, covered.furthest, **common
+        ), None
     if scale.ndim == 2:
         common["scale"] = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
     return minimise_without_gradient(
-        lambda x: -counted.values(x), points, budget, rng, LARGEST, **common
+        lambda x: -counted.values(x), points, budget, rng, covered.furthest, **common
     )
 
 
@@ -205,6 +206,7 @@ class _Covered:
         self.most = MAX_RATIO
         draws = mixtures.sample(self.mixture, num_draws, seed)
         self.draws, self.index = (each.numpy() for each in draws)
+        self.furthest = furthest_coordinate(self.loc, self.factors)
         # Log density at the means, [K]: the Mahalanobis distance is what falls from there.
         self._top = -(self.components.entropy().numpy() - 0.5 * self.dim)
 
@@ -244,7 +246,7 @@ class _Covered:
     def is_reached(self, x: np.ndarray, loss: np.ndarray) -> np.ndarray:
         """Which points lie in the bulk of a component, where the mixture has enough density."""
         reached = np.zeros(len(x), bool)
-        rows = np.flatnonzero(np.isfinite(loss) & (np.max(np.abs(x), axis=1) <= LARGEST))
+        rows = np.flatnonzero(np.isfinite(loss) & (np.max(np.abs(x), axis=1) <= self.furthest))
         if len(rows):
             near = self.squared_distances(x[rows]).min(axis=1)
             is_near = near <= self.dim + 2.0 * math.sqrt(2.0 * self.dim)
@@ -286,7 +288,7 @@ def _tail_mass(counted, covered: _Covered, count: int, rng) -> float:
     which = rng.integers(len(covered.draws), size=count)
     factor = np.resize(INFLATION, count)
     x = covered.inflated(factor[:, np.newaxis], which)
-    x = x[np.max(np.abs(x), axis=1) <= LARGEST]
+    x = x[np.max(np.abs(x), axis=1) <= covered.furthest]
     log_p, log_q = counted.values(x), covered.log_q(x)
     parts = [covered.log_q_inflated(x, each) for each in INFLATION]
     log_g = np.logaddexp.reduce(parts) - math.log(len(INFLATION))
@@ -316,7 +318,7 @@ def _probed(counted, covered: _Covered, start: Start, count: int, rng):
     """Points of probes from which to search, and the number of those that are explained."""
     far = probe_points(start, covered.loc, covered.factors, 2 * count // 3, rng)
     x = np.concatenate([far, _beside(covered, start, count - len(far), rng)])
-    x = rng.permutation(x[np.max(np.abs(x), axis=1) <= LARGEST])
+    x = rng.permutation(x[np.max(np.abs(x), axis=1) <= covered.furthest])
     loss, slope = counted.loss(x)
     tells = np.isfinite(loss)
     x, index = x[tells], leads_to(x[tells], -slope[tells], covered.loc, covered.factors)

@@ -19,12 +19,26 @@ import numpy as np
 from gmmvi_ext.exploration.catalogue import Catalogue
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
-__all__ = ["chance_to_meet", "leads_to", "probe_points"]
+__all__ = ["chance_to_meet", "furthest_coordinate", "leads_to", "probe_points"]
 
 NEAREST, FURTHEST = 1.5, 1000.0  # radii of shells around a mode, in typical radii of it
 INFLATION = (0.5, 1.5)  # of where another mode would be
+LARGEST = 1e6  # coordinate at which a search has gone astray, where widths are about one
 NUM_PLANTED, NARROWER = 50, 2.5  # modes to see what probes can find, and how much narrower
 MAX_ELEMENTS = 8_000_000  # of temporary arrays
+
+
+def furthest_coordinate(loc: np.ndarray, factors: np.ndarray) -> float:
+    """The absolute coordinate beyond which nothing is looked for.
+
+    Args:
+      loc: known modes, [M, D]; M may be 0.
+      factors: Cholesky factors of their covariances [M, D, D], or standard deviations [M, D].
+    """
+    if not len(loc):
+        return LARGEST
+    spread = factors if factors.ndim == 2 else np.linalg.norm(factors, axis=2)
+    return max(LARGEST, float(np.abs(loc).max() + 5.0 * FURTHEST * spread.max()))
 
 
 def probe_points(

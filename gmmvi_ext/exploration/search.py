@@ -29,7 +29,12 @@ from gmmvi_ext.exploration.laplace import (
     scored,
 )
 from gmmvi_ext.exploration.lbfgs import Runs, minimise
-from gmmvi_ext.exploration.probes import chance_to_meet, leads_to, probe_points
+from gmmvi_ext.exploration.probes import (
+    chance_to_meet,
+    furthest_coordinate,
+    leads_to,
+    probe_points,
+)
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
 __all__ = ["FirstMixture", "ModeSearch"]
@@ -37,7 +42,6 @@ __all__ = ["FirstMixture", "ModeSearch"]
 SAVE_AT = (5, 13, 25)  # L-BFGS iterations whose points are candidates
 MAX_ITERATIONS = 60
 SECOND_WIND = 30  # iterations of runs that go on in the scale of a mode
-LARGEST = 1e6  # coordinate at which a run has gone astray
 DIRECT_COST = 100  # evaluations of a direct search for each dimension
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
 MIN_STARTS = 3
@@ -172,7 +176,7 @@ class ModeSearch:
             points,
             budget,
             self._rng,
-            LARGEST,
+            self._furthest(),
             scale=np.broadcast_to(scale, (len(points), *scale.shape)).copy(),
             epsilon=self.counted.epsilon,
         )
@@ -276,7 +280,7 @@ class ModeSearch:
         known = self.catalogue
         factors = np.array([mode.scale_tril for mode in known.relevant])
         x = probe_points(self._start, known.locations(), factors, count, self._rng)
-        x = x[np.max(np.abs(x), axis=1) <= LARGEST]
+        x = x[np.max(np.abs(x), axis=1) <= self._furthest()]
         loss, slope = self.counted.loss(x)
         self._probes.append(x)
         left = np.isfinite(loss)
@@ -342,6 +346,12 @@ class ModeSearch:
         least = FEW_PROBES if self.catalogue.are_copies else LEAST_PROBES
         return least.get(len(self._start.mean), least[None]) * factor
 
+    def _furthest(self) -> float:
+        """The coordinate at which a run has gone astray."""
+        modes = self.catalogue.modes
+        loc = np.array([mode.loc for mode in modes])
+        return furthest_coordinate(loc, np.array([mode.scale_tril for mode in modes]))
+
     def _followed(self, points: np.ndarray) -> Runs:
         """Runs in the scale of the mode nearest to each point, until they reach a known one."""
         known = self.catalogue
@@ -353,7 +363,7 @@ class ModeSearch:
             points,
             (SECOND_WIND,),
             min(0.6 * self.left, cost * len(points)),
-            LARGEST,
+            self._furthest(),
             scale=factors[nearest],
             lowest=-max(mode.log_prob for mode in known.modes) - 0.5 * points.shape[1],
             epsilon=self.counted.epsilon,
@@ -369,7 +379,12 @@ class ModeSearch:
         """
         before = self.counted.count
         runs = minimise(
-            self.counted.loss, points, save_at, budget, LARGEST, epsilon=self.counted.epsilon
+            self.counted.loss,
+            points,
+            save_at,
+            budget,
+            self._furthest(),
+            epsilon=self.counted.epsilon,
         )
         budget -= self.counted.count - before
         if not np.isfinite(runs.value).any() or budget < 2 * self._mode_cost:
@@ -392,7 +407,7 @@ class ModeSearch:
             runs.x[tired],
             (SECOND_WIND,),
             budget,
-            LARGEST,
+            self._furthest(),
             scale=scale,
             epsilon=self.counted.epsilon,
         )

@@ -230,3 +230,20 @@ def test_the_remedy_of_what_was_not_trained_is_to_train_it():
     sentence = judge(GOOD._replace(audit=audit, run_info={"iterations": 0})).sentence
     assert 'importance_check="off"' in sentence
     assert 'importance_check="off"' not in judge(GOOD._replace(audit=audit)).sentence
+
+
+@pytest.mark.parametrize(
+    ("num_components", "chance", "level"),
+    [(99, 0.11, "reject"), (140, 0.11, "trust"), (99, 0.01, "trust")],
+)
+def test_modes_that_still_appeared_are_not_forgotten(num_components, chance, level):
+    """A fit that was stopped while modes still appeared is not trusted after a short audit."""
+    modes = {"num_searches": 401, "num_modes": 99, "new_mode_chance": chance}
+    modes["estimated_number"] = 136.0
+    few = GOOD.audit | {"num_searches": 35, "missed_limit": 0.08}  # a longer one has the last word
+    info = {"modes": modes}
+    found = judge(GOOD._replace(num_components=num_components, run_info=info, audit=few))
+    assert found.level == level
+    if level == "reject":
+        assert "every 9th search for modes still ended in a new one" in found.sentence
+        assert "some 136 modes or more, of which 99 were found" in found.sentence

@@ -16,6 +16,7 @@ NUM_SEGMENTS, NUM_STEPS = 16, 24
 SMALLEST = 0.2  # nats of a jump
 ROUNDINGS = 16.0
 MIN_SHARE = 0.25  # of the segments
+LEAST = 2.0  # nats on a segment: less comes of many modes between its ends
 
 
 def missed_jumps(target: Target, draws: np.ndarray, seed: int = 0) -> float:
@@ -27,7 +28,7 @@ def missed_jumps(target: Target, draws: np.ndarray, seed: int = 0) -> float:
       seed: of the choice of pairs.
 
     Returns:
-      the median over segments, if at least a quarter of them cross a jump.
+      the median over segments, if at least a quarter of them cross a jump and it is two or more.
     """
     if not target.has_gradient or target.is_stochastic:
         return 0.0
@@ -48,4 +49,5 @@ def missed_jumps(target: Target, draws: np.ndarray, seed: int = 0) -> float:
     missed = missed[np.isfinite(missed)]
     if not len(missed) or np.mean(missed > 0.0) < MIN_SHARE:
         return 0.0
-    return float(np.median(missed[missed > 0.0]))
+    typical = float(np.median(missed[missed > 0.0]))
+    return typical if typical >= LEAST else 0.0

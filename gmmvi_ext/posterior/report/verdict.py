@@ -255,16 +255,24 @@ def _jumping(facts):
 
 
 def _missing_modes(facts):
-    """What the audit found; many modes are named as that."""
+    """What the audit found, or what searches had still to find; many modes are named as that."""
     audit, modes = facts.audit, facts.run_info.get("modes", {})
-    if audit is None or audit["num_missed"] == 0:
+    chance, number = modes.get("new_mode_chance", 0.0), modes.get("estimated_number", 0.0)
+    still_appear = chance > MAX_CHANCE
+    if audit is not None and audit["num_missed"] > 0:
+        if audit["missed_mass"] < MAX_LACKING and not still_appear:
+            return None
+        missed = (
+            f"{audit['num_missed']} of {audit['num_searches']} fresh searches for modes end in "
+        )
+        missed += f"mass that the mixture lacks, {audit['missed_mass']:.2g} of all or more"
+    elif audit is not None and audit["missed_limit"] <= MAX_CHANCE:
+        return None  # a clean audit has the last word
+    elif still_appear and facts.num_components < number:
+        missed = f"every {1.0 / chance:.0f}th search for modes still ended in a new one when the "
+        missed += "evaluations for them were spent"
+    else:
         return None
-    still_appear = modes.get("new_mode_chance", 0.0) > MAX_CHANCE
-    if audit["missed_mass"] < MAX_LACKING and not still_appear:
-        return None
-    missed = f"{audit['num_missed']} of {audit['num_searches']} fresh searches for modes end in "
-    missed += f"mass that the mixture lacks, {audit['missed_mass']:.2g} of all or more"
-    number = modes.get("estimated_number", 0.0)
     if number > MANY_MODES:
         return (
             f"{missed}; the posterior has some {number:.0f} modes or more, of which "
