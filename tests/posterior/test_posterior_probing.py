@@ -12,6 +12,7 @@ from gmmvi_ext.posterior.report.causes import Causes, find_causes
 from gmmvi_ext.posterior.report.rays import improper_direction
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.checks import rounding_of
+from gmmvi_ext.targets.families import draw_posterior
 from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
 
@@ -180,3 +181,19 @@ def test_in_learned_coordinates_the_model_is_asked_in_its_own():
     for target, name in ((turned(proper), None), (turned(flat_in_a), "a")):
         draws = score_draws(mixture, target, 2000, 0).x
         assert improper_direction(mixture, target, draws, NAMES) == name
+
+
+@pytest.mark.parametrize("family_seed", [10, 11])
+def test_a_valley_on_the_way_to_where_the_format_ends_is_no_end_of_falling(family_seed):
+    """Mean and precision: along (mu, log tau) the density falls by hundreds, then rises."""
+    known = draw_posterior("normal_mean_and_scale", family_seed)
+    given = known.fit_arguments
+    target, _ = as_target(
+        given["target"], shapes=given["shapes"], constraints=given["constraints"], dtype=tf.float32
+    )
+    draws = known.sample(2000)
+    x = target.layout.join({name: tf.constant(v, tf.float32) for name, v in draws.items()}).numpy()
+    factor = np.linalg.cholesky(np.cov(x.T))[np.newaxis].astype("f")
+    mixture = Mixture(tf.zeros([1]), FullGaussians(tf.constant(x.mean(0)[np.newaxis]), factor))
+    for seed in range(20):
+        assert improper_direction(mixture, target, x, ["mu", "tau"], seed) is None

@@ -26,6 +26,7 @@ MAX_AXES = 64
 NUM_PRINCIPAL, ELONGATED = 3, 30.0  # principal axes, and how much longer they are than others
 NUM_RANDOM = 16
 MARGIN = 0.1  # of d log p / d log r + 1 (or D): slower than this, the mass does not end
+MAX_VALLEY = 50.0  # nats below the centre
 SHOWN = 0.5  # of the largest entry of a direction: what is named of it
 MAX_SHOWN = 3
 
@@ -87,13 +88,22 @@ def _along(mixture, target: Target, centre, directions, radii, power: float) -> 
     points = points.reshape(-1, len(centre)).astype(mixture.dtype.as_numpy_dtype)
     with np.errstate(over="ignore"):
         values = evaluate_target(target, points, 0).astype(np.float64)
+    is_cut = np.zeros(len(rays), bool)
+    level = -np.inf
     if target.layout.has_held and np.count_nonzero(directions, axis=1).max() > 1:
         # Where the format ends the target goes on as a straight line. That tells along one axis;
-        # across several, what lies best there may lie beyond, and the line rises for ever.
+        # across several, what lies best there may lie beyond, and the line rises for ever. On the
+        # way there it may rise out of a valley: only what comes near to the centre's level tells.
         held = target.layout.held(tf.cast(points, target.dtype)).numpy()
-        values[(held != points).any(axis=1)] = np.nan
+        is_beyond = (held != points).any(axis=1)
+        values[is_beyond] = np.nan
+        is_cut = is_beyond.reshape(len(rays), len(radii)).any(axis=1)
+        at = centre[np.newaxis].astype(points.dtype)
+        level = float(evaluate_target(target, at, 0)[0]) - MAX_VALLEY
     epsilon = np.finfo(target.dtype.as_numpy_dtype).eps
-    for ray, value in zip(rays, values.reshape(len(rays), len(radii)), strict=True):
+    for ray, value, cut in zip(rays, values.reshape(len(rays), len(radii)), is_cut, strict=True):
+        if cut and not (value[~np.isnan(value)][-1:] > level).all():
+            continue
         if _is_improper(value, radii, epsilon, -power - MARGIN):
             return ray
     return None
