@@ -51,7 +51,7 @@ MAX_COMPONENTS = 10  # of the first mixture, unless there are more modes
 MAX_AUDITS = 3
 MIN_AUDIT, AUDIT_SHARE = 600, 0.25  # evaluations of an audit, and as a share of those before it
 MAX_TAIL = 0.02  # share that it may lack around itself, by few draws
-MAX_MISSED = 0.0005  # share of the mass that a first mixture may lack: far out it moves an sd
+MAX_MISSED = 0.001  # share of the mass that a first mixture may lack: far out it moves an sd
 PROMISING_ESS = 0.6  # share of the draws from which a Gaussian in learned coordinates is checked
 
 
