@@ -249,7 +249,7 @@ def test_functions_take_the_place_of_a_model(normal):
     with_density = posterior.with_target(lambda p: -(p["a"] ** 2))
     with pytest.raises(ValueError, match="its target is a log density alone"):
         with_density.log_likelihood()
-    with pytest.raises(ValueError, match="the prior can be drawn from only in a model that has one"):
+    with pytest.raises(ValueError, match="the prior can be drawn from only in a model"):
         with_density.predict(prior=True)
 
 
