@@ -179,9 +179,8 @@ def _searches(counted, covered, points, budget: float, rng):
     if counted.target.has_gradient:
         if np.isfinite(covered.highest):
             common["lowest"] = -covered.highest - 0.5 * covered.dim
-        return minimise(
-            counted.loss, points, (MAX_ITERATIONS,), budget, covered.furthest, **common
-        ), None
+        save_at = (MAX_ITERATIONS,)
+        return minimise(counted.loss, points, save_at, budget, covered.furthest, **common), None
     if scale.ndim == 2:
         common["scale"] = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
     return minimise_without_gradient(

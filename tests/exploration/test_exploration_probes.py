@@ -7,7 +7,12 @@ import tensorflow as tf
 from gmmvi_ext.exploration.catalogue import Catalogue, Mode
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.lbfgs import minimise
-from gmmvi_ext.exploration.probes import chance_to_meet, leads_to, probe_points
+from gmmvi_ext.exploration.probes import (
+    chance_to_meet,
+    furthest_coordinate,
+    leads_to,
+    probe_points,
+)
 from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import start_from
 from gmmvi_ext.targets.callables import CallableTarget
@@ -111,3 +116,13 @@ def test_narrow_modes_among_wide_ones_are_found(seed):
     search.run()
     assert len(search.catalogue.relevant) == 5
     assert search.counted.count < 12_000
+
+
+def test_what_is_looked_for_lies_within_a_thousand_widths_of_wide_modes():
+    """Of a mode with sd 683 others were looked for within a million: too near in 35 dimensions."""
+    nothing = np.zeros((0, 2))
+    assert furthest_coordinate(nothing, nothing) == 1e6
+    loc, narrow = np.array([[3.0, -4.0]]), np.eye(2)[np.newaxis]
+    assert furthest_coordinate(loc, narrow) == 1e6
+    assert furthest_coordinate(loc, 683.0 * narrow) == pytest.approx(4.0 + 5000.0 * 683.0)
+    assert furthest_coordinate(loc, np.full((1, 2), 683.0)) == pytest.approx(4.0 + 5000.0 * 683.0)

@@ -264,12 +264,12 @@ def _missing_modes(facts):
             return None
         missed = (
             f"{audit['num_missed']} of {audit['num_searches']} fresh searches for modes end in "
+            f"mass that the mixture lacks, {audit['missed_mass']:.2g} of all or more"
         )
-        missed += f"mass that the mixture lacks, {audit['missed_mass']:.2g} of all or more"
     elif audit is not None and audit["missed_limit"] <= MAX_CHANCE:
         return None  # a clean audit has the last word
     elif still_appear and facts.num_components < number:
-        missed = f"every {1.0 / chance:.0f}th search for modes still ended in a new one when the "
+        missed = f"{chance:.0%} of the searches for modes still ended in a new one when the "
         missed += "evaluations for them were spent"
     else:
         return None
