@@ -16,7 +16,7 @@ from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.confined import is_file
-from gmmvi_ext.runs.errors import CommandError, UsageError
+from gmmvi_ext.runs.errors import CommandError, UsageError, disk_trouble
 from gmmvi_ext.runs.trust import refuse_code, refuse_links, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir
 
@@ -76,9 +76,7 @@ def main(arguments: Sequence[str]) -> int:
                 config, folder, workdir=workdir, out=out, checkpoint=values["checkpoint"]
             )
         except OSError as error:
-            name = error.filename2 or error.filename  # the second is where a file was to be put
-            place = f"{name}: " if name else ""
-            raise CommandError(f"{place}{error.strerror or error}") from error
+            raise CommandError(disk_trouble(error)) from error
 
 
 def _flags() -> CommandFlags:

@@ -9,7 +9,7 @@ from pathlib import Path
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.config.compose import parse_override
 from gmmvi_ext.config.errors import Origin
-from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError
+from gmmvi_ext.runs.errors import CommandError, MissingConfig, UsageError, disk_trouble
 from gmmvi_ext.runs.reading import read_run, trials_folder
 from gmmvi_ext.runs.sweep import results
 from gmmvi_ext.runs.sweep.grid import Trial, expand_grid, parse_grid
@@ -50,11 +50,9 @@ def main(arguments: Sequence[str]) -> int:
         try:
             return _sweep(folder, trials, values)
         except OSError as error:
-            name = error.filename2 or error.filename  # the second is where a file was to be put
-            place = f"{name}: " if name else ""
             raise CommandError(
-                f"--workdir {folder}: {place}{error.strerror or error}; the trials that have ended "
-                "are kept. Make room or access and give the same command again."
+                f"--workdir {folder}: {disk_trouble(error)}; the trials that have ended are kept. "
+                "Make room or access and give the same command again."
             ) from error
 
 

@@ -449,6 +449,7 @@ class Posterior(AfterFit, Pictures):
             if num_proposals > MAX_SILENT:
                 text = f"reweight: evaluates the target {num_proposals:,} times (`num_proposals`)"
                 print(text, file=sys.stderr)
+        require_count("num_proposals", num_proposals)
         draws = self._proposals(num_proposals, seed, defensive)
         chosen = weighted.resample(draws, num_samples, seed, replace=replace)
         return self._values(draws.x[chosen])

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from gmmvi_ext.config.config import Config
-from gmmvi_ext.runs.errors import CommandError
+from gmmvi_ext.runs.errors import CommandError, disk_trouble
 from gmmvi_ext.runs.loss import digests, tell_loss
 from gmmvi_ext.runs.reading import read_run
 from gmmvi_ext.runs.record import config_text, run_record
@@ -169,9 +169,7 @@ def disk_trouble_told(workdir: WorkDir):
         raise CommandError(f"--workdir {workdir.path}: {error}") from error
     except OSError as error:
         workdir.require_there()
-        name = error.filename2 or error.filename  # the second one is where a file was to be put
-        place = f"{name}: " if name else ""
         raise CommandError(
-            f"--workdir {workdir.path}: {place}{error.strerror or error}; the last checkpoint is "
-            "intact. Make room or access and give the same command again."
+            f"--workdir {workdir.path}: {disk_trouble(error)}; the last checkpoint is intact. Make "
+            "room or access and give the same command again."
         ) from error

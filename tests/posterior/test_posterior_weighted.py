@@ -56,6 +56,8 @@ def test_many_evaluations_are_announced(wrong, capfd):
 def test_too_many_distinct_draws_are_refused(wrong):
     with pytest.raises(ValueError, match="num_proposals"):
         wrong.reweight(500, num_proposals=400)
+    with pytest.raises(ValueError, match="`num_proposals` must be an integer from 1"):
+        wrong.reweight(500, num_proposals=0)
 
 
 def test_without_target_the_remedy_is_named(make_mixture):
