@@ -1,4 +1,4 @@
-"""Ranges of settings, declared once at the field and used by its class, its catalogue and editors.
+"""Ranges of settings, declared once at the field and used by its class, its catalog and editors.
 
 num_components: Annotated[int, Range(1)] = 4
 clip_norm: Annotated[float, POSITIVE] | None = 5.0

@@ -12,7 +12,7 @@ __all__ = [
     "TracedFunction",
     "bijectors_forget",
     "no_garbage_collection",
-    "one_optimiser_pass",
+    "one_optimizer_pass",
     "open_specs",
 ]
 
@@ -49,7 +49,7 @@ class TracedFunction:
 
         def call(*args):
             leaves = [leaf for leaf in tf.nest.flatten(args) if leaf is not None]
-            with one_optimiser_pass():
+            with one_optimizer_pass():
                 # `ConcreteFunction.__call__` without its checks, and without asking for the
                 # variables that it was traced with.
                 return concrete.inference_fn.call_preflattened(
@@ -67,10 +67,10 @@ def open_specs(outputs):
 
 
 @contextlib.contextmanager
-def one_optimiser_pass():
-    """Context in which a `tf.function` that is called first is optimised once instead of twice.
+def one_optimizer_pass():
+    """Context in which a `tf.function` that is called first is optimized once instead of twice.
 
-    TensorFlow's graph optimisers go over a function two times before it runs, and over each branch
+    TensorFlow's graph optimizers go over a function two times before it runs, and over each branch
     and loop body in it. The second time takes half a second of a first iteration and spares later
     ones nothing. Calls of one function must all be inside, or all outside: TensorFlow prepares it
     anew for every setting.

@@ -2,7 +2,7 @@
 
 Both are written beside their place, under a name that nobody can guess and that must not exist yet
 (no link is followed), and renamed at the end: whoever looks sees the old one or the new one. What a
-killed process leaves there is recognised by its name; `sweep` removes it in a folder that is
+killed process leaves there is recognized by its name; `sweep` removes it in a folder that is
 locked, `sweep_beside` what is of one name, and of no process that lives.
 """
 

@@ -48,7 +48,7 @@ def dtype(request) -> str:
 
 
 def pytest_make_parametrize_id(val, argname):
-    """Bytes are counted, not spelt out: a compressed one holds the time, and processes disagree."""
+    """Bytes are counted, not written out: a compressed one holds the time; processes disagree."""
     return argname if isinstance(val, bytes) else None
 
 

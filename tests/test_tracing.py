@@ -13,12 +13,12 @@ from gmmvi_ext.tracing import (
     TracedFunction,
     bijectors_forget,
     no_garbage_collection,
-    one_optimiser_pass,
+    one_optimizer_pass,
 )
 
 
 def setting():
-    """Passes of the optimisers (0 is TensorFlow's own choice), and the executor, of calls."""
+    """Passes of the optimizers (0 is TensorFlow's own choice), and the executor, of calls."""
     options = context().function_call_options
     config = config_pb2.ConfigProto.FromString(options.config_proto_serialized)
     rewriter = config.graph_options.rewrite_options
@@ -27,13 +27,13 @@ def setting():
 
 def test_one_pass_inside_and_what_was_before_outside():
     assert setting()[0] == 0
-    with one_optimiser_pass():
+    with one_optimizer_pass():
         assert setting()[0] == 1
-        with one_optimiser_pass():
+        with one_optimizer_pass():
             assert setting()[0] == 1
         assert setting()[0] == 1
     assert setting()[0] == 0
-    with pytest.raises(RuntimeError), one_optimiser_pass():
+    with pytest.raises(RuntimeError), one_optimizer_pass():
         raise RuntimeError
     assert setting()[0] == 0
 
@@ -43,7 +43,7 @@ def test_other_settings_are_kept():
     tf.config.optimizer.set_experimental_options({"remapping": False})
     try:
         executor = tf.experimental.function_executor_type("SINGLE_THREADED_EXECUTOR")
-        with executor, one_optimiser_pass():
+        with executor, one_optimizer_pass():
             assert setting() == (1, "SINGLE_THREADED_EXECUTOR")
             serialized = context().function_call_options.config_proto_serialized
             config = config_pb2.ConfigProto.FromString(serialized)
@@ -63,7 +63,7 @@ def test_a_function_gives_the_same_values_and_gradients():
 
     x = tf.constant([1.0, 2.0, 3.0], tf.float64)
     outside = value(x)
-    with one_optimiser_pass():
+    with one_optimizer_pass():
         inside = value(x)
     for left, right in zip(outside, inside, strict=True):
         tf.debugging.assert_near(left, right, rtol=1e-14, atol=0)

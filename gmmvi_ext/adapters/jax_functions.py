@@ -38,7 +38,7 @@ def from_jax(
     """A target of a JAX log density.
 
     Args:
-      log_prob_fn: unnormalised log density of one point, an array [D] or a dict of named arrays;
+      log_prob_fn: unnormalized log density of one point, an array [D] or a dict of named arrays;
         it is mapped over the points of a batch with `jax.vmap`.
       num_dimensions: D, for a function of an array.
       shapes: name -> shape, for a function of a dict.

@@ -24,7 +24,7 @@ from gmmvi_ext.adapters.stan_backends import (
     plain_data,
 )
 from gmmvi_ext.adapters.stan_layout import StanHostLayout
-from gmmvi_ext.adapters.stan_transforms import UnknownTransformError, recognise
+from gmmvi_ext.adapters.stan_transforms import UnknownTransformError, recognize
 from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.targets.callables import HostTarget
 from gmmvi_ext.targets.generative import Generative
@@ -92,7 +92,7 @@ class StanTarget(HostTarget):
         self._order, self._offset, self._multiplier = np.arange(size), np.zeros(size), np.ones(size)
         self._parameters: Layout
         try:
-            found = recognise(lambda u: parts_of(program.shapes, program.constrain(u)), size)
+            found = recognize(lambda u: parts_of(program.shapes, program.constrain(u)), size)
             self._parameters, self._order = found.layout, found.order
             self._offset, self._multiplier = found.offset, found.multiplier
         except UnknownTransformError:

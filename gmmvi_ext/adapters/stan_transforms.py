@@ -18,7 +18,7 @@ from tensorflow_probability import bijectors as tfb
 from gmmvi_ext import constraints
 from gmmvi_ext.constraints.layout import PartsLayout
 
-__all__ = ["StanLayout", "UnknownTransformError", "recognise"]
+__all__ = ["StanLayout", "UnknownTransformError", "recognize"]
 
 
 SIGMOID = 1.0 / (1.0 + np.exp(-np.arange(3.0)))
@@ -45,7 +45,7 @@ class StanLayout(NamedTuple):
     multiplier: np.ndarray
 
 
-def recognise(
+def recognize(
     constrain: Callable[[np.ndarray], Mapping[str, np.ndarray]], num_dimensions: int
 ) -> StanLayout:
     """The layout of a program.

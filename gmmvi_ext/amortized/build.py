@@ -53,7 +53,7 @@ def build_vae(
       posterior: default: Gaussian.
       likelihood: default: Bernoulli.
       encoder, decoder: default: feed-forward with one hidden layer of 128.
-      estimator: default: reparameterised.
+      estimator: default: reparameterized.
       control_variates: names, in the order they act in.
       control_decay: of their running averages.
       baseline_hidden: hidden layers of an input-dependent baseline.

@@ -16,7 +16,7 @@ from tensorflow_probability import distributions as tfd
 from gmmvi_ext.amortized.checks import observations
 from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
 from gmmvi_ext.amortized.densities.base import moments
-from gmmvi_ext.amortized.estimators import Estimator, Reparameterised
+from gmmvi_ext.amortized.estimators import Estimator, Reparameterized
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
 from gmmvi_ext.amortized.inference_model import InferenceModel
 from gmmvi_ext.amortized.joint import JointDistribution, Likelihood, draw_observations
@@ -58,9 +58,9 @@ class Loss(NamedTuple):
     """Means over a batch.
 
     Attributes:
-      loss: scalar to minimise; its gradient estimates that of the negative bound, plus that of the
+      loss: scalar to minimize; its gradient estimates that of the negative bound, plus that of the
         control variates' own loss.
-      bound: what is maximised, with the weight of the rate.
+      bound: what is maximized, with the weight of the rate.
       distortion, rate: see `BoundReport`.
       control_loss: of the control variates.
       num_decodes: likelihood evaluations of each datum.
@@ -107,7 +107,7 @@ class LatentVariableModel(tf.Module):
         name: str = "vae",
     ):
         super().__init__(name=name)
-        estimator = Reparameterised() if estimator is None else estimator
+        estimator = Reparameterized() if estimator is None else estimator
         is_empty = isinstance(control_variate, Chain) and not control_variate.members
         control_variate = None if is_empty else control_variate
         density = inference.density.rule
@@ -253,7 +253,7 @@ class LatentVariableModel(tf.Module):
     def loss(
         self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True, training: bool = False
     ) -> Loss:
-        """Batch means of `estimate`; minimise `loss`."""
+        """Batch means of `estimate`; minimize `loss`."""
         found = self.estimate(x, seed, rate_weight=rate_weight, learn=learn, training=training)
         mean = tf.reduce_mean
         return Loss(

@@ -1,6 +1,6 @@
 """NVIL: a VAE trained by the score function with its control variates (Mnih and Gregor, ICML 2014).
 
-reward -> centre by the running mean -> subtract C(x) -> divide by the running deviation
+reward -> center by the running mean -> subtract C(x) -> divide by the running deviation
 """
 
 from gmmvi_ext.amortized.control_variates import ControlVariate
@@ -17,7 +17,7 @@ class NVIL(VAE):
     Args:
       prior, likelihood, inference: as `VAE`; the posterior may be anything, discrete too.
       estimator: default: score function with one draw.
-      control_variate: default: centre, baseline, scale; `Chain([])` for none.
+      control_variate: default: center, baseline, scale; `Chain([])` for none.
       seed: of the baseline's weights.
 
     Example:
@@ -42,7 +42,7 @@ class NVIL(VAE):
     ):
         if control_variate is None:
             control_variate = build_chain(
-                ("centred", "baseline", "scaled"),
+                ("centered", "baseline", "scaled"),
                 likelihood.density.event_shape,
                 seed=seed,
                 dtype=inference.density.dtype,

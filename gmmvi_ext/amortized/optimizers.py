@@ -1,4 +1,4 @@
-"""Separate optimisers for generator, inference network and control variates, with clipping."""
+"""Separate optimizers for generator, inference network and control variates, with clipping."""
 
 import dataclasses
 import operator
@@ -34,10 +34,10 @@ GROUPS = ("generator", "inference", "control")
 
 @dataclasses.dataclass(frozen=True)
 class Optimizers:
-    """Settings of the three optimisers.
+    """Settings of the three optimizers.
 
     Attributes:
-      kind: name of a Keras optimiser.
+      kind: name of a Keras optimizer.
       generator_rate: learning rate of prior and decoder.
       inference_rate: learning rate of the encoder and the posterior.
       control_rate: learning rate of control variates.
@@ -69,7 +69,7 @@ class Optimizers:
         require(has_momentum, "momentum", f"0 for {self.kind}, which has none", self.momentum)
 
     def build(self, group: str) -> keras.optimizers.Optimizer:
-        """A new optimiser for one of `GROUPS`."""
+        """A new optimizer for one of `GROUPS`."""
         options = {"momentum": self.momentum} if self.kind in _WITH_MOMENTUM else {}
         decays = {"generator": self.weight_decay, "control": self.control_weight_decay}
         kind = getattr(keras.optimizers, _CLASSES.get(self.kind, self.kind.capitalize()))
@@ -87,17 +87,17 @@ OwnOptimizers: TypeAlias = (
 
 
 class OptimizerGroup:
-    """One Keras optimiser for each group of variables that has any.
+    """One Keras optimizer for each group of variables that has any.
 
     Args:
-      settings: rates and clipping; or the name of a Keras optimiser; or one, of which each group
+      settings: rates and clipping; or the name of a Keras optimizer; or one, of which each group
         gets a new one of the same settings; or one for each group by its name, which must not
-        serve other variables already. Gradients are clipped as by default, and by the optimisers
+        serve other variables already. Gradients are clipped as by default, and by the optimizers
         as they are set up.
       groups: name of the group -> its trainable variables.
 
     Raises:
-      ValueError: a group has variables and no optimiser, or there is no such group.
+      ValueError: a group has variables and no optimizer, or there is no such group.
     """
 
     def __init__(self, settings: Optimizers | OwnOptimizers, groups: dict[str, list[tf.Variable]]):
@@ -109,7 +109,7 @@ class OptimizerGroup:
             optimizer = _optimizer_of(settings, name)
             if optimizer.built and not _serves(optimizer, variables):
                 raise ValueError(
-                    f"the optimiser for {name!r} already serves other variables; give a new one."
+                    f"the optimizer for {name!r} already serves other variables; give a new one."
                 )
             optimizer.build(variables)
             self._optimizers[name] = optimizer
@@ -156,7 +156,7 @@ def _serves(optimizer: keras.optimizers.Optimizer, variables: list[tf.Variable])
 
 
 def _optimizer_of(settings, group: str) -> keras.optimizers.Optimizer:
-    """The optimiser of one group; a fresh one where one stands for all."""
+    """The optimizer of one group; a fresh one where one stands for all."""
     if isinstance(settings, str):
         settings = Optimizers(kind=settings.lower())  # type: ignore[arg-type]
     if isinstance(settings, Optimizers):
@@ -165,7 +165,7 @@ def _optimizer_of(settings, group: str) -> keras.optimizers.Optimizer:
         return type(settings).from_config(settings.get_config())
     if not isinstance(settings, Mapping):
         raise ValueError(
-            f"`optimizers` must be `Optimizers`, a Keras optimiser, its name, or one for each of "
+            f"`optimizers` must be `Optimizers`, a Keras optimizer, its name, or one for each of "
             f"{', '.join(GROUPS)}, got {type(settings).__name__}."
         )
     unknown = sorted(set(settings) - set(GROUPS))
@@ -173,6 +173,6 @@ def _optimizer_of(settings, group: str) -> keras.optimizers.Optimizer:
         raise ValueError(
             f"`optimizers` must name {', '.join(GROUPS)}; {unknown[0]!r} is none of them."
             if unknown
-            else f"`optimizers` has no optimiser for {group!r}; it has {', '.join(settings)}."
+            else f"`optimizers` has no optimizer for {group!r}; it has {', '.join(settings)}."
         )
     return settings[group]

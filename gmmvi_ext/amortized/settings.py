@@ -23,7 +23,7 @@ PARTS: dict[str, tuple[Registry, str]] = {
     "likelihood": (DENSITIES, "bernoulli"),
     "encoder": (ENCODERS, "feed_forward"),
     "decoder": (DECODERS, "feed_forward"),
-    "estimator": (ESTIMATORS, "reparameterised"),
+    "estimator": (ESTIMATORS, "reparameterized"),
 }
 
 

@@ -73,7 +73,7 @@ class BoundEstimate:
 
     Attributes:
       surrogate: [*B]; its gradient estimates the gradient of the bound.
-      bound: [*B], estimate of the bound that is maximised, no gradient.
+      bound: [*B], estimate of the bound that is maximized, no gradient.
       distortion: [*B], -E_q[log p(x | z)], no gradient.
       rate: [*B], KL(q || p), no gradient.
       control_loss: scalar that trains control variates.

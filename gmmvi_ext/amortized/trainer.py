@@ -1,6 +1,6 @@
 """Training of a VAE, one minibatch a step, as the training loop wants it.
 
-    theta, lambda, psi  <-  one step each of their own optimiser on
+    theta, lambda, psi  <-  one step each of their own optimizer on
     -mean_batch [ surrogate ] + control loss,      beta_t = rate_weight min(1, (t + 1) / warm_up)
 
 Free bits (Kingma et al. 2016), for every estimator alike: while the running mean of the rate is
@@ -33,7 +33,7 @@ class Objective:
     """Weight of the rate over the run.
 
     Attributes:
-      rate_weight: final weight of the rate, beta; 1 maximises the bound itself.
+      rate_weight: final weight of the rate, beta; 1 maximizes the bound itself.
       warm_up_steps: steps over which the weight rises linearly from zero.
       free_bits: nats of rate that cost nothing, batch mean.
 
@@ -62,7 +62,7 @@ class VAETrainer(tf.Module):
       vae: model, modified in place.
       x: training data [N, *event].
       batch_size: data of a step.
-      optimizers: kind, rates and clipping; or a Keras optimiser, or one for each group.
+      optimizers: kind, rates and clipping; or a Keras optimizer, or one for each group.
       objective: weight of the rate.
       resample: draw binary pixels anew each step, `x` being their probabilities.
       jit_compile: compile the step by XLA.

@@ -241,7 +241,7 @@ def _write_results(folder: Path, trials: list[Trial], problems: dict[str, str]) 
     }
     rows = results.collect_rows(records, about, problems)
     keys = ["algorithm", *(key for key in trials[0].values if key != "seed")]
-    groups = results.summarise(rows, keys)
+    groups = results.summarize(rows, keys)
     results.write_table(folder / "results", rows)
     results.write_table(folder / "summary", groups)
     page = _page(folder, keys, groups, rows)

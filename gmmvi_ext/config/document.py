@@ -21,7 +21,7 @@ class Role:
     """Two keys: one names what fills the role, the other holds its settings.
 
     Attributes:
-      name: in the catalogue.
+      name: in the catalog.
       default: what fills it where a file says nothing; None if a file has to say it.
       type_key, config_key: the keys; made from the name unless given.
       noun: what fills it, for messages.

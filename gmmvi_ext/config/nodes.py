@@ -175,7 +175,7 @@ class _Builder:
             return True
         if node.tag.startswith(_TAG) and isinstance(node, yaml.ScalarNode) and node.style is None:
             # YAML 1.1 resolves a few plain scalars to types that 1.2 has not (timestamps, merge,
-            # `=`); they are read as plain text here, unless the tag was spelt out.
+            # `=`); they are read as plain text here, unless the tag was spelled out.
             explicit = yaml.SafeLoader("").resolve(yaml.ScalarNode, node.value, (True, False))
             if explicit == node.tag:
                 return True

@@ -1,4 +1,4 @@
-"""What is kept in files so that it can be read without TensorFlow: the catalogue and the schemas.
+"""What is kept in files so that it can be read without TensorFlow: the catalog and the schemas.
 
 A developer's command after a change of a rule, a target or a section:
 

@@ -88,7 +88,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
 
     @property
     def raw(self) -> tf.Variable:
-        """The unconstrained variable, which optimisers step."""
+        """The unconstrained variable, which optimizers step."""
         return self._raw
 
     @property
@@ -187,7 +187,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
     def astype(self, dtype) -> "ConstrainedParameter":
         """A new parameter of another dtype with the same value, kind and mode.
 
-        A variable keeps its dtype for life: give the new `raw` to the optimiser.
+        A variable keeps its dtype for life: give the new `raw` to the optimizer.
         """
         return self.to(dtype=dtype)
 

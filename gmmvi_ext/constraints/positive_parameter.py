@@ -2,7 +2,7 @@
 
     softplus, exp      y = b(raw), trained by gradients
     projected          y = max(raw, floor), trained by gradients; `project` after each step, which
-                       Keras optimisers do themselves through the variable's constraint
+                       Keras optimizers do themselves through the variable's constraint
     multiplicative     y = max(raw, floor), gradient-free: y <- y * numerator / denominator
 
 In the last two the gradient goes to raw as if nothing had been cut off: an entry below the floor
@@ -107,7 +107,7 @@ class PositiveParameter(ConstrainedParameter):
 
     @property
     def _projection(self):
-        """What Keras optimisers do after every step."""
+        """What Keras optimizers do after every step."""
         return functools.partial(_at_least, self._lower)
 
     def _make_raw(self, value, shape, dtype, trainable, seed):

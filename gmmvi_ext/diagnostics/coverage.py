@@ -23,7 +23,7 @@ def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate[float]:
     """Evidence upper bound from exact draws of the target.
 
     Args:
-      target_log_prob: unnormalised log density at the draws, [N].
+      target_log_prob: unnormalized log density at the draws, [N].
       log_q: log density of the approximation at the draws, [N].
 
     Returns:

@@ -27,7 +27,7 @@ class DensityMixture:
         self.loc = loc
         self.inv_scale = inv_scale
         self.is_diagonal = inv_scale.ndim == 2
-        self.origin = loc.mean(0)  # centring keeps the expanded products accurate
+        self.origin = loc.mean(0)  # centering keeps the expanded products accurate
         if self.is_diagonal:
             self.precision = inv_scale**2
             log_det = np.log(inv_scale).sum(-1)

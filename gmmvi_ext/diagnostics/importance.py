@@ -22,7 +22,7 @@ __all__ = [
 
 
 def effective_sample_size(log_weights: np.ndarray) -> float:
-    """Effective number of draws behind `log_weights` [S], normalised or not.
+    """Effective number of draws behind `log_weights` [S], normalized or not.
 
     Example:
         >>> from gmmvi_ext.diagnostics import effective_sample_size
@@ -52,7 +52,7 @@ def elbo(log_ratios: np.ndarray) -> Estimate[float]:
 
 
 def log_evidence(log_ratios: np.ndarray, *, smooth: bool = True) -> Estimate[float]:
-    """log of the normaliser of `p~` by importance sampling.
+    """log of the normalizer of `p~` by importance sampling.
 
     Args:
       log_ratios: `log p~(x_s) - log q(x_s)` at draws of q, [S]; `-inf` allowed.
@@ -81,11 +81,11 @@ def log_evidence(log_ratios: np.ndarray, *, smooth: bool = True) -> Estimate[flo
 
 
 def weighted_mean(values: np.ndarray, log_weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Self-normalised importance average.
+    """Self-normalized importance average.
 
     Args:
       values: [S, ...].
-      log_weights: [S], normalised or not; `-inf` is a zero weight.
+      log_weights: [S], normalized or not; `-inf` is a zero weight.
 
     Returns:
       the average and its standard error (delta method), both of shape `values.shape[1:]`.

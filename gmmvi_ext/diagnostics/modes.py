@@ -21,7 +21,7 @@ from gmmvi_ext.gaussians import Mixture
 
 __all__ = ["Modes", "find_modes"]
 
-NEIGHBOURS = 8  # peaks to which each peak is compared; chains connect the rest
+NEIGHBORS = 8  # peaks to which each peak is compared; chains connect the rest
 LOCAL_COMPONENTS = 10  # nearest components of each end that make up the density on a path
 PATH_POINTS = 9
 
@@ -135,7 +135,7 @@ def _merge_peaks(density, peaks, log_dip) -> np.ndarray:
     near = np.argsort(distance, axis=1)[:, :LOCAL_COMPONENTS]
     distance = np.minimum(distance, distance.T)
     np.fill_diagonal(distance, np.inf)
-    order = np.argsort(distance, axis=1)[:, : min(NEIGHBOURS, num - 1)]
+    order = np.argsort(distance, axis=1)[:, : min(NEIGHBORS, num - 1)]
     for rank in range(order.shape[1]):
         # Peaks that earlier rounds connected need no path of their own.
         first, second = np.arange(num), order[:, rank]

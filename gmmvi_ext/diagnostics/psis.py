@@ -1,6 +1,6 @@
 """Pareto-smoothed importance sampling: smoothed log weights and the tail index k-hat.
 
-The largest importance ratios behave like draws of a generalised Pareto distribution whose shape `k`
+The largest importance ratios behave like draws of a generalized Pareto distribution whose shape `k`
 says how many moments they have. The fit (a posterior mean over a grid, Zhang and Stephens) gives
 k-hat; the tail is then replaced by the expected order statistics of the fitted distribution.
 Everything here is NumPy in float64: it runs once per report on the host.
@@ -35,7 +35,7 @@ class ParetoSmoothed(NamedTuple):
     """Result of `pareto_smooth`.
 
     Attributes:
-      log_weights: smoothed, normalised log weights, [S]; their exponentials sum to one.
+      log_weights: smoothed, normalized log weights, [S]; their exponentials sum to one.
       khat: estimated tail index; lower is better, compare with `khat_threshold`.
       unseen: share of the weight that the fitted tail has between the largest of S draws and the
         largest of 100 S; infinite where no tail could be fitted.
@@ -69,7 +69,7 @@ def khat_threshold(num_samples: int) -> float:
 
 
 def fit_generalized_pareto(exceedances: np.ndarray) -> tuple[float, float]:
-    """Shape and scale of a generalised Pareto distribution with location zero.
+    """Shape and scale of a generalized Pareto distribution with location zero.
 
     Args:
       exceedances: positive values, [M], in any order.
@@ -107,7 +107,7 @@ def pareto_smooth(log_ratios: np.ndarray) -> ParetoSmoothed:
       log_ratios: `log p(x_s) - log q(x_s)` up to a constant, [S]; `-inf` is a zero weight.
 
     Returns:
-      smoothed normalised log weights and k-hat. Ratios that are all equal give k-hat zero; a tail
+      smoothed normalized log weights and k-hat. Ratios that are all equal give k-hat zero; a tail
       of fewer than five values gives infinity and leaves the weights as they are.
 
     Raises:

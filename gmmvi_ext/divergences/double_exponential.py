@@ -51,7 +51,7 @@ def support_nodes(p, *others) -> Nodes:
     shape = tf.shape(low)
     landmarks = [support.landmarks(p)]
     for other in others:
-        points = support.centres(other)
+        points = support.centers(other)
         if points is not None:
             landmarks.append(points)
             shape = tf.broadcast_dynamic_shape(shape, tf.shape(points)[1:])

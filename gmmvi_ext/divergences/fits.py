@@ -28,7 +28,7 @@ class GaussianFit(NamedTuple):
     Attributes:
       loc: scalar.
       scale: scalar.
-      kl: divergence at the optimum (minus the ELBO for an unnormalised target), scalar.
+      kl: divergence at the optimum (minus the ELBO for an unnormalized target), scalar.
       mass: mass of q that the nodes have covered, scalar.
 
     Example:
@@ -58,7 +58,7 @@ def fit_reverse_kl(
     """Local optima of KL(q || target) over Gaussians q, best first.
 
     Args:
-      target: distribution on the whole line, or function x [n] -> log density [n], normalised or
+      target: distribution on the whole line, or function x [n] -> log density [n], normalized or
         not.
       starts: (loc, scale) of every start; a mixture has an optimum per mode.
       method: "lbfgs", "adam", or "grid" (100 x 100 around each start, then L-BFGS).
@@ -117,7 +117,7 @@ def fit_forward_kl(
     """The Gaussian with the smallest KL(target || q): the one with the target's moments.
 
     Args:
-      target: distribution; with `low` and `high` also an unnormalised log density.
+      target: distribution; with `low` and `high` also an unnormalized log density.
       low: lower end of the range over which moments are integrated; the whole support if None.
       high: upper end.
       num_points: nodes on the range.

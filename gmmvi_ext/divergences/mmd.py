@@ -84,8 +84,8 @@ class Mmd:
             )
         self._unbiased = unbiased
         self._chunk = max_chunk_elements
-        # Centring costs nothing and keeps the digits of |x|^2 + |y|^2 - 2 x y.
-        self._centre, self._width = reference.mean(axis=0), np.sqrt(alpha * bandwidth)
+        # Centering costs nothing and keeps the digits of |x|^2 + |y|^2 - 2 x y.
+        self._center, self._width = reference.mean(axis=0), np.sqrt(alpha * bandwidth)
         self._y = self._scaled(reference)
         self._yy = self._mean(self._y, self._y)
 
@@ -97,7 +97,7 @@ class Mmd:
         return self._mean(x, x) + self._yy - 2.0 * self._mean(x, self._y)
 
     def _scaled(self, points: np.ndarray) -> tf.Tensor:
-        return tf.constant((points - self._centre) / self._width, tf.float64)
+        return tf.constant((points - self._center) / self._width, tf.float64)
 
     def _mean(self, a: tf.Tensor, b: tf.Tensor) -> float:
         """Mean of the kernel over all pairs."""

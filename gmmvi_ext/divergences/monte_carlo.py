@@ -16,11 +16,11 @@ def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate[tf.Tenso
     """KL(p || q) from samples.
 
     Args:
-      p: distribution with `sample` and `log_prob` (only `log_prob`, normalised, with `importance`).
+      p: distribution with `sample` and `log_prob` (only `log_prob`, normalized, with `importance`).
       q: distribution, or function x -> log density.
       num_samples: number of draws.
       seed: stateless seed [2].
-      importance: distribution to draw from in place of p, with self-normalised weights.
+      importance: distribution to draw from in place of p, with self-normalized weights.
 
     Example:
         >>> import tensorflow_probability as tfp

@@ -50,7 +50,7 @@ class Quadrature(NamedTuple):
 def nodes(rule: str, low, high, num_points: int, dtype) -> tuple[tf.Tensor, tf.Tensor]:
     """Nodes and weights [n, *batch] of a rule on [low, high], scalars or batches.
 
-    For "gauss_hermite" the two numbers are centre and scale of the Gaussian that the rule is exact
+    For "gauss_hermite" the two numbers are center and scale of the Gaussian that the rule is exact
     for, and the weights include its density, so that sum_i w_i f(x_i) / N(x_i) is the integral of
     f.
     """
@@ -106,7 +106,7 @@ def kl_quadrature(
     Args:
       p: distribution, or function x [n] -> log density [n].
       q: the same.
-      low: lower end (for "gauss_hermite": centre).
+      low: lower end (for "gauss_hermite": center).
       high: upper end (for "gauss_hermite": scale).
       num_points: number of nodes.
       rule: one of `RULES`.

@@ -12,7 +12,7 @@ import tensorflow as tf
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.casting import to_dtype
 
-__all__ = ["as_points", "centres", "ends", "is_discrete", "landmarks", "log_density"]
+__all__ = ["as_points", "centers", "ends", "is_discrete", "landmarks", "log_density"]
 
 tfd = lazy_module("tensorflow_probability.python.distributions")
 tfb = lazy_module("tensorflow_probability.python.bijectors")
@@ -101,37 +101,37 @@ def as_points(x, dtype: tf.DType) -> tf.Tensor:
 
 
 def landmarks(dist) -> tf.Tensor:
-    """Points [n, *batch] between which the density is smooth: centres, quantiles, components."""
+    """Points [n, *batch] between which the density is smooth: centers, quantiles, components."""
     draws = tf.sort(dist.sample(NUM_DRAWS, seed=[0, 0]), axis=0)
-    found = [tf.gather(draws, RANKS), *_centres(dist)]
+    found = [tf.gather(draws, RANKS), *_centers(dist)]
     median = draws[NUM_DRAWS // 2]
     points = tf.concat(found, axis=0)
     return tf.where(tf.math.is_finite(points), points, median)
 
 
-def _centres(dist) -> list[tf.Tensor]:
+def _centers(dist) -> list[tf.Tensor]:
     """Means, modes and locations, [1 or more, *batch] each, where the distribution has them."""
     if isinstance(dist, tfd.MixtureSameFamily):
         parts = dist.components_distribution
         spread = _first_of(parts, "stddev", "scale")
         found = []
-        for centre in _centres(parts):
+        for center in _centers(parts):
             for shift in (0.0, -REACH, REACH) if spread is not None else (0.0,):
-                moved = centre if shift == 0.0 else centre + shift * spread
+                moved = center if shift == 0.0 else center + shift * spread
                 found.append(_last_axis_first(moved))
         return found
     if isinstance(dist, tfd.Mixture):
-        return [each for part in dist.components for each in _centres(part)]
+        return [each for part in dist.components for each in _centers(part)]
     known = (_first_of(dist, name) for name in ("mean", "mode", "loc"))
     shape = dist.batch_shape_tensor()
     return [tf.broadcast_to(each, shape)[tf.newaxis] for each in known if each is not None]
 
 
-def centres(dist) -> tf.Tensor | None:
-    """As `landmarks`, without draws; None for a function or a distribution without centres."""
+def centers(dist) -> tf.Tensor | None:
+    """As `landmarks`, without draws; None for a function or a distribution without centers."""
     if not hasattr(dist, "log_prob"):
         return None
-    found = _centres(dist)
+    found = _centers(dist)
     return tf.concat(found, axis=0) if found else None
 
 

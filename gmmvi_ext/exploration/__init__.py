@@ -8,6 +8,6 @@ Modules, in the order in which a fit uses them:
   counted           the target in NumPy, with a count of its evaluations
   laplace           Gaussians at points: inverse Hessians, and the mass there
   search            all of them, until few modes are left to find; a first mixture
-  catalogue         which searches ended in the same mode, and how much is unseen
+  catalog         which searches ended in the same mode, and how much is unseen
   audit             fresh searches at the end: is there mass that the mixture lacks?
 """

@@ -13,7 +13,7 @@
 
 The share of the searches that end in mass which the mixture lacks comes with its upper 95 % limit;
 what is lacking in all is the sum over distinct ends, times the number of ends that their counts
-suggest (`catalogue.estimated_number`) over the number met.
+suggest (`catalog.estimated_number`) over the number met.
 """
 
 import math
@@ -22,15 +22,15 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.exploration.catalogue import (
-    Catalogue,
+from gmmvi_ext.exploration.catalog import (
+    Catalog,
     Mode,
     distinct,
     estimated_number,
     unseen_limit,
 )
 from gmmvi_ext.exploration.counted import CountedTarget
-from gmmvi_ext.exploration.direct_search import minimise_without_gradient
+from gmmvi_ext.exploration.direct_search import minimize_without_gradient
 from gmmvi_ext.exploration.laplace import (
     NUM_ELBO_DRAWS,
     fitted_cost,
@@ -39,7 +39,7 @@ from gmmvi_ext.exploration.laplace import (
     inverse_hessians,
     scored,
 )
-from gmmvi_ext.exploration.lbfgs import minimise
+from gmmvi_ext.exploration.lbfgs import minimize
 from gmmvi_ext.exploration.probes import furthest_coordinate, leads_to, probe_points
 from gmmvi_ext.exploration.starting_points import Start, more_points
 from gmmvi_ext.gaussians import FullGaussians, Mixture
@@ -180,10 +180,10 @@ def _searches(counted, covered, points, budget: float, rng):
         if np.isfinite(covered.highest):
             common["lowest"] = -covered.highest - 0.5 * covered.dim
         save_at = (MAX_ITERATIONS,)
-        return minimise(counted.loss, points, save_at, budget, covered.furthest, **common), None
+        return minimize(counted.loss, points, save_at, budget, covered.furthest, **common), None
     if scale.ndim == 2:
         common["scale"] = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
-    return minimise_without_gradient(
+    return minimize_without_gradient(
         lambda x: -counted.values(x), points, budget, rng, covered.furthest, **common
     )
 
@@ -266,8 +266,8 @@ class _Covered:
 
     def inflated(self, factor: np.ndarray, which: np.ndarray) -> np.ndarray:
         """Draws with their distance to their component's mean multiplied."""
-        centre = self.loc[self.index[which]]
-        return centre + factor * (self.draws[which] - centre)
+        center = self.loc[self.index[which]]
+        return center + factor * (self.draws[which] - center)
 
 
 def _residual(counted, covered: _Covered, count: int, rng) -> np.ndarray:
@@ -345,11 +345,11 @@ def _lacking(counted, covered: _Covered, runs, shapes, ends, start: Start, most:
             lacks = (draws.log_p - covered.log_z - log_q > covered.most).mean(axis=1)
             log_mass = draws.elbos + np.log(lacks)
         for row, factor, mass in zip(part, factors, log_mass, strict=True):
-            is_known = Catalogue(modes).matched(x[row : row + 1])[0] >= 0
+            is_known = Catalog(modes).matched(x[row : row + 1])[0] >= 0
             if mass > covered.log_z + math.log(MIN_SHARE) and not is_known:
                 modes.append(Mode(x[row], factor, float(mass), -float(runs.value[ends[row]]), 0))
     modes.sort(key=lambda mode: -mode.log_mass)
-    return modes, Catalogue(modes).matched(x)
+    return modes, Catalog(modes).matched(x)
 
 
 def _missed_mass(modes: list[Mode], log_evidence: float) -> float:

@@ -15,7 +15,7 @@ import numpy as np
 from gmmvi_ext.exploration.laplace import cholesky_of
 from gmmvi_ext.exploration.lbfgs import Runs
 
-__all__ = ["minimise_without_gradient"]
+__all__ = ["minimize_without_gradient"]
 
 FLAT = 0.01  # nats between the best and the worst of a generation at which a run has arrived
 ROUNDING = 8.0
@@ -24,7 +24,7 @@ MAX_CONDITION = 1e14
 LARGEST_SIZE = 1e12  # of a run, in units of its first covariance
 
 
-def minimise_without_gradient(
+def minimize_without_gradient(
     fn: Callable[[np.ndarray], np.ndarray],
     points: np.ndarray,
     max_evaluations: float,

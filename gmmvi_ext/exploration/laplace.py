@@ -96,8 +96,8 @@ def _curvatures(counted: CountedTarget, points, widths, step, rng):
     is_full = dim <= MAX_FULL_HESSIAN
     directions = np.eye(dim) if is_full else rng.choice([-1.0, 1.0], (NUM_HESSIAN_PROBES, dim))
     move = step * widths[:, np.newaxis, :] * directions  # [C, P, D]
-    centre = points[:, np.newaxis, :]
-    shifted = np.stack([centre + move, centre - move])  # [2, C, P, D]
+    center = points[:, np.newaxis, :]
+    shifted = np.stack([center + move, center - move])  # [2, C, P, D]
     grads = counted.grads(shifted.reshape(-1, dim)).reshape(shifted.shape)
     # Rows: minus the Hessian in units of the widths, times the direction.
     with np.errstate(invalid="ignore", over="ignore"):

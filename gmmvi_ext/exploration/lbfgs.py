@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-__all__ = ["Runs", "minimise"]
+__all__ = ["Runs", "minimize"]
 
 MEMORY = 10
 ARMIJO, WOLFE = 1e-4, 0.9
@@ -42,7 +42,7 @@ class Runs(NamedTuple):
     is_done: np.ndarray
 
 
-def minimise(
+def minimize(
     fn: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     points: np.ndarray,
     save_at: Sequence[int],

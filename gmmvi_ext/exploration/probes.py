@@ -16,7 +16,7 @@ more dimensions, nobody finds who knows nothing but values of the density.
 
 import numpy as np
 
-from gmmvi_ext.exploration.catalogue import Catalogue
+from gmmvi_ext.exploration.catalog import Catalog
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
 __all__ = ["chance_to_meet", "furthest_coordinate", "leads_to", "probe_points"]
@@ -131,7 +131,7 @@ def leads_to(x: np.ndarray, grad: np.ndarray, loc: np.ndarray, factors: np.ndarr
     return index
 
 
-def chance_to_meet(x: np.ndarray, known: Catalogue, rng: np.random.Generator) -> float:
+def chance_to_meet(x: np.ndarray, known: Catalog, rng: np.random.Generator) -> float:
     """What probes could find: the share of planted modes of which at least one probe is part.
 
     Modes are planted where another one would be, 2.5 times narrower than the widest known one, or

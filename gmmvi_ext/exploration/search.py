@@ -2,8 +2,8 @@
 
     1  L-BFGS from all starting points at once, or CMA-ES where there is no gradient; those that
        come to rest end in a mode
-    2  at every mode a Gaussian (inverse Hessian) with its mass, in the catalogue
-    3  further searches while the chance to find a new mode is worth them (`catalogue`)
+    2  at every mode a Gaussian (inverse Hessian) with its mass, in the catalog
+    3  further searches while the chance to find a new mode is worth them (`catalog`)
     4  on request, Gaussians along the way of the first searches: where a density rises into a spike
        (the neck of a funnel), the mass lies where they have come by
 
@@ -17,9 +17,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gmmvi_ext.exploration.catalogue import Catalogue, Mode, distinct
+from gmmvi_ext.exploration.catalog import Catalog, Mode, distinct
 from gmmvi_ext.exploration.counted import CountedTarget
-from gmmvi_ext.exploration.direct_search import minimise_without_gradient
+from gmmvi_ext.exploration.direct_search import minimize_without_gradient
 from gmmvi_ext.exploration.laplace import (
     NUM_ELBO_DRAWS,
     fitted_cost,
@@ -28,7 +28,7 @@ from gmmvi_ext.exploration.laplace import (
     inverse_hessians,
     scored,
 )
-from gmmvi_ext.exploration.lbfgs import Runs, minimise
+from gmmvi_ext.exploration.lbfgs import Runs, minimize
 from gmmvi_ext.exploration.probes import (
     chance_to_meet,
     furthest_coordinate,
@@ -92,7 +92,7 @@ class ModeSearch:
       max_components: most components of a mixture; None leaves one to every mode.
 
     Attributes:
-      catalogue: the modes found so far.
+      catalog: the modes found so far.
       counted: as given.
     """
 
@@ -107,7 +107,7 @@ class ModeSearch:
         max_components: int | None = None,
     ):
         self.counted = counted
-        self.catalogue = Catalogue()
+        self.catalog = Catalog()
         self._start, self._budget, self._effort = start, budget, effort
         self._max_components = max_components
         self._rng = np.random.default_rng([seed, 2])
@@ -132,9 +132,9 @@ class ModeSearch:
     def chance_to_meet(self) -> float | None:
         """Share of somewhat narrower modes that the probes would have met; None where the modes
         are copies of one another, or one, or nothing was probed."""
-        if not self._probes or self.catalogue.are_copies:
+        if not self._probes or self.catalog.are_copies:
             return None
-        return chance_to_meet(np.concatenate(self._probes), self.catalogue, self._rng)
+        return chance_to_meet(np.concatenate(self._probes), self.catalog, self._rng)
 
     def excuse(self, count: int) -> None:
         """Leaves evaluations that others have made of the same target out of the budget."""
@@ -171,7 +171,7 @@ class ModeSearch:
     def _directly(self, points: np.ndarray, budget: float) -> Runs:
         """Direct searches; their last shapes are kept for the quadratic functions at the ends."""
         scale = np.diag(0.5 * self._start.scale)
-        runs, self._shapes = minimise_without_gradient(
+        runs, self._shapes = minimize_without_gradient(
             lambda x: -self.counted.values(x),
             points,
             budget,
@@ -184,7 +184,7 @@ class ModeSearch:
 
     def of_modes(self) -> FirstMixture | None:
         """Gaussians at the modes that are worth a component, heaviest first."""
-        modes = self.catalogue.modes
+        modes = self.catalog.modes
         worth = [each for each in modes if each.log_mass > modes[0].log_mass - MAX_LOSS]
         return _mixture(worth[: self._max_components]) if worth else None
 
@@ -206,7 +206,7 @@ class ModeSearch:
             return self._by_draws()
         saved = runs.saved[-1:] + runs.saved[-2::-1]
         # A way to a mode is like the other ways to it: two of them show it.
-        index = self.catalogue.matched(runs.x)
+        index = self.catalog.matched(runs.x)
         shown: dict[int, int] = {}
         used = []
         for row, mode in enumerate(index):
@@ -215,54 +215,54 @@ class ModeSearch:
                 used.append(row)
         points = np.concatenate([each[used] for each in saved])
         points = points[distinct(points, self._start.scale, 1e-3)]
-        points = points[self.catalogue.matched(points) < 0]
+        points = points[self.catalog.matched(points) < 0]
         points = points[: int(self.left // self._mode_cost)]
-        modes = list(self.catalogue.modes)
+        modes = list(self.catalog.modes)
         if len(points):
             factors = inverse_hessians(self.counted, points, self._start.scale, self._rng)
             masses = scored(self.counted, points, factors, self._rng).elbos
             found = zip(points, factors, masses, strict=True)
             modes += [Mode(*each, -np.inf, 0) for each in found]
-        chosen = _chosen(modes, max(most, len(self.catalogue.modes)))[: self._max_components]
+        chosen = _chosen(modes, max(most, len(self.catalog.modes)))[: self._max_components]
         return _mixture(chosen) if chosen else self._by_draws()
 
     def joined(self, found: list[Mode]) -> FirstMixture | None:
-        """The mixture of all modes after others, found elsewhere, have joined the catalogue.
+        """The mixture of all modes after others, found elsewhere, have joined the catalog.
 
         Where those are the first besides one, more may be about: searches go on. None if the
-        catalogue has them all: what is lacking is no matter of modes.
+        catalog has them all: what is lacking is no matter of modes.
         """
-        found = [mode for mode in found if self.catalogue.matched(mode.loc[np.newaxis])[0] < 0]
+        found = [mode for mode in found if self.catalog.matched(mode.loc[np.newaxis])[0] < 0]
         if not found:
             return None
-        num_searches = self.catalogue.num_searches + sum(mode.num_found for mode in found)
-        self.catalogue = Catalogue([*self.catalogue.modes, *found], num_searches)
+        num_searches = self.catalog.num_searches + sum(mode.num_found for mode in found)
+        self.catalog = Catalog([*self.catalog.modes, *found], num_searches)
         self._search_on()
         return self.of_modes()
 
     def _search_on(self) -> None:
         """Further rounds, each as large as all before, while they are worth it."""
         while True:
-            catalogue = self.catalogue
-            if self._is_enough() or catalogue.estimated_number > MAX_MODES[self._effort]:
+            catalog = self.catalog
+            if self._is_enough() or catalog.estimated_number > MAX_MODES[self._effort]:
                 return
-            before = catalogue.num_searches
-            if self._has_gradient and catalogue.relevant:
+            before = catalog.num_searches
+            if self._has_gradient and catalog.relevant:
                 self._probe()
             else:
                 self._search_from_more_points()
-            if self.catalogue.num_searches == before:
+            if self.catalog.num_searches == before:
                 return
 
     def _search_from_more_points(self) -> None:
         """One round of searches."""
-        catalogue = self.catalogue
-        count = min(max(catalogue.num_searches, MIN_STARTS), MAX_ROUND)
-        per_search = self.counted.count / max(catalogue.num_searches, 1)
+        catalog = self.catalog
+        count = min(max(catalog.num_searches, MIN_STARTS), MAX_ROUND)
+        per_search = self.counted.count / max(catalog.num_searches, 1)
         count = int(min(count, self.left / 2 // max(per_search, 1.0)))
         if count < MIN_STARTS:
             return
-        points = more_points(self._start, catalogue.locations(), count, self._rng)
+        points = more_points(self._start, catalog.locations(), count, self._rng)
         if self._has_gradient:
             self._enter(self._searched(points, (MAX_ITERATIONS,), 0.6 * self.left))
         else:
@@ -277,7 +277,7 @@ class ModeSearch:
         count = min(count, int(self.left / 2))
         if count < MIN_STARTS:
             return
-        known = self.catalogue
+        known = self.catalog
         factors = np.array([mode.scale_tril for mode in known.relevant])
         x = probe_points(self._start, known.locations(), factors, count, self._rng)
         x = x[np.max(np.abs(x), axis=1) <= self._furthest()]
@@ -286,34 +286,34 @@ class ModeSearch:
         left = np.isfinite(loss)
         is_new = True
         while True:
-            modes = self.catalogue.modes
+            modes = self.catalog.modes
             loc = np.array([mode.loc for mode in modes])
             factors = np.array([mode.scale_tril for mode in modes])
             rows = np.flatnonzero(left)
             index = leads_to(x[rows], -slope[rows], loc, factors)
-            self.catalogue = self.catalogue.with_counts(index)
+            self.catalog = self.catalog.with_counts(index)
             left[rows[index >= 0]] = False
             rows = rows[index < 0]
-            most = max(MAX_FOLLOWED, MIN_SEVERAL - self.catalogue.num_searches)
+            most = max(MAX_FOLLOWED, MIN_SEVERAL - self.catalog.num_searches)
             if len(modes) == 1:
                 most = MAX_ALONE
             rows = rows[:: max(1, -(-len(rows) // most))]
             if not is_new or len(rows) < 1 or self.left < MIN_FOLLOWED_COST * len(rows):
                 return
             left[rows] = False
-            before = len(self.catalogue.modes)
+            before = len(self.catalog.modes)
             self._enter(self._followed(x[rows]))
-            is_new = len(self.catalogue.modes) > before
+            is_new = len(self.catalog.modes) > before
 
     def _leads_into_a_spike(self, runs: Runs) -> bool:
         """Whether there is more mass on the way of the first searches than where they ended."""
-        modes = self.catalogue.modes
+        modes = self.catalog.modes
         if modes and self._is_enough():
             return False  # no further searches, whatever this is
         best = np.argsort(runs.value, kind="stable")[:NUM_PROBES]
         best = best[np.isfinite(runs.value[best])]
         points = np.concatenate([each[best] for each in runs.saved[:2]])
-        points = points[self.catalogue.matched(points) < 0]
+        points = points[self.catalog.matched(points) < 0]
         points = points[: int(self.left // self._mode_cost)]
         if not modes or not len(points):
             return not modes
@@ -323,42 +323,42 @@ class ModeSearch:
 
     def _is_enough(self) -> bool:
         """Whether further searches are not worth it."""
-        catalogue = self.catalogue
-        number = len(catalogue.relevant)
+        catalog = self.catalog
+        number = len(catalog.relevant)
         least = MIN_SEARCHES[self._effort]
         if number > 1:
             least = max(least, MIN_SEVERAL, MIN_PER_MODE * number)
-        if catalogue.num_searches < least:
+        if catalog.num_searches < least:
             return False
         if self._has_gradient and number and self.num_probes < self._least_probes():
             return False
-        return catalogue.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
+        return catalog.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
 
     def _least_probes(self) -> float:
         """Few where one mode is known; else many, until each has been met some times."""
-        shares = self.catalogue.shares
+        shares = self.catalog.shares
         factor = PROBES[self._effort]
-        if len(self.catalogue.relevant) == 1:
+        if len(self.catalog.relevant) == 1:
             return LEAST_ALONE * factor
-        modes = zip(self.catalogue.modes, shares, strict=True)
+        modes = zip(self.catalog.modes, shares, strict=True)
         if min(mode.num_found for mode, share in modes if share > HEAVY) < MIN_MET:
             return math.inf
-        least = FEW_PROBES if self.catalogue.are_copies else LEAST_PROBES
+        least = FEW_PROBES if self.catalog.are_copies else LEAST_PROBES
         return least.get(len(self._start.mean), least[None]) * factor
 
     def _furthest(self) -> float:
         """The coordinate at which a run has gone astray."""
-        modes = self.catalogue.modes
+        modes = self.catalog.modes
         loc = np.array([mode.loc for mode in modes])
         return furthest_coordinate(loc, np.array([mode.scale_tril for mode in modes]))
 
     def _followed(self, points: np.ndarray) -> Runs:
         """Runs in the scale of the mode nearest to each point, until they reach a known one."""
-        known = self.catalogue
+        known = self.catalog
         factors = np.array([mode.scale_tril for mode in known.modes])
         nearest = known.squared_distances(points).argmin(axis=0)
         cost = MAX_ALONE_COST if len(known.modes) == 1 else MAX_FOLLOWED_COST
-        runs = minimise(
+        runs = minimize(
             self.counted.loss,
             points,
             (SECOND_WIND,),
@@ -378,7 +378,7 @@ class ModeSearch:
         inverse Hessian at the best point knows them.
         """
         before = self.counted.count
-        runs = minimise(
+        runs = minimize(
             self.counted.loss,
             points,
             save_at,
@@ -389,8 +389,8 @@ class ModeSearch:
         budget -= self.counted.count - before
         if not np.isfinite(runs.value).any() or budget < 2 * self._mode_cost:
             return runs
-        if self.catalogue.modes:
-            factor = self.catalogue.modes[0].scale_tril
+        if self.catalog.modes:
+            factor = self.catalog.modes[0].scale_tril
         else:
             best = runs.x[np.argmin(runs.value)][np.newaxis]
             factor = inverse_hessians(
@@ -402,7 +402,7 @@ class ModeSearch:
         if not len(tired) or budget < MIN_STARTS * len(tired):
             return runs
         scale = np.broadcast_to(factor, (len(tired), *factor.shape))
-        more = minimise(
+        more = minimize(
             self.counted.loss,
             runs.x[tired],
             (SECOND_WIND,),
@@ -421,11 +421,11 @@ class ModeSearch:
         return np.sum(whitened**2, axis=1) > np.maximum(MAX_OFF, rounding)
 
     def _enter(self, runs: Runs) -> None:
-        """Puts where the runs came to rest into the catalogue."""
+        """Puts where the runs came to rest into the catalog."""
         rested = np.flatnonzero(runs.has_rested & np.isfinite(runs.value))
         rested = rested[np.argsort(runs.value[rested], kind="stable")]  # highest first
         ends, heights = runs.x[rested], -runs.value[rested]
-        new = np.flatnonzero(self.catalogue.matched(ends) < 0)
+        new = np.flatnonzero(self.catalog.matched(ends) < 0)
         new = new[distinct(ends[new], self._start.scale)][: int(self.left // self._mode_cost)]
         modes: list[Mode] = []
         if len(new):
@@ -440,12 +440,12 @@ class ModeSearch:
             # A run may also rest where rounding hides the way on.
             off = np.einsum("cij,ci->cj", factors, runs.grad[rested[new]])
             are_modes = np.isfinite(masses) & ~self._is_off(off, heights[new])
-            found = Catalogue()
+            found = Catalog()
             for row, factor, mass, is_mode in zip(new, factors, masses, are_modes, strict=True):
                 if is_mode and found.matched(ends[row : row + 1])[0] < 0:
                     modes.append(Mode(ends[row], factor, float(mass), float(heights[row]), 0))
-                    found = Catalogue(modes)
-        self.catalogue = self.catalogue.with_ends(ends, modes)
+                    found = Catalog(modes)
+        self.catalog = self.catalog.with_ends(ends, modes)
 
     def _by_draws(self) -> FirstMixture:
         """Without gradients or budget: wide Gaussians at the best of some draws."""
@@ -471,7 +471,7 @@ class ModeSearch:
 def _chosen(candidates: list[Mode], most: int) -> list[Mode]:
     """Best first; none whose mean lies in the bulk of one chosen before."""
     chosen: list[Mode] = []
-    known = Catalogue()
+    known = Catalog()
     for each in sorted(candidates, key=lambda mode: -mode.log_mass):
         if not np.isfinite(each.log_mass) or len(chosen) >= most:
             break
@@ -479,7 +479,7 @@ def _chosen(candidates: list[Mode], most: int) -> list[Mode]:
             break
         if known.matched(each.loc[np.newaxis])[0] < 0:
             chosen.append(each)
-            known = Catalogue(chosen)
+            known = Catalog(chosen)
     return chosen
 
 

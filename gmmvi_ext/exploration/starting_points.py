@@ -29,7 +29,7 @@ class Start(NamedTuple):
 
     Attributes:
       points: of the first searches, [R, D].
-      mean, scale: centre and width by dimension, [D].
+      mean, scale: center and width by dimension, [D].
       pool: draws of the prior, [N, D]; empty where there is none.
       reach: widths, in units of `scale`, from which further searches choose.
     """
@@ -95,7 +95,7 @@ def more_points(
     """Starting points of further searches, [count, D].
 
     A third each: draws of the prior, draws of it inflated (or both around zero, in all widths), and
-    around the centre of the known modes with their spread once to four times; two thirds of the
+    around the center of the known modes with their spread once to four times; two thirds of the
     last kind where more than a few modes are known.
 
     Args:

@@ -1,6 +1,6 @@
 """Square roots of covariances for the portable form: products and element-wise operations alone.
 
-Each holds log |L_k| as `log_det [K]`, colours noise by `spread` and whitens differences by
+Each holds log |L_k| as `log_det [K]`, colors noise by `spread` and whitens differences by
 `whiten`. Everything is prepared on the host in float64.
 """
 

@@ -6,7 +6,7 @@ ONNX has neither `expm1` nor `log1p`, which the inverses of many constraints use
     log1p(x) = log(1 + x)                    absolute error of one rounding of 1 + x
 
 What has no substitute is left: densities over `correlation` and `positive_definite` matrices need a
-Cholesky factorisation, which ONNX lacks (their draws convert).
+Cholesky factorization, which ONNX lacks (their draws convert).
 """
 
 import tensorflow as tf

@@ -1,7 +1,7 @@
 """Which operations an export may contain, and who may call them.
 
 A SavedModel is a program. Ours are arithmetic on tensors, so everything else (files, network,
-Python calls, process control, assets, resources with initialisers) is refused before the file is
+Python calls, process control, assets, resources with initializers) is refused before the file is
 loaded. The two functions that save and restore the variables do touch files: they have to be what
 TensorFlow writes, and nothing but the saver may mention them anywhere in the file.
 """
@@ -77,7 +77,7 @@ _FILE_NAMES = {
 _NAMES_OF_PARTS = {b".part", b"_temp/part"}
 _NAME_PASSES = ("Identity", "Pack", "ShardedFilename", "StringJoin")
 # What TensorFlow writes for modules, variables and functions; the others run code of their own
-# when they are made (assets, resources with initialisers, registered classes, tensors of a graph).
+# when they are made (assets, resources with initializers, registered classes, tensors of a graph).
 _NODE_KINDS = {"user_object", "variable", "function", "bare_concrete_function", "constant"}
 _USER_OBJECTS = {
     "_generic_user_object",

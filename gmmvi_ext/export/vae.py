@@ -115,7 +115,7 @@ def export_vae(
     refuse_foreign(folder)
     module = ExportedVae(vae)
     with whole_folder(folder) as temporary:
-        # TFP's implicitly reparameterised samplers carry custom gradients.
+        # TFP's implicitly reparameterized samplers carry custom gradients.
         write_model(module, temporary, custom_gradients=False)
         metadata = {
             "gmmvi_ext_vae_export": FORMAT,

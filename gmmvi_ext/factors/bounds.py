@@ -116,10 +116,10 @@ def poisson_bound(
             raise ValueError(f"`control_variate` needs `mode='expanded'`, got {mode!r}.")
         logs = tf.map_fn(lambda one: ratio_products(counts, weights, one, eps)[0], terms.exposure)
         noise = tf.linalg.matvec(tf.reduce_sum(terms.exposure, axis=-1), totals) - linear
-        centred = noise - tf.reduce_mean(noise)
+        centered = noise - tf.reduce_mean(noise)
         slope = tf.math.divide_no_nan(
-            tf.reduce_sum(centred * (logs - tf.reduce_mean(logs))),
-            tf.reduce_sum(tf.square(centred)),
+            tf.reduce_sum(centered * (logs - tf.reduce_mean(logs))),
+            tf.reduce_sum(tf.square(centered)),
         )
         data = tf.reduce_mean(logs) - slope * tf.reduce_mean(noise) - linear
     else:

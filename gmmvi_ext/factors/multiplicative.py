@@ -1,4 +1,4 @@
-"""Multiplicative updates of the weights: majorise-minimise steps of the sampled bound.
+"""Multiplicative updates of the weights: majorize-minimize steps of the sampled bound.
 
     W <- max(W * [mean_e (X / (W E_e)) E_e^T] / sum_n linear_n, floor)
 

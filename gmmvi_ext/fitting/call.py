@@ -55,7 +55,7 @@ def fit(
     callbacks: Sequence[Callable[[dict], object]] = (),
     **settings,
 ) -> Posterior:
-    """Fits a Gaussian mixture to an unnormalised log density; no setting is required.
+    """Fits a Gaussian mixture to an unnormalized log density; no setting is required.
 
         posterior = gmmvi_ext.fit(lambda x: -0.5 * tf.reduce_sum(x**2, axis=-1), num_dimensions=2)
         print(posterior.report())

@@ -24,7 +24,7 @@ class Fit:
       name: of the data set.
       seed: of the fit: `fit` of the same density with the same data and this seed gives the same.
       posterior: None where the fit failed.
-      report: its judgement, without the single draws; None where the fit failed.
+      report: its judgment, without the single draws; None where the fit failed.
       error: what was wrong, or None.
       seconds: by the clock, report included.
 

@@ -7,8 +7,8 @@
 g is what the score of p~ differs by from that of q, in the space in which q is standard normal, so
 J is the Fisher divergence without units: of all draws x_n with gradients of log p~, whatever they
 were drawn from, each says D numbers about p~. Where p~ is in the family J is zero at it without any
-sampling noise. v_n weighs the draws; q needs no normalised density, no draw of its own and no value
-of p~. The gradient of J with respect to all numbers of q is written out below; L-BFGS minimises it.
+sampling noise. v_n weighs the draws; q needs no normalized density, no draw of its own and no value
+of p~. The gradient of J with respect to all numbers of q is written out below; L-BFGS minimizes it.
 
 References:
   Hyvarinen (2005), Estimation of non-normalized statistical models by score matching, JMLR 6.
@@ -72,7 +72,7 @@ class _Layer(NamedTuple):
 class BentGaussians:
     """The family around a first Gaussian; its members are flat vectors of numbers.
 
-    Everything is in units of the first Gaussian: x = centre + root T(e).
+    Everything is in units of the first Gaussian: x = center + root T(e).
 
     Args:
       kind: "identity" (Gaussians), "elementwise" (axes bent in place) or "full" (in directions of
@@ -91,7 +91,7 @@ class BentGaussians:
         self.kind, self.num_layers = kind, num_layers
         self._begin = loc, scale_tril
         dim = self.num_dimensions = len(loc)
-        self._centre = np.asarray(loc, float)
+        self._center = np.asarray(loc, float)
         widths = np.sqrt((np.asarray(scale_tril) ** 2).sum(axis=1))
         self._root = np.diag(widths) if kind == "elementwise" else np.asarray(scale_tril, float)
         self._inverse_root = np.linalg.inv(self._root)
@@ -137,7 +137,7 @@ class BentGaussians:
         for number, each in enumerate(layers):
             shift, scale = each.shift, each.scale if is_full else np.diag(each.scale)
             if number == 0:
-                shift = self._centre + self._root @ shift
+                shift = self._center + self._root @ shift
                 scale = self._root @ scale if is_full else np.diag(self._root) * scale
             maps.append(CoordinateMap(shift, scale, each.skewness, np.exp(each.log_tail)))
         signs = np.where(np.diag(factor) < 0, -1.0, 1.0)
@@ -153,12 +153,12 @@ class BentGaussians:
             f = np.sinh(np.exp(each.log_tail) * np.arcsinh(y) + each.skewness)
             log_det = log_det + _log_slopes(each, y, f)
             y = each.shift + f @ each.scale.T
-        return self._centre + y @ self._root.T, self._log_normal(noise) - log_det
+        return self._center + y @ self._root.T, self._log_normal(noise) - log_det
 
     def log_prob(self, theta: np.ndarray, x: np.ndarray) -> np.ndarray:
         """Log density of q [N] at points [N, D]."""
         layers, loc, factor = self._split(theta)
-        y = (x - self._centre) @ self._inverse_root.T
+        y = (x - self._center) @ self._inverse_root.T
         log_det = self._constant_log_det(layers, factor)
         for each in layers:
             f = np.linalg.solve(each.scale, (y - each.shift).T).T
@@ -176,7 +176,7 @@ class BentGaussians:
         """
         used = data.weights > 0
         x, grads, weights = (each[used] for each in data)
-        y = (x - self._centre) @ self._inverse_root.T
+        y = (x - self._center) @ self._inverse_root.T
         grads = grads @ self._root
         theta = theta.copy()
 
@@ -201,7 +201,7 @@ class BentGaussians:
 
     def divergence(self, theta: np.ndarray, data: Scored) -> tuple[float, np.ndarray]:
         """J and its gradient with respect to all numbers of the vector."""
-        y = (data.x - self._centre) @ self._inverse_root.T
+        y = (data.x - self._center) @ self._inverse_root.T
         return self._divergence(theta, y, data.grads @ self._root, data.weights)
 
     def _split(self, theta: np.ndarray) -> tuple[list[_Layer], np.ndarray, np.ndarray]:

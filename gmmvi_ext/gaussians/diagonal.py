@@ -72,9 +72,9 @@ class DiagonalGaussians(NamedTuple):
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of the mixture's log density, [N, D], by two products [N, K] @ [K, D]."""
         precision = 1.0 / tf.square(self.scale_diag)
-        centre = tf.reduce_mean(self.loc, axis=0)
-        pulled = tf.matmul(responsibilities, precision * (self.loc - centre))
-        return pulled - tf.matmul(responsibilities, precision) * (x - centre)
+        center = tf.reduce_mean(self.loc, axis=0)
+        pulled = tf.matmul(responsibilities, precision * (self.loc - center))
+        return pulled - tf.matmul(responsibilities, precision) * (x - center)
 
     def sample_each(self, num_samples: int | tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
         """S draws of every component, [K, S, D]."""

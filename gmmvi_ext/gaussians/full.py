@@ -56,11 +56,11 @@ class InverseFactors(NamedTuple):
     def whitening(self) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function from points [N, D] to z [N, K, D]."""
         dim, num = self.num_dimensions, self.num_components
-        centred, maps = self._maps()
+        centered, maps = self._maps()
         maps = tf.reshape(maps, [-1, dim + 1])
 
         def whiten(x: tf.Tensor) -> tf.Tensor:
-            return tf.reshape(tf.matmul(centred(x), maps, transpose_b=True), [-1, num, dim])
+            return tf.reshape(tf.matmul(centered(x), maps, transpose_b=True), [-1, num, dim])
 
         return whiten
 
@@ -83,7 +83,7 @@ class InverseFactors(NamedTuple):
         points at once, where the D values of one pair are too few for them. The maps are lower
         triangular: products of their rows block by block leave out most of the zeros.
         """
-        centred, maps = self._maps()
+        centered, maps = self._maps()
         maps *= ROOT_HALF
         blocks = [
             (tf.reshape(maps[:, first:last, : last + 1], [-1, last + 1]), last - first)
@@ -92,7 +92,7 @@ class InverseFactors(NamedTuple):
         top = tf.expand_dims(self._top(), 1)
 
         def log_prob(x: tf.Tensor) -> tf.Tensor:
-            x, log_prob = centred(x), top
+            x, log_prob = centered(x), top
             for block, height in blocks:
                 z = tf.matmul(block, x[:, : block.shape[1]], transpose_b=True)
                 log_prob -= squares(tf.reshape(z, [self.num_components, height, tf.shape(x)[0]]))
@@ -104,17 +104,17 @@ class InverseFactors(NamedTuple):
         """The function from x to (1, x - c), [N, D + 1], and the maps from there to all z.
 
         Maps [K, D, D + 1], x - c -> L_k^{-1} (x - c) - L_k^{-1} (mu_k - c), lower triangular from
-        the second column on. The centre c of the means spares float32 digits when the mixture sits
+        the second column on. The center c of the means spares float32 digits when the mixture sits
         far from the origin.
         """
-        centre = tf.reduce_mean(self.loc, axis=0)
-        shift = tf.expand_dims(matvec(self.inverse, self.loc - centre), -1)  # [K, D, 1]
+        center = tf.reduce_mean(self.loc, axis=0)
+        shift = tf.expand_dims(matvec(self.inverse, self.loc - center), -1)  # [K, D, 1]
         maps = tf.concat([-shift, self.inverse], axis=-1)
 
-        def centred(x: tf.Tensor) -> tf.Tensor:
-            return tf.pad(x - centre, [[0, 0], [1, 0]], constant_values=1.0)
+        def centered(x: tf.Tensor) -> tf.Tensor:
+            return tf.pad(x - center, [[0, 0], [1, 0]], constant_values=1.0)
 
-        return centred, maps
+        return centered, maps
 
     def _top(self) -> tf.Tensor:
         """log N_k(mu_k), [K]."""

@@ -17,7 +17,7 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from gmmvi_ext.gaussians.full import FullGaussians
-from gmmvi_ext.math.linalg import symmetrise
+from gmmvi_ext.math.linalg import symmetrize
 
 __all__ = ["LowRankGaussians", "nearest_low_rank"]
 
@@ -64,17 +64,17 @@ class LowRankGaussians(NamedTuple):
     def scaled_factor(self) -> tuple[tf.Tensor, tf.Tensor]:
         """B [K, D, R], of orthogonal columns, and their squared lengths s^2 [K, R]."""
         scaled = self.cov_perturb_factor / tf.expand_dims(tf.sqrt(self.cov_diag_factor), -1)
-        squares, rotation = tf.linalg.eigh(symmetrise(tf.matmul(scaled, scaled, transpose_a=True)))
+        squares, rotation = tf.linalg.eigh(symmetrize(tf.matmul(scaled, scaled, transpose_a=True)))
         return tf.matmul(scaled, rotation), tf.maximum(squares, 0.0)
 
-    def _centred(self, x: tf.Tensor) -> tf.Tensor:
+    def _centered(self, x: tf.Tensor) -> tf.Tensor:
         """u of points x [N, D], component first, [K, N, D]."""
         return (x - tf.expand_dims(self.loc, 1)) / tf.expand_dims(tf.sqrt(self.cov_diag_factor), 1)
 
     def whiten(self, x: tf.Tensor) -> tf.Tensor:
         """z [N, K, D] of points x [N, D] under every component."""
         factor, squares = self.scaled_factor()
-        u, root = self._centred(x), tf.sqrt(1.0 + squares)
+        u, root = self._centered(x), tf.sqrt(1.0 + squares)
         shrink = 1.0 / (root * (1.0 + root))
         shift = tf.matmul(
             tf.matmul(u, factor) * tf.expand_dims(shrink, 1), factor, transpose_b=True
@@ -111,7 +111,7 @@ class LowRankGaussians(NamedTuple):
     def mixture_score(self, x: tf.Tensor, responsibilities: tf.Tensor) -> tf.Tensor:
         """Gradient of log q, -sum_k gamma_nk Sigma_k^{-1} (x_n - mu_k), [N, D]."""
         factor, squares = self.scaled_factor()
-        u = self._centred(x) * tf.expand_dims(tf.transpose(responsibilities), -1)
+        u = self._centered(x) * tf.expand_dims(tf.transpose(responsibilities), -1)
         inner = tf.matmul(u, factor) / tf.expand_dims(1.0 + squares, 1)
         solved = u - tf.matmul(inner, factor, transpose_b=True)  # [K, N, D]
         return -tf.reduce_sum(solved / tf.expand_dims(tf.sqrt(self.cov_diag_factor), 1), axis=0)
@@ -196,7 +196,7 @@ def nearest_low_rank(
     """
     scale = tf.sqrt(diag_factor)
     scaled = covariance / (tf.expand_dims(scale, -1) * tf.expand_dims(scale, 1))
-    variances, directions = tf.linalg.eigh(symmetrise(scaled))
+    variances, directions = tf.linalg.eigh(symmetrize(scaled))
     if rank == loc.shape[-1]:
         # Any diagonal below the smallest variance will do.
         share = 0.5 * variances[:, :1]

@@ -41,7 +41,7 @@ class Mixture(NamedTuple):
     """A Gaussian mixture.
 
     Attributes:
-      log_weights: normalised log weights, [K].
+      log_weights: normalized log weights, [K].
       components: `FullGaussians`, `DiagonalGaussians` or `LowRankGaussians`.
 
     Example:

@@ -2,7 +2,7 @@
 Neumann: "A Unified Perspective on Natural Gradient Variational Inference with Gaussian Mixture
 Models", TMLR 2023).
 
-Maximises J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q. One iteration:
+Maximizes J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q. One iteration:
 
     1  select samples: draw new ones, evaluate the target there, reuse old ones
     2  adapt the stepsize of every component from its past rewards

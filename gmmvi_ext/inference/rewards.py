@@ -45,17 +45,17 @@ def expected_rewards(
     """
     log_q = component_log_prob.logsumexp(log_weights)
     values = target_log_prob - temperature * log_q  # [N]
-    # Differences matter: values around zero keep digits in float32. The centre is the expectation
+    # Differences matter: values around zero keep digits in float32. The center is the expectation
     # under the mixture: a plain mean would sit where a newcomer far off has its samples.
-    centre = tf.reduce_sum(softmax(log_q - proposal_log_prob) * values)
+    center = tf.reduce_sum(softmax(log_q - proposal_log_prob) * values)
     if not (is_centered or self_normalized):
-        centre = tf.zeros_like(centre)
+        center = tf.zeros_like(center)
     weights, has_any = importance_weights(
         component_log_prob,
         component_log_prob.values - component_log_prob.of_samples(proposal_log_prob),
         num_samples=tf.cast(tf.shape(values)[0], values.dtype),
         self_normalized=self_normalized,
     )
-    weighted = weights * component_log_prob.of_samples(values - centre)
+    weighted = weights * component_log_prob.of_samples(values - center)
     rewards = component_log_prob.component_sum(weighted)
-    return tf.where(has_any, rewards + centre, tf.cast(float("-inf"), rewards.dtype))
+    return tf.where(has_any, rewards + center, tf.cast(float("-inf"), rewards.dtype))

@@ -1,4 +1,4 @@
-"""Root of a decreasing function by repeated grids: few large vectorised evaluations.
+"""Root of a decreasing function by repeated grids: few large vectorized evaluations.
 
 A bisection needs one small operation after another; a grid of G points shrinks the bracket G - 1
 fold with one large one, and all batch members go together.

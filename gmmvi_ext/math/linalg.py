@@ -14,7 +14,7 @@ __all__ = [
     "row_blocks",
     "safe_cholesky",
     "squared_norm",
-    "symmetrise",
+    "symmetrize",
 ]
 
 # Multiplications of a whole batch up to which the plain kernel beats oneDNN's on two cores.
@@ -66,7 +66,7 @@ def matvec(matrix: tf.Tensor, vector: tf.Tensor, *, transpose: bool = False) -> 
     return tf.raw_ops.BatchMatMulV3(x=rows, y=matrix, Tout=rows.dtype, adj_y=not transpose)[:, 0]
 
 
-def symmetrise(matrix: tf.Tensor) -> tf.Tensor:
+def symmetrize(matrix: tf.Tensor) -> tf.Tensor:
     """(A + A^T) / 2 for matrices [..., D, D].
 
     A batch [B, D, D] is transposed by a product with the identity, which spares the start-up costs
@@ -111,7 +111,7 @@ def row_blocks(num_rows: int, least: int) -> list[tuple[int, int]]:
 def safe_cholesky(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Cholesky factors of a batch; a member that has none is flagged, never raised.
 
-    On CPU a failed batch member holds NaN below and uninitialised memory above the diagonal, on GPU
+    On CPU a failed batch member holds NaN below and uninitialized memory above the diagonal, on GPU
     the content is unspecified: failed members come back as the identity.
 
     Args:

@@ -1,4 +1,4 @@
-"""Weights in log space: normalisation with a floor, KL divergence, effective sample sizes."""
+"""Weights in log space: normalization with a floor, KL divergence, effective sample sizes."""
 
 import tensorflow as tf
 
@@ -7,7 +7,7 @@ from gmmvi_ext.math.casting import to_dtype
 __all__ = [
     "LOG_WEIGHT_FLOOR",
     "effective_sample_size",
-    "normalise_log_weights",
+    "normalize_log_weights",
     "softmax",
     "weight_kl",
 ]
@@ -15,14 +15,14 @@ __all__ = [
 LOG_WEIGHT_FLOOR = -69.07  # log(1e-30): keeps the KL of a dying component finite
 
 
-def normalise_log_weights(log_weights: tf.Tensor, floor: float = LOG_WEIGHT_FLOOR) -> tf.Tensor:
-    """Log of the normalised weights [K], kept from falling far below `floor`."""
-    normalised = tf.nn.log_softmax(log_weights)
-    return tf.nn.log_softmax(tf.maximum(normalised, to_dtype(floor, log_weights.dtype)))
+def normalize_log_weights(log_weights: tf.Tensor, floor: float = LOG_WEIGHT_FLOOR) -> tf.Tensor:
+    """Log of the normalized weights [K], kept from falling far below `floor`."""
+    normalized = tf.nn.log_softmax(log_weights)
+    return tf.nn.log_softmax(tf.maximum(normalized, to_dtype(floor, log_weights.dtype)))
 
 
 def effective_sample_size(log_weights: tf.Tensor, axis: int = 0) -> tf.Tensor:
-    """(sum w)^2 / sum w^2 of unnormalised log weights along `axis`; 0 where there are none."""
+    """(sum w)^2 / sum w^2 of unnormalized log weights along `axis`; 0 where there are none."""
     finite = tf.math.is_finite(log_weights)
     safe = tf.where(finite, log_weights, tf.cast(-1e30, log_weights.dtype))
     top = tf.reduce_max(safe, axis=axis, keepdims=True)

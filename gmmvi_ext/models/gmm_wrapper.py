@@ -166,7 +166,7 @@ class GmmWrapper(MixtureModel):
         return sample_components(self.mixture().components, counts, seed)
 
     def replace_weights(self, new_log_weights: tf.Tensor) -> None:
-        """Takes new log weights [K], normalises them and stores the weights in their history."""
+        """Takes new log weights [K], normalizes them and stores the weights in their history."""
         log_weights = tf.nn.log_softmax(self._one_each("new_log_weights", new_log_weights))
         _require_all(~tf.math.is_nan(log_weights), "new_log_weights", "numbers")
         self.log_weights.assign(log_weights)
@@ -201,7 +201,7 @@ class GmmWrapper(MixtureModel):
         """Adds a component with a fresh learner state.
 
         Args:
-          initial_weight: beside the present ones, before all are normalised; > 0.
+          initial_weight: beside the present ones, before all are normalized; > 0.
           initial_mean: [D].
           initial_cov: covariance [D, D], or variances [D] where covariances are diagonal.
 

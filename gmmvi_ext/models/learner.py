@@ -19,7 +19,7 @@ class LearnerState(NamedTuple):
     Attributes:
       stepsize: stepsize of its next update, [K].
       num_updates: updates it has received, int64 [K].
-      ridge: l2 regulariser of the MORE regression, [K].
+      ridge: l2 regularizer of the MORE regression, [K].
       reward_history: newest H rewards, oldest first, NaN where none was recorded, [K, H].
       weight_history: newest H weights, likewise, [K, H].
       component_id: identity over the run, int64 [K].

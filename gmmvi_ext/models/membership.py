@@ -11,7 +11,7 @@ __all__ = ["with_new", "without_others"]
 def without_others(
     mixture: Mixture, learner: LearnerState, keep: tf.Tensor
 ) -> tuple[Mixture, LearnerState]:
-    """Only the components of the mask `keep` [K], their weights normalised, in their order."""
+    """Only the components of the mask `keep` [K], their weights normalized, in their order."""
     index = tf.where(keep)[:, 0]
     components = type(mixture.components)(
         *(tf.gather(field, index) for field in mixture.components)
@@ -23,7 +23,7 @@ def without_others(
 def with_new(
     mixture: Mixture, learner: LearnerState, new: Mixture, new_learner: LearnerState
 ) -> tuple[Mixture, LearnerState]:
-    """The components followed by those of `new`, weights normalised together."""
+    """The components followed by those of `new`, weights normalized together."""
     components = type(mixture.components)(
         *(
             tf.concat([old, added], axis=0)

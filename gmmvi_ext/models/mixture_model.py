@@ -20,7 +20,7 @@ class MixtureModel(tf.Module):
       mixture: initial value, in the unconstrained space; its family (full, diagonal, low-rank
         covariance) is kept for life.
       stepsize: initial stepsize of every component.
-      ridge: initial l2 regulariser of every component.
+      ridge: initial l2 regularizer of every component.
       history_length: H, length of the reward and weight histories.
       bijector: maps unconstrained points [N, D] to constrained ones; None for the identity.
 

@@ -1,4 +1,4 @@
-"""Natural parameters: conversions whose gradients are natural gradients, steps, an optimiser."""
+"""Natural parameters: conversions whose gradients are natural gradients, steps, an optimizer."""
 
 from gmmvi_ext.natural.categorical import natural_to_log_weights
 from gmmvi_ext.natural.diagonal import (

@@ -16,7 +16,7 @@ WEIGHT_FLOOR = 1e-30  # keeps the gradient of a dying component finite; above fl
 
 
 def natural_to_log_weights(logits, *, gradient: str = "expectation") -> tf.Tensor:
-    """log softmax of `logits` [..., K], whose gradient is the centred one with respect to p.
+    """log softmax of `logits` [..., K], whose gradient is the centered one with respect to p.
 
     Example:
         >>> from gmmvi_ext.natural import natural_to_log_weights

@@ -1,9 +1,9 @@
-"""An optimiser that steps natural parameters along natural gradients, others by Keras.
+"""An optimizer that steps natural parameters along natural gradients, others by Keras.
 
 The loss must read each pair through `natural_to_mean_std`, `natural_to_mean_chol` or
 `natural_to_log_weights`, whose gradients are the natural ones. Only plain descent keeps that
 meaning, so the pairs have no momentum and no adaptive scaling; the other variables go to any Keras
-optimiser.
+optimizer.
 """
 
 from collections.abc import Callable, Sequence
@@ -118,7 +118,7 @@ class NaturalGradient(tf.Module):
         Args:
           loss_fn: function without arguments that returns the loss, a scalar.
           other_variables: variables that `optimizer` steps.
-          optimizer: Keras optimiser, needed if there are other variables.
+          optimizer: Keras optimizer, needed if there are other variables.
 
         Returns:
           The loss before the step.

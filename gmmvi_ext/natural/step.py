@@ -1,6 +1,6 @@
 """One natural-gradient step that stays inside the domain of the natural parameters.
 
-    theta <- theta - rho grad_eta L                       (L is minimised, L = -ELBO)
+    theta <- theta - rho grad_eta L                       (L is minimized, L = -ELBO)
 
 A loss that is a mean over N data takes rho times N. If L(theta) = KL(q_theta || p_theta*), then
 grad_eta L = theta - theta*, and rho = 1 lands on theta* from anywhere. With P the precision, a raw

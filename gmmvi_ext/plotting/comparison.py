@@ -25,7 +25,7 @@ class Curve:
     """A run to draw.
 
     Attributes:
-      label: runs of the same label share a colour and a line of the legend.
+      label: runs of the same label share a color and a line of the legend.
       metrics: rows of its `metrics.jsonl`.
       is_failed: whether it ended without a mixture to use.
 

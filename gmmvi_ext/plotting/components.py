@@ -14,7 +14,7 @@ MAX_LEGEND = 12
 
 
 def plot_components(posterior, ax: Axes | None = None) -> Axes:
-    """A bar per component, heaviest mode first, one colour per mode of the density.
+    """A bar per component, heaviest mode first, one color per mode of the density.
 
     Args:
       posterior: a `Posterior`.

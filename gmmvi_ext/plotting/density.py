@@ -150,7 +150,7 @@ def _grid(limits, size: int):
 
 
 def _target_log_prob(posterior, points: np.ndarray) -> np.ndarray:
-    """Unnormalised log density of the target at constrained points, -inf outside its support."""
+    """Unnormalized log density of the target at constrained points, -inf outside its support."""
     layout, dtype = posterior.layout, posterior.target.dtype
     y = tf.constant(points, dtype)
     outside = layout.outside(y)

@@ -27,7 +27,7 @@ def plot_forest(
 ) -> Axes:
     """Highest-density intervals: a thin bar holds a share `prob`, a thick one half, a dot the mean.
 
-        plot_forest({"centred": first, "non-centred": second}, names=["mu", "tau"])
+        plot_forest({"centered": first, "non-centered": second}, names=["mu", "tau"])
 
     Args:
       posteriors: a `Posterior`, or name -> `Posterior` for several of the same parameters, such as

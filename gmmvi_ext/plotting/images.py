@@ -10,7 +10,7 @@ from gmmvi_ext.plotting.style import INK, MUTED, new_axes
 __all__ = ["plot_image_grid", "plot_reconstructions"]
 
 GAP = 1  # pixels between two images
-GAP_LEVELS = {1: 0.2, 3: 0.8}  # light grey: one channel is drawn dark on white
+GAP_LEVELS = {1: 0.2, 3: 0.8}  # light gray: one channel is drawn dark on white
 
 
 def plot_image_grid(

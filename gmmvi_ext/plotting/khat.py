@@ -15,7 +15,7 @@ def plot_khat(report, ax: Axes | None = None, *, with_badge: bool = True) -> Axe
     """Share of draws whose importance ratio exceeds a multiple of the mean, both axes logarithmic.
 
     A mixture equal to the target gives a step at one; a heavy tail runs to the right. The line is
-    the generalised Pareto fit with shape k-hat.
+    the generalized Pareto fit with shape k-hat.
 
     Args:
       report: a `Report` of a posterior with a target.
@@ -68,7 +68,7 @@ def plot_khat(report, ax: Axes | None = None, *, with_badge: bool = True) -> Axe
             share[last],
             color=LEVEL_COLORS[report.level],
             lw=2,
-            label="generalised Pareto fit",
+            label="generalized Pareto fit",
         )
     ax.axvline(1.0, color=MUTED, lw=0.8, ls=":")
     floor = max(_relative(ratios[-ratios.size // 50 - 1 :], log_mean)[0], 1e-4)

@@ -1,4 +1,4 @@
-"""Latent space of an amortized model: codes coloured by class, and which components are used."""
+"""Latent space of an amortized model: codes colored by class, and which components are used."""
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,7 +11,7 @@ MAX_LEGEND = 12
 
 
 def plot_latent_space(codes, labels=None, ax: Axes | None = None, *, names=None) -> Axes:
-    """Codes in the plane, coloured by class.
+    """Codes in the plane, colored by class.
 
     With more than two dimensions, the plane that separates the class means best against the scatter
     within classes (Fisher's linear discriminants); without labels, the first two principal axes.
@@ -115,19 +115,19 @@ def _plane(codes: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, str]:
         return np.column_stack([codes[:, 0], np.zeros(len(codes))]), "z"
     if codes.shape[1] == 2:
         return codes, "z"
-    centred = codes - codes.mean(axis=0)
+    centered = codes - codes.mean(axis=0)
     classes = np.unique(labels[labels >= 0])
     if len(classes) < 3:
-        _, _, axes = np.linalg.svd(centred, full_matrices=False)
-        return centred @ axes[:2].T, "principal axis"
+        _, _, axes = np.linalg.svd(centered, full_matrices=False)
+        return centered @ axes[:2].T, "principal axis"
     within = np.zeros((codes.shape[1],) * 2)
     between = np.zeros_like(within)
     for each in classes:
-        own = centred[labels == each]
+        own = centered[labels == each]
         mean = own.mean(axis=0)
         within += (own - mean).T @ (own - mean) / len(codes)
         between += len(own) / len(codes) * np.outer(mean, mean)
     within += 1e-6 * np.trace(within) / len(within) * np.eye(len(within))
     factor = np.linalg.inv(np.linalg.cholesky(within))
     _, vectors = np.linalg.eigh(factor @ between @ factor.T)
-    return centred @ factor.T @ vectors[:, :-3:-1], "discriminant"
+    return centered @ factor.T @ vectors[:, :-3:-1], "discriminant"

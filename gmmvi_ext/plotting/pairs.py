@@ -37,7 +37,7 @@ def plot_pairs(
 ) -> np.ndarray:
     """Pairs of parameters below the diagonal, marginals on it.
 
-    Points are draws in the colour of their component; ellipses are one standard deviation of the
+    Points are draws in the color of their component; ellipses are one standard deviation of the
     twelve heaviest components (also two, where they are few), pushed through the bijector (left out
     for parameters that mix several coordinates); lines grow wider and darker with the weight. Dark
     steps on the diagonal: the draws after reweighting.
@@ -161,7 +161,7 @@ def _write_key(grid, posterior, draws: ScoredDraws, chosen: list[int]) -> None:
     """What the lines are, in the empty corner."""
     if len(grid) < 2:
         return
-    lines = ["points: draws, coloured by component"]
+    lines = ["points: draws, colored by component"]
     of_elements = posterior.layout.element_coordinates
     if sum(of_elements[element] is not None for element in chosen) > 1:
         count = int((np.exp(posterior.mixture.log_weights) >= 1e-3).sum())

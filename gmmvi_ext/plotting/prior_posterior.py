@@ -31,7 +31,7 @@ def plot_prior_posterior(
     num_samples: int = 10000,
     seed=0,
 ) -> np.ndarray:
-    """Marginal densities of the prior (grey) behind those of the posterior (see `plot_marginals`).
+    """Marginal densities of the prior (gray) behind those of the posterior (see `plot_marginals`).
 
     A posterior that looks like its prior was not informed by the data; one at the edge of its prior
     disagrees with it. Of heavy-tailed priors the outer part is not shown.
@@ -127,7 +127,7 @@ def _by_element(posterior, draws) -> dict[str, np.ndarray]:
 
 
 def _draw_prior(ax, draws: np.ndarray) -> None:
-    """A grey histogram behind the posterior, whose window is widened to hold both."""
+    """A gray histogram behind the posterior, whose window is widened to hold both."""
     draws = draws[np.isfinite(draws)]
     low, first, middle, third, high = np.quantile(draws, [TAIL, 0.25, 0.5, 0.75, 1.0 - TAIL])
     low = max(low, middle - REACH * (third - first))

@@ -1,4 +1,4 @@
-"""Colours, figures and axes shared by all pictures; no setting of Matplotlib is touched."""
+"""Colors, figures and axes shared by all pictures; no setting of Matplotlib is touched."""
 
 import contextlib
 import contextvars
@@ -25,7 +25,7 @@ __all__ = [
 
 _off_screen = contextvars.ContextVar("off_screen", default=False)
 
-# Hues that stay apart for the common kinds of colour blindness, strongest first.
+# Hues that stay apart for the common kinds of color blindness, strongest first.
 PALETTE = (
     "#4477aa",
     "#ee6677",
@@ -57,7 +57,7 @@ LEVEL_WORDS = {
 
 
 def component_color(index: int) -> str:
-    """Colour of a component; the same index always has the same one."""
+    """Color of a component; the same index always has the same one."""
     return PALETTE[int(index) % len(PALETTE)]
 
 
@@ -118,7 +118,7 @@ def tidy(ax: Axes) -> None:
 
 
 def badge(ax: Axes, level: str, text: str | None = None, *, at=(0.98, 0.96)) -> None:
-    """The verdict as a coloured label in a corner of `ax`."""
+    """The verdict as a colored label in a corner of `ax`."""
     vertical = "top" if at[1] > 0.5 else "bottom"
     horizontal = "right" if at[0] > 0.5 else "left"
     ax.text(

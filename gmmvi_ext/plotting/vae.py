@@ -147,7 +147,7 @@ def plot_prior_pairs(vae, x=None, labels=None, *, seed: int = 0, axes=None) -> n
     Args:
       vae: the model, with a continuous latent variable.
       x: data [N, *event] whose codes are drawn over the prior; None for none.
-      labels: their classes, integers [N]; None for one colour.
+      labels: their classes, integers [N]; None for one color.
       seed: of the draws.
       axes: array of axes for the grid, or None for a new figure.
 

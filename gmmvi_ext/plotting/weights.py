@@ -11,7 +11,7 @@ from gmmvi_ext.plotting.style import INK, component_color, new_axes, tidy
 
 __all__ = ["plot_weights"]
 
-MAX_AREAS = 40  # components with an area of their own; the others share one in grey
+MAX_AREAS = 40  # components with an area of their own; the others share one in gray
 
 
 def plot_weights(

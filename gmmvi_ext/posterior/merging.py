@@ -1,12 +1,12 @@
 """Several fits of one target become one mixture.
 
-With components N_j of all fits fixed, the weights maximise the ELBO
+With components N_j of all fits fixed, the weights maximize the ELBO
 
     sum_j w_j E_{N_j}[log p~ - log sum_i w_i N_i],
 
 which is concave in w. Its fixed-point iteration `log w_j <- log w_j + E_j[log p~ - log q_w]` (a
 mirror step of length one) uses draws that the fits have scored already: the expectations under each
-component are self-normalised importance averages over the pooled draws.
+component are self-normalized importance averages over the pooled draws.
 """
 
 import numpy as np
@@ -59,7 +59,7 @@ def merge_mixtures(posteriors, num_samples: int, seed) -> tuple[Mixture, dict]:
     log_weights = np.concatenate(
         [np.asarray(p.mixture.log_weights, np.float64) for p in posteriors]
     ) - np.log(len(posteriors))
-    log_weights = _optimise(posteriors, pools, components, log_weights)
+    log_weights = _optimize(posteriors, pools, components, log_weights)
     keep = np.flatnonzero(log_weights > np.log(PRUNE))
     kept = tf.constant(log_weights[keep], first.mixture.dtype)
     mixture = Mixture(
@@ -81,8 +81,8 @@ def _map_of(posterior) -> dict | None:
     return layout.coordinate_map.spec() if isinstance(layout, MappedLayout) else None
 
 
-def _optimise(posteriors, pools, components, log_weights) -> np.ndarray:
-    """Weights [J] that maximise the ELBO on the pooled draws."""
+def _optimize(posteriors, pools, components, log_weights) -> np.ndarray:
+    """Weights [J] that maximize the ELBO on the pooled draws."""
     dtype = posteriors[0].mixture.dtype
     x = np.concatenate([pool.x for pool in pools])
     target = np.concatenate([pool.target_log_prob for pool in pools])
@@ -97,7 +97,7 @@ def _optimise(posteriors, pools, components, log_weights) -> np.ndarray:
     proposal = _logsumexp(proposals + log_shares, 1)  # density of the pool, [S]
     weights = parts - proposal[:, None]
     weights = np.exp(weights - weights.max(0))
-    weights /= weights.sum(0)  # self-normalised, per component [S, J]
+    weights /= weights.sum(0)  # self-normalized, per component [S, J]
     for _ in range(NUM_STEPS):
         log_q = _logsumexp(parts + log_weights, 1)
         moved = log_weights + (target - log_q) @ weights

@@ -506,7 +506,7 @@ class Posterior(AfterFit, Pictures):
     ) -> "Posterior":
         """One posterior with the components of several fits of the same target.
 
-        The weights are optimised on draws that each fit has already scored (by `report`,
+        The weights are optimized on draws that each fit has already scored (by `report`,
         `expectation` or `reweight`); only a fit without any is evaluated, at `num_samples` draws.
 
         Example:

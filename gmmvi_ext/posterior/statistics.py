@@ -64,7 +64,7 @@ def mode(mixture: Mixture, layout: Layout) -> np.ndarray:
 
     begin = np.asarray(diagnostics.find_modes(mixture).location, np.float64)
     if not layout.is_identity:
-        runs = lbfgs.minimise(negative, begin, [MODE_ITERATIONS], np.inf)
+        runs = lbfgs.minimize(negative, begin, [MODE_ITERATIONS], np.inf)
         begin = runs.x[np.argsort(runs.value)]
     else:
         begin = begin[np.argsort(negative(begin)[0])]

@@ -32,7 +32,7 @@ class UnconstrainedMixture:
 
     @property
     def log_weights(self) -> tf.Tensor:
-        """Normalised log weights, [K]."""
+        """Normalized log weights, [K]."""
         return self.mixture.log_weights
 
     @property

@@ -1,8 +1,8 @@
 """What a target density promises.
 
-A target is an unnormalised log density on R^D, evaluated on batches: `[N, D] -> [N]`. Everything
+A target is an unnormalized log density on R^D, evaluated on batches: `[N, D] -> [N]`. Everything
 else is optional: a layout of named, constrained parameters, an own gradient, a sampler, draws to
-start from, the log normaliser, metrics.
+start from, the log normalizer, metrics.
 """
 
 import threading
@@ -93,7 +93,7 @@ class Target(tf.Module):
         return PartsLayout(num_dimensions=self.num_dimensions)
 
     def log_prob(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
-        """Unnormalised log density.
+        """Unnormalized log density.
 
         Args:
           x: points, [N, D].

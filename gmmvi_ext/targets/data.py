@@ -180,10 +180,10 @@ def load_german_credit(data_dir: str | os.PathLike | None = None) -> RegressionD
 
 
 def load_wine(seed: int = 0, data_dir: str | os.PathLike | None = None) -> SplitData:
-    """White-wine quality (11 standardised features, quality 3..9), split number `seed` mod 10.
+    """White-wine quality (11 standardized features, quality 3..9), split number `seed` mod 10.
 
     The prepared splits `wine/wine_seed_<i>.npz` are used where they are found. Otherwise the table
-    of the origin is standardised over all its rows and shuffled by the split number.
+    of the origin is standardized over all its rows and shuffled by the split number.
     """
     split = int(seed) % NUM_WINE_SPLITS
     try:
@@ -284,7 +284,7 @@ def load_arrays(
 def _check_features(
     path: Path, name: str, features: np.ndarray, *, may_be_constant: bool = False
 ) -> None:
-    """Refuses what cannot be standardised: numbers that are not finite, columns that are equal."""
+    """Refuses what cannot be standardized: numbers that are not finite, columns that are equal."""
     if features.dtype.kind not in "uif":
         raise DataFileError(f"{path}: `{name}` holds {features.dtype}, expected real numbers.")
     bad = np.argwhere(~np.isfinite(features))

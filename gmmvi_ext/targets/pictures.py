@@ -30,7 +30,7 @@ def marginals(target, mixture, limits: tuple[float, float] | None = None):
     Args:
       target: has `marginal_log_prob(grid, dims)`.
       mixture: `gaussians.Mixture`.
-      limits: range of the grid; by default that of the target's centres and a margin.
+      limits: range of the grid; by default that of the target's centers and a margin.
     """
     dims = range(min(target.num_dimensions, MAX_MARGINALS))
     if limits is None:

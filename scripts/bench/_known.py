@@ -24,7 +24,7 @@ def measure(known, *, fit_seed: int = 0, report_seeds=(0,), **settings) -> dict:
 
     Wrong = a mode of mass >= 0.02 has less than a quarter of its share of the draws, or a mean is
     off by > 0.2 sd, or a log sd ratio is > 0.2, or log Z is off by > 0.2 and by more than four of
-    its standard errors; draws reweighted where the verdict says so. What cannot be normalised is
+    its standard errors; draws reweighted where the verdict says so. What cannot be normalized is
     wrong as soon as it is trusted.
     """
     import gmmvi_ext

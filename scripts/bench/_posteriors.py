@@ -47,7 +47,7 @@ def example(name: str):
 
 
 def eight_schools() -> Problem:
-    """Centred; reference of posteriordb."""
+    """Centered; reference of posteriordb."""
     schools = example("eight_schools")
     reference = {n: tuple(map(np.asarray, pair)) for n, pair in schools.REFERENCE.items()}
     return Problem(schools.model.experimental_pin(effects=schools.EFFECTS), reference)
@@ -161,7 +161,7 @@ def _gauss_mix_reference(data: np.ndarray, num_samples: int = 100_000) -> dict:
 
 
 def gaussian() -> Problem:
-    """N(m, C) in four dimensions without its normaliser."""
+    """N(m, C) in four dimensions without its normalizer."""
     import tensorflow as tf
 
     rng = np.random.default_rng(3)

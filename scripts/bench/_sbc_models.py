@@ -89,7 +89,7 @@ def two_means(p, dtype):
 
 
 def groups(p, dtype):
-    """Three groups of four around a common mean, non-centred."""
+    """Three groups of four around a common mean, non-centered."""
     mean = p["mu"][:, :, tf.newaxis] + p["tau"][:, :, tf.newaxis] * p["z"]  # [N, 1, 3]
     return tfd.Normal(tf.repeat(mean[:, 0], NUM // 3, axis=1), tf.constant(1.0, dtype))
 

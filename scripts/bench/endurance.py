@@ -33,7 +33,7 @@ def resident_mb() -> float:
 
 
 def in_turns(old, young, turns: int) -> tuple[float, float, float]:
-    """Median milliseconds an iteration of both, and the median ratio old / young of neighbours."""
+    """Median milliseconds an iteration of both, and the median ratio old / young of neighbors."""
     times = ([], [])
     for _ in range(turns):
         for algorithm, own in zip((old, young), times, strict=True):

@@ -119,7 +119,7 @@ class Counted:
         if self.kind == "batches" and chance(x) < 0.3:
             raise RuntimeError("the simulator fell over")
         if self.kind == "later" and self.calls > 40:
-            raise OSError("licence server is gone")
+            raise OSError("license server is gone")
         if self.kind == "half" and chance(x) < 0.5:
             return np.full_like(values, np.nan)
         if self.kind == "points":

@@ -4,7 +4,7 @@
     python scripts/bench/parallel.py --strategies mirrored --workers 4 --milliseconds 5
 
 Every strategy runs in processes of its own. The trajectory is that of 20 iterations on a Gaussian
-mixture with a known normaliser (TensorFlow targets: SAMTRON; host functions: ZAMTRON). The
+mixture with a known normalizer (TensorFlow targets: SAMTRON; host functions: ZAMTRON). The
 throughput is taken from a target that sleeps for `--milliseconds` at every point, in batches of
 `--points`, so that it shows the overhead of parallel evaluation and not how many cores are free.
 """

@@ -7,7 +7,7 @@
 The mixture has K unit Gaussians with means far apart (separated) or all within one standard
 deviation (overlapping); its stepsizes are tiny, so that every iteration works on this layout. The
 target is a mixture of the first ten of them. Every row is a process of its own; its peak memory
-includes TensorFlow (about 0.6 GB). Exponents are slopes of log seconds between neighbouring rows.
+includes TensorFlow (about 0.6 GB). Exponents are slopes of log seconds between neighboring rows.
 """
 
 import argparse

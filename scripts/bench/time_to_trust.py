@@ -40,7 +40,7 @@ GOALS = {
 
 
 def eight_schools_noncentered() -> posteriors.Problem:
-    """theta = mu + tau * theta_trans; the reference is that of the centred one."""
+    """theta = mu + tau * theta_trans; the reference is that of the centered one."""
     import tensorflow as tf
 
     schools = posteriors.example("eight_schools")

@@ -33,9 +33,9 @@ def models() -> dict:
         "gaussian": ({}, -18.9),
         "stl": ({"estimator": estimators.StickingTheLanding()}, None),
         "score": ({"estimator": score}, None),
-        "score_centred": ({"estimator": score, "control_variates": ["centred"]}, -20.0),
+        "score_centered": ({"estimator": score, "control_variates": ["centered"]}, -20.0),
         "score_baseline": (
-            {"estimator": score, "control_variates": ["centred", "baseline", "scaled"]},
+            {"estimator": score, "control_variates": ["centered", "baseline", "scaled"]},
             -20.0,
         ),
         "rloo_4": ({"estimator": estimators.Rloo(4)}, None),
@@ -43,7 +43,7 @@ def models() -> dict:
             {
                 "estimator": estimators.Hybrid(),
                 "posterior": mixture,
-                "control_variates": ["centred"],
+                "control_variates": ["centered"],
             },
             -19.0,
         ),
@@ -54,7 +54,7 @@ def models() -> dict:
         "vamp_prior": ({"prior": priors.VampPrior()}, None),
         "flow_prior": ({"prior": priors.FlowPrior()}, None),
         "iwae_5": ({"estimator": estimators.Iwae(5)}, None),
-        "dreg_5": ({"estimator": estimators.DoublyReparameterised(5)}, None),
+        "dreg_5": ({"estimator": estimators.DoublyReparameterized(5)}, None),
         "vimco_5": ({"estimator": estimators.Vimco(5)}, None),
     }
 
@@ -120,28 +120,28 @@ def variances(data) -> None:
             seed=seed,
         )
 
-    score, nvil = estimators.ScoreFunction(), ["centred", "baseline", "scaled"]
+    score, nvil = estimators.ScoreFunction(), ["centered", "baseline", "scaled"]
     mixture = densities.GaussianMixture(num_components=4)
     cases = {
         "gaussian": (
             densities.Gaussian(),
-            estimators.Reparameterised(),
+            estimators.Reparameterized(),
             [
-                ("reparameterised, closed KL", estimators.Reparameterised(), []),
+                ("reparameterized, closed KL", estimators.Reparameterized(), []),
                 (
-                    "reparameterised, sampled KL",
-                    estimators.Reparameterised(closed_form_kl=False),
+                    "reparameterized, sampled KL",
+                    estimators.Reparameterized(closed_form_kl=False),
                     [],
                 ),
                 ("sticking the landing", estimators.StickingTheLanding(), []),
                 ("score function", score, []),
-                ("score function, centred", score, ["centred"]),
+                ("score function, centered", score, ["centered"]),
                 ("score function, self-critic", score, ["self_critic"]),
-                ("score function, baseline", score, ["centred", "baseline"]),
+                ("score function, baseline", score, ["centered", "baseline"]),
                 ("score function, all scaled (*)", score, nvil),
                 ("leave-one-out, 4 draws", estimators.Rloo(4), []),
                 ("IWAE, 5 draws", estimators.Iwae(5), []),
-                ("doubly reparameterised, 5 draws", estimators.DoublyReparameterised(5), []),
+                ("doubly reparameterized, 5 draws", estimators.DoublyReparameterized(5), []),
                 ("VIMCO, 5 draws", estimators.Vimco(5), []),
             ],
         ),
@@ -150,10 +150,10 @@ def variances(data) -> None:
             estimators.Stratified(),
             [
                 ("score function", score, []),
-                ("score function, centred", score, ["centred"]),
+                ("score function, centered", score, ["centered"]),
                 ("hybrid", estimators.Hybrid(), []),
-                ("hybrid, centred", estimators.Hybrid(), ["centred"]),
-                ("hybrid, density held fixed", estimators.Hybrid(stick=True), ["centred"]),
+                ("hybrid, centered", estimators.Hybrid(), ["centered"]),
+                ("hybrid, density held fixed", estimators.Hybrid(stick=True), ["centered"]),
                 ("implicit", estimators.Implicit(), []),
                 ("stratified, 4 decodes", estimators.Stratified(), []),
             ],

@@ -1,4 +1,4 @@
-"""Eight schools, centred: effects of coaching with a funnel between their spread and themselves.
+"""Eight schools, centered: effects of coaching with a funnel between their spread and themselves.
 
     python scripts/examples/eight_schools.py --out eight_schools.png
 

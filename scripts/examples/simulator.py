@@ -58,8 +58,8 @@ def log_density(parameters) -> float:
     """log p(counts, parameters) at one point; log-normal priors a factor of e wide."""
     values = {name: float(value) for name, value in parameters.items()}
     prior = sum(
-        -0.5 * (math.log(value) - math.log(centre)) ** 2 - math.log(value)
-        for value, centre in zip(values.values(), (0.5, 0.05, 0.5, 0.05), strict=True)
+        -0.5 * (math.log(value) - math.log(center)) ** 2 - math.log(value)
+        for value, center in zip(values.values(), (0.5, 0.05, 0.5, 0.05), strict=True)
     )
     residual = (np.log(simulate(**values)) - COUNTS) / NOISE
     return prior - 0.5 * float(np.sum(residual**2))

@@ -15,7 +15,7 @@ import gmmvi_ext
 from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.adapters.stan_backends import StanProgram
 from gmmvi_ext.adapters.stan_programs import StanTarget
-from gmmvi_ext.adapters.stan_transforms import recognise
+from gmmvi_ext.adapters.stan_transforms import recognize
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.targets.joint_distribution import joint_target
@@ -279,7 +279,7 @@ def test_numpyro_supports():
     x = tf.constant(np.random.default_rng(0).standard_normal((4, 12)), tf.float32)
     values, grads = target.log_prob_and_grad(x)
     assert np.isfinite(values).all() and np.isfinite(grads).all()
-    # The prior of `a`, `b`, `c`, `e` and `d` is proper and normalised: integrate over `a` alone.
+    # The prior of `a`, `b`, `c`, `e` and `d` is proper and normalized: integrate over `a` alone.
     grid = np.linspace(-12, 12, 2001)
     line = np.repeat(x.numpy()[:1], 2001, 0)
     line[:, 0] = grid
@@ -350,7 +350,7 @@ def made_up_program(u):
 
 
 def test_transforms_of_stan_are_found_from_their_values():
-    found = recognise(made_up_program, 29)
+    found = recognize(made_up_program, 29)
     assert list(found.layout.shapes) == list(made_up_program(np.zeros(29)))
     x = np.random.default_rng(5).standard_normal((3, 29))
     values = found.layout.split(tf.constant(x))
@@ -382,9 +382,9 @@ def test_a_saved_posterior_takes_the_target_of_a_stan_program_back(tmp_path):
 
 def test_stan_bounds_that_depend_on_a_parameter_are_refused():
     with pytest.raises(ValueError, match="moves \\['a', 'b'\\]"):
-        recognise(lambda u: {"a": np.exp(u[0]), "b": np.exp(u[0]) + np.exp(u[1])}, 2)
+        recognize(lambda u: {"a": np.exp(u[0]), "b": np.exp(u[0]) + np.exp(u[1])}, 2)
     with pytest.raises(ValueError, match="'odd'.*not known here"):
-        recognise(lambda u: {"odd": np.sinh(u[0])}, 1)
+        recognize(lambda u: {"odd": np.sinh(u[0])}, 1)
 
 
 @pytest.mark.slow

@@ -100,7 +100,7 @@ def test_refusals_are_one_line(tmp_path):
     with pytest.raises(FileNotFoundError, match="is no file"):
         FileData(path=str(tmp_path / "none.npz")).load()
     with pytest.raises(ValueError, match="`values` must be one of"):
-        Digits(values="grey")
+        Digits(values="gray")
     with pytest.raises(ValueError, match="`num_dev` must be below the number of images"):
         Digits(num_dev=1500).load()
 

@@ -19,7 +19,7 @@ def trained():
 
 
 @pytest.mark.slow
-def test_the_reparameterised_gaussian_reaches_the_reference(trained):
+def test_the_reparameterized_gaussian_reaches_the_reference(trained):
     _, found = trained
     assert found.elbo >= REFERENCE_ELBO
 

@@ -212,7 +212,7 @@ def test_nvil_defaults_and_its_own_reward():
     nvil = NVIL(parts.prior, parts.likelihood, parts.inference)
     assert isinstance(nvil.estimator, ScoreFunction)
     names = [member.name for member in nvil.control_variate.members]
-    assert names == ["centred", "baseline", "scaled"]
+    assert names == ["centered", "baseline", "scaled"]
     assert len(nvil.trainable_groups()["control"]) == 4
     plain = NVIL(parts.prior, parts.likelihood, parts.inference, control_variate=Chain())
     assert plain.trainable_groups()["control"] == []

@@ -8,7 +8,7 @@ import tensorflow_probability as tfp
 from gmmvi_ext.amortized import build_vae, densities, estimators, networks, priors, roles
 from gmmvi_ext.amortized.control_variates import (
     Baseline,
-    Centred,
+    Centered,
     Chain,
     RewardContext,
     Scaled,
@@ -73,7 +73,7 @@ def test_densities_have_batch_and_event_shapes(rule, dtype):
     assert z.shape == (5, 2, 3, 4) and z.dtype == dtype
     assert distribution.log_prob(tf.stop_gradient(z)).shape == (5, 2, 3)
     is_pathwise = distribution.reparameterization_type == tfd.FULLY_REPARAMETERIZED
-    assert is_pathwise == rule.is_reparameterised
+    assert is_pathwise == rule.is_reparameterized
 
 
 PIXEL_DENSITIES = [
@@ -182,12 +182,12 @@ def test_vamp_prior_is_the_mixture_of_posteriors_at_its_inputs():
 
 
 def test_estimators_refuse_posteriors_and_controls_that_do_not_fit():
-    with pytest.raises(ValueError, match="needs reparameterised draws.*GaussianMixture"):
+    with pytest.raises(ValueError, match="needs reparameterized draws.*GaussianMixture"):
         build_vae((5,), 2, posterior=densities.GaussianMixture())
     with pytest.raises(ValueError, match="needs a mixture posterior, got Gaussian"):
         build_vae((5,), 2, estimator=estimators.Hybrid())
     with pytest.raises(ValueError, match="`control_variates` have nothing to act on"):
-        build_vae((5,), 2, control_variates=["centred"])
+        build_vae((5,), 2, control_variates=["centered"])
     with pytest.raises(ValueError, match="`num_samples` must be at least 2"):
         estimators.Rloo(1)
     with pytest.raises(ValueError, match="`prior` is over bits vectors, the posterior Gaussian"):
@@ -205,8 +205,8 @@ def test_estimators_refuse_posteriors_and_controls_that_do_not_fit():
     ("registry", "wrong", "near"),
     [
         (roles.PRIORS, "standard_norml", "standard_normal"),
-        (roles.ESTIMATORS, "reparametrizd", "reparametrised"),
-        (roles.CONTROL_VARIATES, "centerd", "centred"),
+        (roles.ESTIMATORS, "reparametrizd", "reparametrized"),
+        (roles.CONTROL_VARIATES, "centerd", "centered"),
     ],
 )
 def test_unknown_names_list_the_choices(registry, wrong, near):
@@ -223,16 +223,16 @@ def context(x=None):
     return RewardContext(x, lambda seed: tf.fill([1, 3], 4.0), SEED)
 
 
-def test_centring_uses_the_mean_before_the_batch_and_keeps_it_in_variables():
-    control = Centred(decay=0.9)
+def test_centering_uses_the_mean_before_the_batch_and_keeps_it_in_variables():
+    control = Centered(decay=0.9)
     first = tf.constant([[1.0, 2.0, 6.0]])
-    centred, loss = control(first, context())
+    centered, loss = control(first, context())
     # Before there is a mean: that of the other rewards of the batch.
-    np.testing.assert_allclose(centred, [[1 - 4.0, 2 - 3.5, 6 - 1.5]], rtol=1e-6)
+    np.testing.assert_allclose(centered, [[1 - 4.0, 2 - 3.5, 6 - 1.5]], rtol=1e-6)
     assert float(loss) == 0.0
     np.testing.assert_allclose(control.running_mean.value(), 3.0, rtol=1e-6)
-    centred, _ = control(tf.constant([[10.0]]), context())
-    np.testing.assert_allclose(centred, [[7.0]], rtol=1e-6)
+    centered, _ = control(tf.constant([[10.0]]), context())
+    np.testing.assert_allclose(centered, [[7.0]], rtol=1e-6)
     # Bias-corrected exponential mean, decay .9 on the old value.
     expected = (0.9 * 0.1 * 3.0 + 0.1 * 10.0) / (0.9 * 0.1 + 0.1)
     np.testing.assert_allclose(control.running_mean.value(), expected, rtol=1e-6)
@@ -244,7 +244,7 @@ def test_centring_uses_the_mean_before_the_batch_and_keeps_it_in_variables():
 
 
 def test_running_averages_move_inside_a_traced_function():
-    control = Centred()
+    control = Centered()
     traced = tf.function(lambda r: control(r, context())[0], autograph=False)
     for value in (1.0, 2.0, 3.0):
         traced(tf.constant([[value]]))
@@ -311,7 +311,7 @@ def test_a_chain_passes_the_reward_on_and_an_empty_one_leaves_it():
     same, loss = Chain()(reward, context())
     np.testing.assert_array_equal(same, reward)
     assert tf.is_tensor(loss) and float(loss) == 0.0
-    chain = build_chain(("centred", "baseline", "scaled"), (2,), seed=3)
+    chain = build_chain(("centered", "baseline", "scaled"), (2,), seed=3)
     x = tf.ones([3, 2])
     chain(reward, context(x))
     chained, _ = chain(reward, context(x), learn=False)

@@ -20,7 +20,7 @@ data_config: {{path: {path}, num_dev: 12}}
 prior_type: mixture
 prior_config: {{num_components: 3}}
 estimator_type: score-function
-control_variates: [centred, baseline, scaled]
+control_variates: [centered, baseline, scaled]
 encoder_config: {{hidden: [8]}}
 decoder_config: {{hidden: [8]}}
 latent_dim: 3
@@ -149,7 +149,7 @@ def test_what_a_file_cannot_say_is_told_with_file_and_line(text, tmp_path):
 
 
 UNFIT = {
-    "posterior_type=mixture": "estimator_type: 'reparameterised' needs reparameterised draws",
+    "posterior_type=mixture": "estimator_type: 'reparameterized' needs reparameterized draws",
     "control_variates=[]": None,
     "estimator_type=hybrid": "needs a mixture posterior",
     "batch_size=500": "must be at most the number of data",
@@ -161,7 +161,7 @@ UNFIT = {
 
 @pytest.mark.parametrize("override", UNFIT)
 def test_parts_that_do_not_go_together_are_refused_with_their_line(override, config):
-    base = ["estimator_type=reparameterised", "control_variates=[]", "prior_type=standard_normal"]
+    base = ["estimator_type=reparameterized", "control_variates=[]", "prior_type=standard_normal"]
     resolved = load_config(config, overrides=[*base, override])
     if UNFIT[override] is None:
         images, trainer = build_vae_parts(resolved)

@@ -25,17 +25,17 @@ SETTINGS = {
     "gaussian": {},
     "nvil": {
         "estimator": estimators.ScoreFunction(),
-        "control_variates": ["centred", "baseline", "scaled"],
+        "control_variates": ["centered", "baseline", "scaled"],
     },
     "hybrid": {
         "estimator": estimators.Hybrid(),
         "posterior": densities.GaussianMixture(3),
-        "control_variates": ["centred", "self_critic"],
+        "control_variates": ["centered", "self_critic"],
     },
     "vamp": {"prior": priors.VampPrior(4)},
     "flow": {"posterior": densities.Flow(2, 8, 4), "prior": priors.FlowPrior(2, 8)},
     "vimco": {"estimator": estimators.Vimco(3)},
-    "dreg": {"estimator": estimators.DoublyReparameterised(3), "prior": priors.MixturePrior(3)},
+    "dreg": {"estimator": estimators.DoublyReparameterized(3), "prior": priors.MixturePrior(3)},
     "stratified": {"estimator": estimators.Stratified(), "posterior": densities.GaussianMixture(3)},
     "bits": {
         "estimator": estimators.Rloo(2),

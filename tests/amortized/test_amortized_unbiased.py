@@ -16,7 +16,7 @@ import tensorflow_probability as tfp
 from gmmvi_ext.amortized import BoundTerms, estimators
 from gmmvi_ext.amortized.control_variates import (
     Baseline,
-    Centred,
+    Centered,
     Chain,
     LeaveOneOut,
     RewardContext,
@@ -154,18 +154,18 @@ def assert_unbiased(estimator, terms_fn, parameters, *, num_samples=1, **kwargs)
 @pytest.mark.parametrize(
     ("estimator", "num_samples"),
     [
-        (estimators.Reparameterised(), 1),
-        (estimators.Reparameterised(closed_form_kl=False), 1),
-        (estimators.Reparameterised(num_samples=3), 1),
+        (estimators.Reparameterized(), 1),
+        (estimators.Reparameterized(closed_form_kl=False), 1),
+        (estimators.Reparameterized(num_samples=3), 1),
         (estimators.StickingTheLanding(), 1),
         (estimators.ScoreFunction(), 1),
         (estimators.ScoreFunction(num_samples=3), 1),
         (estimators.Rloo(num_samples=3), 1),
         (estimators.Iwae(num_samples=2), 2),
-        (estimators.DoublyReparameterised(num_samples=2), 2),
+        (estimators.DoublyReparameterized(num_samples=2), 2),
         (estimators.Vimco(num_samples=2), 2),
         (estimators.Iwae(num_samples=1), 1),
-        (estimators.DoublyReparameterised(num_samples=1), 1),
+        (estimators.DoublyReparameterized(num_samples=1), 1),
     ],
     ids=lambda value: str(value),
 )
@@ -177,7 +177,7 @@ def test_gaussian_posterior(estimator, num_samples):
 @pytest.mark.parametrize(
     "estimator",
     [
-        estimators.Reparameterised(),
+        estimators.Reparameterized(),
         estimators.StickingTheLanding(),
         estimators.ScoreFunction(),
         estimators.Rloo(num_samples=2),
@@ -240,7 +240,7 @@ def test_sticking_the_landing_has_no_variance_at_the_posterior():
         estimators.StickingTheLanding(), terms_fn, optimum, num_draws=100, seed=[0, 1]
     )
     plain = gradient_draws(
-        estimators.Reparameterised(), terms_fn, optimum, num_draws=100, seed=[0, 1]
+        estimators.Reparameterized(), terms_fn, optimum, num_draws=100, seed=[0, 1]
     )
     assert max(np.abs(g).max() for g in stuck.values()) < 1e-12
     assert min(np.std(g) for g in plain.values()) > 0.1
@@ -304,13 +304,13 @@ def filled(control):
 
 
 CONTROLS = {
-    "centred": lambda: filled(Centred(dtype=F)),
+    "centered": lambda: filled(Centered(dtype=F)),
     "self_critic": lambda: SelfCritic(dtype=F),
     "baseline": lambda: Baseline((3,), hidden=(5,), seed=4, dtype=F),
     "leave_one_out": lambda: LeaveOneOut(dtype=F),
-    "chain": lambda: Chain([filled(Centred(dtype=F)), Baseline((3,), hidden=(5,), dtype=F)]),
+    "chain": lambda: Chain([filled(Centered(dtype=F)), Baseline((3,), hidden=(5,), dtype=F)]),
     "empty chain": lambda: Chain(),
-    "first step": lambda: Centred(dtype=F),
+    "first step": lambda: Centered(dtype=F),
 }
 
 
@@ -344,7 +344,7 @@ def test_scaling_divides_the_mean_of_the_scored_part_by_the_deviation():
     assert np.abs(z_scores(draws, {"generator": exact["generator"]})).max() < LIMIT
 
 
-@pytest.mark.parametrize("name", ["centred", "leave_one_out"])
+@pytest.mark.parametrize("name", ["centered", "leave_one_out"])
 def test_control_variates_lower_the_variance_where_the_reward_has_an_offset(name):
     def terms_fn(parameters):
         terms = gaussian_terms(parameters)

@@ -15,9 +15,9 @@ from gmmvi_ext.export.vae import export_vae
 
 X = np.random.default_rng(0).integers(0, 2, size=(3, 5)).astype(np.float64)
 KINDS = {
-    "reparameterised": {},
+    "reparameterized": {},
     "sticking_the_landing": {"prior": "mixture"},
-    "doubly_reparameterised": {},
+    "doubly_reparameterized": {},
     "iwae": {},
     "score_function": {"posterior": "bernoulli", "prior": "bernoulli"},
     "hybrid": {"posterior": "mixture"},
@@ -94,7 +94,7 @@ def test_values_may_be_enumerated_by_a_function_of_ones_own():
     )
 
 
-def test_semi_amortised_inference_and_exports_take_arrays(tmp_path):
+def test_semi_amortized_inference_and_exports_take_arrays(tmp_path):
     vae = build_vae((5,), (2, 1), dtype=tf.float64)
     found = fit_semi_amortized(vae, X[:1], num_iterations=5, max_components=2, num_samples=200)
     assert found.posteriors[0].sample(3).shape == (3, 2)

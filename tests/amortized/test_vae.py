@@ -64,7 +64,7 @@ def test_five_lines_make_save_load_and_draw_a_model(fitted, tmp_path):
         {"prior": "vamp", "posterior": "mixture", "estimator": "stratified"},
         {"prior": "flow", "posterior": "flow"},
         {"prior": "bernoulli", "posterior": "bernoulli", "estimator": "rloo"},
-        {"estimator": "score_function", "control_variates": ["centred", "baseline", "scaled"]},
+        {"estimator": "score_function", "control_variates": ["centered", "baseline", "scaled"]},
     ],
 )
 def test_models_of_all_parts_come_back_from_their_folders(parts, tmp_path):
@@ -209,7 +209,7 @@ def test_layers_of_the_users_own_train_too():
     "kind",
     ["adadelta", "adafactor", "adagrad", "adamax", "adamw", "ftrl", "lamb", "lion", "nadam", "sgd"],
 )
-def test_every_keras_optimiser_steps_all_groups(kind):
+def test_every_keras_optimizer_steps_all_groups(kind):
     groups = {"generator": [tf.Variable([1.0, -2.0])], "control": [tf.Variable([[3.0]])]}
     group = OptimizerGroup(Optimizers(kind=kind, weight_decay=0.01), groups)
     assert group.apply([tf.constant([1.0, -1.0]), tf.constant([[0.5]])])
@@ -217,7 +217,7 @@ def test_every_keras_optimiser_steps_all_groups(kind):
         assert np.all(np.abs(variables[0]) < np.abs(start))
 
 
-def test_optimisers_of_ones_own_are_taken_one_for_all_or_one_for_each():
+def test_optimizers_of_ones_own_are_taken_one_for_all_or_one_for_each():
     x = data()
     for optimizers in (
         keras.optimizers.SGD(0.1, momentum=0.9),
@@ -228,11 +228,11 @@ def test_optimisers_of_ones_own_are_taken_one_for_all_or_one_for_each():
         history = vae.fit(x, num_steps=40, optimizers=optimizers)
         assert history.rows[-1]["elbo"] > history.rows[0]["elbo"]
     vae = build_vae((4, 3, 1), 2, **SMALL)
-    with pytest.raises(ValueError, match="no optimiser for 'inference'; it has generator"):
+    with pytest.raises(ValueError, match="no optimizer for 'inference'; it has generator"):
         vae.fit(x, optimizers={"generator": keras.optimizers.SGD(0.1)})
     with pytest.raises(ValueError, match="'decoder' is none of them"):
         vae.fit(x, optimizers={"decoder": keras.optimizers.SGD(0.1)})
-    with pytest.raises(ValueError, match="`optimizers` must be `Optimizers`, a Keras optimiser"):
+    with pytest.raises(ValueError, match="`optimizers` must be `Optimizers`, a Keras optimizer"):
         vae.fit(x, optimizers=0.1)
     shared = keras.optimizers.SGD(0.1)
     with pytest.raises(ValueError, match="already serves other variables"):
@@ -320,8 +320,8 @@ def test_settings_of_a_training_are_refused_before_the_first_step():
         with pytest.raises(ValueError, match="`batch_size` must be an integer >= 0"):
             vae.sample(count)
     assert vae.sample(0)[1].shape == (0, 4, 3, 1)
-    single = build_vae((4,), 2, estimator="score_function", control_variates="centred")
-    assert single.settings.control_variates == ("centred",)
+    single = build_vae((4,), 2, estimator="score_function", control_variates="centered")
+    assert single.settings.control_variates == ("centered",)
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def test_names_survive_the_file(name):
     assert Names.from_json(json.loads(json.dumps(NAMES[name].to_json()))) == NAMES[name]
 
 
-def test_every_letter_that_has_a_rule_is_in_the_catalogue():
+def test_every_letter_that_has_a_rule_is_in_the_catalog():
     rules = NAMES["mixture"].rules
     assert list(rules) == ["environment", *ROLE_LETTERS]
     for role, letters in ROLE_LETTERS.items():
@@ -105,7 +105,7 @@ def test_every_letter_that_has_a_rule_is_in_the_catalogue():
 
 
 @pytest.mark.parametrize("document", DOCUMENTS.values(), ids=DOCUMENTS)
-def test_everything_in_the_catalogue_can_be_described(document):
+def test_everything_in_the_catalog_can_be_described(document):
     names = NAMES[document.name]
     for role in document.roles:
         for rule, section in names.rules[role.name].items():

@@ -68,7 +68,7 @@ weight_stepsize_adapter_config:
 
 
 def load_config(source, **options):
-    """Against the shipped catalogue, whatever other tests have registered."""
+    """Against the shipped catalog, whatever other tests have registered."""
     return load(source, names=snapshot(), **options)
 
 

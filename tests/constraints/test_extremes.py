@@ -90,7 +90,7 @@ def test_constrained_values_of_any_size_are_taken_as_they_are_or_refused(spec, d
             taken += 1
             assert np.all(np.isfinite(parameter.raw))
             error = np.abs(parameter.numpy() - candidate.astype(dtype))
-            tolerance = max(2e-6, 100 * resolution(dtype))  # sums and diagonals are normalised
+            tolerance = max(2e-6, 100 * resolution(dtype))  # sums and diagonals are normalized
             width = 1e6 if "1e6" in spec else 1
             assert np.all(error <= tolerance * (np.abs(candidate) + width)), candidate
     assert taken > 0

@@ -9,7 +9,7 @@ from gmmvi_ext import diagnostics
 
 
 def gaussian_ratios(num, scale, seed=0, log_z=1.7):
-    """log p~ - log q for p = N(0, scale^2) with normaliser exp(log_z), draws of q = N(0, 1)."""
+    """log p~ - log q for p = N(0, scale^2) with normalizer exp(log_z), draws of q = N(0, 1)."""
     x = np.random.default_rng(seed).normal(size=num)
     return log_z - 0.5 * (x / scale) ** 2 - math.log(scale) + 0.5 * x**2
 

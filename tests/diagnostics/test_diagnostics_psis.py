@@ -46,7 +46,7 @@ def test_fit_finds_shape_and_scale(k):
 
 
 def test_weights_with_pareto_tail_have_their_index_as_khat():
-    # Weights u^-k are exactly Pareto: the tail above any cutoff is generalised Pareto with shape k.
+    # Weights u^-k are exactly Pareto: the tail above any cutoff is generalized Pareto with shape k.
     for k in (0.3, 0.6, 1.0):
         u = np.random.default_rng(3).uniform(size=40000)
         khat = pareto_smooth(-k * np.log(u)).khat
@@ -72,7 +72,7 @@ def test_result_ignores_a_constant_and_the_order():
     np.testing.assert_allclose(moved.log_weights, base.log_weights[order], atol=1e-9)
 
 
-# k-hat and the largest normalised smoothed log weight of `az.psislw` (ArviZ 0.23.4) for
+# k-hat and the largest normalized smoothed log weight of `az.psislw` (ArviZ 0.23.4) for
 # `scale * numpy.random.default_rng(seed).standard_t(5, size)`.
 ARVIZ = [
     (0, 1000, 0.7, 0.7300514274953864, -3.1901803452635886),

@@ -110,7 +110,7 @@ def test_forty_modes_are_found_without_a_scale(dim):
     search = ModeSearch(CountedTarget(target), start_from(target), budget=20_000)
     first = search.run()
     assert len(first.log_weights) == 40
-    assert np.logaddexp.reduce([mode.log_mass for mode in search.catalogue.modes]) == (
+    assert np.logaddexp.reduce([mode.log_mass for mode in search.catalog.modes]) == (
         pytest.approx(0.0, abs=1e-3)
     )
     np.testing.assert_allclose(np.exp(first.log_weights), 1 / 40, rtol=1e-2)
@@ -129,7 +129,7 @@ def test_a_gaussian_of_any_shape_is_found_exactly(scales):
     search = ModeSearch(CountedTarget(target), start_from(target), budget=20_000)
     first = search.run()
     assert len(first.log_weights) == 1
-    assert search.catalogue.modes[0].log_mass == pytest.approx(0.0, abs=1e-3)
+    assert search.catalog.modes[0].log_mass == pytest.approx(0.0, abs=1e-3)
 
 
 def test_a_spike_is_no_mode():

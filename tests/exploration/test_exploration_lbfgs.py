@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gmmvi_ext.exploration.lbfgs import MAX_LINE_SEARCH, minimise
+from gmmvi_ext.exploration.lbfgs import MAX_LINE_SEARCH, minimize
 
 
 def rosenbrock(x):
@@ -25,26 +25,26 @@ def test_finds_the_minimum_of_a_badly_scaled_quadratic():
     def quadratic(x):
         return 0.5 * np.sum(scales * (x - 3.0) ** 2, axis=1), scales * (x - 3.0)
 
-    found = minimise(quadratic, points(), [60], np.inf).x
+    found = minimize(quadratic, points(), [60], np.inf).x
     # The gradient at the end is below 1e-3 in every coordinate.
     assert np.all(np.abs(scales * (found - 3.0)) <= 1e-3)
 
 
 def test_finds_the_valley_of_rosenbrock_in_two_dimensions():
-    found = minimise(rosenbrock, points(dim=2), [80], np.inf).x
+    found = minimize(rosenbrock, points(dim=2), [80], np.inf).x
     np.testing.assert_allclose(found, 1.0, atol=5e-3)
 
 
 def test_a_run_does_not_depend_on_the_others():
-    together = minimise(rosenbrock, points(), [3, 9], np.inf).saved
+    together = minimize(rosenbrock, points(), [3, 9], np.inf).saved
     for row, point in enumerate(points()):
-        alone = minimise(rosenbrock, point[None], [3, 9], np.inf).saved
+        alone = minimize(rosenbrock, point[None], [3, 9], np.inf).saved
         for left, right in zip(alone, together, strict=True):
             np.testing.assert_allclose(left[0], right[row], rtol=1e-9)
 
 
 def test_values_never_rise_from_look_to_look():
-    saved = [0 * points(), *minimise(rosenbrock, points(), list(range(1, 20)), np.inf).saved]
+    saved = [0 * points(), *minimize(rosenbrock, points(), list(range(1, 20)), np.inf).saved]
     saved[0] = points()
     values = np.array([rosenbrock(x)[0] for x in saved])
     assert np.all(np.diff(values, axis=0) <= 0) and np.all(values[-1] < 0.1 * values[0])
@@ -58,7 +58,7 @@ def test_the_evaluations_are_never_exceeded(most):
         seen.append(len(x))
         return rosenbrock(x)
 
-    saved = minimise(counted, points(), [5, 40], most).saved
+    saved = minimize(counted, points(), [5, 40], most).saved
     assert sum(seen) <= most and len(saved) == 2
     # What is left is less than the next round would have taken.
     assert sum(seen) > most - len(points())
@@ -74,7 +74,7 @@ def test_walls_are_met_and_not_passed():
             )
 
     start = np.array([[-3.0, 2.0], [0.9, -1.0], [0.0, 5.0], [4.0, 0.0]])
-    found = minimise(walled, start, [40], np.inf).x
+    found = minimize(walled, start, [40], np.inf).x
     np.testing.assert_array_equal(found[3], start[3])  # begun outside
     # 1 / (1 - x) - 1/2 + x = 0
     minimum = (3.0 - np.sqrt(17.0)) / 4.0
@@ -88,7 +88,7 @@ def test_a_slope_without_end_stops_at_the_largest_coordinate():
         asked.append(np.max(np.abs(x)))
         return -x[:, 0], np.tile([-1.0, 0.0], (len(x), 1))
 
-    found = minimise(slope, np.zeros([2, 2]), [50], np.inf, largest=1e3).x
+    found = minimize(slope, np.zeros([2, 2]), [50], np.inf, largest=1e3).x
     assert max(asked) <= 1e3 and np.all(found[:, 0] > 400)
     assert len(asked) <= 1 + 50 * MAX_LINE_SEARCH
 
@@ -101,6 +101,6 @@ def test_nothing_to_do_and_nothing_finite():
         return np.full(len(x), np.nan), np.full_like(x, np.nan)
 
     for fn in (flat, nowhere):
-        saved = minimise(fn, points(), [2, 4], np.inf).saved
+        saved = minimize(fn, points(), [2, 4], np.inf).saved
         assert len(saved) == 2
         np.testing.assert_array_equal(saved[-1], points())

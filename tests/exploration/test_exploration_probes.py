@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.exploration.catalogue import Catalogue, Mode
+from gmmvi_ext.exploration.catalog import Catalog, Mode
 from gmmvi_ext.exploration.counted import CountedTarget
-from gmmvi_ext.exploration.lbfgs import minimise
+from gmmvi_ext.exploration.lbfgs import minimize
 from gmmvi_ext.exploration.probes import (
     chance_to_meet,
     furthest_coordinate,
@@ -76,13 +76,13 @@ def test_many_probes_meet_narrower_modes_in_few_dimensions_only(dim, is_met):
     modes = [
         Mode(at, w * np.eye(dim), 0.0, 0.0, 1) for at, w in zip(loc, (1, 1.1, 1.3, 2), strict=True)
     ]
-    known = Catalogue(modes, 100)
+    known = Catalog(modes, 100)
     x = probe_points(
         start_from(CallableTarget(lambda x: 0.0 * x[:, 0], dim)), loc, np.ones((4, dim)), 4000, rng
     )
     chance = chance_to_meet(x, known, rng)
     assert chance > 0.9 if is_met else chance < 0.1
-    assert not known.are_copies and Catalogue(modes[:1], 9).are_copies
+    assert not known.are_copies and Catalog(modes[:1], 9).are_copies
 
 
 def test_a_run_with_a_known_lowest_value_stays_in_a_narrow_bowl():
@@ -96,7 +96,7 @@ def test_a_run_with_a_known_lowest_value_stays_in_a_narrow_bowl():
 
     options = {"save_at": (30,), "max_evaluations": 1000, "scale": np.ones((1, 1))}
     start = np.array([[10.05]])
-    assert abs(minimise(fn, start, lowest=0.0, **options).x[0, 0] - 10.0) < 1e-3
+    assert abs(minimize(fn, start, lowest=0.0, **options).x[0, 0] - 10.0) < 1e-3
 
 
 @pytest.mark.parametrize("seed", [0, 1, 3])
@@ -114,7 +114,7 @@ def test_narrow_modes_among_wide_ones_are_found(seed):
     target = CallableTarget(log_prob, 5)
     search = ModeSearch(CountedTarget(target), start_from(target), budget=20_000)
     search.run()
-    assert len(search.catalogue.relevant) == 5
+    assert len(search.catalog.relevant) == 5
     assert search.counted.count < 12_000
 
 

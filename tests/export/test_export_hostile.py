@@ -72,7 +72,7 @@ def bare(model):
     node.bare_concrete_function.concrete_function_name = function.signature.name
 
 
-def initialiser(model):
+def initializer(model):
     function = function_of(model, "restore")
     writing(function)
     nodes = graph_of(model).object_graph_def.nodes
@@ -260,7 +260,7 @@ def variable_of_many_devices(model):
 
 
 WAYS = [
-    *(bare, initialiser, polymorphic, table, nested, branch, by_name, top_level, gradient),
+    *(bare, initializer, polymorphic, table, nested, branch, by_name, top_level, gradient),
     *(in_bytes, alias, writing_restore, writing_save, reading_elsewhere, moving_elsewhere),
     *(another_part, twice, like_an_operation, asset, captured, registered, revived, own_saver),
     *(collection, asset_file, two_graphs, no_objects, elsewhere, replaced, missing),

@@ -15,7 +15,7 @@ tfd = tfp.distributions
 
 
 def gaussian():
-    """N(m, C) in four dimensions without its normaliser."""
+    """N(m, C) in four dimensions without its normalizer."""
     rng = np.random.default_rng(3)
     factor = np.tril(rng.standard_normal((4, 4))) + 2 * np.eye(4)
     mean = rng.standard_normal(4)

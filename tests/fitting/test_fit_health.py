@@ -148,7 +148,7 @@ def test_a_target_that_stops_giving_values_ends_the_run():
     def log_prob(x):
         calls.append(len(x))
         if len(calls) > 8:
-            raise OSError("licence server is gone")
+            raise OSError("license server is gone")
         return -0.5 * (x**2).sum(axis=1)
 
     target = HostTarget(log_prob, 2)

@@ -96,7 +96,7 @@ def test_moments_equal_tfp(mixture):
     np.testing.assert_allclose(g.covariance(mixture), expected, rtol=1e-10, atol=1e-12)
 
 
-def test_joint_density_factorises_into_marginal_and_conditional(mixture, points):
+def test_joint_density_factorizes_into_marginal_and_conditional(mixture, points):
     values = [0.3]
     conditional = g.condition(mixture, (1,), values)
     rest = tf.gather(points, [0, 2], axis=1)

@@ -12,7 +12,7 @@ DIM = 4
 
 
 def gaussian_target(seed=0, dtype=tf.float64, log_normalizer=2.5):
-    """An unnormalised Gaussian with its exact mixture form."""
+    """An unnormalized Gaussian with its exact mixture form."""
     rng = np.random.default_rng(seed)
     A = rng.normal(size=(DIM, DIM))
     tril = np.linalg.cholesky(A @ A.T + 0.5 * np.eye(DIM))
@@ -89,7 +89,7 @@ def test_samtron_reaches_the_tempered_target(temperature):
     assert exact_kl(algorithm, exact, scale=temperature) < 1e-3
 
 
-def test_elbo_plus_kl_is_the_log_normaliser():
+def test_elbo_plus_kl_is_the_log_normalizer():
     target, exact = gaussian_target()
     algorithm = GMMVI.build_from_config(config(), target, seed=3, dtype=tf.float64)
     mixture = algorithm.mixture()

@@ -48,10 +48,10 @@ def settings_of(role, name):
 
 
 def log_prob(x):
-    """A normalised Gaussian: the ELBO is at most 0."""
+    """A normalized Gaussian: the ELBO is at most 0."""
     squares = tf.square(x - tf.constant(MEAN, x.dtype)) / tf.constant(VARIANCE, x.dtype)
-    normaliser = 0.5 * np.sum(np.log(2 * np.pi * VARIANCE))
-    return -0.5 * tf.reduce_sum(squares, axis=1) - tf.cast(normaliser, x.dtype)
+    normalizer = 0.5 * np.sum(np.log(2 * np.pi * VARIANCE))
+    return -0.5 * tf.reduce_sum(squares, axis=1) - tf.cast(normalizer, x.dtype)
 
 
 TARGET = CallableTarget(log_prob, DIM)

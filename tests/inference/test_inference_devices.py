@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-# Logical devices can only be made before TensorFlow is initialised: a process of its own.
+# Logical devices can only be made before TensorFlow is initialized: a process of its own.
 SCRIPT = """
 import json, sys
 import tensorflow as tf

@@ -119,7 +119,7 @@ def test_the_missing_end_of_a_neck_is_found_with_its_mass(family):
     order = np.argsort(found.components.loc[:, 0])
     for new, wanted in zip(found.components, truth, strict=True):
         np.testing.assert_allclose(np.asarray(new)[order], wanted[3:], atol=1e-9)
-    # What their neighbours add is little, so that Jensen's bound is close.
+    # What their neighbors add is little, so that Jensen's bound is close.
     np.testing.assert_allclose(np.exp(found.log_weights)[order], weights[3:], rtol=0.1)
     fields = (tf.concat(pair, 0) for pair in zip(rest.components, found.components, strict=True))
     log_weights = tf.nn.log_softmax(tf.concat([rest.log_weights, found.log_weights], 0))

@@ -16,7 +16,7 @@ DIM = 2
 
 
 def three_modes(x):
-    """Unnormalised mixture of three unit Gaussians, log Z = log 3."""
+    """Unnormalized mixture of three unit Gaussians, log Z = log 3."""
     modes = tf.constant([[-6.0, 0.0], [6.0, 0.0], [0.0, 6.0]], x.dtype)
     squares = tf.reduce_sum(tf.square(x[:, tf.newaxis] - modes), axis=-1)
     return tf.reduce_logsumexp(-0.5 * squares, axis=-1) - np.log(2 * np.pi)

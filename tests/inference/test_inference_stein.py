@@ -36,10 +36,10 @@ def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float6
     x, index = g.sample_components(components, counts, tf.constant([1, seed]))
     A = rng.normal(size=(dim, dim))
     precision = tf.constant(A @ A.T + np.eye(dim), dtype)
-    centre = tf.constant(rng.normal(size=dim), dtype)
+    center = tf.constant(rng.normal(size=dim), dtype)
 
     def grad_fn(x):
-        return -tf.matmul(x - centre, precision)
+        return -tf.matmul(x - center, precision)
 
     parts = chunked_log_prob(components, x)
     batch = Batch(
@@ -51,7 +51,7 @@ def setting(num=10, dim=3, per_component=30, spread=2.0, seed=0, dtype=tf.float6
         component_log_prob=every_pair(mixture, x, index),
         component_index=index,
     )
-    return mixture, batch, precision, centre
+    return mixture, batch, precision, center
 
 
 def every_pair(mixture, x, index):
@@ -122,7 +122,7 @@ def twin(mixture, batch, temperature, self_normalized=True):
 @pytest.mark.parametrize("temperature", [1.0, 0.5])
 def test_plain_estimate_equals_the_loops(summing, self_normalized, temperature):
     mixture, batch, *_ = setting()
-    # The symmetrisation happens in whitened coordinates: the same matrix, congruence commutes with
+    # The symmetrization happens in whitened coordinates: the same matrix, congruence commutes with
     # it.
     result = estimate(
         mixture,
@@ -149,11 +149,11 @@ def test_plain_diagonal_estimate_equals_the_loops():
 @pytest.mark.parametrize("variance_reduction", [False, True])
 def test_expectation_is_the_analytic_gradient_for_gaussian_pairs(summing, variance_reduction):
     # K = 1, target N(c, P^-1): G = P - Lambda and g = P (mu - c), exactly.
-    mixture, batch, precision, centre = setting(num=1, per_component=200_000)
+    mixture, batch, precision, center = setting(num=1, per_component=200_000)
     result = estimate(mixture, batch, variance_reduction=variance_reduction)
     tril = mixture.components.scale_tril[0].numpy()
     G = precision.numpy() - np.linalg.inv(tril @ tril.T)
-    g_exact = precision.numpy() @ (mixture.components.loc[0].numpy() - centre.numpy())
+    g_exact = precision.numpy() @ (mixture.components.loc[0].numpy() - center.numpy())
     # 200 000 draws: the plain estimate scatters by about 0.01; 0.1 is far beyond 6 sigma.
     tolerance = 1e-3 if variance_reduction else 0.1
     np.testing.assert_allclose(result.curvature[0], tril.T @ G @ tril, atol=tolerance)
@@ -161,7 +161,7 @@ def test_expectation_is_the_analytic_gradient_for_gaussian_pairs(summing, varian
 
 
 def test_variance_reduction_needs_few_samples_for_a_gaussian_target():
-    mixture, batch, precision, _centre = setting(num=1, dim=5, per_component=12)
+    mixture, batch, precision, _center = setting(num=1, dim=5, per_component=12)
     result = estimate(mixture, batch, shrinkage=0.0)
     tril = mixture.components.scale_tril[0].numpy()
     G = precision.numpy() - np.linalg.inv(tril @ tril.T)

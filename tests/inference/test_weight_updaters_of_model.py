@@ -72,7 +72,7 @@ def test_a_direct_update_is_that_of_the_reference(temperature, self_normalized):
     np.testing.assert_allclose(wrapper.weight_history[:, -1], np.exp(expected), rtol=1e-10)
 
 
-def test_centred_standard_estimates_do_not_change_with_a_constant_in_the_target():
+def test_centered_standard_estimates_do_not_change_with_a_constant_in_the_target():
     x, background, target = samples()
     kinds = (DirectWeightUpdater(False), DirectWeightUpdater(False, center_rewards=False))
     for rule in kinds:

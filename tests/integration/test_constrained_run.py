@@ -50,7 +50,7 @@ def test_summary_and_pictures_have_the_names(folder):
     assert "| support of tau | finite values > 0.0 |" in page
     assert "| support of w | positive entries that sum to one along the last axis |" in page
     summary = json.loads((folder / "summary.json").read_text())
-    # Normalisers of the three parts; three standard errors, 0.3 % of seeds, floor: the float32 sum.
+    # Normalizers of the three parts; three standard errors, 0.3 % of seeds, floor: the float32 sum.
     exact = 0.5 * np.log(np.pi / 2) + np.log(2.0 / 8.0) + np.log(2.0 * 6.0 / 40320.0)
     assert abs(summary["log_evidence"] - exact) <= max(3 * summary["log_evidence_se"], 2e-3)
     assert (folder / "plots" / "pairs.png").stat().st_size > 0

@@ -16,8 +16,8 @@ import tensorflow as tf
 
 
 def log_density(p):
-    centred = (p["x"] - [1.0, -1.0]) / [0.5, 2.0]
-    near = -0.5 * tf.reduce_sum(centred**2, axis=-1)
+    centered = (p["x"] - [1.0, -1.0]) / [0.5, 2.0]
+    near = -0.5 * tf.reduce_sum(centered**2, axis=-1)
     far = -0.5 * tf.reduce_sum((p["x"] + 4.0) ** 2, axis=-1) - 1.0
     return tf.reduce_logsumexp(tf.stack([near, far]), axis=0) - p["scale"]
 """

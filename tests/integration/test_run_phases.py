@@ -30,7 +30,7 @@ PHASES = {
 }
 
 
-def signalled(owner, name, number, monkeypatch, *, after):
+def signaled(owner, name, number, monkeypatch, *, after):
     """The function sends a signal before or after it has done its work, the first time."""
     function = getattr(owner, name)
 
@@ -68,7 +68,7 @@ def test_a_run_that_is_ended_in_each_phase_ends_like_one_left_alone(
 ):
     folder = tmp_path / "run"
     for phase, (owner, name) in PHASES.items():
-        signalled(owner, name, number, monkeypatch, after=after)
+        signaled(owner, name, number, monkeypatch, after=after)
         assert main([*RUN, "--workdir", str(folder)]) == 128 + number, phase
         said = capsys.readouterr()
         assert "not foreseen" not in said.err and "Traceback" not in said.err, phase
@@ -92,7 +92,7 @@ def test_export_and_report_that_are_ended_leave_the_old_ones(
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     for arguments, owner, name in commands.values():
         for after in (False, True):
-            signalled(owner, name, number, monkeypatch, after=after)
+            signaled(owner, name, number, monkeypatch, after=after)
             assert main(arguments) == 128 + number
             err = capsys.readouterr().err
             assert "interrupted." in err and len(err.strip().splitlines()) == 1
@@ -104,7 +104,7 @@ def test_export_and_report_that_are_ended_leave_the_old_ones(
 
 
 def test_a_report_that_is_ended_while_it_reads(tmp_path, capsys, monkeypatch):
-    signalled(compare, "find_runs", signal.SIGTERM, monkeypatch, after=False)
+    signaled(compare, "find_runs", signal.SIGTERM, monkeypatch, after=False)
     assert main(["report", str(tmp_path), "--out", str(tmp_path / "r.html")]) == 143
     assert "interrupted." in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

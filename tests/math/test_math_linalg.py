@@ -11,7 +11,7 @@ from gmmvi_ext.math.linalg import (
     row_blocks,
     safe_cholesky,
     squared_norm,
-    symmetrise,
+    symmetrize,
 )
 
 
@@ -33,7 +33,7 @@ def test_inverse_lower_triangular():
 @pytest.mark.parametrize("num", [1, 2, 5])
 def test_eigh_of_large_matrices_in_two_halves(num):
     dim = MIN_HALVED_DIM
-    matrix = symmetrise(tf.constant(np.random.default_rng(num).normal(size=(num, dim, dim))))
+    matrix = symmetrize(tf.constant(np.random.default_rng(num).normal(size=(num, dim, dim))))
     for left, right in zip(eigh(matrix), tf.linalg.eigh(matrix), strict=True):
         np.testing.assert_array_equal(left, right)
     assert eigh(matrix[:0])[1].shape == (0, dim, dim)
@@ -49,18 +49,18 @@ def test_row_blocks_cover_the_rows_once(num_rows):
 
 @pytest.mark.parametrize("shape", [(2, 2), (1, 3, 3), (5, 4, 4), (2, 3, 4, 4)])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_symmetrise(shape, dtype):
+def test_symmetrize(shape, dtype):
     matrix = np.random.default_rng(0).normal(size=shape).astype(dtype)
     transposed = np.swapaxes(matrix, -1, -2)
     np.testing.assert_array_equal(
-        symmetrise(tf.constant(matrix)), dtype(0.5) * (matrix + transposed)
+        symmetrize(tf.constant(matrix)), dtype(0.5) * (matrix + transposed)
     )
 
 
-def test_symmetrise_keeps_what_is_not_finite_in_its_own_matrix():
+def test_symmetrize_keeps_what_is_not_finite_in_its_own_matrix():
     matrix = np.ones([2, 3, 3], np.float32)
     matrix[0, 0, 1] = np.inf
-    result = symmetrise(tf.constant(matrix)).numpy()
+    result = symmetrize(tf.constant(matrix)).numpy()
     assert not np.isfinite(result[0, 0, 1]) and not np.isfinite(result[0, 1, 0])
     np.testing.assert_array_equal(result[1], matrix[1])
 

@@ -1,11 +1,11 @@
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.math.logspace import effective_sample_size, normalise_log_weights, softmax
+from gmmvi_ext.math.logspace import effective_sample_size, normalize_log_weights, softmax
 
 
-def test_normalised_weights_sum_to_one_and_keep_a_floor():
-    log_weights = normalise_log_weights(tf.constant([0.0, -500.0, -1.0], tf.float64))
+def test_normalized_weights_sum_to_one_and_keep_a_floor():
+    log_weights = normalize_log_weights(tf.constant([0.0, -500.0, -1.0], tf.float64))
     assert abs(np.exp(log_weights).sum() - 1) < 1e-14
     np.testing.assert_allclose(
         log_weights[1], -69.07 - np.log(1 + np.exp(-1)) + np.log(np.exp(0) + np.exp(-1)), atol=0.4

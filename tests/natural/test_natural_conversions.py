@@ -91,7 +91,7 @@ def test_full_covariance_of_one_dimension_is_the_scalar_case():
     np.testing.assert_allclose(full[1][..., 0], scalar[1], rtol=1e-12)
 
 
-def test_categorical_gradient_is_centred_and_one_step_solves():
+def test_categorical_gradient_is_centered_and_one_step_solves():
     f = tf.constant([0.3, -1.0, 2.0, 0.1], tf.float64)
     theta = tf.constant([1.0, 0.0, -1.0, 3.0], tf.float64)
 

@@ -125,7 +125,7 @@ def test_variance_floor_keeps_the_mean():
     np.testing.assert_allclose([mu, s], [2.0, 0.5], rtol=1e-5)
 
 
-def test_optimiser_steps_pairs_and_leaves_the_rest_to_adam():
+def test_optimizer_steps_pairs_and_leaves_the_rest_to_adam():
     import keras
 
     loss, mean, variance = _conjugate_mean_problem(np.random.default_rng(5))
@@ -149,7 +149,7 @@ def test_optimiser_steps_pairs_and_leaves_the_rest_to_adam():
     assert second < first
 
 
-def test_optimiser_refuses_what_it_cannot_step():
+def test_optimizer_refuses_what_it_cannot_step():
     pair = (tf.Variable(0.0), tf.Variable(-1.0))
     with pytest.raises(ValueError, match="`stepsize` must be positive"):
         natural.NaturalGradient([pair], 0.0)

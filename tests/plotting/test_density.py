@@ -50,7 +50,7 @@ def test_given_axes_are_used_and_a_marginal_has_no_shades(posterior):
     ax = Figure().subplots()
     without = Posterior(posterior.mixture, layout=posterior.layout)
     assert plot_density_2d(without, ax, grid_size=20) is ax
-    assert len(ax.figure.axes) == 1  # no colour bar
+    assert len(ax.figure.axes) == 1  # no color bar
 
 
 def test_an_animation_has_a_frame_for_each_posterior(tmp_path, posterior):

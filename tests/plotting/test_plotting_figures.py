@@ -94,13 +94,13 @@ def test_non_finite_rows_are_skipped():
     assert plotting.plot_elbo(broken).lines[0].get_xdata().size == 37
 
 
-def test_report_colours_the_elbo(posterior):
+def test_report_colors_the_elbo(posterior):
     report = posterior.report(500)
     ax = plotting.plot_elbo(rows(), report=report)
     assert "TRUST" in texts(ax)
 
 
-def test_weights_stack_to_one_and_components_keep_their_colour():
+def test_weights_stack_to_one_and_components_keep_their_color():
     ax = plotting.plot_weights(rows())
     areas = ax.collections
     assert len(areas) == 5 + 1  # five ids over the run and the rest

@@ -14,8 +14,8 @@ def test_image_grid_places_every_image():
     assert canvas.shape == (2 * 4 + 1, 3 * 3 + 2)
     np.testing.assert_array_equal(canvas[5:9, 0:3], 1.0)
     np.testing.assert_array_equal(canvas[0:4, 0:3], 0.0)
-    colour = plotting.plot_image_grid(np.zeros((4, 4, 3, 3)))
-    assert np.asarray(colour.images[0].get_array()).shape[-1] == 3
+    color = plotting.plot_image_grid(np.zeros((4, 4, 3, 3)))
+    assert np.asarray(color.images[0].get_array()).shape[-1] == 3
 
 
 def test_reconstructions_stand_below_their_data():
@@ -47,9 +47,9 @@ def test_the_plane_separates_classes_that_the_widest_axes_hide():
     codes[:, 2] += 8.0 * (labels == 1)
     codes[:, 3] += 8.0 * (labels == 2)
     ax = plotting.plot_latent_space(codes, labels)
-    centres = np.array([part.get_offsets().mean(axis=0) for part in ax.collections])
+    centers = np.array([part.get_offsets().mean(axis=0) for part in ax.collections])
     spread = np.mean([np.std(part.get_offsets(), axis=0) for part in ax.collections])
-    gaps = [np.linalg.norm(centres[i] - centres[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    gaps = [np.linalg.norm(centers[i] - centers[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
     assert min(gaps) > 4 * spread
 
 

@@ -19,7 +19,7 @@ def gaussian(loc, names=None, scale=1.0, **options) -> Posterior:
 
 
 def prior_of(ax):
-    """Heights and edges of the grey histogram."""
+    """Heights and edges of the gray histogram."""
     (steps,) = [patch for patch in ax.patches if patch.get_label() == "prior"]
     return steps.get_data()[:2]
 

@@ -57,7 +57,7 @@ def test_a_mixture_that_equals_the_target_stays_exactly_as_it_is():
     np.testing.assert_array_equal(found.mixture.log_weights, mixture_of(TRUE).log_weights)
 
 
-def test_the_weights_fulfil_their_equation():
+def test_the_weights_fulfill_their_equation():
     pool, _, _ = pool_of(mixture_of(WRONG), 1)
     # With the free draws' weights uniform the equation is that of the docstring, line by line.
     after = _reestimated(pool, WRONG)
@@ -69,7 +69,7 @@ def test_the_weights_fulfil_their_equation():
             expectation += (pool.weights[n] - 1 / 200) * pool.scored[n, k] / scored[n]
         for m in range(300):
             expectation += pool.free[m, k] * (1 / now[m] - 1 / start[m]) / 300
-        # One at a positive weight up to the normalisation, which all components share.
+        # One at a positive weight up to the normalization, which all components share.
         if after[k] > 1e-3:
             assert expectation == pytest.approx(1.0, abs=0.05)
 

@@ -71,7 +71,7 @@ def test_nan_everywhere_is_survived():
 
 
 class TwoModes(Target):
-    """0.7 N(0, 1) + 0.3 N(20, 1) in two dimensions, with a sampler and its normaliser."""
+    """0.7 N(0, 1) + 0.3 N(20, 1) in two dimensions, with a sampler and its normalizer."""
 
     log_normalizer = 0.0
 

@@ -34,7 +34,7 @@ def draws_of(target):
 
 
 @pytest.mark.parametrize(("exponent", "axes"), [(2.12, 2), (3.5, 2), (1.1, 1), (2.6, 1)])
-def test_what_rises_too_fast_to_be_normalised_is_named_with_place_and_power(exponent, axes):
+def test_what_rises_too_fast_to_be_normalized_is_named_with_place_and_power(exponent, axes):
     target = power_law(exponent, axes)
     found = singular_point(target, draws_of(target), NAMES)
     assert found is not None and "a = 0.4" in found
@@ -42,7 +42,7 @@ def test_what_rises_too_fast_to_be_normalised_is_named_with_place_and_power(expo
 
 
 @pytest.mark.parametrize(("exponent", "axes"), [(1.5, 2), (0.7, 1)])
-def test_what_rises_more_slowly_can_be_normalised(exponent, axes):
+def test_what_rises_more_slowly_can_be_normalized(exponent, axes):
     target = power_law(exponent, axes)
     assert singular_point(target, draws_of(target), NAMES) is None
 

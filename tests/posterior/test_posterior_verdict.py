@@ -49,7 +49,7 @@ def test_a_usable_fit_asks_for_reweighting(change):
         ({"ess": 40.0}, "only 40 of 20000", "train longer"),
         ({"num_nonfinite": 900}, "4.5% of the draws", "constraint"),
         ({"num_nonfinite": 20000, "khat": math.inf, "ess": 0.0}, "not finite at any", "check the"),
-        ({"log_normalizer": -2.0}, "38% of the known normaliser", "wider spread"),
+        ({"log_normalizer": -2.0}, "38% of the known normalizer", "wider spread"),
         ({"coverage": 0.8}, "20% of the target's mass", "wider spread"),
         (
             {"run_info": {"converged": False, "stop_reason": "max_seconds"}, "khat": 0.6},
@@ -176,7 +176,7 @@ def test_of_a_scale_that_collapses_the_collapse_is_named_and_not_the_spread():
     far = Causes(far=("mu", 1.3, 6e-9), spread=("mu", 6e-9))
     verdict = judge(GOOD._replace(improper="s", causes=far))
     assert "all mass gathers where mu comes to 1.3" in verdict.sentence
-    assert "cannot be normalised" in verdict.sentence and "rescale" not in verdict.sentence
+    assert "cannot be normalized" in verdict.sentence and "rescale" not in verdict.sentence
 
 
 def test_jumps_are_a_note_of_what_is_usable_and_a_cause_of_what_is_not():
@@ -208,7 +208,7 @@ def test_many_modes_are_named_as_what_they_are():
     audit = GOOD.audit | {"num_missed": 60, "missed_mass": 0.9}
     modes = {"num_modes": 90, "estimated_number": 4000.0}
     sentence = judge(GOOD._replace(audit=audit, run_info={"modes": modes})).sentence
-    assert "4000 modes or more" in sentence and "order them or marginalise" in sentence
+    assert "4000 modes or more" in sentence and "order them or marginalize" in sentence
 
 
 def test_without_an_audit_there_is_no_trust():

@@ -158,11 +158,11 @@ def test_a_run_far_below_does_not_flatten_the_others_and_is_named():
     assert any("ended below: far: -500" in text.get_text() for text in ax.texts)
 
 
-def test_runs_of_a_label_share_colour_and_legend_line():
+def test_runs_of_a_label_share_color_and_legend_line():
     ax = plot_comparison([curve("a", 0.0), curve("a", -0.1), curve("b", -0.2)])
     assert ax.get_legend_handles_labels()[1] == ["a (2 runs)", "b"]
-    colours = [line.get_color() for line in ax.lines if len(line.get_xdata()) > 1]
-    assert colours[0] == colours[1] != colours[2]
+    colors = [line.get_color() for line in ax.lines if len(line.get_xdata()) > 1]
+    assert colors[0] == colors[1] != colors[2]
 
 
 def test_three_runs_of_a_label_have_a_median_and_quartiles():

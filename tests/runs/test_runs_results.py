@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.runs.sweep import collect_rows, median_interval, read_run, summarise, write_table
+from gmmvi_ext.runs.sweep import collect_rows, median_interval, read_run, summarize, write_table
 
 
 def make_run(folder, *, status="finished", stop_reason="num_iterations", elbo=-1.0, seed=0):
@@ -94,7 +94,7 @@ def test_rows_keep_failures_and_medians_leave_them_out(tmp_path):
     rows = collect_rows(records, about, {"bad": "killed by SIGSEGV"})
     assert [row["status"] for row in rows] == ["finished"] * 3 + ["failed"]
     assert rows[3]["problem"] == "killed by SIGSEGV" and rows[3]["elbo"] is None
-    [group] = summarise(rows, ["algorithm", "x"])
+    [group] = summarize(rows, ["algorithm", "x"])
     assert (group["runs"], group["finished"], group["trusted"]) == (4, 3, 3)
     assert (group["elbo_low"], group["elbo_median"], group["elbo_high"]) == (-3.0, -2.0, -1.0)
     assert group["coverage"] == 0.75 and group["khat_median"] is None

@@ -57,7 +57,7 @@ def test_a_bad_target_is_told_what_to_change(function, part):
     assert "\n" not in str(caught.value)
 
 
-def test_the_elbo_of_the_target_itself_is_its_log_normaliser():
+def test_the_elbo_of_the_target_itself_is_its_log_normalizer():
     model = GmmWrapper(standard())
     evaluate = ElboEvaluator(model, CallableTarget(normal, 2), num_samples=50)
     row = evaluate(3)

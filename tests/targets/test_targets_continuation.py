@@ -1,4 +1,4 @@
-"""Mass at the edge of a support: the fitted target keeps its normaliser, or its edge is named."""
+"""Mass at the edge of a support: the fitted target keeps its normalizer, or its edge is named."""
 
 import math
 
@@ -37,14 +37,14 @@ def beta(a, b, dtype):
 @pytest.mark.parametrize(
     ("a", "b"), [(0.1, 0.1), (0.01, 0.01), (3.0, 0.02), (100.0, 0.3), (1.0, 1.0), (1.0, 50.0)]
 )
-def test_a_beta_density_keeps_its_normaliser(a, b, dtype):
+def test_a_beta_density_keeps_its_normalizer(a, b, dtype):
     target = line_target(beta(a, b, dtype).log_prob, "interval(0, 1)", dtype)
     assert abs(log_z_on_a_line(target, max(200.0, 40.0 / min(a, b)))) < LIMIT
 
 
 @pytest.mark.parametrize("constraint", ["positive", 'positive(base="exp")'])
 @pytest.mark.parametrize("shape", [0.01, 0.1, 1.0, 3.0])
-def test_a_gamma_density_keeps_its_normaliser(shape, constraint, dtype):
+def test_a_gamma_density_keeps_its_normalizer(shape, constraint, dtype):
     gamma = tfd.Gamma(tf.constant(shape, dtype), tf.constant(1.0, dtype))
     target = line_target(gamma.log_prob, constraint, dtype)
     assert abs(log_z_on_a_line(target, max(200.0, 40.0 / shape))) < LIMIT
@@ -75,7 +75,7 @@ def test_an_interval_with_other_bounds_keeps_it_too(dtype):
 
 
 @pytest.mark.parametrize("concentration", [(0.1, 0.1, 0.1), (0.01, 0.02, 0.5), (0.3, 2.0, 0.05)])
-def test_a_dirichlet_density_keeps_its_normaliser(concentration, dtype):
+def test_a_dirichlet_density_keeps_its_normalizer(concentration, dtype):
     dirichlet = tfd.Dirichlet(tf.constant(concentration, dtype))
     layout = PartsLayout({"w": (3,)}, {"w": "simplex"})
     target = CallableTarget(lambda d: dirichlet.log_prob(d["w"]), layout=layout, dtype=dtype)
@@ -88,7 +88,7 @@ def test_a_dirichlet_density_keeps_its_normaliser(concentration, dtype):
     assert abs(np.log(np.outer(spacing, spacing).ravel() @ np.exp(values))) < LIMIT
 
 
-def test_a_joint_distribution_keeps_its_normaliser():
+def test_a_joint_distribution_keeps_its_normalizer():
     model = tfd.JointDistributionNamedAutoBatched(
         {"p": tfd.Beta(0.01, 0.01), "g": tfd.Gamma(2.0, 1.0), "s": tfd.HalfCauchy(0.0, 1.0)}
     )

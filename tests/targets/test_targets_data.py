@@ -83,7 +83,7 @@ def test_breast_cancer_is_the_published_set():
     loaded = data.load_breast_cancer()
     assert loaded.features.shape == (569, 30)
     assert np.bincount(loaded.labels).tolist() == [212, 357]
-    # first row of wdbc.data: a malignant tumour of radius 17.99 and texture 10.38
+    # first row of wdbc.data: a malignant tumor of radius 17.99 and texture 10.38
     assert loaded.labels[0] == 0
     np.testing.assert_allclose(loaded.features[0, :2], [17.99, 10.38])
     assert loaded.names[0] == "mean_radius"
@@ -114,10 +114,10 @@ def test_wine_from_the_table_of_the_origin(tmp_path):
     np.testing.assert_allclose(together.mean(0), 0, atol=1e-10)
     np.testing.assert_allclose(together.std(0), 1, atol=1e-10)
     # every row lands in exactly one part, with its own label
-    standardised = (table[:, :-1] - table[:, :-1].mean(0)) / table[:, :-1].std(0)
+    standardized = (table[:, :-1] - table[:, :-1].mean(0)) / table[:, :-1].std(0)
     order = np.lexsort(together.T)
-    expected = np.lexsort(standardised.T)
-    np.testing.assert_allclose(together[order], standardised[expected], atol=1e-10)
+    expected = np.lexsort(standardized.T)
+    np.testing.assert_allclose(together[order], standardized[expected], atol=1e-10)
     np.testing.assert_array_equal(np.concatenate(split[1::2])[order], table[expected, -1])
 
 

@@ -52,19 +52,19 @@ def log_z_by_kernels(known) -> float:
     It is right only if sampler, density and log Z belong together.
     """
     target, rng = target_of(known), np.random.default_rng(3)
-    centres = unconstrained(known, NUM_KERNELS, seed=5)
-    dim = centres.shape[1]
+    centers = unconstrained(known, NUM_KERNELS, seed=5)
+    dim = centers.shape[1]
     # Kernels as wide as the 20 nearest draws, each of its own width.
-    square = ((centres[:, None] - centres[None]) ** 2).sum(-1)
+    square = ((centers[:, None] - centers[None]) ** 2).sum(-1)
     width = np.sqrt(np.sort(square, axis=1)[:, 20] / dim) + 1e-12
     index = rng.integers(NUM_KERNELS, size=NUM_DRAWS)
     noise = rng.standard_normal((NUM_DRAWS, dim))
     noise *= np.sqrt(DOF / rng.chisquare(DOF, (NUM_DRAWS, 1)))
-    x = centres[index] + width[index, None] * noise
+    x = centers[index] + width[index, None] * noise
     constant = lgamma((DOF + dim) / 2) - lgamma(DOF / 2) - dim / 2 * log(DOF * pi)
     log_r = []
     for part in np.array_split(x, 15):
-        scaled = ((part[:, None] - centres[None]) ** 2).sum(-1) / width**2
+        scaled = ((part[:, None] - centers[None]) ** 2).sum(-1) / width**2
         each = constant - dim * np.log(width) - (DOF + dim) / 2 * np.log1p(scaled / DOF)
         log_r.append(np.logaddexp.reduce(each, axis=1) - log(NUM_KERNELS))
     ratios = target.log_prob(tf.constant(x)).numpy() - np.concatenate(log_r)
@@ -72,7 +72,7 @@ def log_z_by_kernels(known) -> float:
 
 
 @pytest.mark.parametrize("family", PROPER)
-def test_the_normaliser_belongs_to_density_and_sampler(family):
+def test_the_normalizer_belongs_to_density_and_sampler(family):
     # Standard error of the ratios about .02; a factor or a sign forgotten is more than 0.2.
     known = resolved_one(family, most=3)
     assert abs(log_z_by_kernels(known) - known.log_normalizer) < 0.1, known.about
@@ -137,7 +137,7 @@ def test_a_seed_gives_one_posterior(family):
 def test_improper_densities_have_no_draws(family, seed):
     known = draw_posterior(family, seed)
     assert not known.is_proper and not known.is_representable
-    with pytest.raises(ValueError, match="cannot be normalised"):
+    with pytest.raises(ValueError, match="cannot be normalized"):
         known.sample(10)
     x = tf.random.stateless_normal([50, known.num_dimensions], [1, 2], dtype=tf.float64)
     assert np.isfinite(target_of(known).log_prob(x)).all()

@@ -1,6 +1,6 @@
-"""Exact samplers and normalisers: integrals on a grid, and identities of the score.
+"""Exact samplers and normalizers: integrals on a grid, and identities of the score.
 
-For draws of a normalisable p, integration by parts gives E[grad log p] = 0 and
+For draws of a normalizable p, integration by parts gives E[grad log p] = 0 and
 E[x grad log p] = -1 for every coordinate. Each test compares means of N draws with these values in
 units of their standard error; the threshold makes a false failure (by the central limit theorem)
 less likely than 1e-6 for each target, all coordinates together.
@@ -68,8 +68,8 @@ def test_draws_satisfy_the_identities_of_the_score(name):
     x = target.sample(NUM_DRAWS, tf.constant([17, 4]))
     assert x.shape == (NUM_DRAWS, target.num_dimensions)
     grads = target.log_prob_and_grad(x)[1].numpy()
-    centred = x.numpy() - x.numpy().mean(axis=0)  # does not change the expectation
-    observed = np.concatenate([grads, centred * grads + 1.0], axis=1)
+    centered = x.numpy() - x.numpy().mean(axis=0)  # does not change the expectation
+    observed = np.concatenate([grads, centered * grads + 1.0], axis=1)
     z = observed.mean(axis=0) / (observed.std(axis=0) / np.sqrt(NUM_DRAWS))
     assert np.abs(z).max() < _z_threshold(observed.shape[1])
 
@@ -89,9 +89,9 @@ def test_components_are_drawn_by_weight(name):
 def test_draws_come_in_random_order():
     target = build_target("mog40", dtype=tf.float64)
     x = target.sample(4000, tf.constant([0, 2])).numpy()
-    # correlation of neighbours, standard error 1 / sqrt(N)
-    neighbours = np.mean(x[1:, 0] * x[:-1, 0]) / np.mean(x[:, 0] ** 2)
-    assert abs(neighbours) < _z_threshold(1) / np.sqrt(4000)
+    # correlation of neighbors, standard error 1 / sqrt(N)
+    neighbors = np.mean(x[1:, 0] * x[:-1, 0]) / np.mean(x[:, 0] ** 2)
+    assert abs(neighbors) < _z_threshold(1) / np.sqrt(4000)
 
 
 @pytest.mark.parametrize("name", _samplers())

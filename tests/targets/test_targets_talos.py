@@ -21,7 +21,7 @@ HALF = math.pi / 2
 
 
 def _arm(side):
-    """(name, origin, yaw of the joint's frame, axis, mass, centre) of one arm; side -1 is right."""
+    """(name, origin, yaw of the joint's frame, axis, mass, center) of one arm; side -1 is right."""
     name = "right" if side < 0 else "left"
     yaw_sensor, yaw_tool = (-HALF, -HALF) if side < 0 else (-3 * HALF, 3 * HALF)
     return [
@@ -97,7 +97,7 @@ def _transform(translation=ZERO, axis="z", angle=0.0) -> np.ndarray:
 
 
 def _twin(x):
-    """Last frames of the four chains [4, 4], and the centre of mass."""
+    """Last frames of the four chains [4, 4], and the center of mass."""
     angles = dict(zip(JOINT_NAMES, x[:28], strict=True))
     roll, pitch, yaw = x[31:]
     base = (
@@ -109,11 +109,11 @@ def _twin(x):
     ends, moment, mass = {}, np.zeros(3), 0.0
     for end, links in CHAINS.items():
         frame = base
-        for name, origin, frame_yaw, axis, link_mass, centre in links:
+        for name, origin, frame_yaw, axis, link_mass, center in links:
             frame = frame @ _transform(origin, "z", frame_yaw)
             if name is not None:
                 frame = frame @ _transform(axis=axis, angle=angles[name])
-            moment += link_mass * (frame @ [*centre, 1.0])[:3]
+            moment += link_mass * (frame @ [*center, 1.0])[:3]
             mass += link_mass
         ends[end] = frame
     return ends, moment / mass, mass
@@ -124,12 +124,12 @@ def _log_cdf(t):
 
 
 def _log_prob_twin(x, context):
-    ends, centre, _ = _twin(x)
+    ends, center, _ = _twin(x)
     total = 0.0
     for value, (low, high) in zip(x[:28], JOINT_LIMITS, strict=True):
         total += _log_cdf((value - low) / 0.05) + _log_cdf((high - value) / 0.05)
     for d in range(2):
-        lean = centre[d] - ends["left sole"][d, 3]
+        lean = center[d] - ends["left sole"][d, 3]
         total += _log_cdf((lean + 0.14) / 0.01) + _log_cdf((0.14 - lean) / 0.01)
     for side, y in (("right", -0.09), ("left", 0.09)):
         frame = ends[f"{side} sole"]
@@ -155,8 +155,8 @@ def test_kinematics_equal_homogeneous_matrices():
     x = _configurations(5)
     posture = forward_kinematics(tf.constant(x))
     for n, row in enumerate(x):
-        ends, centre, _ = _twin(row)
-        np.testing.assert_allclose(posture.centre_of_mass[:, n], centre, atol=1e-12)
+        ends, center, _ = _twin(row)
+        np.testing.assert_allclose(posture.center_of_mass[:, n], center, atol=1e-12)
         for side, name in enumerate(("right", "left")):
             sole, gripper = ends[f"{name} sole"], ends[f"{name} gripper"]
             np.testing.assert_allclose(posture.sole[side, :, n], sole[:3, 3], atol=1e-12)

@@ -92,10 +92,10 @@ def test_student_t_mixture():
     random = np.random.RandomState(3)
     components = []
     for _ in range(20):
-        centre = 50 * random.uniform(size=5) - 25
+        center = 50 * random.uniform(size=5) - 25
         root = 0.5 * random.standard_normal((5, 5))
         shape = np.linalg.inv(root.T @ root + np.eye(5))
-        components.append(stats.multivariate_t(centre, shape, df=2))
+        components.append(stats.multivariate_t(center, shape, df=2))
     x = np.stack([c.loc for c in components]) + random.standard_normal((20, 5))
     np.testing.assert_allclose(_evaluate(target, x), _mixture_twin(x, [0.05] * 20, components))
 

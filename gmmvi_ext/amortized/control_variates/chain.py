@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.control_variates.base import ControlVariate
 from gmmvi_ext.amortized.control_variates.baseline import Baseline
-from gmmvi_ext.amortized.control_variates.centred import Centred
+from gmmvi_ext.amortized.control_variates.centered import Centered
 from gmmvi_ext.amortized.control_variates.scaled import Scaled
 from gmmvi_ext.amortized.roles import CONTROL_VARIATES
 
@@ -58,7 +58,7 @@ def build_chain(
     members = []
     for name in names:
         kind = CONTROL_VARIATES.get(name)
-        if kind in (Centred, Scaled):
+        if kind in (Centered, Scaled):
             members.append(kind(decay, dtype=dtype))
         elif kind is Baseline:
             members.append(

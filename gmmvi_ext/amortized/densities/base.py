@@ -7,6 +7,7 @@ as posteriors q(z | x) over latent vectors and as likelihoods p(x | z) over data
 """
 
 import dataclasses
+import warnings
 
 import numpy as np
 import tensorflow as tf
@@ -25,14 +26,21 @@ class DensityRule:
     """Hyperparameters of a conditional density.
 
     Class attributes:
-      is_reparameterised: draws carry gradients to the parameters.
+      is_reparameterized: draws carry gradients to the parameters.
       is_mixture: the distribution is a `tfd.MixtureSameFamily`.
       values: what it is over: real, unit (interval), bits, one_hot or levels.
     """
 
-    is_reparameterised = True
+    is_reparameterized = True
     is_mixture = False
     values = "real"
+
+    def __init_subclass__(cls, **more):
+        super().__init_subclass__(**more)
+        if "is_reparameterised" in vars(cls):
+            message = f"`{cls.__name__}.is_reparameterised` is now `is_reparameterized`."
+            warnings.warn(message, FutureWarning, stacklevel=2)
+            cls.is_reparameterized = cls.is_reparameterised
 
     def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         """Shape of the raw parameters of one event."""
@@ -103,5 +111,5 @@ def refuse_outside(x: np.ndarray, low: float, high: float, name: str) -> None:
     if x.min() < low or x.max() > high:
         raise ValueError(
             f"observations must lie in [{low:g}, {high:g}] for the likelihood {name!r}, got "
-            f"[{x.min():g}, {x.max():g}]; scale or binarise them, or choose another likelihood."
+            f"[{x.min():g}, {x.max():g}]; scale or binarize them, or choose another likelihood."
         )

@@ -15,7 +15,7 @@ __all__ = ["Bernoulli", "ContinuousBernoulli"]
 class Bernoulli(DensityRule):
     """Independent Bernoulli variables; raw parameters [..., *event, 1] are logits."""
 
-    is_reparameterised = False
+    is_reparameterized = False
     values = "bits"
 
     def output_shape(self, event_shape):

@@ -23,7 +23,7 @@ class Categorical(DensityRule):
       num_classes: n.
     """
 
-    is_reparameterised = False
+    is_reparameterized = False
     values = "levels"
 
     num_classes: Annotated[int, Range(2)] = 17
@@ -56,7 +56,7 @@ class Categorical(DensityRule):
 class OneHotCategorical(DensityRule):
     """One of n unit vectors, or a row of them; raw parameters [..., *event] are logits."""
 
-    is_reparameterised = False
+    is_reparameterized = False
     values = "one_hot"
 
     def output_shape(self, event_shape):

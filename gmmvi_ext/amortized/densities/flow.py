@@ -1,4 +1,4 @@
-"""Normalising-flow densities: a Gaussian pushed through conditional affine couplings.
+"""Normalizing-flow densities: a Gaussian pushed through conditional affine couplings.
 
     z = (f_1 o ... o f_n)(eps),  eps ~ N(loc, diag(scale^2)),
     f_i: one half stays, the other is shifted and scaled by a network of that half and a context

@@ -19,7 +19,7 @@ __all__ = ["GaussianMixture"]
 class GaussianMixture(DensityRule):
     """sum_c w_c N(loc_c, diag(scale_c^2)); raw parameters [..., C, 1 + 2 E], E elements an event.
 
-    `sample()` of the distribution is not reparameterised and yet leaks gradients into the
+    `sample()` of the distribution is not reparameterized and yet leaks gradients into the
     components; whoever scores it stops them (see `estimators`).
 
     Attributes:
@@ -27,7 +27,7 @@ class GaussianMixture(DensityRule):
       min_scale: floor of the standard deviations.
     """
 
-    is_reparameterised = False
+    is_reparameterized = False
     is_mixture = True
 
     num_components: Annotated[int, Range(1)] = 4

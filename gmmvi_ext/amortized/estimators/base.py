@@ -21,14 +21,14 @@ class Estimator:
     """Gradient estimator.
 
     Class attributes:
-      needs: what the posterior must offer: "anything", "reparameterised" or "mixture".
+      needs: what the posterior must offer: "anything", "reparameterized" or "mixture".
       uses_control: whether control variates act on it.
 
     Attributes:
       num_samples: draws of z for each datum, S.
     """
 
-    needs = "reparameterised"
+    needs = "reparameterized"
     uses_control = False
 
     num_samples: Annotated[int, Range(1)] = 1
@@ -57,10 +57,10 @@ class Estimator:
         """
         kind = type(density).__name__
         name = re.sub(r"(?<!^)(?=[A-Z])", "_", type(self).__name__).lower()
-        if self.needs == "reparameterised" and not density.is_reparameterised:
+        if self.needs == "reparameterized" and not density.is_reparameterized:
             way_out = "hybrid, stratified, implicit" if density.is_mixture else "rloo, vimco"
             raise ValueError(
-                f"`estimator` {name!r} needs reparameterised draws, which the posterior {kind} "
+                f"`estimator` {name!r} needs reparameterized draws, which the posterior {kind} "
                 f"does not have; use score_function, {way_out}."
             )
         if self.needs == "mixture" and not density.is_mixture:
@@ -84,11 +84,11 @@ def path_surrogate(terms: BoundTerms, z: tf.Tensor):
     """Pathwise part of the gradient, with the parameters of log q held fixed.
 
     The total derivative of f(z(phi); phi) along z alone: sum_l stop(df/dz_l) z_l. This holds for
-    every reparameterised posterior, whatever its parameters.
+    every reparameterized posterior, whatever its parameters.
 
     Args:
       terms: of the batch.
-      z: reparameterised draws [S, *B, L].
+      z: reparameterized draws [S, *B, L].
 
     Returns:
       surrogate of the path [S, *B]; the draws without gradient; log p(x | z), log p(z) and

@@ -64,5 +64,5 @@ class Hybrid(Estimator):
 
 
 def component_draws(mixture, num_samples: int, seed) -> tf.Tensor:
-    """Reparameterised draws of every component, [S, *B, C, *event]."""
+    """Reparameterized draws of every component, [S, *B, C, *event]."""
     return mixture.components_distribution.sample(num_samples, seed=seed)

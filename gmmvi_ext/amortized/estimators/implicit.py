@@ -1,4 +1,4 @@
-"""Mixture posteriors: implicit reparameterisation (Figurnov, Mohamed and Mnih, NeurIPS 2018;
+"""Mixture posteriors: implicit reparameterization (Figurnov, Mohamed and Mnih, NeurIPS 2018;
 Graves 2016).
 
 The gradient of a draw follows from differentiating its conditional distribution functions, so that

@@ -1,4 +1,4 @@
-"""Importance-weighted bound (Burda, Grosse and Salakhutdinov 2016), reparameterised.
+"""Importance-weighted bound (Burda, Grosse and Salakhutdinov 2016), reparameterized.
 
 L_S = log mean_s exp f(z_s)  <=  log p(x),      non-decreasing in S
 """

@@ -1,4 +1,4 @@
-"""Importance-weighted bound without reparameterisation: VIMCO (Mnih and Rezende, ICML 2016).
+"""Importance-weighted bound without reparameterization: VIMCO (Mnih and Rezende, ICML 2016).
 
 L = log mean_s exp f_s,     L_{-s}: f_s replaced by the mean of the other f
 grad = sum_s [ (L - L_{-s}) grad log q(z_s | x) + w_s grad f_s ],    w = softmax(f)

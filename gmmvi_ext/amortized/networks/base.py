@@ -1,7 +1,7 @@
 """A stack of Keras 3 layers as a `tf.Module`.
 
 A `tf.Module` does not see the variables of Keras 3 layers. They are listed here explicitly, so that
-optimisers, checkpoints and SavedModels find them.
+optimizers, checkpoints and SavedModels find them.
 """
 
 import math

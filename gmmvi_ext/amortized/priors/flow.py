@@ -19,7 +19,7 @@ __all__ = ["FlowPrior"]
 @PRIORS.register("flow")
 @dataclasses.dataclass(frozen=True)
 class FlowPrior(PriorRule):
-    """Normalising-flow prior.
+    """Normalizing-flow prior.
 
     Attributes:
       num_couplings: affine couplings; two of them move every coordinate once.

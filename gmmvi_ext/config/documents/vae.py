@@ -18,7 +18,7 @@ class SingleKeys:
       latent_dim: length of the latent vector, or shape of a latent array.
       posterior_hidden: units of hidden layers between encoder and linear head of the posterior.
       batch_size: data of a step.
-      control_variates: of score-function terms, in the order they act in: centred, baseline,
+      control_variates: of score-function terms, in the order they act in: centered, baseline,
         scaled, self_critic, leave_one_out.
       jit_compile: compile the step by XLA.
       seed: of everything random; null takes start_seed.
@@ -150,7 +150,7 @@ VAE = Document(
         Role("likelihood", "bernoulli"),
         Role("encoder", "feed_forward"),
         Role("decoder", "feed_forward"),
-        Role("estimator", "reparameterised"),
+        Role("estimator", "reparameterized"),
     ),
     subject="data",
     sections={

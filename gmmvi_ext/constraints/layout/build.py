@@ -136,7 +136,7 @@ def layout_from_spec(spec: Mapping, num_dimensions: int, bijector=None, dtype=tf
     else:
         raise ValueError(f"unknown kind of layout {spec['kind']!r}, know parts and flat.")
     if missing:
-        raise specs.UnserialisableBijectorError(
+        raise specs.UnserializableBijectorError(
             "pass `bijector=` when loading, or `target=` with a target that names its parameters: "
             f"{' '.join(missing.values())}"
         )

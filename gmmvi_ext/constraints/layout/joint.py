@@ -105,7 +105,7 @@ class JointLayout(Layout):
         about = {"num_dimensions": self.num_dimensions, "shapes": shapes}
         try:
             return about | {"kind": "flat", "bijector": specs.to_spec(self.bijector)}
-        except specs.UnserialisableBijectorError as error:
+        except specs.UnserializableBijectorError as error:
             return about | {"kind": "unknown", "reason": str(error)}
 
     @property

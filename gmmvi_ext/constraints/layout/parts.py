@@ -215,7 +215,7 @@ class PartsLayout(Layout):
         for name, part in self.parts.items():
             try:
                 written[name] = specs.to_spec(part.bijector)
-            except specs.UnserialisableBijectorError as error:
+            except specs.UnserializableBijectorError as error:
                 missing[name] = str(error)
         about = {"num_dimensions": self.num_dimensions, "missing": missing}
         if self.shapes is None:

@@ -16,8 +16,8 @@ from gmmvi_ext.compat import patch_tfp_pad
 from gmmvi_ext.lazy import lazy_module
 
 __all__ = [
-    "SERIALISABLE",
-    "UnserialisableBijectorError",
+    "SERIALIzABLE",
+    "UnserializableBijectorError",
     "from_spec",
     "to_spec",
     "words",
@@ -31,7 +31,7 @@ else:
 base = lazy_module("gmmvi_ext.constraints.base")
 names = lazy_module("gmmvi_ext.constraints.names")
 
-SERIALISABLE = frozenset(
+SERIALIzABLE = frozenset(
     """Ascending CholeskyOuterProduct CholeskyToInvCholesky CorrelationCholesky Cumsum Exp Expm1
     FillScaleTriL FillTriangular GeneralizedPareto Identity Invert IteratedSigmoidCentered Log Log1p
     MatrixInverseTriL NormalCDF Ordered Permute Power Reciprocal Reshape Scale ScaleMatvecDiag
@@ -42,7 +42,7 @@ NEEDS_PAD = ("SoftmaxCentered", "UnitVector")  # broken by NumPy 2.4 without the
 IGNORED = ("name", "validate_args", "parameters", "dtype", "use_static_graph", "parameter_values")
 
 
-class UnserialisableBijectorError(ValueError):
+class UnserializableBijectorError(ValueError):
     """A bijector that cannot be written as plain data."""
 
 
@@ -50,7 +50,7 @@ def to_spec(bijector):
     """Plain data for `bijector`: None, a name, or nested dicts of numbers and lists.
 
     Raises:
-      UnserialisableBijectorError: names the class and the way out.
+      UnserializableBijectorError: names the class and the way out.
     """
     if bijector is None or isinstance(bijector, str):
         return bijector
@@ -58,8 +58,8 @@ def to_spec(bijector):
         return _plain_numbers(base.spec_of(bijector))
     kind = type(bijector).__name__
     is_tfp = type(bijector).__module__.startswith("tensorflow_probability.")
-    if kind not in SERIALISABLE or not is_tfp:
-        raise UnserialisableBijectorError(
+    if kind not in SERIALIzABLE or not is_tfp:
+        raise UnserializableBijectorError(
             f"bijector {bijector.name!r} of class {kind} has no plain-data form (a constraint name "
             "or one of the known TFP bijectors has)."
         )
@@ -82,10 +82,10 @@ def from_spec(spec, dtype=tf.float32):
     if isinstance(spec, str) or "class" not in spec:
         return names.by_name(spec)
     kind = spec["class"]
-    if kind not in SERIALISABLE:
+    if kind not in SERIALIzABLE:
         raise ValueError(
             f"bijector class {kind!r} is not one of the known ones: "
-            f"{', '.join(sorted(SERIALISABLE))}."
+            f"{', '.join(sorted(SERIALIzABLE))}."
         )
     if kind in NEEDS_PAD:
         patch_tfp_pad()
@@ -146,7 +146,7 @@ def _plain(value):
         return {"array": array.tolist(), "kind": "int" if whole else "float"}
     if value is None:
         return None
-    raise UnserialisableBijectorError(
+    raise UnserializableBijectorError(
         f"a bijector argument of type {type(value)} is not plain data."
     )
 

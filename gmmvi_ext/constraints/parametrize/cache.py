@@ -3,7 +3,7 @@
 Graphs. An entry lives on the FuncGraph it was computed in and dies with it. It serves reads in that
 graph and in the loop and branch bodies inside it, as long as no operation built since then can
 write an original. Writes are found by looking at the graph itself: any operation that takes the
-variable's handle and is not known to read only. Assignments by optimisers, by raw operations and by
+variable's handle and is not known to read only. Assignments by optimizers, by raw operations and by
 called functions are all seen; an unknown operation costs one more evaluation, never a stale value.
 
 Eager. Entries live inside `cached()`, per thread, with a copy of the originals; a read compares the

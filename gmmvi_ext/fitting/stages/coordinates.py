@@ -5,7 +5,7 @@ map (`gmmvi_ext.constraints.coordinate_map`) is fitted by score matching, in rou
 
     1  draws of it, with values and gradients of the target: they judge it (ELBO, ESS, k-hat)
     2  with all draws so far, weighed by  q / (mean of the members they were drawn from),
-       the divergence is minimised from where it is (`gmmvi_ext.fitting.score_matching`)
+       the divergence is minimized from where it is (`gmmvi_ext.fitting.score_matching`)
 
 until the ELBO rises no more; then a second map, the identity at first, joins below the first one,
 and both are fitted on. At the end the best Gaussian without a map is found from the same draws, and

@@ -9,7 +9,7 @@ mixture is judged by draws of it, moved by them, and judged again by fresh ones,
     m_k' = m_k + <(v - 1) rho_k (x - m_k)> / w_k'
     S_k' = (w_k S_k + <(v - 1) rho_k (x - m_k)(x - m_k)^T>) / w_k' - (m_k' - m_k)(m_k' - m_k)^T
 
-the moments that a step of expectation maximisation on KL(p || q) gives, with the known moments of
+the moments that a step of expectation maximization on KL(p || q) gives, with the known moments of
 the draws as control variates: where q is exact the noise is zero. The limits are stricter than
 those of the verdict. Compare population Monte Carlo (Cappe, Douc, Guillin, Marin and Robert, 2008).
 """
@@ -158,10 +158,10 @@ class _Draws:
             return {"ess": 0.0} | dict.fromkeys(names, math.inf) | elbo
         log_z = np.logaddexp.reduce(self._ratios) - math.log(len(self._ratios))
         is_flat = self._ratios.max() - log_z <= math.log(FLAT_WEIGHT)
-        centred = self._x - self._x.mean(axis=0)
+        centered = self._x - self._x.mean(axis=0)
         spread = self._x.std(axis=0)
-        centred /= spread
-        moments = np.concatenate([centred, 0.5 * (centred**2 - 1.0)], axis=1)  # [N, 2 D]
+        centered /= spread
+        moments = np.concatenate([centered, 0.5 * (centered**2 - 1.0)], axis=1)  # [N, 2 D]
         shift = self._excess @ moments / len(moments)
         error = np.sqrt(self._excess**2 @ moments**2) / len(moments)
         shift[len(spread) :] -= 0.5 * shift[: len(spread)] ** 2

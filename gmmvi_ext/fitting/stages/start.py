@@ -11,7 +11,7 @@ from typing import NamedTuple
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
 from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
-from gmmvi_ext.exploration.catalogue import Catalogue
+from gmmvi_ext.exploration.catalog import Catalog
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.search import FirstMixture, ModeSearch
 from gmmvi_ext.exploration.starting_points import Start, start_from
@@ -61,7 +61,7 @@ class Started(NamedTuple):
     Attributes:
       num_evaluations: of the target.
       is_good: whether the first mixture needs no training.
-      catalogue: the modes found, and the searches behind them.
+      catalog: the modes found, and the searches behind them.
       chance_to_meet: share of narrower modes that the searches would have met; None where the
         modes known give no reason to ask.
       checks: figures of the importance check.
@@ -71,7 +71,7 @@ class Started(NamedTuple):
 
     num_evaluations: int = 0
     is_good: bool = False
-    catalogue: Catalogue = Catalogue()
+    catalog: Catalog = Catalog()
     checks: tuple[dict, ...] = ()
     audit: Audit | None = None
     chance_to_meet: float | None = None
@@ -80,8 +80,8 @@ class Started(NamedTuple):
     def as_dict(self) -> dict:
         """Plain data for a checkpoint."""
         about: dict = {"num_evaluations": self.num_evaluations, "is_good": self.is_good}
-        if self.catalogue.num_searches:
-            about["modes"] = self.catalogue.as_dict() | {"chance_to_meet": self.chance_to_meet}
+        if self.catalog.num_searches:
+            about["modes"] = self.catalog.as_dict() | {"chance_to_meet": self.chance_to_meet}
         if self.checks:
             about["importance_check"] = list(self.checks)
         if self.audit is not None:
@@ -117,7 +117,7 @@ class StartStage:
       context: of the fit.
 
     Attributes:
-      start: where the search begins: points, centre and width by dimension.
+      start: where the search begins: points, center and width by dimension.
       learner: before `run`, with the mixture of `model_initialization`.
     """
 
@@ -161,14 +161,14 @@ class StartStage:
             max_components=config.written(MAX_COMPONENTS_KEY),
         )
         first, checked, found, learned = self._searched(search, start)
-        catalogue = search.catalogue
+        catalog = search.catalog
         if learned is not None and learned.coordinate_map is not None:
-            catalogue = catalogue.in_coordinates(learned.coordinate_map)
+            catalog = catalog.in_coordinates(learned.coordinate_map)
         set_first_mixture(self.learner, first)
         started = Started(
             counted.count,
             checked.is_good,
-            catalogue,
+            catalog,
             tuple(checked.rounds),
             found,
             search.chance_to_meet,
@@ -212,7 +212,7 @@ class StartStage:
         try:
             if self._context.config.importance_check.mode != "off" and self._can_pass():
                 checked, found = self._checked(search, first, start)
-            if not checked.is_good and self._bends(search.catalogue):
+            if not checked.is_good and self._bends(search.catalog):
                 before = counted.count
                 learned = self._learned(counted, checked.mixture)
                 search.excuse(counted.count - before)
@@ -236,12 +236,12 @@ class StartStage:
         is_full = isinstance(components, FullGaussians)
         return is_full and can_explore(self._context.config.values, self.learner)
 
-    def _bends(self, catalogue: Catalogue) -> bool:
+    def _bends(self, catalog: Catalog) -> bool:
         """Whether coordinates are to be learned: with whole covariances, around a single mode."""
         mode = self._context.config.coordinates.mode
         if mode == "identity" or not (self._can_pass() and can_bend(self.learner)):
             return False
-        return mode != "auto" or len(catalogue.relevant) <= 1
+        return mode != "auto" or len(catalog.relevant) <= 1
 
     def _learned(self, counted: CountedTarget, first: FirstMixture) -> LearnedCoordinates:
         context, config = self._context, self._context.config
@@ -349,12 +349,12 @@ def _is_complete(found: Audit) -> bool:
 
 
 def _described(started: Started, num_components: int) -> str:
-    catalogue = started.catalogue
+    catalog = started.catalog
     plural = "" if num_components == 1 else "s"
     text = f"{num_components} component{plural} after {started.num_evaluations:,} evaluations"
-    if catalogue.num_searches:
-        number = len(catalogue.relevant)
-        text += f"; {number} mode{'' if number == 1 else 's'} in {catalogue.num_searches} searches"
-        if catalogue.new_mode_chance > 0.02:
-            text += f", the next one ends in a new mode with {catalogue.new_mode_chance:.0%}"
+    if catalog.num_searches:
+        number = len(catalog.relevant)
+        text += f"; {number} mode{'' if number == 1 else 's'} in {catalog.num_searches} searches"
+        if catalog.new_mode_chance > 0.02:
+            text += f", the next one ends in a new mode with {catalog.new_mode_chance:.0%}"
     return text + ("; good enough without training" if started.is_good else "")

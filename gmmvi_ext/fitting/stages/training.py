@@ -37,7 +37,7 @@ def training_limits(
       context: of the fit.
       spent: evaluations before training.
       seconds: before training.
-      modes: what searches have found (`Catalogue.as_dict`); None for nothing. Where there are many
+      modes: what searches have found (`Catalog.as_dict`); None for nothing. Where there are many
         hundreds, and most searches find new ones, no mixture will do and training soon ends.
     """
     training = context.config.training

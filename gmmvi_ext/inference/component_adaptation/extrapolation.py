@@ -3,7 +3,7 @@
 Draws of a mixture lie where it has components. Mass next to what is covered (further down the neck
 of a funnel, along a tail, round the end of a banana) is never sampled, however long the fit goes
 on. But the components show how the shape changes on the way there. The affine map that carries
-component j to its neighbour k (of the nearest five, by KL divergence)
+component j to its neighbor k (of the nearest five, by KL divergence)
 
     T(x) = mu_k + A (x - mu_j),   A = L_k L_j^{-1},
 
@@ -34,7 +34,7 @@ from gmmvi_ext.gaussians import mixture as mixtures
 
 __all__ = ["Proposal", "extrapolated", "nearest_components", "propose_components"]
 
-NUM_NEIGHBOURS = 5
+NUM_NEIGHBORS = 5
 MIN_WEIGHT = 1e-6  # components below it have not converged to a shape
 NUM_SCREENING, NUM_DRAWS = 4, 16  # draws of each candidate, and of each that passes the screening
 MIN_GAIN = 1.0  # nats
@@ -106,7 +106,7 @@ def propose_components(
 
 
 def extrapolated(components: Components) -> Components:
-    """T(k) of every component k and its nearest ones j, in float64; K times the neighbours."""
+    """T(k) of every component k and its nearest ones j, in float64; K times the neighbors."""
     loc, scale = (tf.cast(field, tf.float64) for field in components)
     near = nearest_components(components)
     last = tf.repeat(tf.range(tf.shape(near)[0]), tf.shape(near)[1])
@@ -121,7 +121,7 @@ def extrapolated(components: Components) -> Components:
     return FullGaussians(tf.gather(loc, last) + tf.matmul(end, whitened)[..., 0], moved)
 
 
-def nearest_components(components: Components, most: int = NUM_NEIGHBOURS) -> tf.Tensor:
+def nearest_components(components: Components, most: int = NUM_NEIGHBORS) -> tf.Tensor:
     """For every component k those with the smallest KL(k || j), nearest first, [K, most]."""
     loc, scale = (tf.cast(field, tf.float64) for field in components)
     num, dim = loc.shape

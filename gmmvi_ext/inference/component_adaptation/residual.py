@@ -20,7 +20,7 @@ MIN_SHARE = 0.01
 
 
 def residual_weights(target_log_prob, proposal_log_prob, log_q, is_valid) -> tf.Tensor:
-    """Weights r / s of samples, unnormalised; all zero where nothing to speak of is missing.
+    """Weights r / s of samples, unnormalized; all zero where nothing to speak of is missing.
 
     Args:
       target_log_prob: log p up to a constant, [N].

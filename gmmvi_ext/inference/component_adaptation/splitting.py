@@ -113,15 +113,15 @@ def _radial_share(mixture: Mixture, held: Held) -> tf.Tensor:
 
     count = total(tf.ones_like(held.log_ratio))
 
-    def centred(values):
+    def centered(values):
         mean = tf.math.divide_no_nan(total(values), count)
         return values - tf.gather(mean, held.component)
 
-    t = centred((held.squared_distance - dim) / math.sqrt(2.0 * dim))
-    residual = centred(held.log_ratio)
+    t = centered((held.squared_distance - dim) / math.sqrt(2.0 * dim))
+    residual = centered(held.log_ratio)
     variance = total(tf.square(residual))
     left = residual
-    second = centred(tf.square(t))
+    second = centered(tf.square(t))
     # Gram and Schmidt: the slope in t, then that in what t leaves of t^2.
     second -= t * tf.gather(
         tf.math.divide_no_nan(total(t * second), total(tf.square(t))), held.component
@@ -143,5 +143,5 @@ def _misfit(mixture: Mixture, held: Held) -> tf.Tensor:
         return tf.math.divide_no_nan(total, count)
 
     count = tf.math.unsorted_segment_sum(tf.ones_like(held.log_ratio), held.component, num)
-    centred = held.log_ratio - tf.gather(mean(held.log_ratio), held.component)
-    return 0.5 * tf.exp(mixture.log_weights) * mean(tf.square(centred))
+    centered = held.log_ratio - tf.gather(mean(held.log_ratio), held.component)
+    return 0.5 * tf.exp(mixture.log_weights) * mean(tf.square(centered))

@@ -123,7 +123,7 @@ def moved_components(
 ) -> tuple[Components, tf.Tensor]:
     """Components after a step in the eigenbasis, and whether each has a Cholesky factor, [K].
 
-    The factor of L U diag(v) U^T L^T is L chol(U diag(v) U^T): the matrix to factorise is as well
+    The factor of L U diag(v) U^T L^T is L chol(U diag(v) U^T): the matrix to factorize is as well
     conditioned as the step is moderate, however badly conditioned the covariance is.
     """
     if isinstance(components, DiagonalGaussians):

@@ -17,7 +17,7 @@ from gmmvi_ext.gaussians import LowRankGaussians
 from gmmvi_ext.inference.component_updaters.base import NgBasedComponentUpdater
 from gmmvi_ext.inference.ng_estimators.low_rank import LowRankEstimate
 from gmmvi_ext.inference.types import ComponentUpdate
-from gmmvi_ext.math.linalg import inverse_lower_triangular, safe_cholesky, symmetrise
+from gmmvi_ext.math.linalg import inverse_lower_triangular, safe_cholesky, symmetrize
 
 __all__ = ["low_rank_step", "where_ok"]
 
@@ -81,7 +81,7 @@ class Line(NamedTuple):
         inner = tf.expand_dims(core, 1) / tf.expand_dims(scale, -1)
         inner -= tf.expand_dims(self.projected, 1)
         inner = tf.matmul(gram, tf.matmul(inner, gram), transpose_a=True)
-        excess, rotation = tf.linalg.eigh(symmetrise(inner))  # precision is 1 + excess along Y
+        excess, rotation = tf.linalg.eigh(symmetrize(inner))  # precision is 1 + excess along Y
         is_valid &= factored & tf.reduce_all(excess > -1.0, axis=-1)
         excess = tf.where(excess > -1.0, excess, tf.zeros_like(excess))
         whiten = tf.linalg.matrix_transpose(inverse_lower_triangular(gram))

@@ -42,7 +42,7 @@ class NgEstimator(Rule):
           mixture: current mixture.
           batch: samples with target values.
           temperature: scalar > 0.
-          ridge: l2 regulariser of each component, [K] (used by regressions).
+          ridge: l2 regularizer of each component, [K] (used by regressions).
         """
         raise NotImplementedError
 
@@ -57,7 +57,7 @@ class NgEstimator(Rule):
         raise NotImplementedError
 
     def adapt_ridge(self, ridge: tf.Tensor, ok: tf.Tensor) -> tf.Tensor:
-        """Regulariser [K] of the next estimate, given which updates [K] succeeded."""
+        """Regularizer [K] of the next estimate, given which updates [K] succeeded."""
         return ridge
 
     def weights(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
@@ -91,7 +91,7 @@ def importance_weights(
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Weights of pairs from their log ratios, and which components have any, [K].
 
-    Self-normalised weights sum to one over the samples; standard ones are exp(ratio) / N with N the
+    Self-normalized weights sum to one over the samples; standard ones are exp(ratio) / N with N the
     number of samples that count.
     """
     top = log_prob.component_max(log_ratios)

@@ -6,7 +6,7 @@ temperature log q, and v = Sigma_u^{-1} u, the surrogate of the natural gradient
     G_u = diag(g) + F C F^T,    F orthonormal [D, M]: the old factor and R + 4 new directions
 
 where the diagonal comes from coordinate-wise regressions e_i ~ v_i, the directions from a
-randomised range finder of what the diagonal leaves over, -sym E[(e - diag u) v^T], and C from its
+randomized range finder of what the diagonal leaves over, -sym E[(e - diag u) v^T], and C from its
 projection. With n_eff effective samples the surrogate is scaled by n_eff / (n_eff + D / 2).
 """
 
@@ -17,7 +17,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import LowRankGaussians
 from gmmvi_ext.inference.types import Batch
 from gmmvi_ext.math.chunks import chunk_rows, map_chunks
-from gmmvi_ext.math.linalg import symmetrise
+from gmmvi_ext.math.linalg import symmetrize
 
 __all__ = ["LowRankEstimate", "low_rank_estimate"]
 
@@ -132,7 +132,7 @@ def _fitted(components: LowRankGaussians, x, grads, weight, probe) -> tuple[tf.T
     image = _leftover(odd, v, tf.tile(probe, [tf.shape(loc)[0], 1, 1]))
     image = _leftover(odd, v, tf.linalg.qr(image)[0])
     basis = tf.linalg.qr(tf.concat([scaled, image], axis=-1))[0]  # [c, D, M]
-    core = symmetrise(tf.matmul(basis, _leftover(even, v, basis), transpose_a=True))
+    core = symmetrize(tf.matmul(basis, _leftover(even, v, basis), transpose_a=True))
     # What the directions say about the diagonal is in `slope` already.
     slope -= tf.reduce_sum(tf.matmul(basis, core) * basis, axis=-1)
 

@@ -28,7 +28,7 @@ from gmmvi_ext.math.linalg import (
     identity_like,
     matvec,
     safe_cholesky,
-    symmetrise,
+    symmetrize,
 )
 from gmmvi_ext.ranges import FINITE_NON_NEGATIVE
 
@@ -72,7 +72,7 @@ class SteinNgEstimator(NgEstimator):
         cross = batch_matmul(cross, components.scale_tril)  # sum w (z, 1) e^T
         cross, mean_e = cross[:, :-1], cross[:, -1]
         if not self.variance_reduction:
-            return -symmetrise(cross), -mean_e
+            return -symmetrize(cross), -mean_e
         squares, mean_z = moments[:, :-1, :-1], moments[:, -1, :-1]
         total = moments[:, -1, -1:]
         squared = batch.component_log_prob.component_sum(tf.square(weights))
@@ -90,9 +90,9 @@ class SteinNgEstimator(NgEstimator):
         score = components.mixture_score(batch.x, gammas)
         d = batch.target_log_prob_grad - temperature * score
         d = tf.where(tf.math.is_finite(d), d, tf.zeros_like(d))
-        # sum_n w_kn d_n (x_n - mu_k) without an [N, K, D] tensor; points centred to spare digits.
-        centre = tf.reduce_mean(components.loc, axis=0)
-        x, loc = batch.x - centre, components.loc - centre
+        # sum_n w_kn d_n (x_n - mu_k) without an [N, K, D] tensor; points centered to spare digits.
+        center = tf.reduce_mean(components.loc, axis=0)
+        x, loc = batch.x - center, components.loc - center
         mean_d = tf.matmul(weights, d, transpose_a=True)
         cross = tf.matmul(weights, d * x, transpose_a=True) - mean_d * loc  # sum w e z
         mean_e = scale * mean_d
@@ -138,7 +138,7 @@ def _regressed(cross, covariance, mean_e, mean_z, total):
     fitted = tf.where(ok[:, tf.newaxis, tf.newaxis], fitted, cross)  # B^T
     explained = matvec(fitted, mean_z, transpose=True)
     gradient = tf.math.divide_no_nan(mean_e, tf.expand_dims(total, 1)) - explained
-    return -symmetrise(fitted), -gradient
+    return -symmetrize(fitted), -gradient
 
 
 def _checked(curvature, slope, has_any) -> NgEstimate:

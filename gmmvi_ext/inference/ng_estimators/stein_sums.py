@@ -225,7 +225,7 @@ def _form_pulled(forms: QuadraticForms, local: LocalForms, gammas) -> tf.Tensor:
 def _form_sums(local: LocalForms, weights, d, with_moments) -> tuple:
     """The sums of `_zero_form_sums`, of the components that are not ill-conditioned.
 
-    Differences are taken from sums over points around their centre.
+    Differences are taken from sums over points around their center.
     """
     y, loc = local.y, local.loc
     dim, num = y.shape[0], tf.shape(y)[1]

@@ -1,6 +1,6 @@
 """log N_k(x_n) of all pairs of samples and components that matter, behind one interface.
 
-Full covariances: samples come in tiles of neighbours, (tile, component) pairs that are negligible
+Full covariances: samples come in tiles of neighbors, (tile, component) pairs that are negligible
 are left out with a bounded error (`pruning`), and the others are computed pair by pair or by dense
 products, whichever is faster. Other families: one matrix [N, K]. Rules see `PairLogProb` or
 `MatrixLogProb`, which have the same methods.

@@ -1,6 +1,6 @@
 """Which (sample, component) pairs matter: skip the others with a bounded error.
 
-Samples are cut into tiles of T neighbours (samples labelled with the same component). A pair (tile
+Samples are cut into tiles of T neighbors (samples labeled with the same component). A pair (tile
 i, component k) is dropped when an upper bound of log N_k over the tile lies far below a lower bound
 of the log density of the tile's own component.
 
@@ -10,7 +10,7 @@ covers the projected tile
 
     |V_k (P^T x - nu_k)|  >=  |V_k (c - nu_k)| - |V_k F|_F e,      V_k^T V_k = (P^T Sigma_k P)^{-1}
 
-so log N_k(x) <= -max(0, right-hand side)^2 / 2 + its normaliser, whatever P. With K pairs dropped
+so log N_k(x) <= -max(0, right-hand side)^2 / 2 + its normalizer, whatever P. With K pairs dropped
 at most, each at least log(K / tolerance) below the own component, every log density is off by less
 than `tolerance` nats; the same holds for mixtures whose weights differ, which widen the margin.
 """
@@ -120,9 +120,9 @@ def _upper_bounds(
     """
     dtype = components.dtype
     directions = _separating_directions(components.loc, count)  # [D, d]
-    centre = tf.reduce_mean(components.loc, axis=0)
+    center = tf.reduce_mean(components.loc, axis=0)
     used = tf.expand_dims(tf.cast(is_used, dtype), -1)
-    projected = tf.matmul(points - centre, directions) * used  # [B, T, d]
+    projected = tf.matmul(points - center, directions) * used  # [B, T, d]
     size = tf.maximum(tf.reduce_sum(used, axis=1), 1.0)
     middle = tf.reduce_sum(projected, axis=1) / size  # [B, d]
     spread = (projected - tf.expand_dims(middle, 1)) * used
@@ -138,7 +138,7 @@ def _upper_bounds(
     # A larger covariance only lowers the distance: the bound stays a bound.
     factor = tf.linalg.cholesky(covariance + jitter * tf.eye(count, dtype=dtype))
     whiten = inverse_lower_triangular(factor)  # [K, d, d]
-    nu = tf.matmul(components.loc - centre, directions)  # [K, d]
+    nu = tf.matmul(components.loc - center, directions)  # [K, d]
     stacked = tf.reshape(whiten, [-1, count])
     middle_white = tf.reshape(
         tf.matmul(middle, stacked, transpose_b=True), [-1, components.num_components, count]

@@ -10,7 +10,7 @@ per pair, where whitened differences z take twice the multiplications and write 
 sums of y y^T over points, and products of the y with other vectors, are such products, too.
 
 What it costs is digits: terms cancel that are larger than their sum. Therefore the covariance of
-the frame is the average of the components' own, points come in chunks of neighbours with c their
+the frame is the average of the components' own, points come in chunks of neighbors with c their
 mean, and components are left to whitened differences on chunks where they would have terms above
 a limit: those much narrower than the mixture, or not far from points that are far from each
 other. The error of a log density is then some 1e-5 nats in float32, at most about 1e-3.
@@ -43,7 +43,7 @@ class QuadraticForms(NamedTuple):
     """K Gaussians as quadratic forms in a common frame.
 
     Attributes:
-      rank: place of each component in an order in which neighbours come together, int32 [K].
+      rank: place of each component in an order in which neighbors come together, int32 [K].
       origin: [D].
       whiten: F^{-1}, [D, D].
       maps: A_k, [K, D, D].
@@ -89,7 +89,7 @@ class QuadraticForms(NamedTuple):
         return self.squares / _coefficients(self.loc.shape[1], self.loc.dtype)
 
     def tile_order(self, tiles: Tiles) -> tuple[tf.Tensor, tf.Tensor]:
-        """Order in which neighbouring tiles come together, each tile's place in it, int32 [B]."""
+        """Order in which neighboring tiles come together, each tile's place in it, int32 [B]."""
         order = tf.argsort(tf.gather(self.rank, tiles.label), stable=True)
         return order, tf.math.invert_permutation(order)
 
@@ -135,7 +135,7 @@ class QuadraticForms(NamedTuple):
 
 
 class LocalForms(NamedTuple):
-    """Quadratic forms around the centre of some points.
+    """Quadratic forms around the center of some points.
 
     Attributes:
       ill_conditioned: components whose digits would cancel, which are left to whitened

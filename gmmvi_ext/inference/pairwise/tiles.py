@@ -1,4 +1,4 @@
-"""Samples in tiles of neighbours, so that work on (sample, component) pairs comes in blocks."""
+"""Samples in tiles of neighbors, so that work on (sample, component) pairs comes in blocks."""
 
 from typing import NamedTuple
 
@@ -16,7 +16,7 @@ class Tiles(NamedTuple):
       index: sample of each slot, int32 [B, T]; the tile's first where the slot is empty, sample 0
         in empty tiles.
       is_used: whether the slot holds a sample, [B, T].
-      label: component every sample of the tile is labelled with, int32 [B].
+      label: component every sample of the tile is labeled with, int32 [B].
       slot: slot of each sample, flat in [0, B T), int32 [N].
     """
 

@@ -80,7 +80,7 @@ class SampleSelector(Rule):
 
     @property
     def tile_size(self) -> int:
-        """Samples in a tile of neighbours, see `pairwise`.
+        """Samples in a tile of neighbors, see `pairwise`.
 
         The draws of a component fill whole tiles where their number is fixed; small tiles waste
         less where it is not.

@@ -58,7 +58,7 @@ class WeightUpdater(Rule):
         stepsize: tf.Tensor,
         temperature: tf.Tensor,
     ) -> tf.Tensor:
-        """New normalised log weights [K].
+        """New normalized log weights [K].
 
         Args:
           log_weights: current ones, [K].

@@ -14,7 +14,7 @@ import tensorflow as tf
 from gmmvi_ext.inference.pairwise import MatrixLogProb, chunked_log_prob
 from gmmvi_ext.inference.rewards import expected_rewards
 from gmmvi_ext.math.casting import to_dtype
-from gmmvi_ext.math.logspace import normalise_log_weights, weight_kl
+from gmmvi_ext.math.logspace import normalize_log_weights, weight_kl
 from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.ranges import require
 
@@ -95,7 +95,7 @@ class WeightUpdaterOfModel:
         Args:
           samples: [N, D].
           background_log_densities: log density of what drew the samples, [N].
-          target_log_densities: log target, not necessarily normalised, [N].
+          target_log_densities: log target, not necessarily normalized, [N].
           stepsize: of the rule: stepsize of a direct update, bound on the KL of a trust region.
 
         Raises:
@@ -134,7 +134,7 @@ class WeightUpdaterOfModel:
                 f"{tuple(rewards.shape)}."
             )
         step = 1.0 / (to_dtype(self.temperature, dtype) + to_dtype(eta, dtype))
-        updated = normalise_log_weights(log_weights + step * rewards)
+        updated = normalize_log_weights(log_weights + step * rewards)
         return weight_kl(updated, log_weights), updated
 
     def _checked(self, samples, background, target) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

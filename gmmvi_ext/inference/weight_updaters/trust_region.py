@@ -1,4 +1,4 @@
-"""Weights that maximise the surrogate within a KL ball around the current ones.
+"""Weights that maximize the surrogate within a KL ball around the current ones.
 
     max_w'  sum w' R - temperature KL(w' || w)   s.t.  KL(w' || w) <= eps
     log w'(s) = log w + s R + const,   s = 1 / (temperature + eta),  eta >= 0
@@ -21,7 +21,7 @@ import tensorflow as tf
 
 from gmmvi_ext.inference.weight_updaters.base import WeightUpdater
 from gmmvi_ext.math.bracketing import smallest_feasible
-from gmmvi_ext.math.logspace import normalise_log_weights, weight_kl
+from gmmvi_ext.math.logspace import normalize_log_weights, weight_kl
 
 __all__ = ["TrustRegionBasedWeightUpdater", "trust_region_step"]
 
@@ -38,9 +38,9 @@ class TrustRegionBasedWeightUpdater(WeightUpdater):
 
     def update(self, log_weights, rewards, stepsize, temperature):
         # Rewards may be of any size; only differences matter, and small numbers keep digits.
-        centred = rewards - tf.stop_gradient(tf.reduce_max(rewards))
-        step = trust_region_step(log_weights, centred, stepsize, temperature)
-        return normalise_log_weights(log_weights + step * centred)
+        centered = rewards - tf.stop_gradient(tf.reduce_max(rewards))
+        step = trust_region_step(log_weights, centered, stepsize, temperature)
+        return normalize_log_weights(log_weights + step * centered)
 
 
 @tf.custom_gradient
@@ -50,7 +50,7 @@ def trust_region_step(
     """The step s of the update, a scalar; differentiable in all arguments, any number of times.
 
     Args:
-      log_weights: current ones, [K]; need not be normalised.
+      log_weights: current ones, [K]; need not be normalized.
       rewards: [K].
       bound: on the KL, scalar >= 0.
       temperature: scalar > 0.

@@ -1,12 +1,12 @@
 """Component weights of a fitted mixture, re-estimated by importance-weighted draws.
 
-A fit minimises KL(q || p), which hardly feels how much mass lies in a thin part of the target; the
-moments do. With the components N_k as they are, the weights that minimise KL(p || q) satisfy
+A fit minimizes KL(q || p), which hardly feels how much mass lies in a thin part of the target; the
+moments do. With the components N_k as they are, the weights that minimize KL(p || q) satisfy
 E_p[N_k(x) / q(x)] = 1, and
 
     w_k <- w_k E_p[N_k / q_w]
 
-leads there (expectation maximisation). The expectation is that of the fitted mixture q_0 plus what
+leads there (expectation maximization). The expectation is that of the fitted mixture q_0 plus what
 the importance weights v_n of N draws of q_0 say of the difference, and M more draws of q_0, which
 the target never sees, follow the change of q:
 
@@ -75,7 +75,7 @@ class _Pool(NamedTuple):
 
     Attributes:
       scored, free: component densities, [N, K] and [M, K].
-      weights: normalised importance weights, [N].
+      weights: normalized importance weights, [N].
     """
 
     scored: np.ndarray
@@ -150,7 +150,7 @@ def _densities(mixture: Mixture, x: np.ndarray) -> np.ndarray:
 
 
 def _reestimated(pool: _Pool, before: np.ndarray) -> np.ndarray:
-    """Weights [K] after some steps of expectation maximisation from `before`."""
+    """Weights [K] after some steps of expectation maximization from `before`."""
     excess = pool.weights - 1.0 / len(pool.weights)
     at_start = 1.0 / (pool.free @ before)
     weights = before

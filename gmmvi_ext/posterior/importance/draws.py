@@ -32,7 +32,7 @@ class ScoredDraws(NamedTuple):
       x: unconstrained draws, [S, D].
       component_index: which component drew each, [S].
       log_q: log density of the mixture, [S].
-      target_log_prob: unnormalised log density of the target, [S]; may hold NaN and infinities.
+      target_log_prob: unnormalized log density of the target, [S]; may hold NaN and infinities.
     """
 
     x: np.ndarray
@@ -52,7 +52,7 @@ class ScoredDraws(NamedTuple):
         return np.isfinite(self.target_log_prob)
 
     def smoothed(self) -> diagnostics.ParetoSmoothed:
-        """Normalised Pareto-smoothed weights and k-hat."""
+        """Normalized Pareto-smoothed weights and k-hat."""
         return diagnostics.pareto_smooth(self.log_ratios)
 
 

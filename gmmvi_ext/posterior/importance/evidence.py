@@ -115,9 +115,9 @@ def stratified_log_evidence(
         return Estimate(-math.inf, math.nan)
     w, h = np.exp(log_weights - top), np.expm1(log_share)
     strata = (slice(num_first), slice(num_first, None))
-    centred = [(w[s] - w[s].mean(), h[s] - h[s].mean()) for s in strata]
-    square = sum(float(dh @ dh) for _, dh in centred)
-    slope = sum(float(dw @ dh) for dw, dh in centred) / square if square > 0 else 0.0
+    centered = [(w[s] - w[s].mean(), h[s] - h[s].mean()) for s in strata]
+    square = sum(float(dh @ dh) for _, dh in centered)
+    slope = sum(float(dw @ dh) for dw, dh in centered) / square if square > 0 else 0.0
     rest = w - slope * h
     total = rest.mean()
     if not total > 0:

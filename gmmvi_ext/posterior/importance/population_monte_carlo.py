@@ -7,8 +7,8 @@
     m_k, S_k           weighted mean and covariance, shrunk towards the old component with the
                        weight of D + 2 draws
 
-are steps of expectation maximisation on sum_n v_n log q(x_n), that is on -KL(p || q), where the fit
-itself minimises KL(q || p). The one leaves no mass of the target uncovered, the other puts no mass
+are steps of expectation maximization on sum_n v_n log q(x_n), that is on -KL(p || q), where the fit
+itself minimizes KL(q || p). The one leaves no mass of the target uncovered, the other puts no mass
 where there is none: the first is what importance sampling needs. A round is kept where fresh draws,
 and then a second population of them, show a lower k-hat; else the mixture stays as it was.
 
@@ -43,7 +43,7 @@ KHAT_TO_RUN = 0.5  # k-hat above which it is tried: ratios without a finite vari
 NUM_SAMPLES = 5000  # draws of a population
 MAX_ROUNDS = 3
 MAX_POPULATIONS = 1 + 2 * MAX_ROUNDS  # of `num_samples` evaluations each
-NUM_STEPS = 10  # of expectation maximisation in a round
+NUM_STEPS = 10  # of expectation maximization in a round
 MARGIN = 0.1  # by which k-hat has to fall: its standard error at 4500 draws
 MIN_ESS_RATIO = 0.8  # of the ESS before
 MIN_WEIGHT = 1e-6
@@ -160,7 +160,7 @@ def _pooled(pool: list[tuple[ScoredDraws, Mixture]]) -> tuple[np.ndarray, np.nda
 
 
 def _moved(mixture: Mixture, x: np.ndarray, log_weights: np.ndarray) -> Mixture:
-    """Some steps of expectation maximisation from `mixture` with wide copies of its components."""
+    """Some steps of expectation maximization from `mixture` with wide copies of its components."""
     start = _with_wide_copies(mixtures.cast(mixture, tf.float64))
     used = np.isfinite(log_weights)
     points, weights = tf.constant(x[used], tf.float64), np.exp(log_weights[used])

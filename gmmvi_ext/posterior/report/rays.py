@@ -1,6 +1,6 @@
-"""Does the target fall off, so that it can be normalised at all?
+"""Does the target fall off, so that it can be normalized at all?
 
-A density on R^D that can be normalised falls faster than r^-D along almost every ray; along an axis
+A density on R^D that can be normalized falls faster than r^-D along almost every ray; along an axis
 in which it is a product with the rest, faster than 1/r. Rays along the axes of the unconstrained
 coordinates, the principal axes of the mixture and random directions are followed, from ten to 1e12
 standard deviations (or units, for a mixture that may be far too narrow) away from the heaviest
@@ -26,7 +26,7 @@ MAX_AXES = 64
 NUM_PRINCIPAL, ELONGATED = 3, 30.0  # principal axes, and how much longer they are than others
 NUM_RANDOM = 16
 MARGIN = 0.1  # of d log p / d log r + 1 (or D): slower than this, the mass does not end
-MAX_VALLEY = 50.0  # nats below the centre
+MAX_VALLEY = 50.0  # nats below the center
 SHOWN = 0.5  # of the largest entry of a direction: what is named of it
 MAX_SHOWN = 3
 
@@ -52,12 +52,12 @@ def improper_direction(
     """
     dim = draws.shape[1]
     heaviest = int(np.argmax(mixture.log_weights))
-    centre = np.asarray(mixture.components.loc, np.float64)[heaviest : heaviest + 1]
-    target, centre, draws, places = in_own_coordinates(target, centre, draws, places)
-    centre = centre[0]
+    center = np.asarray(mixture.components.loc, np.float64)[heaviest : heaviest + 1]
+    target, center, draws, places = in_own_coordinates(target, center, draws, places)
+    center = center[0]
     spread = np.maximum(draws.std(axis=0), 1.0)
     axes = np.linspace(0, dim - 1, min(dim, MAX_AXES)).astype(int)
-    found = _along(mixture, target, centre, (np.eye(dim) * spread)[axes], RADII, 1.0)
+    found = _along(mixture, target, center, (np.eye(dim) * spread)[axes], RADII, 1.0)
     if found is None and dim > 1:
         # A mixture grows along a ridge that does not end.
         lengths, basis = np.linalg.eigh(np.cov(draws, rowvar=False))
@@ -65,15 +65,15 @@ def improper_direction(
         is_long = lengths > ELONGATED * max(np.median(lengths[: (dim + 1) // 2]), 1e-300)
         longest = (basis * lengths).T[is_long][-NUM_PRINCIPAL:]
         if len(longest):
-            found = _along(mixture, target, centre, longest, NEAR_RADII, 1.0)
+            found = _along(mixture, target, center, longest, NEAR_RADII, 1.0)
     if found is None and dim > 1 and places is not None and len(places):
-        away = places - centre
+        away = places - center
         away /= np.maximum(np.linalg.norm(away / spread, axis=1, keepdims=True), 1e-300)
-        found = _along(mixture, target, centre, away, RADII[:4], 1.0)
+        found = _along(mixture, target, center, away, RADII[:4], 1.0)
     if found is None and dim > 1:
         random = tf.random.stateless_normal([NUM_RANDOM, dim], substream(seed, "rays")).numpy()
         random *= spread / np.linalg.norm(random, axis=1, keepdims=True)
-        found = _along(mixture, target, centre, random, RADII, float(dim))
+        found = _along(mixture, target, center, random, RADII, float(dim))
     if found is None:
         return None
     size = np.abs(found / spread)
@@ -81,11 +81,11 @@ def improper_direction(
     return ", ".join(names[i] for i in shown if size[i] >= SHOWN * size.max())
 
 
-def _along(mixture, target: Target, centre, directions, radii, power: float) -> np.ndarray | None:
+def _along(mixture, target: Target, center, directions, radii, power: float) -> np.ndarray | None:
     """The first of the directions along which the density falls more slowly than r^-power."""
     rays = np.concatenate([directions, -directions])
-    points = centre + radii[:, np.newaxis] * rays[:, np.newaxis, :]
-    points = points.reshape(-1, len(centre)).astype(mixture.dtype.as_numpy_dtype)
+    points = center + radii[:, np.newaxis] * rays[:, np.newaxis, :]
+    points = points.reshape(-1, len(center)).astype(mixture.dtype.as_numpy_dtype)
     with np.errstate(over="ignore"):
         values = evaluate_target(target, points, 0).astype(np.float64)
     is_cut = np.zeros(len(rays), bool)
@@ -93,12 +93,12 @@ def _along(mixture, target: Target, centre, directions, radii, power: float) -> 
     if target.layout.has_held and np.count_nonzero(directions, axis=1).max() > 1:
         # Where the format ends the target goes on as a straight line. That tells along one axis;
         # across several, what lies best there may lie beyond, and the line rises for ever. On the
-        # way there it may rise out of a valley: only what comes near to the centre's level tells.
+        # way there it may rise out of a valley: only what comes near to the center's level tells.
         held = target.layout.held(tf.cast(points, target.dtype)).numpy()
         is_beyond = (held != points).any(axis=1)
         values[is_beyond] = np.nan
         is_cut = is_beyond.reshape(len(rays), len(radii)).any(axis=1)
-        at = centre[np.newaxis].astype(points.dtype)
+        at = center[np.newaxis].astype(points.dtype)
         level = float(evaluate_target(target, at, 0)[0]) - MAX_VALLEY
     epsilon = np.finfo(target.dtype.as_numpy_dtype).eps
     for ray, value, cut in zip(rays, values.reshape(len(rays), len(radii)), is_cut, strict=True):

@@ -36,7 +36,7 @@ class Report:
     Attributes:
       elbo, elbo_se: evidence lower bound (higher is better) over finite draws, standard error.
       neg_elbo: `-elbo`.
-      log_evidence, log_evidence_se: log normaliser from draws of the mixture and a tenth as many
+      log_evidence, log_evidence_se: log normalizer from draws of the mixture and a tenth as many
         with heavy tails; the error is wider where those two disagree.
       khat, khat_limit: Pareto index of the importance ratios and its threshold.
       ess: effective sample size of `num_samples` draws.
@@ -318,7 +318,7 @@ def _forward_checks(posterior, draws: ScoredDraws, seed) -> dict:
 def _component_rows(mixture, space, modes, weights) -> list[dict]:
     scale = np.asarray(mixture.components.stddevs(), np.float64)
     entropy = np.asarray(mixtures.component_entropy(mixture.components), np.float64)
-    centre = space.forward_flat(mixture.components.loc).numpy().astype(np.float64)
+    center = space.forward_flat(mixture.components.loc).numpy().astype(np.float64)
     rows = [
         {
             "component": int(k),
@@ -326,7 +326,7 @@ def _component_rows(mixture, space, modes, weights) -> list[dict]:
             "mode": int(modes.mode_of_component[k]),
             "entropy": float(entropy[k]),
             "typical_sd": float(np.exp(np.log(scale[k]).mean())),
-            "location": centre[k].tolist(),
+            "location": center[k].tolist(),
         }
         for k in np.argsort(-weights, kind="stable")
         if weights[k] > 0

@@ -1,4 +1,4 @@
-"""Does a density rise to infinity somewhere, too fast to be normalised?
+"""Does a density rise to infinity somewhere, too fast to be normalized?
 
 From the highest draws the density is climbed. Where it goes as r^-b around the point reached, over
 decades of r, and b is no less than the number of directions in which it is singular, there is no
@@ -8,7 +8,7 @@ end to its mass. A mode is smooth once r is less than its width: the slope goes 
 import numpy as np
 
 from gmmvi_ext.exploration.counted import CountedTarget
-from gmmvi_ext.exploration.lbfgs import minimise
+from gmmvi_ext.exploration.lbfgs import minimize
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.mapped import in_own_coordinates
@@ -26,7 +26,7 @@ MAX_SHOWN = 3
 
 
 def singular_point(target: Target, draws: ScoredDraws, names: list[str]) -> str | None:
-    """Where the density cannot be normalised, and how it rises there, in words, or None.
+    """Where the density cannot be normalized, and how it rises there, in words, or None.
 
     Args:
       target: log density with a gradient; evaluated at some hundred points.
@@ -41,7 +41,7 @@ def singular_point(target: Target, draws: ScoredDraws, names: list[str]) -> str 
     best = np.argsort(-value)[:NUM_CLIMBS]
     highest = counted.values(x[best]).max()
     spread = np.maximum(x.std(axis=0), 1e-30)
-    runs = minimise(
+    runs = minimize(
         counted.loss,
         x[best],
         (MAX_ITERATIONS,),

@@ -61,7 +61,7 @@ class Facts(NamedTuple):
       unseen: bound on the share of the mass that the draws do not show.
       missed: share of the mass that only heavy-tailed draws find.
       improper: coordinates along which the density does not fall off, in words.
-      singular: where it rises to infinity too fast to be normalised, in words.
+      singular: where it rises to infinity too fast to be normalized, in words.
       jumps: nats by which gradients miss the differences between draws; 0 where they do not.
       audit: of the mixture, as `Audit.as_dict` gives it; None where there was none.
       unaudited: why there was none.
@@ -114,12 +114,12 @@ class Facts(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """A judgement.
+    """A judgment.
 
     Attributes:
       level: "trust", "reweight", "reject" or "unchecked".
       trust: whether results may be used (as they are, or reweighted).
-      sentence: the judgement with its reason and what to do.
+      sentence: the judgment with its reason and what to do.
     """
 
     level: str
@@ -224,7 +224,7 @@ def _improper(facts):
         return (
             f"all mass gathers where {name} comes to {location:.4g}, closer than the float format "
             f"resolves, and the log density does not fall off along {facts.improper}: it rises "
-            "without end and cannot be normalised",
+            "without end and cannot be normalized",
             "keep what shrinks there (a scale that collapses onto an observation) away from zero "
             "by its prior or a constraint",
         )
@@ -238,7 +238,7 @@ def _singular(facts):
     if facts.singular is None:
         return None
     return (
-        f"the density rises without end at {facts.singular}, too fast to be normalised",
+        f"the density rises without end at {facts.singular}, too fast to be normalized",
         "look for what is divided by, or a scale that comes to zero, there, and keep it away by a "
         "prior or a constraint",
     )
@@ -277,7 +277,7 @@ def _missing_modes(facts):
         return (
             f"{missed}; the posterior has some {number:.0f} modes or more, of which "
             f"{modes['num_modes']} were found",
-            "where parameters can change places, order them or marginalise the labels; where signs "
+            "where parameters can change places, order them or marginalize the labels; where signs "
             "are free, fix them; a mixture of Gaussians cannot hold that many modes",
         )
     remedy = 'allow more evaluations, `explore="thorough"`, or more components '
@@ -368,7 +368,7 @@ def _known_evidence(facts):
     if abs(share - 1.0) < 0.05 or abs(error) < 3.0 * facts.log_evidence_se:
         return None
     return (
-        f"the draws account for {share:.0%} of the known normaliser, a mode is missing",
+        f"the draws account for {share:.0%} of the known normalizer, a mode is missing",
         f"start from more, or wider spread, components{_untrained(facts)}",
     )
 

@@ -19,7 +19,7 @@ from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.runs.reading import RunRecord
 from gmmvi_ext.whole_files import whole_file
 
-__all__ = ["collect_rows", "figures_of", "median_interval", "summarise", "write_table"]
+__all__ = ["collect_rows", "figures_of", "median_interval", "summarize", "write_table"]
 
 # Figures of every run; those of its kind of model stand between them.
 _FIRST, _LAST = ("elbo", "elbo_se", "neg_elbo"), ("num_nonfinite", "iterations", "train_seconds")
@@ -64,7 +64,7 @@ def collect_rows(
     return rows
 
 
-def summarise(rows: Sequence[Mapping], keys: Sequence[str]) -> list[dict]:
+def summarize(rows: Sequence[Mapping], keys: Sequence[str]) -> list[dict]:
     """Rows with equal `keys` become one: number, medians, intervals of the medians."""
     known = {name for document in DOCUMENTS.values() for name in figures_of(document)}
     figures = [key for key in dict.fromkeys(key for row in rows for key in row) if key in known]

@@ -26,11 +26,11 @@ class EllipticalMixture(Target):
     """Base class; subclasses say what is radial (`_radial`) and how a radius is drawn.
 
     Args:
-      loc: centres, [K, D].
+      loc: centers, [K, D].
       inverse_scale: W_k with W_k^T W_k the precision (inverse shape) matrix, [K, D, D], or its
         diagonal [K, D].
       scale: its inverse, of the same shape; computed where None.
-      log_weights: [K]; None for equal weights. They are normalised here.
+      log_weights: [K]; None for equal weights. They are normalized here.
       log_normalizer: log Z; the density is multiplied by Z.
       marginal_range: limits of the figure of the marginals.
 
@@ -93,11 +93,11 @@ class EllipticalMixture(Target):
 
     def _parts(self, x: tf.Tensor):
         """z [K, D, N], weighted log densities [K, N] and radial slopes [K, N]."""
-        centred = tf.transpose(x) - tf.expand_dims(self.loc, 2)  # [K, D, N]
+        centered = tf.transpose(x) - tf.expand_dims(self.loc, 2)  # [K, D, N]
         if self.is_diagonal:
-            z = tf.expand_dims(self._inverse_scale, 2) * centred
+            z = tf.expand_dims(self._inverse_scale, 2) * centered
         else:
-            z = tf.linalg.matmul(self._inverse_scale, centred)
+            z = tf.linalg.matmul(self._inverse_scale, centered)
         log_radial, slopes = self._radial(tf.reduce_sum(tf.square(z), axis=1))
         return z, log_radial + tf.expand_dims(self._log_coefficients, 1), slopes
 
@@ -134,7 +134,7 @@ class EllipticalMixture(Target):
         return tf.gather(self.loc, index) + draws
 
     def metrics(self, mixture, samples):
-        """`num_detected_modes`: centres with a component mean closer than 6 sqrt(D)."""
+        """`num_detected_modes`: centers with a component mean closer than 6 sqrt(D)."""
         differences = tf.expand_dims(self.loc, 1) - tf.cast(mixture.components.loc, self.dtype)
         nearest = tf.reduce_min(tf.norm(differences, axis=-1), axis=1)
         radius = MODE_RADIUS * math.sqrt(self.num_dimensions)
@@ -143,7 +143,7 @@ class EllipticalMixture(Target):
     def marginal_log_prob(self, grid: np.ndarray, dims) -> np.ndarray:
         """Log densities of the coordinates `dims` on a grid: [G] points, [len(dims), G] values.
 
-        The density is normalised here, whatever log Z is.
+        The density is normalized here, whatever log Z is.
         """
         loc = self.loc.numpy()[:, list(dims), None]  # [K, M, 1]
         spread = self.spread()[:, list(dims), None]
@@ -200,7 +200,7 @@ class StudentTMixture(EllipticalMixture):
     """Mixture of multivariate Student-t densities given by the *inverses* of their shape matrices.
 
     Args:
-      loc: centres, [K, D].
+      loc: centers, [K, D].
       precision: inverse shape matrices, [K, D, D]; never inverted, however ill-conditioned.
       df: degrees of freedom.
       **options: those of `EllipticalMixture`.

@@ -38,7 +38,7 @@ TRUE_PARAMETERS = (1.0, 3.0, 0.5, 2.0)  # a_1, a_2, alpha, k_1; every further k 
 
 @TARGETS.register("goodwin")
 class Goodwin(Target):
-    """Posterior of the log parameters; the normaliser is unknown.
+    """Posterior of the log parameters; the normalizer is unknown.
 
     Args:
       num_species: g; D = g + 2.

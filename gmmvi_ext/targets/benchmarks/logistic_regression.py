@@ -3,7 +3,7 @@
     p(w) = N(0, prior_std^2 I),   p(y = 1 | x) = sigmoid(-x^T w)
 
 with a leading column of ones and every other column divided by its population standard deviation
-(not centred). The minus sign in the likelihood is the convention of the GMMVI benchmarks; it
+(not centered). The minus sign in the likelihood is the convention of the GMMVI benchmarks; it
 mirrors the posterior and changes nothing else.
 
 With `size_test_set` the last rows are held out; they enter the metrics `test_accuracy` (of the

@@ -3,7 +3,7 @@
     log p(theta) = log N(theta; 0, diag(1, 0.2^2, ..)) + max_g log N(tip(theta); goal_g, 0.01^2 I)
 
 with unit links: tip = sum_i (cos phi_i, sin phi_i), phi_i = theta_1 + .. + theta_i. The posterior
-is a curved sheet with many ways of bending the arm; the normaliser is unknown.
+is a curved sheet with many ways of bending the arm; the normalizer is unknown.
 """
 
 import math

@@ -13,7 +13,7 @@ __all__ = ["Rosenbrock"]
 
 @TARGETS.register("rosenbrock")
 class Rosenbrock(Target):
-    """log p = -(a - x)^2 - b (y - x^2)^2, unnormalised; log Z = log(pi / sqrt(b)).
+    """log p = -(a - x)^2 - b (y - x^2)^2, unnormalized; log Z = log(pi / sqrt(b)).
 
     Args:
       a: where the valley is lowest, x = a, y = a^2.

@@ -1,9 +1,9 @@
 """Mixtures of Student-t densities (STM20, STM300): heavy tails and ill-conditioned shapes.
 
-Recipe of the GMMVI benchmarks: for each component a centre uniform in [-s, s]^D, then A with
+Recipe of the GMMVI benchmarks: for each component a center uniform in [-s, s]^D, then A with
 entries 0.1 D N(0, 1) and shape matrix C = (A^T A + I)^{-1}; two degrees of freedom, equal weights,
 log Z = 0. Normal setting: s = 20, ten components; harder: s = 25, twenty. Everything is drawn from
-a NumPy `RandomState(seed)` (the centres too, so single targets differ from those of other programs;
+a NumPy `RandomState(seed)` (the centers too, so single targets differ from those of other programs;
 their distribution does not). C itself is never formed: A^T A + I is what the density needs.
 """
 
@@ -32,7 +32,7 @@ def student_t_mixture(
 
     Args:
       num_dimensions: D.
-      harder_setting: twenty components with centres in [-25, 25]^D instead of ten in [-20, 20]^D.
+      harder_setting: twenty components with centers in [-25, 25]^D instead of ten in [-20, 20]^D.
       use_matlab_target: has to be False: those files were never published.
       num_components: K; given by the setting where None.
       df: degrees of freedom.
@@ -55,13 +55,13 @@ def student_t_mixture(
     if num_components is not None:
         count = check_count("num_components", num_components)
     random = np.random.RandomState(seed)
-    centres, precisions = [], []
+    centers, precisions = [], []
     for _ in range(count):  # drawn in this order once, when the target is built
-        centres.append(half_width * (2.0 * random.uniform(size=dim) - 1.0))
+        centers.append(half_width * (2.0 * random.uniform(size=dim) - 1.0))
         root = 0.1 * dim * random.standard_normal((dim, dim))
         precisions.append(root.T @ root + np.eye(dim))
     return StudentTMixture(
-        np.stack(centres),
+        np.stack(centers),
         np.stack(precisions),
         df=check_positive("df", df),
         marginal_range=(-half_width - 5.0, half_width + 5.0),

@@ -1,10 +1,10 @@
 """Inverse kinematics of the humanoid TALOS (D = 34): reach a point, keep the feet and the balance.
 
-    log p = S(joints; limits, 0.05) + S(centre of mass - left sole, horizontal; +-0.14, 0.01)
+    log p = S(joints; limits, 0.05) + S(center of mass - left sole, horizontal; +-0.14, 0.01)
           + log N([position, rotation] of each sole; its place on the floor; 0.02 and 0.1)
           + log N(left gripper; context, 0.02^2 I)
 
-with the soft box S(v; a, b, s) = sum log Phi((v - a) / s) + log Phi((b - v) / s), unnormalised. The
+with the soft box S(v; a, b, s) = sum log Phi((v - a) / s) + log Phi((b - v) / s), unnormalized. The
 right arm is free but for its limits and the balance.
 
 References:
@@ -34,7 +34,7 @@ BALANCE_HALF_WIDTH, BALANCE_STD = 0.14, 0.01
 SOLE_PLACES = ((-0.02, -0.09, 0.0), (-0.02, 0.09, 0.0))  # right, left
 SOLE_STD, SOLE_ROTATION_STD = 0.02, 0.1
 GRIPPER_STD = 0.02
-REACHED, BALANCED = 0.06, 0.15  # metres: when a posture counts in the metrics
+REACHED, BALANCED = 0.06, 0.15  # meters: when a posture counts in the metrics
 
 tfp_math = lazy_module("tensorflow_probability.python.math")
 _LOG_2_PI = math.log(2 * math.pi)
@@ -73,10 +73,10 @@ def _log_normal(squares: tf.Tensor, stddev: float, count: int) -> tf.Tensor:
 
 @TARGETS.register("Talos", "TALOS")
 class Talos(Target):
-    """Postures that put the left gripper at `context`; the normaliser is unknown.
+    """Postures that put the left gripper at `context`; the normalizer is unknown.
 
     Args:
-      context: where the left gripper has to be, (x, y, z) in metres.
+      context: where the left gripper has to be, (x, y, z) in meters.
 
     Example:
         >>> from gmmvi_ext.targets.benchmarks import Talos
@@ -102,7 +102,7 @@ class Talos(Target):
         limits = tf.constant(JOINT_LIMITS, x.dtype)
         joints = tf.transpose(x[:, :28])
         value = _soft_box(joints, limits[:, :1], limits[:, 1:], JOINT_STD)
-        lean = posture.centre_of_mass[:2] - posture.sole[1, :2]
+        lean = posture.center_of_mass[:2] - posture.sole[1, :2]
         value += _soft_box(lean, -BALANCE_HALF_WIDTH, BALANCE_HALF_WIDTH, BALANCE_STD)
         places = tf.constant(SOLE_PLACES, x.dtype)[..., tf.newaxis]
         upright = tf.eye(3, dtype=x.dtype)[..., tf.newaxis]
@@ -118,7 +118,7 @@ class Talos(Target):
         posture = forward_kinematics(tf.cast(samples, self.dtype))
         gripper = posture.gripper[1].numpy() - np.asarray(self.context)[:, None]
         soles = posture.sole.numpy() - np.asarray(SOLE_PLACES)[..., None]
-        lean = posture.centre_of_mass[:2].numpy() - posture.sole[1, :2].numpy()
+        lean = posture.center_of_mass[:2].numpy() - posture.sole[1, :2].numpy()
         return {
             "share_reached": float(np.mean(np.linalg.norm(gripper, axis=0) < REACHED)),
             "share_standing": float(np.mean(np.linalg.norm(soles, axis=1).max(axis=0) < REACHED)),

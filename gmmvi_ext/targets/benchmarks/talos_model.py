@@ -1,11 +1,11 @@
-"""Forward kinematics of the humanoid TALOS: 28 joints on a free base, vectorised, differentiable.
+"""Forward kinematics of the humanoid TALOS: 28 joints on a free base, vectorized, differentiable.
 
 All joint axes are coordinate axes, so a joint mixes two columns of the rotation matrix and leaves
 the third alone. Frames are kept as three columns and a position, each [S, 3, N]; the right and the
 left limb are handled together (S = 2, in this order). Nothing but sums and products: any dtype, any
 compiler.
 
-Lengths in metres, masses in kilograms. The centre of mass is that of the benchmark: four chains
+Lengths in meters, masses in kilograms. The center of mass is that of the benchmark: four chains
 from the base to the grippers and soles are summed, hence both torso links count twice, and the base
 link is left out; the wrist sensor and tool weigh one kilogram each.
 """
@@ -26,13 +26,13 @@ class Link(NamedTuple):
       origin: translation from the parent frame, one (x, y, z) per side.
       axis: axis of the joint, or None where it is fixed.
       mass: of the link.
-      centre: centre of mass in the link's frame, one (x, y, z) per side.
+      center: center of mass in the link's frame, one (x, y, z) per side.
     """
 
     origin: tuple[tuple[float, float, float], ...]
     axis: int | None
     mass: float
-    centre: tuple[tuple[float, float, float], ...]
+    center: tuple[tuple[float, float, float], ...]
 
 
 def _both(x: float, y: float, z: float) -> tuple:
@@ -59,7 +59,7 @@ ARMS = (
     Link(_ORIGIN, X_AXIS, 0.30931, _both(0.00002, -0.00197, -0.00059)),
     Link(_ORIGIN, Y_AXIS, 0.308441, _both(0.007525, 0.001378, -0.024630)),
     # Fixed: sensor, tool, gripper. Their yaws add up to -pi (right) and 0 (left); they lie on the z
-    # axis, so only the centre of mass of the gripper notices, and it is written down turned.
+    # axis, so only the center of mass of the gripper notices, and it is written down turned.
     Link(_both(0.0, 0.0, -0.051), None, 1.0, _ORIGIN),
     Link(_both(0.0, 0.0, -0.012725), None, 1.0, _ORIGIN),
     Link(
@@ -144,14 +144,14 @@ class Posture(NamedTuple):
     """What a configuration of the joints amounts to.
 
     Attributes:
-      centre_of_mass: [3, N].
+      center_of_mass: [3, N].
       gripper: positions of the right and left gripper, [2, 3, N].
       sole: positions of the right and left sole, [2, 3, N].
       sole_rotation: rotation matrices of the soles, rows times columns, [2, 3, 3, N].
       limbs: joint positions along torso, arms and legs, for drawing: lists of [S, 3, N].
     """
 
-    centre_of_mass: tf.Tensor
+    center_of_mass: tf.Tensor
     gripper: tf.Tensor
     sole: tf.Tensor
     sole_rotation: tf.Tensor
@@ -201,7 +201,7 @@ def _follow(frame: Frame, links, cos: tf.Tensor, sin: tf.Tensor):
             angle = slice(joint, joint + 1)
             frame = frame.rotated(link.axis, cos[:, angle], sin[:, angle])
             joint += 1
-        weighted = [tuple(link.mass * value for value in centre) for centre in link.centre]
+        weighted = [tuple(link.mass * value for value in center) for center in link.center]
         offset = frame.direction(weighted)
         moment += link.mass * frame.position
         if offset is not None:

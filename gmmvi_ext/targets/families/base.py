@@ -31,10 +31,10 @@ class KnownPosterior:
 
     Attributes:
       family, seed: what it was drawn from.
-      log_prob: constrained values of a batch (array [N, D], or name -> [N, *shape]) to unnormalised
+      log_prob: constrained values of a batch (array [N, D], or name -> [N, *shape]) to unnormalized
         log densities [N], of TensorFlow operations in the dtype of the values.
       sampler: exact draws `(num_samples, numpy.random.Generator) -> values`, float64; None for what
-        cannot be normalised.
+        cannot be normalized.
       log_normalizer: exact log Z of `log_prob` over the constrained space; None where improper.
       num_dimensions: D, or None with `shapes`.
       shapes, constraints: as `gmmvi_ext.fit` takes them.
@@ -66,7 +66,7 @@ class KnownPosterior:
 
     @property
     def is_proper(self) -> bool:
-        """Whether it can be normalised."""
+        """Whether it can be normalized."""
         return self.log_normalizer is not None
 
     @property
@@ -83,7 +83,7 @@ class KnownPosterior:
           ValueError: it is improper.
         """
         if self.sampler is None:
-            raise ValueError(f"{self.family} {self.seed} cannot be normalised: it has no draws.")
+            raise ValueError(f"{self.family} {self.seed} cannot be normalized: it has no draws.")
         return self.sampler(num_samples, np.random.default_rng([seed, self.seed, 77]))
 
     @functools.cached_property
@@ -136,5 +136,5 @@ def log_uniform(rng: np.random.Generator, low: float, high: float, size=None):
 
 
 def offset(rng: np.random.Generator) -> float:
-    """A constant to add to a normalised log density, so that log Z is no round number."""
+    """A constant to add to a normalized log density, so that log Z is no round number."""
     return float(rng.uniform(-10.0, 10.0))

@@ -159,11 +159,11 @@ def lkj(rng: np.random.Generator) -> KnownPosterior:
     eta = float(log_uniform(rng, 0.3, 20.0))
     shift = offset(rng)
 
-    def normalised(R):
+    def normalized(R):
         return tfd.LKJ(size, to(eta, R)).log_prob(R)
 
     def log_prob(values):
-        return normalised(values["R"]) + to(shift, values["R"])
+        return normalized(values["R"]) + to(shift, values["R"])
 
     def sampler(num_samples, generator):
         seed = generator.integers(10**9, size=2).astype(np.int32)

@@ -130,8 +130,8 @@ def poisson_gamma(rng: np.random.Generator) -> KnownPosterior:
 def normal_mean_and_scale(rng: np.random.Generator) -> KnownPosterior:
     """Mean and precision of normal data under a normal-gamma prior, 1 to 300 data far from zero."""
     num = int(log_uniform(rng, 1.0, 300.0))
-    centre, spread = float(rng.normal(0.0, 20.0)), float(log_uniform(rng, 0.1, 10.0))
-    data = centre + spread * rng.standard_normal(num)
+    center, spread = float(rng.normal(0.0, 20.0)), float(log_uniform(rng, 0.1, 10.0))
+    data = center + spread * rng.standard_normal(num)
     k, a, b = 0.01, 2.0, 1.0
     k_post, a_post = k + num, a + 0.5 * num
     mean = data.sum() / k_post

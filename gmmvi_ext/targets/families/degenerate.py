@@ -52,14 +52,14 @@ def improper_flat(rng: np.random.Generator) -> KnownPosterior:
 
 @FAMILIES.register("improper_singular")
 def improper_singular(rng: np.random.Generator) -> KnownPosterior:
-    """A density that rises to infinity at a point, too fast to be normalised."""
+    """A density that rises to infinity at a point, too fast to be normalized."""
     dim = int(rng.integers(1, 6))
-    rotation, centre = _rotation(rng, dim), rng.standard_normal(dim)
+    rotation, center = _rotation(rng, dim), rng.standard_normal(dim)
     excess = float(rng.uniform(0.0, 2.0))
     used = int(rng.integers(1, dim + 1))  # the singular set has dim - used dimensions
 
     def log_prob(x):
-        z = tf.linalg.matvec(to(rotation, x), x - to(centre, x))
+        z = tf.linalg.matvec(to(rotation, x), x - to(center, x))
         near = tf.reduce_sum(tf.square(z[:, :used]), axis=1)
         return to(-0.5 * (used + excess), x) * tf.math.log(near) - 0.5 * tf.reduce_sum(z**2, axis=1)
 

@@ -22,7 +22,7 @@ MAX_COMPONENTS = 60  # of what counts as representable
 
 
 class Mixture:
-    """A mixture as a normalised density with a sampler.
+    """A mixture as a normalized density with a sampler.
 
     Args:
       weights: [K].
@@ -56,7 +56,7 @@ class Mixture:
         return to(self._constants, x) - to(0.5 * (self.dof + self.dim), x) * tail
 
     def log_prob(self, x: tf.Tensor) -> tf.Tensor:
-        """Normalised log density, [N]."""
+        """Normalized log density, [N]."""
         return tf.reduce_logsumexp(self.component_log_prob(x), axis=1)
 
     def sample(self, num_samples: int, rng: np.random.Generator) -> np.ndarray:
@@ -193,10 +193,10 @@ def exchangeable_means(rng: np.random.Generator) -> KnownPosterior:
     """
     count = int(rng.integers(2, 6))
     gap = log_uniform(rng, 5.0, 30.0)
-    centres = gap * (np.arange(count) - 0.5 * (count - 1))
+    centers = gap * (np.arange(count) - 0.5 * (count - 1))
     num = NUM_DATA[count]
-    data = centres[np.arange(num) % count] + rng.standard_normal(num)
-    prior_sd = max(PRIOR_SD, float(np.abs(centres).max()))
+    data = centers[np.arange(num) % count] + rng.standard_normal(num)
+    prior_sd = max(PRIOR_SD, float(np.abs(centers).max()))
     shift = offset(rng)
     constant = shift - num * math.log(count)
 

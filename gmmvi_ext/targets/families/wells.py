@@ -3,7 +3,7 @@
     wells   p(x) ~ prod_i exp(-h ((x_i / s)^2 - 1)^2 + a_i x_i / s) N(rest; 0, s^2)      2^d modes
     shells  p(x) ~ exp(-(|x - c| - r)^2 / (2 w^2))
 
-Normalisers and inverse distribution functions are taken from a grid of 40 000 points.
+Normalizers and inverse distribution functions are taken from a grid of 40 000 points.
 """
 
 import math
@@ -92,7 +92,7 @@ def shells(rng: np.random.Generator) -> KnownPosterior:
     """A ring in the plane or a shell in 3 to 8 dimensions, radius 2 to 20 widths."""
     dim = int(rng.choice([2, 2, 2, 3, 4, 6, 8]))
     ratio, width = log_uniform(rng, 2.0, 20.0), log_uniform(rng, 0.01, 10.0)
-    centre = width * rng.normal(0.0, 5.0, dim)
+    center = width * rng.normal(0.0, 5.0, dim)
     radius = ratio * width
     shift = offset(rng)
     log_radial, quantile, _ = _tabulated(
@@ -103,15 +103,15 @@ def shells(rng: np.random.Generator) -> KnownPosterior:
     log_surface = math.log(2.0) + 0.5 * dim * math.log(math.pi) - math.lgamma(0.5 * dim)
 
     def log_prob(x):
-        square = tf.reduce_sum(tf.square(x - to(centre, x)), axis=1)
-        # At the centre the norm has no gradient; a density there is nil anyway.
+        square = tf.reduce_sum(tf.square(x - to(center, x)), axis=1)
+        # At the center the norm has no gradient; a density there is nil anyway.
         distance = tf.sqrt(tf.maximum(square, to(1e-12 * radius**2, x)))
         return to(shift, x) - 0.5 * tf.square((distance - to(radius, x)) / to(width, x))
 
     def sampler(num_samples, generator):
         direction = generator.standard_normal((num_samples, dim))
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
-        return centre + width * quantile(generator.random(num_samples))[:, None] * direction
+        return center + width * quantile(generator.random(num_samples))[:, None] * direction
 
     return KnownPosterior(
         "",

@@ -121,7 +121,7 @@ def exact_values(mixture, x):
 @pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
 @pytest.mark.parametrize("tiles_at_once", [None, 2])
 def test_quadratic_forms_keep_their_digits(monkeypatch, tiles_at_once, name, dtype):
-    # A chunk of two tiles has another centre than one of all; adversarial layouts have both
+    # A chunk of two tiles has another center than one of all; adversarial layouts have both
     # components that forms are accurate for and others.
     mixture, x, label, _ = layout(name, dtype=dtype)
     if tiles_at_once is not None:

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.stats import beta
 
-from gmmvi_ext.exploration.catalogue import (
-    Catalogue,
+from gmmvi_ext.exploration.catalog import (
+    Catalog,
     Mode,
     distinct,
     estimated_number,
@@ -20,28 +20,28 @@ def mode(place, log_mass=0.0, num_found=0, width=1.0) -> Mode:
 
 def test_ends_of_searches_are_counted_at_the_mode_they_are_in():
     ends = np.array([[0.1], [-0.2], [50.3], [0.0]])
-    found = Catalogue().with_ends(ends, [mode(0.0), mode(50.0)])
+    found = Catalog().with_ends(ends, [mode(0.0), mode(50.0)])
     assert sorted(each.num_found for each in found.modes) == [1, 3]
     again = found.with_ends(np.array([[49.0]]), [])
     assert sorted(each.num_found for each in again.modes) == [2, 3] and again.num_searches == 5
 
 
 def test_a_narrow_mode_beside_a_wide_one_is_not_taken_for_it():
-    found = Catalogue([mode(0.0, 0.0, width=0.01), mode(5.0, 1.0, width=1.0)])
+    found = Catalog([mode(0.0, 0.0, width=0.01), mode(5.0, 1.0, width=1.0)])
     np.testing.assert_array_equal(found.matched(np.array([[0.001], [0.5], [5.5]])), [1, -1, 0])
 
 
 def test_optima_without_mass_do_not_matter():
     many = [mode(10.0 * i, -20.0, 1) for i in range(1, 9)]
-    found = Catalogue([mode(0.0, 0.0, 12), *many], 20)
+    found = Catalog([mode(0.0, 0.0, 12), *many], 20)
     assert len(found.relevant) == 1 and found.new_mode_chance == 0.0
     assert found.estimated_number == 1
 
 
 def test_the_chance_of_a_new_mode_is_that_of_good():
-    found = Catalogue([mode(10.0 * i, 0.0, count) for i, count in enumerate((1, 1, 3, 5))], 10)
+    found = Catalog([mode(10.0 * i, 0.0, count) for i, count in enumerate((1, 1, 3, 5))], 10)
     assert found.new_mode_chance == pytest.approx(0.2)
-    assert Catalogue().new_mode_chance == 1.0
+    assert Catalog().new_mode_chance == 1.0
 
 
 def test_the_number_of_modes_is_that_of_chao():
@@ -78,5 +78,5 @@ def test_distinct_points_are_the_first_of_each_place():
 def test_the_figures_are_plain_data():
     import json
 
-    found = Catalogue([mode([1.0, 2.0], 0.5, 3)], 3)
+    found = Catalog([mode([1.0, 2.0], 0.5, 3)], 3)
     assert json.loads(json.dumps(found.as_dict()))["modes"][0]["location"] == [1.0, 2.0]

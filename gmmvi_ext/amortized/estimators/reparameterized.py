@@ -1,4 +1,4 @@
-"""Reparameterisation (Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014).
+"""Reparameterization (Kingma and Welling 2014; Rezende, Mohamed and Wierstra 2014).
 
     z = T(eps, lambda):    surrogate = mean_s log p(x | z_s) - beta KL(q || p)
 
@@ -13,12 +13,12 @@ from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.roles import ESTIMATORS
 from gmmvi_ext.amortized.terms import closed_form_rate, draw, finish
 
-__all__ = ["Reparameterised"]
+__all__ = ["Reparameterized"]
 
 
-@ESTIMATORS.register("reparameterised", "reparametrised", "reparameterized")
+@ESTIMATORS.register("reparameterized", "reparametrized", "reparameterised", "reparametrised")
 @dataclasses.dataclass(frozen=True)
-class Reparameterised(Estimator):
+class Reparameterized(Estimator):
     """Differentiates through the draws.
 
     Attributes:

@@ -1,7 +1,7 @@
 """Subtracts the running mean of the reward.
 
 The mean is the one before the current batch: it does not depend on the draws it is subtracted from.
-Before there is one, each reward is centred by the mean of all others in its batch.
+Before there is one, each reward is centered by the mean of all others in its batch.
 """
 
 import tensorflow as tf
@@ -9,11 +9,11 @@ import tensorflow as tf
 from gmmvi_ext.amortized.control_variates.base import ControlVariate, RunningMean
 from gmmvi_ext.amortized.roles import CONTROL_VARIATES
 
-__all__ = ["Centred"]
+__all__ = ["Centered"]
 
 
-@CONTROL_VARIATES.register("centred", "centered")
-class Centred(ControlVariate):
+@CONTROL_VARIATES.register("centered", "centred")
+class Centered(ControlVariate):
     """reward - running mean.
 
     Args:
@@ -21,15 +21,15 @@ class Centred(ControlVariate):
     """
 
     def __init__(self, decay: float = 0.9, *, dtype=tf.float32):
-        super().__init__(name="centred")
+        super().__init__(name="centered")
         self.running_mean = RunningMean(decay, dtype)
 
     def __call__(self, reward, context, *, learn=True):
         count = tf.cast(tf.size(reward), reward.dtype)
         others = tf.math.divide_no_nan(tf.reduce_sum(reward) - reward, count - 1.0)
         mean = tf.where(self.running_mean.is_empty, others, self.running_mean.value())
-        centred = reward - mean
+        centered = reward - mean
         if learn:
-            with tf.control_dependencies([centred]):
+            with tf.control_dependencies([centered]):
                 self.running_mean.take(tf.reduce_mean(reward))
-        return centred, tf.zeros([], reward.dtype)
+        return centered, tf.zeros([], reward.dtype)

@@ -1,4 +1,4 @@
-"""Doubly reparameterised gradient of the importance-weighted bound (Tucker et al., ICLR 2019).
+"""Doubly reparameterized gradient of the importance-weighted bound (Tucker et al., ICLR 2019).
 
     w_s = softmax(f)_s:   grad_lambda = sum_s w_s^2 df/dz_s dz_s/dlambda,
                           grad_theta  = sum_s w_s grad log p(x, z_s)
@@ -17,12 +17,12 @@ from gmmvi_ext.amortized.roles import ESTIMATORS
 from gmmvi_ext.amortized.terms import draw, finish
 from gmmvi_ext.ranges import Range
 
-__all__ = ["DoublyReparameterised"]
+__all__ = ["DoublyReparameterized"]
 
 
-@ESTIMATORS.register("doubly_reparameterised", "dreg")
+@ESTIMATORS.register("doubly_reparameterized", "doubly_reparameterised", "dreg")
 @dataclasses.dataclass(frozen=True)
-class DoublyReparameterised(Estimator):
+class DoublyReparameterized(Estimator):
     """Differentiates the importance-weighted bound along the draws only.
 
     Attributes:

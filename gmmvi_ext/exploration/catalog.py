@@ -23,7 +23,7 @@ from scipy.special import betaincinv
 from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.exploration.laplace import cholesky_of
 
-__all__ = ["Catalogue", "Mode", "distinct", "estimated_number", "unseen_limit"]
+__all__ = ["Catalog", "Mode", "distinct", "estimated_number", "unseen_limit"]
 
 SAME_POSITION = 1e-2  # in units of the width searched: surely the same optimum
 MAX_RATIO = 3.0  # nats by which a density may exceed that of its modes' Gaussians
@@ -50,7 +50,7 @@ class Mode(NamedTuple):
     num_found: int
 
 
-class Catalogue:
+class Catalog:
     """Modes, heaviest first, and the number of searches behind them.
 
     Args:
@@ -141,26 +141,26 @@ class Catalogue:
         top -= 0.5 * dim * np.log(2 * np.pi)
         return np.logaddexp.reduce(top[:, np.newaxis] - 0.5 * square, axis=0)
 
-    def with_ends(self, ends: np.ndarray, new: Sequence[Mode]) -> "Catalogue":
+    def with_ends(self, ends: np.ndarray, new: Sequence[Mode]) -> "Catalog":
         """After further searches.
 
         Args:
           ends: where those that came to rest ended, [n, D]; ends in no mode do not count.
-          new: modes among them that are not in the catalogue; each is taken once.
+          new: modes among them that are not in the catalog; each is taken once.
         """
-        grown = Catalogue([*self.modes, *new], self.num_searches)
+        grown = Catalog([*self.modes, *new], self.num_searches)
         return grown.with_counts(grown.matched(ends))
 
-    def with_counts(self, index: np.ndarray) -> "Catalogue":
+    def with_counts(self, index: np.ndarray) -> "Catalog":
         """After further searches of which is known in which mode they end [n], -1 for in none."""
         counts = np.bincount(index[index >= 0], minlength=len(self.modes))
         modes = [
             mode._replace(num_found=mode.num_found + int(count))
             for mode, count in zip(self.modes, counts, strict=True)
         ]
-        return Catalogue(modes, self.num_searches + int(counts.sum()))
+        return Catalog(modes, self.num_searches + int(counts.sum()))
 
-    def in_coordinates(self, coordinate_map: AnyMap) -> "Catalogue":
+    def in_coordinates(self, coordinate_map: AnyMap) -> "Catalog":
         """The same modes in the coordinates of a map; their masses stay what they are."""
         if not self.modes:
             return self
@@ -174,7 +174,7 @@ class Catalogue:
             mode._replace(loc=place, scale_tril=factor, log_prob=mode.log_prob + float(extra))
             for mode, place, factor, extra in moved
         ]
-        return Catalogue(modes, self.num_searches)
+        return Catalog(modes, self.num_searches)
 
     def as_dict(self) -> dict:
         """The figures, as plain data."""
