@@ -92,12 +92,15 @@ def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
             random_seed=int(np.ravel(seed)[0]),
             mode="FAST_COMPILE",
         )
-        found = {v.name: tf.constant(d, dtype) for v, d in zip(model.free_RVs, draws, strict=True)}
-        return {name: _started(found[name], initial.get(name)) for name in names}
+        return {v.name: tf.constant(d, dtype) for v, d in zip(model.free_RVs, draws, strict=True)}
 
     density = batch_function(jax.vmap(of_parts), layout, dtype, caller="from_pymc")
     target = CallableTarget(density, layout=layout, prior_fn=prior, dtype=dtype, name="pymc_model")
     target.generative = PymcModel(model)
+    target.initial_values = {
+        name: np.broadcast_to(v.eval() if hasattr(v, "eval") else v, np.shape(start[name]))
+        for name, v in initial.items()
+    } or None
     return target
 
 
@@ -164,15 +167,6 @@ def _without_initial_values(model):
         yield {name: value for name, value in given.items() if value is not None}
     finally:
         model.rvs_to_initial_values.update(kept)
-
-
-def _started(draws: tf.Tensor, initial) -> tf.Tensor:
-    """Draws of the prior, the first of them in the place that the user has chosen."""
-    if initial is None:
-        return draws
-    value = np.asarray(initial.eval() if hasattr(initial, "eval") else initial)
-    first = tf.broadcast_to(tf.cast(value, draws.dtype), draws.shape[1:])
-    return tf.concat([first[tf.newaxis], draws[1:]], axis=0)
 
 
 def _constraint(model, variable):

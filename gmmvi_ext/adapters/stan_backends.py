@@ -1,7 +1,8 @@
-"""Compiled Stan programs behind one interface: PyStan's modules called directly, or BridgeStan.
+"""Compiled Stan programs behind one interface, and PyStan's modules called directly.
 
-PyStan's client gives up after five minutes and tells what stanc says on the screen only. Here a
-process of its own compiles, for as long as it is given, into the same cache.
+The other way to programs is `stan_bridge`. PyStan's client gives up after five minutes and tells
+what stanc says on the screen only. Here a process of its own compiles, for as long as it is given,
+into the same cache.
 """
 
 import concurrent.futures
@@ -21,10 +22,21 @@ import numpy as np
 
 from gmmvi_ext.adapters.extras import require
 
-__all__ = ["StanProgram", "compiled", "of_bridgestan", "of_pystan", "parts_of", "plain_data"]
+__all__ = [
+    "REFUSED",
+    "StanProgram",
+    "compiled",
+    "count_of",
+    "of_pystan",
+    "parts_of",
+    "plain_data",
+    "run_compiler",
+]
+
+REFUSED = 3  # exit status of a compiling process: what it says is for the user
 
 # Compiles what it reads; httpstan gives stanc one second, which a busy machine may take.
-COMPILE = """
+COMPILE = f"""
 import asyncio, subprocess, sys
 import httpstan.models
 run = subprocess.run
@@ -34,7 +46,7 @@ try:
     asyncio.run(httpstan.models.build_services_extension_module(code))
 except ValueError as error:
     print(error, file=sys.stderr)
-    sys.exit(3)
+    sys.exit({REFUSED})
 """
 # One draw of everything that a program writes, with random numbers of its own. httpstan's functions
 # hold Python's lock while they write to a socket that another process has to read.
@@ -50,7 +62,6 @@ for number, init in enumerate(task["inits"]):
         refresh=0,
     )
 """
-REJECTED_BY_STANC = 3
 
 
 class StanProgram(NamedTuple):
@@ -66,6 +77,7 @@ class StanProgram(NamedTuple):
       plain_value, plain_gradient: as `value` and `gradient` without the Jacobian.
       transformed, generated: name -> shape of transformed parameters and generated quantities.
       write: coordinates [S, D] and a seed to both of them, flat, [S, n].
+      value_and_gradient: both in one call; None where that is none.
     """
 
     shapes: Mapping[str, tuple[int, ...]]
@@ -79,6 +91,7 @@ class StanProgram(NamedTuple):
     transformed: Mapping[str, tuple[int, ...]] = {}
     generated: Mapping[str, tuple[int, ...]] = {}
     write: Callable | None = None
+    value_and_gradient: Callable | None = None
 
 
 def compiled(code: str, seconds: float | None) -> str:
@@ -99,9 +112,37 @@ def compiled(code: str, seconds: float | None) -> str:
         return name
     except KeyError:
         pass
+    folder = cache.model_directory(name)
+    try:
+        status, said = run_compiler(COMPILE, [], code, seconds)
+    except BaseException:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise
+    if status == 0:
+        return name
+    shutil.rmtree(folder, ignore_errors=True)
+    if status == REFUSED:
+        raise ValueError(f"stanc refuses the program:\n{said.strip()}")
+    raise ValueError(f"the Stan program could not be compiled:\n{said.strip()[-2000:]}")
+
+
+def run_compiler(
+    script: str, arguments: list[str], given: str, seconds: float | None
+) -> tuple[int, str]:
+    """Exit status of a Python script, and what it wrote to stderr.
+
+    Args:
+      script: its text.
+      arguments: of its command line.
+      given: its standard input.
+      seconds: most that it may take; None for no limit.
+
+    Raises:
+      ValueError: it takes longer.
+    """
     # A session of its own: what it has started ends with it.
     child = subprocess.Popen(
-        [sys.executable, "-c", COMPILE],
+        [sys.executable, "-c", script, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
@@ -109,23 +150,17 @@ def compiled(code: str, seconds: float | None) -> str:
         start_new_session=True,
     )
     try:
-        _, said = child.communicate(code, timeout=seconds)
+        _, said = child.communicate(given, timeout=seconds)
     except BaseException as error:
         os.killpg(child.pid, signal.SIGKILL)
         child.wait()
-        shutil.rmtree(cache.model_directory(name), ignore_errors=True)
         if not isinstance(error, subprocess.TimeoutExpired):
             raise
         raise ValueError(
             f"the Stan program was not compiled within `compile_seconds`={seconds:g}; give it "
             "more, or None for no limit."
         ) from error
-    if child.returncode == 0:
-        return name
-    shutil.rmtree(cache.model_directory(name), ignore_errors=True)
-    if child.returncode == REJECTED_BY_STANC:
-        raise ValueError(f"stanc refuses the program:\n{said.strip()}")
-    raise ValueError(f"the Stan program could not be compiled:\n{said.strip()[-2000:]}")
+    return child.returncode, said
 
 
 def of_pystan(model_name: str, code: str, data: Mapping) -> StanProgram:
@@ -148,7 +183,7 @@ def of_pystan(model_name: str, code: str, data: Mapping) -> StanProgram:
         return {name: shapes[name] for name in info[block] if name in shapes}
 
     parameters = of_block("parameters")
-    size = _num_dimensions(module, data, _count(parameters))
+    size = _num_dimensions(module, data, count_of(parameters))
     written = of_block("transformed parameters") | of_block("generated quantities")
 
     def constrain(point):
@@ -158,13 +193,13 @@ def of_pystan(model_name: str, code: str, data: Mapping) -> StanProgram:
         return np.asarray(module.transform_inits(data, plain_data(values)))
 
     def write(points, seed):
-        skipped = _count(parameters)
+        skipped = count_of(parameters)
         if any(name.endswith("_rng") for name in info["functions"]):
             inits = [parts_of(parameters, constrain(point)) for point in points]
             found = _written_apart(model_name, data, inits, seed)
         else:
             found = [module.write_array(data, _floats(point), True, True) for point in points]
-        return np.array([row[skipped:] for row in found]).reshape(len(points), _count(written))
+        return np.array([row[skipped:] for row in found]).reshape(len(points), count_of(written))
 
     return StanProgram(
         parameters,
@@ -177,49 +212,6 @@ def of_pystan(model_name: str, code: str, data: Mapping) -> StanProgram:
         lambda point: np.asarray(module.log_prob_grad(data, _floats(point), False)),
         of_block("transformed parameters"),
         of_block("generated quantities"),
-        write,
-    )
-
-
-def of_bridgestan(model) -> StanProgram:
-    """A `bridgestan.StanModel`.
-
-    Raises:
-      ValueError: there is nothing to fit.
-    """
-    parameters = _shapes(model.param_names())
-    with_transformed = _shapes(model.param_names(include_tp=True))
-    everything = _shapes(model.param_names(include_tp=True, include_gq=True))
-    size = model.param_unc_num()
-    if size == 0:
-        raise ValueError("the Stan program has no parameters to fit.")
-
-    def value(point, jacobian=True):
-        return model.log_density(np.asarray(point, float), propto=True, jacobian=jacobian)
-
-    def gradient(point, jacobian=True):
-        point = np.asarray(point, float)
-        return model.log_density_gradient(point, propto=True, jacobian=jacobian)[1]
-
-    def write(points, seed):
-        rng = model.new_rng(seed)
-        rows = [
-            model.param_constrain(np.asarray(u, float), include_tp=True, include_gq=True, rng=rng)
-            for u in points
-        ]
-        return np.array(rows)[:, _count(parameters) :]
-
-    return StanProgram(
-        parameters,
-        size,
-        model.param_constrain,
-        value,
-        gradient,
-        lambda values: model.param_unconstrain_json(json.dumps(plain_data(values))),
-        lambda point: value(point, False),
-        lambda point: gradient(point, False),
-        {n: s for n, s in with_transformed.items() if n not in parameters},
-        {n: s for n, s in everything.items() if n not in with_transformed},
         write,
     )
 
@@ -312,17 +304,8 @@ def _read(connection: socket.socket) -> str:
         return b"".join(pieces).decode()
 
 
-def _shapes(names) -> dict[str, tuple[int, ...]]:
-    """Shapes of `theta.1.2` and its like."""
-    shapes: dict[str, tuple[int, ...]] = {}
-    for each in names:
-        name, *index = each.split(".")
-        found = tuple(int(i) for i in index)
-        shapes[name] = tuple(map(max, zip(shapes.get(name, found), found, strict=True)))
-    return shapes
-
-
-def _count(shapes: Mapping) -> int:
+def count_of(shapes: Mapping) -> int:
+    """Numbers of all parts together."""
     return sum(int(np.prod(shape)) for shape in shapes.values())
 
 

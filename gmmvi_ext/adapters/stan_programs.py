@@ -1,15 +1,17 @@
 """A Stan program as a target on Stan's own unconstrained space, gradient included.
 
-The compiled program is called directly, without PyStan's way over HTTP. Stan drops constants from
-`~` statements, so the log evidence is that of the density up to these constants; write
-`target += normal_lpdf(...)` to keep them.
+The compiled program is called directly: through BridgeStan, or in PyStan's module without its way
+over HTTP, which reads the data anew at every call. Stan drops constants from `~` statements, so the
+log evidence is that of the density up to these constants; write `target += normal_lpdf(...)` to
+keep them.
 
 Transforms that are known here become bijectors, which can be exported; all others (bounds that
 depend on parameters, correlation matrices ...) are Stan's own functions on the host.
 """
 
+import concurrent.futures
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import tensorflow as tf
@@ -18,11 +20,11 @@ from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.adapters.stan_backends import (
     StanProgram,
     compiled,
-    of_bridgestan,
     of_pystan,
     parts_of,
     plain_data,
 )
+from gmmvi_ext.adapters.stan_bridge import bridgestan_model, has_bridgestan, of_bridgestan
 from gmmvi_ext.adapters.stan_layout import StanHostLayout
 from gmmvi_ext.adapters.stan_transforms import UnknownTransformError, recognize
 from gmmvi_ext.constraints.layout import Layout
@@ -33,6 +35,7 @@ __all__ = ["StanModel", "StanTarget", "from_stan"]
 
 BACKENDS = ("auto", "pystan", "bridgestan")
 LOG_LIKELIHOOD = "log_lik"  # generated quantity by convention of Stan's ecosystem
+REJECTIONS = (RuntimeError, ValueError, ArithmeticError)  # what Stan says of a point
 REPLICATES = ("_rep", "_tilde", "_pred", "_hat", "rep")  # ends of names of replicated data
 
 
@@ -87,7 +90,15 @@ class StanTarget(HostTarget):
       num_exceptions: points at which the program raised; they count as not finite.
     """
 
-    def __init__(self, program: StanProgram, data: Mapping | None = None, *, dtype=tf.float64):
+    def __init__(
+        self,
+        program: StanProgram,
+        data: Mapping | None = None,
+        *,
+        num_threads: int = 1,
+        dtype=tf.float64,
+    ):
+        self._num_threads = num_threads
         size = program.num_dimensions
         self._order, self._offset, self._multiplier = np.arange(size), np.zeros(size), np.ones(size)
         self._parameters: Layout
@@ -121,23 +132,39 @@ class StanTarget(HostTarget):
         return (np.asarray(x, float)[:, self._order] - self._offset) / self._multiplier
 
     def _values(self, x: np.ndarray) -> np.ndarray:
-        points = self.stan_coordinates(x)
-        values = [self._point(self.program.value, u, np.nan) for u in points]
+        values = self._each(self.program.value, np.nan, x)
         return np.array(values) - self._log_scale
 
     def _both(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        blank = np.full(self.num_dimensions, np.nan)
-        grads = [self._point(self.program.gradient, u, blank) for u in self.stan_coordinates(x)]
-        grads = np.array(grads).reshape(x.shape) / self._multiplier
-        return self._values(x), grads[:, self._back]
+        program, blank = self.program, np.full(self.num_dimensions, np.nan)
 
-    def _point(self, function, point, otherwise):
-        try:
-            return function(point)
-        except Exception as error:  # noqa: BLE001 - a rejected point, a domain error: counted
-            self.num_exceptions += 1
-            self.last_exception = error
-            return otherwise
+        def apart(point):
+            return program.value(point), program.gradient(point)
+
+        found = self._each(program.value_and_gradient or apart, (np.nan, blank), x)
+        values = np.array([value for value, _ in found]) - self._log_scale
+        grads = np.array([slope for _, slope in found]).reshape(x.shape) / self._multiplier
+        return values, grads[:, self._back]
+
+    def _each(self, function: Callable, otherwise, x: np.ndarray) -> list:
+        """`function` of every point in Stan's coordinates; `otherwise` where Stan rejects it."""
+
+        def one(point):
+            try:
+                return function(point)
+            except REJECTIONS as error:
+                self.num_exceptions += 1
+                self.last_exception = error
+                return otherwise
+
+        points = self.stan_coordinates(x)
+        if self._num_threads == 1:
+            return [one(point) for point in points]
+        # Stan's own memory belongs to a thread: a pool for each call leaves none behind.
+        pieces = np.array_split(points, self._num_threads)
+        with concurrent.futures.ThreadPoolExecutor(self._num_threads) as pool:
+            found = pool.map(lambda piece: [one(point) for point in piece], pieces)
+            return [each for piece in found for each in piece]
 
 
 def from_stan(
@@ -146,6 +173,7 @@ def from_stan(
     *,
     backend: str = "auto",
     compile_seconds: float | None = None,
+    num_threads: int = 1,
 ) -> StanTarget:
     """A target of a Stan program.
 
@@ -156,8 +184,12 @@ def from_stan(
       program: the program's text, the path of a `.stan` file, a model built by `stan.build`, or a
         `bridgestan.StanModel`.
       data: name -> value.
-      backend: "pystan", "bridgestan" (where the user has it; needs a path), or "auto".
-      compile_seconds: most that compiling may take; compiled programs are kept in PyStan's cache.
+      backend: "bridgestan", which reads the data once and is many times faster where they are
+        large, "pystan", or "auto": BridgeStan where the environment variable BRIDGESTAN names its
+        sources, else PyStan. "bridgestan" without the variable downloads them.
+      compile_seconds: most that compiling may take; compiled programs are kept: PyStan's in its
+        cache, BridgeStan's in `$XDG_CACHE_HOME/gmmvi_ext/stan` or beside the `.stan` file.
+      num_threads: threads that evaluate points side by side; only with BridgeStan.
 
     Raises:
       ImportError: neither package is installed.
@@ -176,26 +208,34 @@ def from_stan(
     """
     if backend not in BACKENDS:
         raise ValueError(f"`backend` must be one of {BACKENDS}, got {backend!r}.")
-    if hasattr(program, "param_unc_num"):
-        return StanTarget(of_bridgestan(program), data)
-    if hasattr(program, "program_code"):
-        given = plain_data(program.data)
-        return StanTarget(of_pystan(program.model_name, program.program_code, given), given)
-    if not isinstance(program, (str, pathlib.Path)):
+    if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
+        raise ValueError(f"`num_threads` must be a positive integer, got {num_threads!r}.")
+    is_bridge = hasattr(program, "param_unc_num")
+    is_built = hasattr(program, "program_code")
+    if not (is_bridge or is_built or isinstance(program, (str, pathlib.Path))):
         raise TypeError(
             "`program` must be the text of a Stan program, the path of a `.stan` file, a model of "
             f"`stan.build` or a `bridgestan.StanModel`, got {type(program).__name__}."
         )
-    given = plain_data(dict(data or {}))
-    is_path = isinstance(program, pathlib.Path) or str(program).strip().endswith(".stan")
-    if backend == "bridgestan":
-        if not is_path:
-            raise ValueError("BridgeStan compiles files: give the path of a `.stan` file.")
-        bridgestan = require("bridgestan", extra="stan", caller="from_stan")
-        import json
-
-        model = bridgestan.StanModel(str(program), json.dumps(given))
-        return StanTarget(of_bridgestan(model), given)
-    require("stan", extra="stan", caller="from_stan")
-    code = pathlib.Path(program).read_text() if is_path else str(program)
-    return StanTarget(of_pystan(compiled(code, compile_seconds), code, given), given)
+    if backend == "auto":
+        backend = "bridgestan" if is_bridge or (not is_built and has_bridgestan()) else "pystan"
+    if num_threads > 1 and backend != "bridgestan":
+        raise ValueError(
+            "`num_threads` needs BridgeStan: PyStan's functions hold Python's lock. Give "
+            "backend='bridgestan', or `num_threads` 1."
+        )
+    given = plain_data((program.data if is_built else data) or {})
+    if is_bridge:
+        found = of_bridgestan(program)
+    elif is_built:
+        found = of_pystan(program.model_name, program.program_code, given)
+    else:
+        is_path = isinstance(program, pathlib.Path) or program.strip().endswith(".stan")
+        source: str | pathlib.Path = pathlib.Path(program) if is_path else str(program)
+        if backend == "bridgestan":
+            found = of_bridgestan(bridgestan_model(source, given, compile_seconds))
+        else:
+            require("stan", extra="stan", caller="from_stan")
+            code = source if isinstance(source, str) else source.read_text()
+            found = of_pystan(compiled(code, compile_seconds), code, given)
+    return StanTarget(found, given, num_threads=num_threads)

@@ -60,13 +60,18 @@ class StartSettings:
         to 1000 around zero, until few modes are left to find; off does not.
       max_evaluations: most target evaluations of the search; null takes a fifth of
         training.max_evaluations, and 20 000 where that is null.
+      initial_values: parameter or element -> constrained value where the first search begins;
+        where the target has no prior the others begin around it. null for none.
     """
 
     mode: Literal["off", "auto"] = "off"
     max_evaluations: Annotated[int, Range(1)] | None = None
+    initial_values: dict | None = None
 
     def __post_init__(self):
         check_ranges(self)
+        if self.initial_values and self.mode == "off":
+            raise ValueError("`initial_values` needs `mode` auto: it says where a search begins.")
 
 
 @dataclasses.dataclass(frozen=True)

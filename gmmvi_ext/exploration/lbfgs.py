@@ -42,6 +42,7 @@ class Runs(NamedTuple):
     is_done: np.ndarray
 
 
+@np.errstate(over="ignore", invalid="ignore")  # gradients too large to square
 def minimize(
     fn: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     points: np.ndarray,

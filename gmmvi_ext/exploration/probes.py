@@ -94,6 +94,7 @@ def _on_shells(loc: np.ndarray, factors: np.ndarray, count: int, rng) -> np.ndar
     return loc[which] + radius[:, np.newaxis] * step
 
 
+@np.errstate(over="ignore", invalid="ignore")  # gradients too large to square
 def leads_to(x: np.ndarray, grad: np.ndarray, loc: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """The mode that explains each point, -1 where none does, [n].
 

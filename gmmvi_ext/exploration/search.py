@@ -415,6 +415,7 @@ class ModeSearch:
             old[tired] = new
         return runs
 
+    @np.errstate(over="ignore", invalid="ignore")  # gradients too large to square
     def _is_off(self, whitened: np.ndarray, value: np.ndarray) -> np.ndarray:
         """Which ends are no optimum: gradients [n, D] in the scale of the mode, log density [n]."""
         rounding = ROUNDING * self.counted.epsilon * np.abs(value)

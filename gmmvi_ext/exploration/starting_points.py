@@ -59,14 +59,32 @@ class Start(NamedTuple):
         )
 
 
-def start_from(target: Target, *, mean=None, scale=None, seed: int = 0) -> Start:
+def start_from(
+    target: Target, *, mean=None, scale=None, initial: np.ndarray | None = None, seed: int = 0
+) -> Start:
     """Starting points: of a given Gaussian, of the target's prior, or around zero.
 
     Args:
       target: its `start` is used where it has one.
       mean, scale: of a Gaussian the user asked for, numbers or [D]; None for neither.
+      initial: where the first search begins, [D], NaN where the user said nothing; the center of
+        all searches where there is neither Gaussian nor prior.
       seed: integer.
     """
+    start = _start_without(target, mean, scale, seed)
+    if initial is None:
+        return start
+    is_given = np.isfinite(initial)
+    points = start.points.copy()
+    if start.reach != INFLATION:  # around zero, for want of anything else
+        center = np.where(is_given, initial, start.mean)
+        points, start = points + center, start._replace(mean=center)
+    points[0] = np.where(is_given, initial, points[0])
+    return start._replace(points=points)
+
+
+def _start_without(target: Target, mean, scale, seed: int) -> Start:
+    """`start_from` where nothing is said of the first search."""
     dim = target.num_dimensions
     rng = np.random.default_rng([seed, 1])
     noise = rng.standard_normal((FIRST_SEARCHES, dim))

@@ -16,6 +16,7 @@ from gmmvi_ext.fitting.arguments import check_calls, check_limits, check_workdir
 from gmmvi_ext.fitting.context import FitContext, printer
 from gmmvi_ext.fitting.engine import Fitted, run_stages
 from gmmvi_ext.fitting.experiment import fit_in_workdir
+from gmmvi_ext.fitting.initial_values import plain_values
 from gmmvi_ext.fitting.settings import fit_config, wants_gradient
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.runs.errors import CommandError
@@ -45,6 +46,7 @@ def fit(
     max_evaluations: int | None = None,
     max_seconds: float | None = None,
     max_components: int | None = None,
+    initial_values: Mapping | None = None,
     dtype=tf.float32,
     verbose: bool = True,
     batched: bool = True,
@@ -79,6 +81,9 @@ def fit(
       max_seconds: most seconds of all stages, up to one call of the target; a fit that has less
         than eight of them left for training is not trained unless its graphs are there.
       max_components: most components of the mixture.
+      initial_values: name of a parameter or of an element (`theta[0]`) -> constrained value where
+        the first search begins, `{"mu": 1.0}`; where the target has no prior the others begin
+        around it. Not needed as a rule, and no bound on where modes are found.
       dtype: of the mixture and of what a function is called with.
       verbose: say on stderr what is found and how it went.
       batched: False if the function takes a single point.
@@ -125,6 +130,7 @@ def fit(
     check_calls(seed, callbacks)
     check_workdir(workdir)
     settings = _with_limits(_renamed(settings), max_evaluations, max_seconds)
+    settings = _with_initial_values(settings, initial_values)
     with _opened(strategy, settings) as parallel:
         say = printer(verbose and parallel.is_chief)
         for warning in parallel.warnings:
@@ -229,6 +235,20 @@ def _with_limits(settings: dict, max_evaluations, max_seconds) -> dict:
         for name, value in given.items()
     }
     return settings | {"training": {**training, **sooner}}
+
+
+def _with_initial_values(settings: dict, values) -> dict:
+    """The initial values as settings of the start."""
+    if values is None:
+        return settings
+    if not isinstance(values, Mapping):
+        raise ValueError(
+            "`initial_values` must be a dict, name of a parameter -> value, got "
+            f"{type(values).__name__}."
+        )
+    start = settings.get("start", {})
+    start = start if isinstance(start, Mapping) else {"mode": start}
+    return settings | {"start": {**start, "initial_values": plain_values(values)}}
 
 
 def _opened(strategy, settings: dict):

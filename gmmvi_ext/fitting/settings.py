@@ -38,6 +38,7 @@ ARGUMENTS = (
     "max_evaluations",
     "max_seconds",
     "max_components",
+    "initial_values",
     "dtype",
     "verbose",
     "batched",
@@ -151,7 +152,7 @@ def completed(config: Config, target: Target) -> Config:
 def _flat(values: Mapping):
     """(dotted key, value) of every setting, so that sections merge instead of replacing."""
     for key, value in values.items():
-        if isinstance(value, Mapping) and value:
+        if isinstance(value, Mapping) and value and key != "initial_values":  # names of users
             yield from ((f"{key}.{name}", inner) for name, inner in _flat(value))
         else:
             yield str(key), value

@@ -6,7 +6,7 @@ start from, the log normalizer, metrics.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import tensorflow as tf
 
@@ -37,6 +37,8 @@ class Target(tf.Module):
       num_exceptions: calls or points at which host code raised; they count as not finite.
       last_exception: what the last of them raised, or None.
       generative: what the model behind the density can generate, or None.
+      initial_values: constrained values, by name, where the model says that a search is to begin,
+        or None.
 
     Example:
         >>> from gmmvi_ext.targets import Target
@@ -57,6 +59,7 @@ class Target(tf.Module):
     num_exceptions = 0
     last_exception: BaseException | None = None
     generative: Generative | None = None
+    initial_values: Mapping | None = None
 
     def __init__(
         self,

@@ -42,6 +42,7 @@ class MappedTarget(Target):
         self.parameter_names = base.parameter_names
         self.data_size = base.data_size
         self.generative = base.generative
+        self.initial_values = base.initial_values
         if coordinate_map is not None:
             self.set_map(coordinate_map)
 

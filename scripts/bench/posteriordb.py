@@ -29,26 +29,35 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--posteriordb", type=pathlib.Path, required=True, help="the checkout")
     parser.add_argument("--out", type=pathlib.Path, required=True, help="lines of JSON")
-    parser.add_argument("--only", default="", help="names that contain this")
+    parser.add_argument("--only", default="", help="names that contain one of these, by commas")
+    parser.add_argument("--stop_after", type=float, default=1e9, help="seconds; none begins after")
     parser.add_argument("--all", action="store_true", help="also those without reference draws")
     parser.add_argument("--max_seconds", type=float, default=None, help="of a fit")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds of a process")
     parser.add_argument("--workers", type=int, default=1, help="processes side by side")
+    parser.add_argument("--backend", default="auto", help="of from_stan; auto: see there")
     parser.add_argument("--nuts", action="store_true", help="PyStan's NUTS as well")
     parser.add_argument("--table", action="store_true", help="print what is there as Markdown")
     parser.add_argument("--one", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.one:
-        print(json.dumps(measure(args.posteriordb, args.one, args.max_seconds, nuts=args.nuts)))
+        settings = {"max_seconds": args.max_seconds, "backend": args.backend, "nuts": args.nuts}
+        print(json.dumps(measure(args.posteriordb, args.one, **settings)))
         return
     if args.table:
         print(table(read(args.out)))
         return
     done = {row["name"] for row in read(args.out)}
-    names = [n for n in posteriors(args.posteriordb, every=args.all) if args.only in n]
+    names = posteriors(args.posteriordb, every=args.all)
+    chosen = [n for part in args.only.split(",") for n in names if part in n]
+    waiting = [n for n in dict.fromkeys(chosen) if n not in done]
+    stop = time.time() + args.stop_after
+
+    def in_time(name):
+        return apart(args, name) if time.time() < stop else None
+
     with concurrent.futures.ThreadPoolExecutor(args.workers) as pool:
-        waiting = [n for n in names if n not in done]
-        for row in pool.map(lambda name: apart(args, name), waiting):
+        for row in filter(None, pool.map(in_time, waiting)):
             with args.out.open("a") as file:
                 file.write(json.dumps(row) + "\n")
             print(row["name"], row.get("level"), row.get("error", "")[:150], flush=True)
@@ -74,7 +83,7 @@ def posteriors(checkout: pathlib.Path, *, every: bool) -> list[str]:
 def apart(args, name: str) -> dict:
     """`measure` in another process."""
     command = [sys.executable, __file__, "--posteriordb", args.posteriordb, "--out", args.out]
-    command += ["--one", name, *(["--nuts"] if args.nuts else [])]
+    command += ["--one", name, "--backend", args.backend, *(["--nuts"] if args.nuts else [])]
     command += [] if args.max_seconds is None else ["--max_seconds", str(args.max_seconds)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=args.limit)
@@ -86,7 +95,7 @@ def apart(args, name: str) -> dict:
     return {"name": name, "error": done.stderr.strip()[-500:] or f"exit status {done.returncode}"}
 
 
-def measure(checkout: pathlib.Path, name: str, max_seconds, *, nuts: bool) -> dict:
+def measure(checkout: pathlib.Path, name: str, *, max_seconds, backend: str, nuts: bool) -> dict:
     """One posterior: compiled, fitted, judged, compared."""
     import gmmvi_ext
 
@@ -97,7 +106,7 @@ def measure(checkout: pathlib.Path, name: str, max_seconds, *, nuts: bool) -> di
     try:
         data = read_zip(base / "data" / "data" / f"{about['data_name']}.json.zip")
         begin = time.time()
-        target = gmmvi_ext.from_stan(code, data)
+        target = gmmvi_ext.from_stan(code, data, backend=backend)
         row["compile_seconds"] = round(time.time() - begin, 1)
         row["num_dimensions"] = target.num_dimensions
         row["transforms"] = type(target.layout).__name__

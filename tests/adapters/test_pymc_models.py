@@ -41,8 +41,7 @@ def posterior(model):
 
 
 def test_initial_values_are_where_the_search_begins_and_stay_the_models(model, posterior):
-    start = posterior.target.start(3, (0, 1))
-    assert start[0, 0] == 1.25
+    assert dict(posterior.target.initial_values) == {"mu": 1.25}
     assert [v for v in model.rvs_to_initial_values.values() if v is not None] == [1.25]
 
 

@@ -17,6 +17,7 @@ from gmmvi_ext.exploration.search import FirstMixture, ModeSearch
 from gmmvi_ext.exploration.starting_points import Start, start_from
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.exploration import can_explore
+from gmmvi_ext.fitting.initial_values import initial_point
 from gmmvi_ext.fitting.journal import EvaluationJournal
 from gmmvi_ext.fitting.learner import build_learner, set_first_mixture
 from gmmvi_ext.fitting.stages.coordinates import (
@@ -128,10 +129,13 @@ class StartStage:
         self.is_on = config.start.mode != "off"
         self.start: Start | None = None
         if self.is_on:
+            target = context.target
+            wanted = {**(target.initial_values or {}), **(config.start.initial_values or {})}
             self.start = start_from(
                 context.shared,
                 mean=given["prior_mean"],
                 scale=given["prior_scale"],
+                initial=initial_point(target.layout, wanted, target.dtype),
                 seed=config.seed,
             )
         self.learner: GMMVI = build_learner(config, context.shared, self.start)
