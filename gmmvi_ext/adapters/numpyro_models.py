@@ -42,7 +42,8 @@ def from_numpyro(
       model: the function with `numpyro.sample` statements.
       *args, **kwargs: what the model is called with, the data among them.
       constraints: name -> constraint, in place of the one that belongs to a site's support.
-      dtype: of the latent values; float64 needs JAX's 64-bit mode.
+      dtype: of the latent values as the fit sees them; float64 needs JAX's 64-bit mode. The model
+        itself runs in the precision that JAX is set to.
 
     Deterministic sites are in `posterior.to_arviz()`, replicates of the observed ones in
     `posterior.predict()`. Of a site with `obs_mask` the missing entries alone are parameters.
@@ -103,11 +104,13 @@ def from_numpyro(
     layout = PartsLayout(shapes, own | given)
 
     def variables(values):
-        """One draw in the shapes of the model."""
+        """One draw in the shapes of the model, and in the precision that JAX is set to."""
+        values = {name: jax.numpy.asarray(value, float) for name, value in values.items()}
         return {n: missing[n].filled(v) if n in missing else v for n, v in values.items()}
 
     def log_joint(values):
-        return infer.log_density(seeded, args, kwargs, variables(values))[0]
+        found = infer.log_density(seeded, args, kwargs, variables(values))[0]
+        return jax.numpy.asarray(found, tf.as_dtype(dtype).as_numpy_dtype)
 
     def prior(num_samples, seed):
         keys = jax.random.split(jax.random.PRNGKey(int(np.ravel(seed)[0])), num_samples)

@@ -39,6 +39,9 @@ def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
         needed where PyMC has a transform that is not known here (the message names it).
       dtype: of the values; default: PyTensor's `floatX`.
 
+    PyTensor switches JAX to 64 bits for the whole process where its `floatX` is float64, as by
+    default; other JAX code then runs in double precision, too.
+
     Raises:
       ImportError: PyMC or JAX is not installed.
       ValueError: no free variable, a discrete one, an unknown transform or bounds that depend on
@@ -55,7 +58,10 @@ def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
     """
     require("pymc", extra="pymc", caller="from_pymc")
     jax = require("jax", extra="pymc", caller="from_pymc")
+    has_x64 = jax.config.jax_enable_x64
     sampling = require("pymc.sampling.jax", extra="pymc", caller="from_pymc")
+    if has_x64:  # which PyTensor switches off where its `floatX` is float32
+        jax.config.update("jax_enable_x64", True)
     conditioning = require("pymc.model.transform.conditioning", extra="pymc", caller="from_pymc")
     config = require("pytensor", extra="pymc", caller="from_pymc").config
     dtype = tf.as_dtype(dtype or config.floatX)

@@ -48,17 +48,23 @@ def is_distribution(obj) -> bool:
 
 
 @contextlib.contextmanager
-def quiet_sampling():
-    """Holds back that fixed seeds make TFP draw a model point by point, and trace while it does."""
+def quiet_tracing():
+    """Holds back that TFP maps a model over points by a new function each time."""
     logger = tf.get_logger()
     level = logger.level
-    with warnings.catch_warnings():
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def quiet_sampling():
+    """Holds back that fixed seeds make TFP draw a model point by point, and trace while it does."""
+    with warnings.catch_warnings(), quiet_tracing():
         warnings.simplefilter("ignore")
-        logger.setLevel("ERROR")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
+        yield
 
 
 def joint_target(
@@ -95,7 +101,8 @@ def joint_target(
 
     def log_prob(parts):
         values = [tf.cast(parts[n], d) for n, d in zip(names, dtypes, strict=True)]
-        return joint.log_prob(joint._model_unflatten(values))
+        with quiet_tracing():
+            return joint.log_prob(joint._model_unflatten(values))
 
     def prior(num_samples, seed):
         draw = joint.sample_unpinned if hasattr(joint, "sample_unpinned") else joint.sample

@@ -200,10 +200,13 @@ def test_what_tensorflow_cannot_read_runs_on_the_host():
 
 def test_jax_in_double_precision_needs_its_switch():
     jax = pytest.importorskip("jax", reason="needs gmmvi_ext[jax]")
-    if jax.config.jax_enable_x64:
-        pytest.skip("64-bit mode is on already (PyMC switches it on)")
-    with pytest.raises(ValueError, match="jax_enable_x64"):
-        gmmvi_ext.from_jax(lambda x: x.sum(), 2, dtype=tf.float64)
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", False)
+    try:
+        with pytest.raises(ValueError, match="jax_enable_x64"):
+            gmmvi_ext.from_jax(lambda x: x.sum(), 2, dtype=tf.float64)
+    finally:
+        jax.config.update("jax_enable_x64", before)
 
 
 def test_numpyro_models_that_cannot_be_fitted():

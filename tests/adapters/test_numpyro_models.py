@@ -126,6 +126,38 @@ def test_starts_and_metric_for_numpyro_are_in_its_coordinates(posterior):
     np.testing.assert_allclose(found[0, 0], 0.25, atol=0.03)
 
 
+@pytest.fixture
+def double():
+    """JAX in 64 bits, as PyMC leaves it."""
+    before = jax.config.jax_enable_x64
+    jax.config.update("jax_enable_x64", True)
+    yield
+    jax.config.update("jax_enable_x64", before)
+
+
+def test_a_model_runs_in_the_precision_of_jax(double):
+    def walk(y):
+        start = numpyro.sample("start", dist.Normal(0.0, 1.0))
+        end, _ = jax.lax.scan(lambda x, step: (x + step, None), start, jax.numpy.asarray(y))
+        numpyro.sample("y", dist.Normal(end, 1.0), obs=0.5)
+
+    steps = np.array([0.25, 0.5])  # double: a carry of single precision would be refused
+    target = gmmvi_ext.from_numpyro(walk, steps)
+    x = tf.constant([[0.0], [1.0]])
+    values, grads = target.log_prob_and_grad(x)
+    normal = tfd.Normal(0.0, 1.0)
+    assert values.dtype == tf.float32
+    np.testing.assert_allclose(
+        values, (normal.log_prob(x) + normal.log_prob(x + 0.25))[:, 0], rtol=1e-6
+    )
+    np.testing.assert_allclose(grads, -2 * x - 0.25, rtol=1e-6)
+
+
+@pytest.mark.slow
+def test_chains_of_numpyro_run_in_double_precision(posterior, double):
+    test_chains_of_numpyro_begin_at_the_start_with_the_metric(posterior)
+
+
 @pytest.mark.slow
 def test_chains_of_numpyro_begin_at_the_start_with_the_metric(posterior):
     starts, matrix = posterior.mcmc_start(2).for_numpyro(groups, Y)

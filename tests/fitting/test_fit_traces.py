@@ -5,9 +5,11 @@ import logging
 
 import numpy as np
 import tensorflow as tf
+from tensorflow_probability import distributions as tfd
 
 import gmmvi_ext
 from gmmvi_ext.inference import learning_step
+from gmmvi_ext.targets.joint_distribution import joint_target
 
 
 def regression(seed):
@@ -47,3 +49,16 @@ def test_a_target_is_traced_anew_by_each_fit_so_that_its_data_may_change():
     after = gmmvi_ext.fit(target, **settings).mean()
     np.testing.assert_allclose(before, 0.0, atol=0.1)
     np.testing.assert_allclose(after, 5.0, atol=0.1)
+
+
+def test_evaluating_a_model_that_tfp_batches_is_quiet(caplog):
+    @tfd.JointDistributionCoroutineAutoBatched
+    def model():
+        yield tfd.Normal(0.0, 1.0, name="mu")
+
+    target = joint_target(model)
+    with caplog.at_level(logging.WARNING, logger="tensorflow"):
+        for size in range(1, 9):
+            target.log_prob(tf.zeros([size, 1]))
+        assert tf.get_logger().level == logging.WARNING
+    assert not caplog.records
