@@ -39,6 +39,7 @@ def plot_components(posterior, ax: Axes | None = None) -> Axes:
     ax.bar(np.arange(shown.size), weights[shown], color=colors, width=0.85)
     ax.set_xlim(-0.6, max(shown.size - 0.4, 5.0))
     ax.set_ylim(0, 1.4 * weights.max())  # room for the legend
+    ax.set_yticks([tick for tick in ax.get_yticks() if tick <= 1.0])
     ax.set_xticks(np.arange(shown.size) if shown.size <= 20 else [])
     if shown.size <= 20:
         ax.set_xticklabels([str(k) for k in shown], fontsize=7)

@@ -25,7 +25,7 @@ def plot_forest(
     num_samples: int = 10000,
     seed=0,
 ) -> Axes:
-    """Highest-density intervals: a thin bar holds a share `prob`, a thick one half, a dot the mean.
+    """Highest-density intervals: a thin bar holds `prob`, a thick one half, a ring is the mean.
 
         plot_forest({"centered": first, "non-centered": second}, names=["mu", "tau"])
 
@@ -91,7 +91,12 @@ def plot_forest(
     tidy(ax)
     ax.grid(axis="x", color="0.9")
     ax.set_axisbelow(True)
-    ax.set_title(f"{prob:.0%} and 50% intervals", loc="left", fontsize=9, color=INK)
+    ax.set_title(
+        f"{prob:.0%} and 50% highest-density intervals; ring: mean",
+        loc="left",
+        fontsize=9,
+        color=INK,
+    )
     note_left_out(ax, first, names, len(chosen))
     if len(named) > 1:
         ax.legend(fontsize=8, frameon=False)

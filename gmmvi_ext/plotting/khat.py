@@ -10,6 +10,8 @@ from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, n
 
 __all__ = ["plot_khat"]
 
+NO_RATIOS = "no ratios: `report()` makes them,\nwhere the posterior has a target"
+
 
 def plot_khat(report, ax: Axes | None = None, *, with_badge: bool = True) -> Axes:
     """Share of draws whose importance ratio exceeds a multiple of the mean, both axes logarithmic.
@@ -42,7 +44,7 @@ def plot_khat(report, ax: Axes | None = None, *, with_badge: bool = True) -> Axe
     if with_badge:
         badge(ax, report.level)
     if ratios.size < 10:
-        text = "no target attached" if report.level == "unchecked" else "no finite ratios"
+        text = NO_RATIOS if np.isnan(report.log_ratios).all() else "no finite ratios"
         ax.text(0.5, 0.5, text, ha="center", transform=ax.transAxes)
         return ax
     top = ratios[0]

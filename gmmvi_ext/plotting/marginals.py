@@ -10,11 +10,19 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_grid, tidy
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture
 
-__all__ = ["choose_elements", "draw_marginal", "note_left_out", "plot_marginals"]
+__all__ = [
+    "choose_elements",
+    "draw_marginal",
+    "draws_to_plot",
+    "note_left_out",
+    "plot_marginals",
+    "write_key",
+]
 
 COLUMNS = 4
 GRID_POINTS = 400
 BINS = 50
+NUM_DRAWS = 10_000  # behind a plot, where none are scored yet
 NUM_LOOKED_AT = 50  # draws that say which elements are constant
 
 
@@ -42,12 +50,43 @@ def choose_elements(posterior, names, limit: int) -> list[int]:
     return chosen[:limit]
 
 
+def draws_to_plot(posterior, num_samples: int | None, seed) -> ScoredDraws:
+    """Draws behind a plot: those scored already if they are enough, else `num_samples` new ones.
+
+    Args:
+      posterior: a `Posterior`.
+      num_samples: how many are needed; None: what there is, or `NUM_DRAWS`.
+      seed: of new draws.
+    """
+    kept = posterior.kept_draws
+    if kept is not None and len(kept.x) >= (num_samples or 1):
+        return kept
+    return posterior.scored_draws(num_samples or NUM_DRAWS, seed)
+
+
 def note_left_out(ax: Axes, posterior, names, shown: int) -> None:
     """Says above `ax` how many of the parameters that were asked for are drawn, if not all."""
     count = posterior.layout.num_constrained
     total = count if names is None else len(choose_elements(posterior, names, count))
     if shown < total:
-        ax.set_title(f"{shown} of {total} parameters", loc="right", fontsize=8, color=MUTED)
+        text = f"{shown} of {total} parameters"
+        constant = 0 if names is not None else count - len(_varying(posterior))
+        if constant:
+            text += f" ({constant} constant)"
+        ax.set_title(text, loc="right", fontsize=8, color=MUTED)
+
+
+def write_key(ax: Axes, fontsize: float = 7) -> None:
+    """The legend of `draw_marginal` above `ax`, where it covers nothing."""
+    ax.legend(
+        fontsize=fontsize,
+        frameon=False,
+        loc="lower left",
+        bbox_to_anchor=(0.0, 1.0),
+        ncols=3,
+        borderaxespad=0.2,
+        borderpad=0.0,
+    )
 
 
 def _varying(posterior) -> list[int]:
@@ -63,7 +102,7 @@ def plot_marginals(
     *,
     names=None,
     max_parameters: int = 12,
-    num_samples: int = 10000,
+    num_samples: int | None = None,
     seed=0,
 ) -> np.ndarray:
     """Marginal density of each parameter in the constrained space.
@@ -77,7 +116,7 @@ def plot_marginals(
       ax: array of axes, one per parameter, or None for a new figure.
       names: parts or elements to draw; default the leading ones.
       max_parameters: how many at most.
-      num_samples: draws.
+      num_samples: draws; default: those that are scored already (by `report`, say), or 10 000.
       seed: of the draws.
 
     Returns:
@@ -100,7 +139,7 @@ def plot_marginals(
         grid = new_grid(ax, 1, np.size(ax)).ravel()
         if grid.size < len(chosen):
             raise ValueError(f"`ax` must hold {len(chosen)} axes, got {grid.size}.")
-    draws = posterior.kept_draws or posterior.scored_draws(num_samples, seed)
+    draws = draws_to_plot(posterior, num_samples, seed)
     for number, element in enumerate(chosen):
         draw_marginal(posterior, grid[number], element, draws)
         grid[number].set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
@@ -108,7 +147,7 @@ def plot_marginals(
         unused.set_axis_off()
     note_left_out(grid[min(len(chosen), columns) - 1], posterior, names, len(chosen))
     if posterior.target is not None:
-        grid[0].legend(fontsize=6, frameon=False, loc="upper right")
+        write_key(grid[0])
     return grid[: len(chosen)]
 
 

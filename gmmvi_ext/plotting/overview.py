@@ -8,7 +8,12 @@ from matplotlib.figure import Figure
 from gmmvi_ext.plotting.components import plot_components
 from gmmvi_ext.plotting.elbo import plot_elbo
 from gmmvi_ext.plotting.khat import plot_khat
-from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal, note_left_out
+from gmmvi_ext.plotting.marginals import (
+    choose_elements,
+    draw_marginal,
+    note_left_out,
+    write_key,
+)
 from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure
 from gmmvi_ext.plotting.weights import plot_weights
 
@@ -75,6 +80,6 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
     for cell, element in zip(cells, chosen, strict=True):
         draw_marginal(posterior, cell, element, draws)
         cell.set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
-    cells[0].legend(fontsize=7, frameon=False)
+    write_key(cells[0])
     note_left_out(cells[-1], posterior, None, len(chosen))
     return figure

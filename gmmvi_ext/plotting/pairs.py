@@ -3,9 +3,10 @@
 import numpy as np
 import tensorflow as tf
 from matplotlib.axes import Axes
+from matplotlib.patheffects import withStroke
 
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal
+from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal, draws_to_plot
 from gmmvi_ext.plotting.style import (
     LEVEL_COLORS,
     LEVEL_WORDS,
@@ -23,6 +24,7 @@ FEW_ELLIPSES = 4  # so many have their second standard deviation drawn, too
 CIRCLE_POINTS = 100
 MIN_ALPHA = 0.15
 ELLIPSE_SCALES = (1.0, 2.0)  # standard deviations
+HALO = 1.6  # points of white around an ellipse, which set it off from the draws
 
 
 def plot_pairs(
@@ -32,7 +34,7 @@ def plot_pairs(
     names=None,
     max_parameters: int = 4,
     num_points: int = 2000,
-    num_samples: int = 10000,
+    num_samples: int | None = None,
     seed=0,
 ) -> np.ndarray:
     """Pairs of parameters below the diagonal, marginals on it.
@@ -48,7 +50,8 @@ def plot_pairs(
       names: parts or elements to draw; default the leading ones.
       max_parameters: P at most.
       num_points: points drawn.
-      num_samples: draws behind the marginals.
+      num_samples: draws behind the marginals;
+        default: those that are scored already (by `report`, say), or 10 000.
       seed: of the draws.
 
     Returns:
@@ -65,7 +68,7 @@ def plot_pairs(
     chosen = choose_elements(posterior, names, max_parameters)
     grid = new_grid(ax, len(chosen), len(chosen))
     labels = posterior.layout.constrained_names
-    draws = posterior.kept_draws or posterior.scored_draws(num_samples, seed)
+    draws = draws_to_plot(posterior, num_samples, seed)
     few = ScoredDraws(*(field[:num_points] for field in draws))
     x = tf.constant(few.x, posterior.mixture.dtype)
     values = posterior.layout.forward_flat(x).numpy()
@@ -121,6 +124,7 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
     for k in reversed(shown):  # the heaviest on top, the light ones pale
         strength = np.sqrt(weights[k] / weights.max())
         factor = np.linalg.cholesky(covariance[k])
+        width = 0.5 + 1.5 * np.sqrt(weights[k])
         for scale in scales:
             edge = (loc[k][:, None] + scale * factor @ circle).T
             points = np.zeros((CIRCLE_POINTS, posterior.layout.num_dimensions))
@@ -131,9 +135,10 @@ def _ellipses(posterior, ax: Axes, horizontal: int, vertical: int) -> None:
                 image[:, horizontal],
                 image[:, vertical],
                 color=component_color(k),
-                lw=0.5 + 1.5 * np.sqrt(weights[k]),
+                lw=width,
                 ls="-" if scale == 1.0 else "--",
                 alpha=max(MIN_ALPHA, strength),
+                path_effects=[withStroke(linewidth=width + HALO, foreground="white")],
             )
 
 

@@ -7,7 +7,14 @@ import numpy as np
 
 from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.math.random import as_seed
-from gmmvi_ext.plotting.marginals import COLUMNS, choose_elements, draw_marginal, note_left_out
+from gmmvi_ext.plotting.marginals import (
+    COLUMNS,
+    choose_elements,
+    draw_marginal,
+    draws_to_plot,
+    note_left_out,
+    write_key,
+)
 from gmmvi_ext.plotting.style import MUTED, new_grid
 from gmmvi_ext.posterior.predictive import prior_draws
 from gmmvi_ext.targets.joint_distribution import quiet_sampling
@@ -28,7 +35,7 @@ def plot_prior_posterior(
     *,
     names=None,
     max_parameters: int = 12,
-    num_samples: int = 10000,
+    num_samples: int | None = None,
     seed=0,
 ) -> np.ndarray:
     """Marginal densities of the prior (gray) behind those of the posterior (see `plot_marginals`).
@@ -45,7 +52,8 @@ def plot_prior_posterior(
       ax: array of axes, one per parameter, or None for a new figure.
       names: parts or elements to draw; default the leading ones that vary.
       max_parameters: how many at most.
-      num_samples: draws of the posterior; of the prior 4000 at most.
+      num_samples: draws of the posterior; default: those that are scored already (by `report`,
+        say), or 10 000. Of the prior 4000 at most.
       seed: of the draws.
 
     Returns:
@@ -64,7 +72,7 @@ def plot_prior_posterior(
         >>> [text.get_text() for text in axes[0].get_legend().get_texts()]
         ['posterior', 'prior']
     """
-    drawn = _draws(posterior, prior, min(num_samples, MOST_PRIOR_DRAWS), seed)
+    drawn = _draws(posterior, prior, min(num_samples or MOST_PRIOR_DRAWS, MOST_PRIOR_DRAWS), seed)
     columns = _by_element(posterior, drawn)
     labels = posterior.layout.constrained_names
     wanted = choose_elements(posterior, names, len(labels))
@@ -80,7 +88,7 @@ def plot_prior_posterior(
         grid = new_grid(ax, 1, np.size(ax)).ravel()
         if grid.size < len(chosen):
             raise ValueError(f"`ax` must hold {len(chosen)} axes, got {grid.size}.")
-    draws = posterior.kept_draws or posterior.scored_draws(num_samples, seed)
+    draws = draws_to_plot(posterior, num_samples, seed)
     for cell, element in zip(grid, chosen, strict=False):
         draw_marginal(posterior, cell, element, draws)
         _draw_prior(cell, columns[labels[element]])
@@ -88,7 +96,7 @@ def plot_prior_posterior(
     for unused in grid[len(chosen) :]:
         unused.set_axis_off()
     note_left_out(grid[across - 1], posterior, names, len(chosen))
-    grid[0].legend(fontsize=7, frameon=False)
+    write_key(grid[0])
     return grid[: len(chosen)]
 
 

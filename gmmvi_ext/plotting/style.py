@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -56,6 +57,18 @@ LEVEL_WORDS = {
 }
 
 
+PRINT_DPI = 300
+
+
+class PrintedFigure(Figure):
+    """A figure that `savefig` writes in the resolution of print, unless asked otherwise."""
+
+    def savefig(self, fname, **options) -> None:
+        if rcParams["savefig.dpi"] == "figure":
+            options.setdefault("dpi", PRINT_DPI)
+        super().savefig(fname, **options)
+
+
 def component_color(index: int) -> str:
     """Color of a component; the same index always has the same one."""
     return PALETTE[int(index) % len(PALETTE)]
@@ -83,8 +96,8 @@ def new_figure(size: tuple[float, float]) -> Figure:
     if not _off_screen.get() and ("matplotlib.pyplot" in sys.modules or in_notebook()):
         import matplotlib.pyplot as plt
 
-        return plt.figure(figsize=size, layout="constrained")
-    figure = Figure(figsize=size, layout="constrained")
+        return plt.figure(FigureClass=PrintedFigure, figsize=size, layout="constrained")
+    figure = PrintedFigure(figsize=size, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 

@@ -763,7 +763,11 @@ class Posterior(AfterFit, Pictures):
         """
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._scored:
-            self._scored = {key: score_draws(self.mixture, self.target, num_samples, seed)}
+            scored = score_draws(self.mixture, self.target, num_samples, seed)
+            most = max(self._scored, key=lambda kept: kept[0], default=key)
+            # A few draws for another purpose do not displace the many of a report.
+            kept = {most: self._scored[most]} if most[0] > key[0] else {}
+            self._scored = kept | {key: scored}
         return self._scored[key]
 
     def defensive_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> DefensiveDraws:
@@ -786,7 +790,7 @@ class Posterior(AfterFit, Pictures):
 
     @property
     def kept_draws(self) -> ScoredDraws | None:
-        """The draws scored last, or None.
+        """The draws that are scored: the last, or more of before; None if there are none.
 
         Example:
             >>> from gmmvi_ext.models import initial_mixture

@@ -9,8 +9,6 @@ from gmmvi_ext.whole_files import whole_file
 
 __all__ = ["write_pictures"]
 
-DPI = 200  # enough for a page in print
-
 
 def write_pictures(folder: Path, pictures: Mapping[str, Callable[[], Any]]) -> list[Path]:
     """Draws what there is to draw; a picture that fails is named and left out.
@@ -30,7 +28,7 @@ def write_pictures(folder: Path, pictures: Mapping[str, Callable[[], Any]]) -> l
         path = folder / f"{name}.png"
         try:
             with off_screen(), whole_file(path) as file:
-                draw().figure.savefig(file, dpi=DPI, format="png")
+                draw().figure.savefig(file, format="png")
         except OSError:
             raise
         except Exception as error:  # noqa: BLE001 - a picture must not cost the run

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_probability as tfp
+from matplotlib import image
 from matplotlib.figure import Figure
 
 from gmmvi_ext import plotting
@@ -132,7 +133,7 @@ def test_khat_shows_number_limit_and_verdict(posterior):
     ax = plotting.plot_khat(bad)
     assert "DO NOT TRUST" in texts(ax) and ">" in texts(ax)
     unchecked = Posterior(posterior.mixture).report(200)
-    assert "no target attached" in texts(plotting.plot_khat(unchecked))
+    assert "no ratios: `report()` makes them" in texts(plotting.plot_khat(unchecked))
 
 
 def test_pairs_have_a_grid_labels_and_ellipses(posterior):
@@ -260,3 +261,44 @@ def test_pictures_of_the_same_posterior_are_the_same(tmp_path, posterior):
     for name in ("a", "b"):
         posterior.plot_pairs(num_samples=500)[0, 0].figure.savefig(tmp_path / f"{name}.png")
     assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_few_draws_for_another_purpose_do_not_thin_a_plot(posterior):
+    posterior.report(3000)
+    posterior.scored_draws(100, 5)
+    assert len(posterior.kept_draws.x) == 3000
+    scatter = plotting.plot_pairs(posterior, num_points=2000)[1, 0].collections[0]
+    assert len(scatter.get_offsets()) == 2000
+
+
+def test_draws_that_are_asked_for_are_made_where_fewer_are_kept():
+    posterior = make_posterior()
+    posterior.scored_draws(100)
+    assert len(posterior.kept_draws.x) == 100
+    plotting.plot_marginals(posterior)
+    assert len(posterior.kept_draws.x) == 100  # by default what there is
+    plotting.plot_marginals(posterior, num_samples=1000)
+    assert len(posterior.kept_draws.x) == 1000
+
+
+def test_savefig_writes_in_the_resolution_of_print(tmp_path):
+    axes = plotting.plot_components(make_posterior())
+    for options, dpi in (({}, 300), ({"dpi": 50}, 50)):
+        axes.figure.savefig(tmp_path / "plot.png", **options)
+        height, width, _ = image.imread(tmp_path / "plot.png").shape
+        assert (width, height) == (7 * dpi, round(4.2 * dpi))
+    with matplotlib.rc_context({"savefig.dpi": 80}):
+        axes.figure.savefig(tmp_path / "plot.png")
+    assert image.imread(tmp_path / "plot.png").shape[1] == 7 * 80
+
+
+def test_constant_entries_are_left_out_and_counted():
+    layout = {"L": (2, 2)}
+    posterior = Posterior(
+        Mixture(tf.zeros([1]), FullGaussians(tf.zeros([1, 1]), tf.eye(1)[tf.newaxis])),
+        parameter_names=layout,
+        bijector={"L": "correlation_cholesky"},
+    )
+    axes = plotting.plot_marginals(posterior, num_samples=500)
+    assert [ax.get_xlabel() for ax in axes] == ["L[1,0]", "L[1,1]"]
+    assert axes[-1].get_title(loc="right") == "2 of 4 parameters (2 constant)"
