@@ -44,7 +44,8 @@ def plot_khat(report, ax: Axes | None = None, *, with_badge: bool = True) -> Axe
     if with_badge:
         badge(ax, report.level)
     if ratios.size < 10:
-        text = NO_RATIOS if np.isnan(report.log_ratios).all() else "no finite ratios"
+        has_none = report.log_ratios.size == 0 or report.level == "unchecked"
+        text = NO_RATIOS if has_none else "no finite ratios"
         ax.text(0.5, 0.5, text, ha="center", transform=ax.transAxes)
         return ax
     top = ratios[0]
