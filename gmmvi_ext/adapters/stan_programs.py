@@ -42,6 +42,10 @@ REPLICATES = ("_rep", "_tilde", "_pred", "_hat", "rep")  # ends of names of repl
 class StanModel(Generative):
     """The generating side of a program: transformed parameters and generated quantities.
 
+    Generated quantities whose names end as replicates do (`y_rep`, `y_tilde`, ...) are predictions,
+    `log_lik` is the likelihood, and the others are derived from the parameters like transformed
+    ones. Where none has such an end, all but `log_lik` are predictions, too.
+
     Args:
       target: of the program.
       data: that it was given.
@@ -50,26 +54,28 @@ class StanModel(Generative):
     def __init__(self, target: "StanTarget", data: Mapping):
         self._target = target
         self._program = target.program
-        generated = self._program.generated
+        generated = [name for name in self._program.generated if name != LOG_LIKELIHOOD]
         ends = [(name, end) for name in generated for end in REPLICATES if name.endswith(end)]
+        self._predicted = list(dict.fromkeys(name for name, _ in ends)) or generated
+        replicates = {name for name, _ in ends}
+        derived = [name for name in generated if name not in replicates]
+        self._derived = [*self._program.transformed, *derived]
         names = {name.removesuffix(end) for name, end in ends}
         super().__init__({name: data[name] for name in sorted(names) if name in data})
 
     def predictive(self, values, seed):
-        names = [name for name in self._program.generated if name != LOG_LIKELIHOOD]
-        return self._written(values, seed, names)
+        return self._written(values, seed, self._predicted)
 
     def log_likelihood(self, values):
         return self._written(values, 0, [LOG_LIKELIHOOD])
 
     def deterministics(self, values):
-        return self._written(values, 0, list(self._program.transformed))
+        return self._written(values, 0, self._derived)
 
     def lacks(self, what):
-        names = set(self._program.generated)
-        if what == "predictive" and not names - {LOG_LIKELIHOOD}:
+        if what == "predictive" and not self._predicted:
             return "the Stan program has no generated quantities: write the replicates there"
-        if what == "log_likelihood" and LOG_LIKELIHOOD not in names:
+        if what == "log_likelihood" and LOG_LIKELIHOOD not in self._program.generated:
             return f"the Stan program has no generated quantity `{LOG_LIKELIHOOD}`"
         return ""
 
@@ -177,8 +183,9 @@ def from_stan(
 ) -> StanTarget:
     """A target of a Stan program.
 
-    Transformed parameters are in `posterior.to_arviz()`, generated quantities in
-    `posterior.predict()`, and `log_lik` among them is what `posterior.loo()` takes.
+    Transformed parameters and generated quantities are in `posterior.deterministics()`, in the
+    report and in `posterior.to_arviz()`; those named as replicates (`y_rep`) in
+    `posterior.predict()`; `log_lik` is what `posterior.loo()` takes.
 
     Args:
       program: the program's text, the path of a `.stan` file, a model built by `stan.build`, or a

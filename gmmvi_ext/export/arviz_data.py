@@ -7,7 +7,11 @@ import tensorflow as tf
 
 from gmmvi_ext import diagnostics
 from gmmvi_ext.posterior.importance.expectations import resample
-from gmmvi_ext.posterior.predictive import pointwise_log_likelihood, replicates
+from gmmvi_ext.posterior.predictive import (
+    derived_values,
+    pointwise_log_likelihood,
+    replicates,
+)
 from gmmvi_ext.targets.generative import Generative
 
 __all__ = ["to_arviz"]
@@ -55,8 +59,7 @@ def to_arviz(
         if np.isfinite(draws.log_ratios).any() and not reweighted:
             stats["log_weight"] = diagnostics.pareto_smooth(draws.log_ratios).log_weights
     model = None if posterior.target is None else posterior.target.generative
-    derived = {} if model is None else model.deterministics(values)
-    groups = {"posterior": {**derived, **values}, "sample_stats": stats}
+    groups = {"posterior": {**derived_values(posterior, values), **values}, "sample_stats": stats}
     if log_likelihood:
         groups["log_likelihood"] = pointwise_log_likelihood(posterior, values, None)
     if predictive:

@@ -216,6 +216,31 @@ class AfterFit:
             self, num_samples, seed, function, prior=prior, reweighted=reweighted
         )
 
+    def deterministics(
+        self, num_samples: int = 1000, seed=0, *, reweighted: bool = False
+    ) -> dict[str, np.ndarray]:
+        """What the model derives from the draws of `sample`, name -> [num_samples, *shape].
+
+        Deterministic variables of NumPyro and PyMC, transformed parameters and generated quantities
+        of Stan; nothing where the target derives nothing. The report has a table of them.
+
+        Args:
+          num_samples: draws.
+          seed: of the draws.
+          reweighted: take those of `reweight` instead.
+
+        Example:
+            >>> from gmmvi_ext.models import initial_mixture
+            >>> names = {"a": (), "b": ()}
+            >>> posterior = gmmvi_ext.Posterior(initial_mixture(2), parameter_names=names)
+            >>> posterior.deterministics(100)
+            {}
+        """
+        from gmmvi_ext.posterior import predictive
+
+        draw = self.reweight if reweighted else self.sample  # type: ignore[attr-defined]
+        return predictive.derived_values(self, draw(num_samples, seed))
+
     def log_likelihood(
         self, num_samples: int = 1000, seed=0, function: Callable | None = None
     ) -> dict[str, np.ndarray]:

@@ -24,6 +24,7 @@ from gmmvi_ext.targets.generative import Generative
 
 __all__ = [
     "LeaveOneOut",
+    "derived_values",
     "leave_one_out",
     "pointwise_log_likelihood",
     "predict",
@@ -114,6 +115,12 @@ def replicates(posterior, draws, function, seed) -> dict[str, np.ndarray]:
         return _named(found, _count(draws), "predictive", "predict")
     model = _model(posterior, "predict", "function(draws, rng)")
     return model.predictive(_by_name(draws), int(generator.integers(2**31)))
+
+
+def derived_values(posterior, draws) -> dict[str, np.ndarray]:
+    """What the model of a posterior derives from draws of its parameters; often nothing."""
+    model = None if posterior.target is None else posterior.target.generative
+    return {} if model is None else model.deterministics(_by_name(draws))
 
 
 def pointwise_log_likelihood(posterior, draws, function) -> dict:

@@ -60,6 +60,31 @@ def test_arviz_has_deterministics_and_the_names_of_plates(posterior):
     assert data["posterior_predictive"]["y"].dims == ("chain", "draw", "row", "column")
 
 
+def test_what_the_model_derives_stands_beside_the_draws_and_in_the_report(posterior):
+    np.testing.assert_allclose(
+        posterior.deterministics(9, seed=3)["twice"],
+        2 * posterior.sample(9, seed=3)["mu"],
+        rtol=1e-6,
+    )
+    report = posterior.report(2000)
+    (row,) = (row for row in report.derived if row["name"].startswith("twice"))
+    draws = 2 * posterior.sample(2000)["mu"][:1000]
+    assert row["mean"] == pytest.approx(draws.mean(), abs=1e-5)
+    assert row["sd"] == pytest.approx(draws.std(ddof=1), rel=1e-5)
+    assert "Derived by the model" in str(report) and "twice" in str(report)
+    assert "Derived by the model" in report.to_markdown()
+
+
+def test_a_model_whose_derived_values_fail_is_reported_without_them(posterior, monkeypatch):
+    def fails(values):
+        raise RuntimeError("no luck")
+
+    monkeypatch.setattr(posterior.target.generative, "deterministics", fails)
+    with pytest.warns(UserWarning, match="not in the report: RuntimeError: no luck"):
+        report = posterior.report(500)
+    assert report.derived == [] and "Derived" not in str(report)
+
+
 def test_predictive_of_numpyro_takes_the_draws(posterior):
     made = numpyro.infer.Predictive(numpyro.handlers.uncondition(groups), posterior.sample(6))
     assert made(jax.random.PRNGKey(0), None)["y"].shape == (6, 2, 3)

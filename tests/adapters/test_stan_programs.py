@@ -133,6 +133,18 @@ def test_transformed_parameters_and_generated_quantities_go_with_the_draws(poste
     assert not np.allclose(found, again)
 
 
+def test_generated_quantities_that_are_no_replicates_are_derived(posterior):
+    program = dependent_program()._replace(generated={"log_lik": (3,), "lift": (2,), "y_rep": ()})
+    model = Posterior(posterior.mixture, target=StanTarget(program, {"y": 1.0}))
+    assert set(model.deterministics(5)) == {"rest", "lift"}
+    assert set(model.predict(5)) == {"y_rep"}
+    names = [row["name"] for row in model.report(500).derived]
+    assert names == ["rest", "lift[0]", "lift[1]"]
+    program = program._replace(generated={"log_lik": (3,), "lift": (3,)})
+    model = Posterior(posterior.mixture, target=StanTarget(program))
+    assert set(model.predict(5)) == {"lift"}  # nothing is named as replicates are
+
+
 def test_a_program_without_generated_quantities_says_what_is_missing(posterior):
     program = dependent_program()._replace(generated={})
     bare = Posterior(posterior.mixture, target=StanTarget(program))

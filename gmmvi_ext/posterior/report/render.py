@@ -84,11 +84,14 @@ def _location(values) -> str:
 
 
 def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
-    parameters = [
-        [r["name"]]
-        + [_number(r[k]) for k in ("mean", "sd", "q5", "median", "q95", "reweighted_mean")]
-        for r in report.parameters
-    ]
+    parameters, derived = (
+        [
+            [r["name"]]
+            + [_number(r[k]) for k in ("mean", "sd", "q5", "median", "q95", "reweighted_mean")]
+            for r in rows
+        ]
+        for rows in (report.parameters, report.derived)
+    )
     modes = [
         [
             str(r["mode"]),
@@ -112,8 +115,12 @@ def _tables(report) -> list[tuple[str, list[str], list[list[str]], int]]:
         if r["weight"] >= LEAST_WEIGHT
     ]
     header = ["parameter", "mean", "sd", "5%", "median", "95%", "mean, reweighted"]
+    tables = [("Parameters", header, parameters[:MAX_ROWS], len(parameters))]
+    if derived:
+        name = "Derived by the model"
+        tables.append((name, ["variable", *header[1:]], derived[:MAX_ROWS], len(derived)))
     return [
-        ("Parameters", header, parameters[:MAX_ROWS], len(parameters)),
+        *tables,
         (
             "Modes",
             ["mode", "weight", "mass, reweighted", "times found", "components", "location"],

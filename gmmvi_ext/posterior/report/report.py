@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import warnings
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +15,7 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
+from gmmvi_ext.posterior.predictive import derived_values
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_causes
 from gmmvi_ext.posterior.report.edges import find_lost_edge
@@ -27,6 +30,8 @@ from gmmvi_ext.targets.mapped import in_own_coordinates
 __all__ = ["Report", "make_report"]
 
 NUM_EXACT_DRAWS = 5000  # exact draws of the target for EUBO and coverage
+NUM_DERIVED_DRAWS = 1000  # for what the model derives: it may be code of the host, draw by draw
+MAX_DERIVED = 1000  # numbers of that which are kept
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,6 +61,8 @@ class Report:
       level: "trust", "reweight", "reject" or "unchecked".
       run_info: what is known of the run.
       constraints: constrained parameter -> its constraint in words.
+      derived: a table like `parameters` of what the model derives from them, from
+        `NUM_DERIVED_DRAWS` of the draws.
       defensive: `khat`, `ess`, `log_evidence`, `log_evidence_se` of draws with a share of heavy
         tails; empty without them.
 
@@ -98,6 +105,7 @@ class Report:
     defensive: dict[str, float] = dataclasses.field(default_factory=dict)
     largest_weight: float = math.nan
     unseen: float = math.nan
+    derived: list[dict] = dataclasses.field(default_factory=list)
 
     def as_dict(self) -> dict:
         """Plain data for JSON; numbers that are not finite become None."""
@@ -189,6 +197,7 @@ def make_report(
         num_dimensions=space.num_dimensions,
         components=_component_rows(mixture, space, modes, weights),
         parameters=parameters,
+        derived=_derived_rows(posterior, draws),
         max_shift=_max_shift(parameters),
         modes=mode_rows(mixture, space, modes, draws, run_info),
         log_ratios=draws.log_ratios,
@@ -337,12 +346,38 @@ def _component_rows(mixture, space, modes, weights) -> list[dict]:
 def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
     space = posterior.layout
     x = tf.constant(draws.x, posterior.mixture.dtype)
-    values = space.forward_flat(x).numpy().astype(np.float64)
+    values = space.forward_flat(x).numpy()
+    log_weights = draws.smoothed().log_weights if np.isfinite(draws.log_ratios).any() else None
+    return _rows(space.constrained_names, values, log_weights)
+
+
+def _derived_rows(posterior, draws: ScoredDraws) -> list[dict]:
+    """Of what the model derives from the first draws; nothing where its code raises."""
+    x = tf.constant(draws.x[:NUM_DERIVED_DRAWS], posterior.mixture.dtype)
+    flat = posterior.layout.forward_flat(x).numpy()
+    try:
+        found = derived_values(posterior, posterior.layout.unpack(flat))
+    except Exception as error:  # noqa: BLE001 - code of the user's; the verdict does not need it
+        text = f"what the model derives is not in the report: {type(error).__name__}: {error}"
+        warnings.warn(text, UserWarning, stacklevel=4)
+        return []
+    if not found:
+        return []
+    names = [each for n, v in found.items() for each in element_names(n, v.shape[1:])]
+    values = np.concatenate([v.reshape(len(flat), -1) for v in found.values()], axis=1)
+    ratios = draws.log_ratios[: len(flat)]
+    is_known = np.isfinite(ratios).any()
+    log_weights = diagnostics.pareto_smooth(ratios).log_weights if is_known else None
+    return _rows(names[:MAX_DERIVED], values[:, :MAX_DERIVED], log_weights)
+
+
+def _rows(names: Sequence[str], values: np.ndarray, log_weights: np.ndarray | None) -> list[dict]:
+    """Moments and quantiles of numbers [S, n]; reweighted ones where there are weights."""
+    values = values.astype(np.float64)
     low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
     mean, spread = values.mean(0), values.std(0, ddof=1)
     corrected, corrected_spread = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    if np.isfinite(draws.log_ratios).any():
-        log_weights = draws.smoothed().log_weights
+    if log_weights is not None:
         corrected = diagnostics.weighted_mean(values, log_weights)[0]
         square = diagnostics.weighted_mean((values - corrected) ** 2, log_weights)[0]
         corrected_spread = np.sqrt(square)
@@ -357,7 +392,7 @@ def _parameter_rows(posterior, draws: ScoredDraws) -> list[dict]:
             "reweighted_mean": float(corrected[i]),
             "reweighted_sd": float(corrected_spread[i]),
         }
-        for i, name in enumerate(space.constrained_names)
+        for i, name in enumerate(names)
     ]
 
 
