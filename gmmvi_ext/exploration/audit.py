@@ -44,6 +44,7 @@ from gmmvi_ext.exploration.probes import furthest_coordinate, leads_to, probe_po
 from gmmvi_ext.exploration.starting_points import Start, more_points
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.blas import one_blas_thread
 from gmmvi_ext.math.random import substream
 
 __all__ = ["MIN_TELLING", "NUM_SEARCHES", "Audit", "audit"]
@@ -100,6 +101,7 @@ class Audit(NamedTuple):
         return about
 
 
+@one_blas_thread()
 def audit(
     counted: CountedTarget,
     mixture: Mixture,

@@ -8,6 +8,7 @@ from typing import Protocol
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.math.blas import callers_blas_threads
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
 
@@ -80,7 +81,8 @@ class CountedTarget:
         self.count += len(x)
 
         def fresh(points):
-            return evaluate(tf.constant(points, self.target.dtype))
+            with callers_blas_threads():
+                return evaluate(tf.constant(points, self.target.dtype))
 
         found = fresh(x) if self._journal is None else self._journal.answer(x, fresh)
         arrays = [np.asarray(each, float) for each in found]

@@ -30,6 +30,7 @@ from gmmvi_ext.inference.component_adaptation.extrapolation import (
     propose_components,
 )
 from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.math.blas import one_blas_thread
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.models.membership import with_new, without_others
 from gmmvi_ext.training.stopping import StopReason
@@ -134,6 +135,7 @@ class Exploration:
             f"{rounds}, {len(self.masses)} components added, {self.num_evaluations:,} evaluations"
         )
 
+    @one_blas_thread()
     def __call__(self, row: dict) -> StopReason | None:
         reason = self._watch(row)
         self.audit, self.is_good = None, False  # earlier ones were of another mixture

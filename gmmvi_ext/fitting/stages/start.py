@@ -39,6 +39,7 @@ from gmmvi_ext.fitting.stages.importance_check import (
 from gmmvi_ext.gaussians import FullGaussians
 from gmmvi_ext.inference.component_adaptation.base import Prior
 from gmmvi_ext.inference.gmmvi import GMMVI
+from gmmvi_ext.math.blas import one_blas_thread
 from gmmvi_ext.posterior.run_info import checked_run_info
 from gmmvi_ext.training.host_state import CheckpointError, is_like
 
@@ -140,6 +141,7 @@ class StartStage:
             )
         self.learner: GMMVI = build_learner(config, context.shared, self.start)
 
+    @one_blas_thread()
     def run(self, journal: EvaluationJournal | None = None) -> Started:
         """Searches, and gives the learner what was found.
 
