@@ -247,3 +247,16 @@ def test_modes_that_still_appeared_are_not_forgotten(num_components, chance, lev
     if level == "reject":
         assert "11% of the searches for modes still ended in a new one" in found.sentence
         assert "some 136 modes or more, of which 99 were found" in found.sentence
+
+
+STOPPED = {"run_info": {"converged": False, "stop_reason": "max_evaluations"}, "ess": 5000.0}
+
+
+def test_a_fit_that_a_limit_has_stopped_is_reweighted_if_draws_and_audit_say_that_it_is_good():
+    facts = GOOD._replace(**STOPPED)
+    verdict = judge(facts)
+    assert verdict.level == "reweight" and "still rising" in verdict.sentence
+    worse = [{"khat": 0.55}, {"ess": 3000.0}, {"audit": None}, {"log_evidence": -2.4}]
+    worse.append({"audit": GOOD.audit | {"num_missed": 1}})
+    for change in worse:
+        assert judge(facts._replace(**change)).level != "reweight", change

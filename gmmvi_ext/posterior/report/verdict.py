@@ -18,6 +18,8 @@ __all__ = ["Facts", "Verdict", "judge"]
 
 GOOD_KHAT = 0.5  # below it plain importance averages have finite variance
 GOOD_ESS_FRACTION = 0.5
+# With which a fit that a limit has stopped may be reweighted.
+PROPOSAL_ESS_FRACTION, PROPOSAL_GAP = 0.2, 0.5
 MIN_ESS = 200.0
 MAX_NONFINITE_RATE = 0.01
 # Nats between log evidence and ELBO, an estimate of KL(q || p): what log-normal weights with an ESS
@@ -106,6 +108,14 @@ class Facts(NamedTuple):
         is_even = self.ess >= GOOD_ESS_FRACTION * self.num_samples
         is_close = self.gap <= GOOD_GAP and self.moment_change <= MAX_MOMENT_CHANGE
         return has_light_tail and is_even and is_close
+
+    @property
+    def is_good_proposal(self) -> bool:
+        """Whether reweighted draws are as good as those of a fit that has converged."""
+        is_even = self.ess >= PROPOSAL_ESS_FRACTION * self.num_samples
+        is_even &= self.gap <= PROPOSAL_GAP
+        is_audited = self.audit is not None and self.audit["num_missed"] == 0
+        return self.khat <= GOOD_KHAT and is_even and is_audited
 
     @property
     def gap(self) -> float:
@@ -394,7 +404,7 @@ def _coverage(facts):
 def _unconverged(facts):
     if facts.run_info.get("converged", True) is not False:
         return None
-    if facts.is_good:
+    if facts.is_good or facts.is_good_proposal:
         return None  # the draws prove the fit good enough; said in the note instead
     reason = facts.run_info.get("stop_reason")
     reason = f" ({reason})" if reason else ""
