@@ -1,6 +1,7 @@
 """Code of the user's own, named as `python:FILE.py:NAME`: the file is imported once while it stays
 as it is, and what goes wrong in it is one line, not a traceback."""
 
+import ast
 import importlib.util
 import sys
 import threading
@@ -15,6 +16,7 @@ __all__ = [
     "USER_ERRORS",
     "is_code",
     "load_module",
+    "missing_in_file",
     "place_of",
     "split_name",
     "text_of",
@@ -24,6 +26,8 @@ PREFIX = "python:"
 # What code of the user's own may raise where it is called: also an exit, which is not meant for us.
 USER_ERRORS = (Exception, SystemExit)
 SLOW_SECONDS = 10.0
+MAX_READ = 1_000_000  # bytes of a file that a check reads
+_MAKE_NAMES = ("exec", "globals", "setattr", "vars")  # what calls them may have any name
 _LOADED: dict[tuple[str, int], ModuleType] = {}  # (path, time of its last change) -> module
 
 
@@ -36,6 +40,40 @@ def split_name(value: str) -> tuple[Path, str]:
     """File and name of `python:FILE.py:NAME`."""
     file, _, name = value.removeprefix(PREFIX).rpartition(":")
     return Path(file), name
+
+
+def missing_in_file(value: str) -> str | None:
+    """Why `python:FILE.py:NAME` cannot be had, as far as reading tells; nothing is run.
+
+    None where the file has the name, may have it (`from module import *`), or is not there.
+    """
+    path, name = split_name(value)
+    try:
+        if not is_file(path) or path.stat().st_size > MAX_READ:
+            return None
+        tree = ast.parse(path.read_bytes())
+    except SyntaxError as error:
+        return f"{path} is no Python: line {error.lineno}: {error.msg}."
+    except (OSError, RecursionError, ValueError):
+        return None
+    names: set[str] = set()
+    for node in ast.walk(tree):  # any depth: a name may be global of a function
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            names.add(node.name)
+        elif isinstance(node, ast.ImportFrom | ast.Import):
+            found = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+            if "*" in found:
+                return None
+            names.update(found)
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            names.add(node.id)
+        elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in _MAKE_NAMES:
+            return None
+    if name in names or "__getattr__" in names:
+        return None
+    defined = ast.FunctionDef | ast.ClassDef
+    shown = [node.name for node in tree.body if isinstance(node, defined)][:20]
+    return f"{path} has no {name!r}; it has {', '.join(shown) or 'no function or class'}."
 
 
 def load_module(path: Path) -> ModuleType:

@@ -11,6 +11,7 @@ from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import UsageError
+from gmmvi_ext.user_code import missing_in_file
 
 __all__ = ["main"]
 
@@ -51,8 +52,16 @@ def _check(arguments: Sequence[str]) -> int:
             num_bad += 1
             print(error, file=sys.stderr)
         else:
+            named = config.code_names()
+            absent = {key: missing_in_file(name) for key, name in named.items()}
+            for key, why in absent.items():
+                if why is not None:
+                    print(f"{file}: {key}: {why}", file=sys.stderr)
+            if any(absent.values()):
+                num_bad += 1
+                continue
             print(f"{file}: fine ({config.algorithm_name} on {config.target_name})")
-            for key, name in config.code_names().items():
+            for key, name in named.items():
                 print(f"{file}: note: {key}: {name} is not run by a check, but before a run starts")
     return 2 if num_bad else 0
 

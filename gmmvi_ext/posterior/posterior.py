@@ -175,6 +175,7 @@ class Posterior(AfterFit, Pictures):
             >>> draws["a"].shape, bool(np.all(draws["b"] > 0.0))
             ((1000,), True)
         """
+        _refuse_graph("sample", "distribution.sample")
         x, _ = sample_mixture(self.mixture, num_samples, seed)
         return self._values(x)
 
@@ -192,6 +193,7 @@ class Posterior(AfterFit, Pictures):
             >>> print(posterior.log_prob({"a": [0.0], "b": [1.0]}).round(3))
             [-1.838]
         """
+        _refuse_graph("log_prob", "distribution.log_prob")
         y = self.layout.pack(values, self.mixture.dtype)
         # Pairs of points and components with D numbers each: in blocks of bounded memory.
         pairs = max(1, int(self.mixture.num_components) * self.layout.num_dimensions)
@@ -852,3 +854,11 @@ def _in_order(mixture: Mixture, layout: Layout, dims, rest: list[str]) -> Mixtur
     kept = [i for i in range(layout.num_dimensions) if i not in set(dims)]
     wanted, _ = layout.select(rest)
     return mixtures.marginal(mixture, [kept.index(i) for i in wanted])
+
+
+def _refuse_graph(method: str, instead: str) -> None:
+    if not tf.executing_eagerly():
+        raise ValueError(
+            f"`{method}` gives NumPy arrays and cannot be part of a `tf.function`; "
+            f"`posterior.{instead}` takes and gives tensors, with gradients."
+        )

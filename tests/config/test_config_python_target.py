@@ -14,6 +14,7 @@ from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.json_schema import json_schema
 from gmmvi_ext.constraints import CONSTRAINTS as KNOWN_CONSTRAINTS
 from gmmvi_ext.targets.user_model import as_target
+from gmmvi_ext.user_code import missing_in_file
 
 MODEL = """
 import numpy as np
@@ -273,3 +274,36 @@ def test_a_file_that_changes_the_current_folder_does_not_move_the_run(tmp_path, 
     assert main(["run", "--config", "c.yml", "--workdir", "run", *settings]) == 0
     assert (tmp_path / "run" / "summary.json").is_file()
     assert list((tmp_path / "other").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "wanted"),
+    [
+        ("def other(x):\n    return x\n", "has no 'f'; it has other."),
+        ("def broken(x:\n", "is no Python: line 1"),
+        ("if True:\n    def f(x): return x\n", None),
+        ("from math import sqrt as f\n", None),
+        ("from math import *\n", None),
+        ("globals()['f'] = abs\n", None),
+        ("f = lambda x: x\n", None),
+    ],
+)
+def test_a_name_that_a_file_lacks_is_found_without_running_it(tmp_path, text, wanted):
+    (tmp_path / "own.py").write_text(text)
+    found = missing_in_file(f"python:{tmp_path / 'own.py'}:f")
+    assert found is None if wanted is None else wanted in found
+
+
+def test_a_check_says_that_the_function_is_missing(tmp_path, capsys):
+    (tmp_path / "own.py").write_text("raise SystemExit('a check does not run this')\n")
+    path = tmp_path / "c.yml"
+    path.write_text("environment_name: python:own.py:f\nenvironment_config: {num_dimensions: 1}\n")
+    assert main(["config", "check", str(path)]) == 2
+    assert "environment_name: " in (said := capsys.readouterr().err)
+    assert "own.py has no 'f'; it has no function or class." in said
+
+
+def test_a_constraint_that_a_comma_has_split_is_told_to_be_quoted(write):
+    path = write("log_density", SHAPES, "constraints: {tau: interval(0, 1)}\n")
+    with pytest.raises(ConfigError, match=r"split a constraint in \{...\}; quote it"):
+        load_config(path)

@@ -114,7 +114,7 @@ def test_a_rule_may_be_named_by_one_argument_of_fit(folder):
 
 
 def test_check_runs_no_code_and_says_so(tmp_path, capsys):
-    (tmp_path / "bad.py").write_text("raise SystemError('ran')")
+    (tmp_path / "bad.py").write_text("class A: ...\nraise SystemError('ran')")
     (tmp_path / "own.yml").write_text(json.dumps(GMM | {"weight_updater_type": "python:bad.py:A"}))
     assert main(["config", "check", str(tmp_path / "own.yml")]) == 0
     printed = capsys.readouterr().out

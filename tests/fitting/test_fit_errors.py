@@ -7,6 +7,7 @@ import tensorflow_probability as tfp
 
 import gmmvi_ext
 from gmmvi_ext.config.errors import ConfigError
+from gmmvi_ext.fitting import FitError
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.user_model import as_target
 
@@ -368,3 +369,18 @@ def test_a_host_function_may_give_a_number_for_a_batch_of_one():
     target, _ = as_target(density, num_dimensions=2, needs_gradient=False)
     found = target.log_prob(tf.zeros([1, 2])).numpy()
     np.testing.assert_allclose(found, [-np.log(2 * np.pi)], rtol=1e-6)
+
+
+def test_a_check_of_all_numbers_of_tensorflow_is_named_as_what_ends_the_fit():
+    tf.debugging.enable_check_numerics()
+    try:
+        with pytest.raises(FitError, match=r"enable_check_numerics\(\)` is on"):
+            gmmvi_ext.fit(
+                lambda x: -tf.reduce_sum(x**4, -1),
+                2,
+                verbose=False,
+                max_evaluations=1000,
+                importance_check="off",
+            )
+    finally:
+        tf.debugging.disable_check_numerics()

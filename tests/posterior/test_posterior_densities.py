@@ -169,3 +169,12 @@ def test_a_condition_outside_the_support_is_refused(make_mixture):
 def test_no_draws_are_refused(make_mixture):
     with pytest.raises(ValueError, match="`num_samples` must be an integer from 1"):
         Posterior(make_mixture()).sample(0)
+
+
+@pytest.mark.parametrize("method", ["log_prob", "sample"])
+def test_inside_a_graph_the_distribution_is_named(make_mixture, method):
+    posterior = Posterior(make_mixture())
+    argument = {"log_prob": tf.zeros([1, posterior.layout.num_dimensions]), "sample": 3}[method]
+    traced = tf.function(lambda: getattr(posterior, method)(argument), autograph=False)
+    with pytest.raises(ValueError, match=f"`posterior.distribution.{method}` takes and gives tens"):
+        traced()

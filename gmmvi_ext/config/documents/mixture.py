@@ -91,6 +91,11 @@ def _part_problems(section: str, node: Node, shapes: Node | None) -> list[Proble
             message = f"expected [] for a number or [8] for a vector of eight, got {value!r}."
         elif section == "constraints" and not isinstance(value, str | dict | None):
             message = f"expected a constraint such as positive or interval(0, 1), got {value!r}."
+        elif section == "constraints" and str(name).count(")") > str(name).count("("):
+            message = (
+                "a comma has split a constraint in {...}; quote it, "
+                '{a: "interval(0, 1)"}, or give each a line of its own.'
+            )
         elif section == "constraints" and known is not None and name not in known:
             hint = did_you_mean(name, known)
             message = f"no such parameter; `shapes` has {', '.join(known)}.{hint}"
