@@ -8,7 +8,14 @@ import numpy as np
 import pytest
 
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.runs.sweep import collect_rows, median_interval, read_run, summarize, write_table
+from gmmvi_ext.runs.sweep import (
+    collect_rows,
+    median_interval,
+    read_results,
+    read_run,
+    summarize,
+    write_table,
+)
 
 
 def make_run(folder, *, status="finished", stop_reason="num_iterations", elbo=-1.0, seed=0):
@@ -129,3 +136,18 @@ def test_parquet_keeps_types(tmp_path):
         "mixed": "1",
     }
     assert back[1]["y"] == 1.0 and back[1]["mixed"] == "text"
+
+
+def test_a_notebook_reads_and_shows_the_table_of_a_sweep(tmp_path):
+    for seed in (0, 1):
+        make_run(tmp_path / f"t{seed}", seed=seed, elbo=-1.23456789 - seed)
+    records = {name: read_run(tmp_path / name) for name in ("t0", "t1")}
+    about = {name: {"algorithm": "SAMTRON", "seed": int(name[1])} for name in records}
+    rows = collect_rows(records, about, {"t1": "killed <by> hand"})
+    write_table(tmp_path / "results", rows)
+    read = read_results(tmp_path)
+    assert read == rows
+    page = read._repr_html_()
+    assert "-1.235" in page and "killed &lt;by&gt; hand" in page and "iterations" not in page
+    assert summarize(read, ["algorithm"])[0]["elbo_median"] == -1.23456789
+    assert "SAMTRON" in summarize(read, ["algorithm"])._repr_html_()

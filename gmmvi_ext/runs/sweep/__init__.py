@@ -5,7 +5,14 @@ from gmmvi_ext.runs.reading import RunRecord, read_run
 from gmmvi_ext.runs.sweep.grid import Trial, expand_grid, parse_grid, parse_seeds
 from gmmvi_ext.runs.sweep.job import Job, Outcome, run_job
 from gmmvi_ext.runs.sweep.launchers import LAUNCHERS, LauncherError, launch
-from gmmvi_ext.runs.sweep.results import collect_rows, median_interval, summarize, write_table
+from gmmvi_ext.runs.sweep.results import (
+    Table,
+    collect_rows,
+    median_interval,
+    read_results,
+    summarize,
+    write_table,
+)
 
 __all__ = [
     "LAUNCHERS",
@@ -13,6 +20,7 @@ __all__ = [
     "LauncherError",
     "Outcome",
     "RunRecord",
+    "Table",
     "Trial",
     "collect_rows",
     "expand_grid",
@@ -20,6 +28,7 @@ __all__ = [
     "median_interval",
     "parse_grid",
     "parse_seeds",
+    "read_results",
     "read_run",
     "run_job",
     "summarize",

@@ -16,15 +16,52 @@ from pathlib import Path
 
 from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import DOCUMENTS
+from gmmvi_ext.posterior.report.render import html_table
 from gmmvi_ext.runs.reading import RunRecord
 from gmmvi_ext.whole_files import whole_file
 
-__all__ = ["collect_rows", "figures_of", "median_interval", "summarize", "write_table"]
+__all__ = [
+    "Table",
+    "collect_rows",
+    "figures_of",
+    "median_interval",
+    "read_results",
+    "summarize",
+    "write_table",
+]
 
 # Figures of every run; those of its kind of model stand between them.
 _FIRST, _LAST = ("elbo", "elbo_se", "neg_elbo"), ("num_nonfinite", "iterations", "train_seconds")
 _ENDINGS = ("stop_reason", "trust", "verdict")
 _COVERAGE = 0.95
+_TEXTS = ("trial", "algorithm", "status", "problem", "path", *_ENDINGS[:1], *_ENDINGS[2:])
+
+
+class Table(list):
+    """Rows, each a dict by column; a notebook shows them as a table."""
+
+    def _repr_html_(self) -> str:
+        filled = dict.fromkeys(key for row in self for key, each in row.items() if each is not None)
+        shown = [[_shown(row.get(key)) for key in filled] for row in self]
+        return html_table([key.replace("_", " ") for key in filled], shown)
+
+
+def read_results(folder: str | Path) -> Table:
+    """One row for each trial of a finished or stopped sweep.
+
+        rows = read_results("sweeps/stepsizes")
+        summarize(rows, ["algorithm"])
+
+    Args:
+      folder: of the sweep, with its `results.csv`.
+
+    Raises:
+      FileNotFoundError: there is no table in it.
+    """
+    with (Path(folder) / "results.csv").open(newline="", encoding="utf-8") as file:
+        return Table(
+            {key: _value(key, cell) for key, cell in row.items()} for row in csv.DictReader(file)
+        )
 
 
 def figures_of(document: Document) -> list[str]:
@@ -38,7 +75,7 @@ def collect_rows(
     records: Mapping[str, RunRecord],
     about: Mapping[str, Mapping[str, object]],
     problems: Mapping[str, str],
-) -> list[dict]:
+) -> Table:
     """One row for each run.
 
     Args:
@@ -46,7 +83,7 @@ def collect_rows(
       about: leading columns of each row (algorithm, swept keys, seed).
       problems: what went wrong, by name.
     """
-    rows = []
+    rows = Table()
     for name, record in records.items():
         status = record.status
         problem = problems.get(name)
@@ -64,14 +101,14 @@ def collect_rows(
     return rows
 
 
-def summarize(rows: Sequence[Mapping], keys: Sequence[str]) -> list[dict]:
+def summarize(rows: Sequence[Mapping], keys: Sequence[str]) -> Table:
     """Rows with equal `keys` become one: number, medians, intervals of the medians."""
     known = {name for document in DOCUMENTS.values() for name in figures_of(document)}
     figures = [key for key in dict.fromkeys(key for row in rows for key in row) if key in known]
     groups: dict[str, list[Mapping]] = {}
     for row in rows:
         groups.setdefault(json.dumps([row.get(key) for key in keys]), []).append(row)
-    table = []
+    table = Table()
     for members in groups.values():
         done = [row for row in members if row["status"] == "finished"]
         line = {key: members[0].get(key) for key in keys}
@@ -125,6 +162,22 @@ def write_table(stem: str | Path, rows: Sequence[Mapping]) -> list[Path]:
     with whole_file(f"{stem}.parquet") as file:
         pyarrow.parquet.write_table(table, file)
     return [path, Path(f"{stem}.parquet")]
+
+
+def _value(key: str, cell: str):
+    """What `_cell` wrote; names stay texts."""
+    if key in _TEXTS:
+        return cell or None
+    try:
+        return json.loads(cell) if cell else None
+    except json.JSONDecodeError:
+        return cell
+
+
+def _shown(value) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4g}" if isinstance(value, float) else str(_cell(value))
 
 
 def _is_number(value) -> bool:
