@@ -16,7 +16,10 @@ def quiet_start():
     written there inside this context is dropped, or shown if an import fails. The level
     TF_CPP_MIN_LOG_LEVEL is set to errors only; where the user has set it, everything is shown.
     """
-    if "TF_CPP_MIN_LOG_LEVEL" in os.environ:  # the user has an opinion: show what they ask for
+    level = os.environ.get("TF_CPP_MIN_LOG_LEVEL")
+    # TensorFlow itself sets both in a process that imports it, such as the kernel of a notebook.
+    is_inherited = level == "1" and "TF2_BEHAVIOR" in os.environ
+    if level is not None and not is_inherited:  # the user has an opinion: show what they ask for
         yield
         return
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "2"

@@ -150,4 +150,5 @@ def test_a_notebook_reads_and_shows_the_table_of_a_sweep(tmp_path):
     page = read._repr_html_()
     assert "-1.235" in page and "killed &lt;by&gt; hand" in page and "iterations" not in page
     assert summarize(read, ["algorithm"])[0]["elbo_median"] == -1.23456789
+    assert "verdict" not in page and "elbo se" not in page  # long ones are in the rows alone
     assert "SAMTRON" in summarize(read, ["algorithm"])._repr_html_()

@@ -3,6 +3,8 @@
 import html
 import io
 import math
+import re
+import textwrap
 
 __all__ = ["html_table", "markdown", "notebook", "text"]
 
@@ -12,6 +14,7 @@ LEVEL_STYLE = {"trust": "bold green", "reweight": "bold yellow"}
 LEVEL_COLOR = {"trust": "#1b7837", "reweight": "#8a6508", "unchecked": "#555555"}
 LEAST_WEIGHT = 5e-5  # of a component in print: less is 0.0000
 WIDTH = 100
+SLACK = 20  # letters beyond it that do not break a sentence
 CELL = "vertical-align: top; padding: .15em .9em .15em 0"  # of an HTML table
 
 
@@ -148,7 +151,8 @@ def text(report, *, color: bool = False) -> str:
         file=stream, width=WIDTH, force_terminal=color, force_jupyter=False, highlight=False
     )
     style = LEVEL_STYLE.get(report.level, "bold red")
-    console.print(Text(report.verdict, style=style))
+    for line in _sentences(report.verdict):
+        console.print(Text(line, style=style), soft_wrap=True)
     summary = Table.grid(padding=(0, 3))
     for label, value in _headline(report):
         summary.add_row(Text(label), Text(value))
@@ -163,6 +167,15 @@ def text(report, *, color: bool = False) -> str:
             table.add_row(*(Text(cell) for cell in row))
         console.print(table)
     return "\n".join(line.rstrip() for line in stream.getvalue().splitlines())
+
+
+def _sentences(verdict: str) -> list[str]:
+    """A line for each sentence; what is much too long for one is broken between words."""
+    lines = []
+    for sentence in re.split(r"(?<=\.) (?=[A-Z])", verdict):
+        is_long = len(sentence) > WIDTH + SLACK
+        lines += textwrap.wrap(sentence, WIDTH) if is_long else [sentence]
+    return lines
 
 
 def markdown(report) -> str:

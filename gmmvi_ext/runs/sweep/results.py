@@ -10,6 +10,7 @@ import csv
 import importlib.util
 import json
 import math
+import re
 import statistics
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,16 +35,18 @@ __all__ = [
 _FIRST, _LAST = ("elbo", "elbo_se", "neg_elbo"), ("num_nonfinite", "iterations", "train_seconds")
 _ENDINGS = ("stop_reason", "trust", "verdict")
 _COVERAGE = 0.95
+_LONG = re.compile(r"neg_elbo.*|.*_se(_median|_low|_high)?|verdict|path")  # not for a notebook
 _TEXTS = ("trial", "algorithm", "status", "problem", "path", *_ENDINGS[:1], *_ENDINGS[2:])
 
 
 class Table(list):
-    """Rows, each a dict by column; a notebook shows them as a table."""
+    """Rows, each a dict by column; a notebook shows the columns that compare at a glance."""
 
     def _repr_html_(self) -> str:
         filled = dict.fromkeys(key for row in self for key, each in row.items() if each is not None)
-        shown = [[_shown(row.get(key)) for key in filled] for row in self]
-        return html_table([key.replace("_", " ") for key in filled], shown)
+        shown = [key for key in filled if not _LONG.fullmatch(key)]
+        cells = [[_shown(row.get(key)) for key in shown] for row in self]
+        return html_table([key.replace("_", " ") for key in shown], cells)
 
 
 def read_results(folder: str | Path) -> Table:
