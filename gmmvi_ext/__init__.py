@@ -1,6 +1,23 @@
 """Gaussian-mixture variational inference by natural gradients, also over constrained parameters."""
 
+from typing import TYPE_CHECKING, Any
+
 from gmmvi_ext.lazy import lazy_names
+
+if TYPE_CHECKING:  # what type checkers read of the names that are loaded when first asked for
+    from gmmvi_ext.adapters import from_inference_gym as from_inference_gym
+    from gmmvi_ext.adapters import from_jax as from_jax
+    from gmmvi_ext.adapters import from_numpyro as from_numpyro
+    from gmmvi_ext.adapters import from_pymc as from_pymc
+    from gmmvi_ext.adapters import from_stan as from_stan
+    from gmmvi_ext.config.build import build_from_config as build_from_config
+    from gmmvi_ext.fitting import fit as fit
+    from gmmvi_ext.fitting import fit_many as fit_many
+    from gmmvi_ext.inference.gmmvi import GMMVI as GMMVI
+    from gmmvi_ext.posterior import Posterior as Posterior
+    from gmmvi_ext.posterior.agreement import agreement as agreement
+    from gmmvi_ext.targets import Target as Target
+    from gmmvi_ext.types import ConstraintLike, PathLike
 
 __version__ = "0.1.0"
 __all__ = [
@@ -37,7 +54,9 @@ _LAZY = {
 }
 
 
-def load(path, *, bijector=None, target=None, **options):
+def load(
+    path: "PathLike", *, bijector: "ConstraintLike" = None, target: Any = None, **options: Any
+) -> "Posterior":
     """Reads a posterior that `Posterior.save` or `Posterior.export` wrote; see `Posterior.load`.
 
     Example:

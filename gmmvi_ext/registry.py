@@ -6,6 +6,7 @@ outside the package. Lookups list the choices and suggest the nearest one.
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 __all__ = ["Registry", "UnknownNameError", "did_you_mean", "normalized_name"]
 
@@ -14,7 +15,7 @@ class UnknownNameError(ValueError):
     """A name that no entry of a registry carries; the message lists the choices."""
 
 
-def normalized_name(name) -> str:
+def normalized_name(name: object) -> str:
     """The spelling by which names are compared: lower case, hyphens for underscores."""
     return str(name).replace("_", "-").lower()
 
@@ -22,7 +23,7 @@ def normalized_name(name) -> str:
 MAX_GUESSED = 100  # letters of a name whose nearest is looked for: that takes their square
 
 
-def did_you_mean(name, choices: Iterable[str]) -> str:
+def did_you_mean(name: object, choices: Iterable[str]) -> str:
     """` Did you mean 'x'?`, or nothing where no choice is near."""
     if len(str(name)) > MAX_GUESSED:
         return ""
@@ -66,7 +67,7 @@ class Registry:
 
         return decorate
 
-    def get(self, name: str):
+    def get(self, name: str) -> Any:
         """Entry called `name`.
 
         Raises:

@@ -1,6 +1,7 @@
 """A model of the Inference Gym as a target, with its reference moments."""
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -45,7 +46,7 @@ class GymTarget(CallableTarget):
         return parts
 
 
-def from_inference_gym(model, **settings) -> GymTarget:
+def from_inference_gym(model: Any, **settings: Any) -> GymTarget:
     """A target of an Inference Gym model.
 
     Args:

@@ -20,6 +20,7 @@ import tensorflow as tf
 from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.targets.callables import CallableTarget
+from gmmvi_ext.types import ConstraintLike, DTypeLike
 
 __all__ = ["batch_function", "from_jax", "padded_size"]
 
@@ -30,10 +31,10 @@ def from_jax(
     log_prob_fn: Callable,
     num_dimensions: int | None = None,
     shapes: Mapping | None = None,
-    constraints=None,
+    constraints: ConstraintLike = None,
     *,
     batched: bool = False,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> CallableTarget:
     """A target of a JAX log density.
 

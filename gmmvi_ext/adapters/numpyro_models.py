@@ -4,8 +4,8 @@ The log joint of NumPyro is taken at constrained values; names and shapes are th
 sites, and the constraint of a site is found from the support of its distribution.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +15,7 @@ from gmmvi_ext.adapters.jax_functions import batch_function
 from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.targets.callables import CallableTarget
 from gmmvi_ext.targets.generative import Generative
+from gmmvi_ext.types import ConstraintLike, DTypeLike
 
 __all__ = ["NumpyroModel", "from_numpyro"]
 
@@ -34,7 +35,11 @@ _BY_CLASS = {
 
 
 def from_numpyro(
-    model: Callable, *args, constraints=None, dtype=tf.float32, **kwargs
+    model: Callable,
+    *args: Any,
+    constraints: Mapping[str, ConstraintLike] | None = None,
+    dtype: DTypeLike = tf.float32,
+    **kwargs: Any,
 ) -> CallableTarget:
     """A target of the latent sites of a NumPyro model.
 

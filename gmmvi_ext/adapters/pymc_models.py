@@ -5,6 +5,8 @@ place come the constraints of this package, chosen by the transforms that were t
 """
 
 import contextlib
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +16,7 @@ from gmmvi_ext.adapters.jax_functions import batch_function
 from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.targets.callables import CallableTarget
 from gmmvi_ext.targets.generative import Generative
+from gmmvi_ext.types import ConstraintLike, DTypeLike
 
 __all__ = ["PymcModel", "from_pymc"]
 
@@ -30,7 +33,12 @@ _BY_TRANSFORM = {
 }
 
 
-def from_pymc(model, *, constraints=None, dtype=None) -> CallableTarget:
+def from_pymc(
+    model: Any,
+    *,
+    constraints: Mapping[str, ConstraintLike] | None = None,
+    dtype: DTypeLike | None = None,
+) -> CallableTarget:
     """A target of the free variables of a PyMC model.
 
     Args:

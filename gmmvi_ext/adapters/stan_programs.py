@@ -12,6 +12,7 @@ depend on parameters, correlation matrices ...) are Stan's own functions on the 
 import concurrent.futures
 import pathlib
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -174,7 +175,7 @@ class StanTarget(HostTarget):
 
 
 def from_stan(
-    program,
+    program: Any,
     data: Mapping | None = None,
     *,
     backend: str = "auto",

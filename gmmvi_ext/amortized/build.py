@@ -18,6 +18,7 @@ from gmmvi_ext.amortized.priors import PriorRule
 from gmmvi_ext.amortized.settings import VaeSettings
 from gmmvi_ext.amortized.storage import read_folder, restore
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["build_vae", "load_vae"]
 
@@ -39,9 +40,9 @@ def build_vae(
     baseline_hidden: Sequence[int] = (100,),
     baseline_dropout: float = 0.0,
     posterior_hidden: Sequence[int] = (),
-    examples=None,
+    examples: TensorLike | None = None,
     seed: int = 0,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
     num_latents: int | None = None,
 ) -> VAE:
     """A VAE for data of one shape. Rules may be given by their registered names.

@@ -13,6 +13,7 @@ from gmmvi_ext.amortized.checks import latent_shape, sizes
 from gmmvi_ext.amortized.densities.base import DensityRule
 from gmmvi_ext.amortized.networks.base import Network, dense, flattened, num_elements
 from gmmvi_ext.amortized.roles import DENSITIES, part
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["ConditionalNet"]
 
@@ -48,7 +49,7 @@ class ConditionalNet(tf.Module):
         activation: str = "relu",
         dropout: float = 0.0,
         seed: int = 0,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str = "conditional_net",
     ):
         super().__init__(name=name)

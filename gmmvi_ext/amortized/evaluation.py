@@ -10,6 +10,7 @@ from gmmvi_ext.amortized.checks import checked_data, count
 from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.math.random import stream
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["BoundEvaluator", "EvaluatedBound"]
 
@@ -70,7 +71,9 @@ class BoundEvaluator:
         (4, 1)
     """
 
-    def __init__(self, vae: LatentVariableModel, x, *, num_samples: int = 10, seed: int = 0):
+    def __init__(
+        self, vae: LatentVariableModel, x: TensorLike, *, num_samples: int = 10, seed: int = 0
+    ):
         count("num_samples", num_samples, minimum=1)
         x = checked_data(x, vae.event_shape, name="evaluation data")
         self._vae = vae

@@ -8,6 +8,7 @@ from tensorflow_probability import distributions as tfd
 from gmmvi_ext.amortized.conditional_net import ConditionalNet
 from gmmvi_ext.amortized.densities.base import ConditionalDensity, DensityRule
 from gmmvi_ext.amortized.networks.base import Network
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["InferenceModel"]
 
@@ -41,7 +42,7 @@ class InferenceModel(tf.Module):
         hidden: Sequence[int] = (),
         dropout: float = 0.0,
         seed: int,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
     ):
         super().__init__(name="inference")
         self.encoder = encoder

@@ -14,6 +14,7 @@ from gmmvi_ext.amortized.networks.base import Network
 from gmmvi_ext.amortized.priors.base import Prior
 from gmmvi_ext.lazy import former_names
 from gmmvi_ext.math.random import as_seed
+from gmmvi_ext.types import Seed
 
 __all__ = ["EnumerateFn", "JointDistribution", "Likelihood"]
 
@@ -84,7 +85,12 @@ class JointDistribution(tf.Module):
         return self.likelihood.density.event_shape
 
     def sample(
-        self, batch_size: int, seed, *, sample_size: int | None = None, oversample: bool = False
+        self,
+        batch_size: int,
+        seed: Seed,
+        *,
+        sample_size: int | None = None,
+        oversample: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws from the joint distribution.
 
@@ -129,7 +135,7 @@ class JointDistribution(tf.Module):
         rank = table.shape.rank
         return tf.transpose(table, [*range(1, rank), 0])
 
-    def naive_bound(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
+    def naive_bound(self, x: tf.Tensor, num_samples: int, seed: Seed) -> tf.Tensor:
         """mean_s log p(x | z_s) with z_s ~ p(z): a lower bound of log p(x), a loose one, [...]."""
         x = self._data(x)
         rank = x.shape.rank - len(self.event_shape)

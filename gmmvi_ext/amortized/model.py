@@ -23,6 +23,7 @@ from gmmvi_ext.amortized.joint import JointDistribution, Likelihood, draw_observ
 from gmmvi_ext.amortized.priors.base import Prior
 from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, closed_form_rate, draw
 from gmmvi_ext.math.random import as_seed
+from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["BoundReport", "LatentVariableModel", "Loss"]
 
@@ -177,13 +178,23 @@ class LatentVariableModel(tf.Module):
         )
 
     def sample(
-        self, batch_size: int, seed=0, *, sample_size: int | None = None, oversample: bool = False
+        self,
+        batch_size: int,
+        seed: Seed = 0,
+        *,
+        sample_size: int | None = None,
+        oversample: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws (z, x) from the model; see `JointDistribution.sample`."""
         return self.joint.sample(batch_size, seed, sample_size=sample_size, oversample=oversample)
 
     def cond_sample(
-        self, x: tf.Tensor, seed=0, *, sample_size: int | None = None, oversample: bool = False
+        self,
+        x: tf.Tensor,
+        seed: Seed = 0,
+        *,
+        sample_size: int | None = None,
+        oversample: bool = False,
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Draws (z, x') with z ~ q(z | x) and x' ~ p(x' | z).
 
@@ -198,7 +209,7 @@ class LatentVariableModel(tf.Module):
         z = self.posterior(x).sample(shape, seed=first)
         return draw_observations(self.likelihood, z, second, sample_size, oversample)
 
-    def report(self, x: tf.Tensor, num_samples: int, seed) -> BoundReport:
+    def report(self, x: tf.Tensor, num_samples: int, seed: Seed) -> BoundReport:
         """ELBO, distortion, rate and importance-weighted bound from the same samples.
 
         Args:
@@ -217,16 +228,22 @@ class LatentVariableModel(tf.Module):
         weighted = log_mean_exp(log_likelihood + log_prior - log_posterior)
         return BoundReport(-distortion - rate, distortion, rate, weighted)
 
-    def elbo(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
+    def elbo(self, x: tf.Tensor, num_samples: int, seed: Seed) -> tf.Tensor:
         """Estimate of the ELBO, [*B]."""
         return self.report(x, num_samples, seed).elbo
 
-    def log_prob_estimate(self, x: tf.Tensor, num_samples: int, seed) -> tf.Tensor:
+    def log_prob_estimate(self, x: tf.Tensor, num_samples: int, seed: Seed) -> tf.Tensor:
         """Importance-weighted lower bound of log p(x), [*B]."""
         return self.report(x, num_samples, seed).log_prob_estimate
 
     def estimate(
-        self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True, training: bool = False
+        self,
+        x: tf.Tensor,
+        seed: Seed,
+        *,
+        rate_weight: TensorLike = 1.0,
+        learn: bool = True,
+        training: bool = False,
     ) -> BoundEstimate:
         """Surrogate and figures of a batch by the chosen estimator.
 
@@ -251,7 +268,13 @@ class LatentVariableModel(tf.Module):
         return self.estimator(terms, first, lambda r: control_variate(r, context, learn=learn))
 
     def loss(
-        self, x: tf.Tensor, seed, *, rate_weight=1.0, learn: bool = True, training: bool = False
+        self,
+        x: tf.Tensor,
+        seed: Seed,
+        *,
+        rate_weight: TensorLike = 1.0,
+        learn: bool = True,
+        training: bool = False,
     ) -> Loss:
         """Batch means of `estimate`; minimize `loss`."""
         found = self.estimate(x, seed, rate_weight=rate_weight, learn=learn, training=training)

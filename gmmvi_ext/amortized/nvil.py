@@ -3,6 +3,8 @@
 reward -> center by the running mean -> subtract C(x) -> divide by the running deviation
 """
 
+from typing import Any
+
 from gmmvi_ext.amortized.control_variates import ControlVariate
 from gmmvi_ext.amortized.control_variates.chain import build_chain
 from gmmvi_ext.amortized.estimators import Estimator, ScoreFunction
@@ -31,9 +33,9 @@ class NVIL(VAE):
 
     def __init__(
         self,
-        prior,
-        likelihood,
-        inference,
+        prior: Any,
+        likelihood: Any,
+        inference: Any,
         *,
         estimator: Estimator | None = None,
         control_variate: ControlVariate | None = None,

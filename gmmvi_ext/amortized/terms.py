@@ -12,6 +12,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["BoundEstimate", "BoundTerms", "RewardControl", "closed_form_rate", "draw"]
 
@@ -49,7 +50,7 @@ class BoundTerms:
         """Axes of a latent variable."""
         return len(self.posterior.event_shape)
 
-    def beta(self, dtype) -> tf.Tensor:
+    def beta(self, dtype: DTypeLike) -> tf.Tensor:
         """The weight of the rate as a tensor."""
         return to_dtype(self.rate_weight, dtype)
 
@@ -57,7 +58,9 @@ class BoundTerms:
         """log p(x | z) and log p(z), [..., *B] each."""
         return self.log_likelihood(z), self.prior.log_prob(z)
 
-    def value(self, log_likelihood, log_prior, log_posterior) -> tf.Tensor:
+    def value(
+        self, log_likelihood: TensorLike, log_prior: TensorLike, log_posterior: TensorLike
+    ) -> tf.Tensor:
         """f from its three parts."""
         beta = self.beta(log_likelihood.dtype)
         return log_likelihood + beta * (log_prior - log_posterior)

@@ -21,6 +21,7 @@ from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers, OwnOptimizers
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.ranges import NON_NEGATIVE, Range, check_ranges, require
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["Objective", "VAETrainer"]
 
@@ -88,7 +89,7 @@ class VAETrainer(tf.Module):
     def __init__(
         self,
         vae: LatentVariableModel,
-        x,
+        x: TensorLike,
         *,
         batch_size: int = 128,
         optimizers: Optimizers | OwnOptimizers | None = None,

@@ -7,6 +7,7 @@ vae.save("my_vae");  vae = load_vae("my_vae")
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
@@ -17,6 +18,7 @@ from gmmvi_ext.amortized.learning import History, fit_model
 from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.amortized.settings import VaeSettings
 from gmmvi_ext.amortized.storage import write_folder
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["VAE"]
 
@@ -42,7 +44,7 @@ class VAE(LatentVariableModel):
     settings: VaeSettings | None = None
     history: History | None = None
 
-    def fit(self, x, **settings) -> History:
+    def fit(self, x: TensorLike, **settings: Any) -> History:
         """Trains on data [N, *event]; arguments as `fit_model`.
 
         `num_steps` or `num_epochs`, `batch_size`, `dev` and `patience` for held-out data,
@@ -51,19 +53,19 @@ class VAE(LatentVariableModel):
         self.history = fit_model(self, x, **settings)
         return self.history
 
-    def evaluate(self, x, *, num_samples: int = 100, seed: int = 0) -> EvaluatedBound:
+    def evaluate(self, x: TensorLike, *, num_samples: int = 100, seed: int = 0) -> EvaluatedBound:
         """Mean ELBO, distortion, rate and importance-weighted bound of data [N, *event]."""
         return BoundEvaluator(self, x, num_samples=num_samples, seed=seed)()
 
-    def encode(self, x) -> tf.Tensor:
+    def encode(self, x: TensorLike) -> tf.Tensor:
         """Means of q(z | x), [*B, *latent_shape] for x [*B, *event]."""
         return self.posterior_moments(x)[0]
 
-    def decode(self, z) -> tf.Tensor:
+    def decode(self, z: TensorLike) -> tf.Tensor:
         """Means of p(x | z), [*B, *event] for z [*B, *latent_shape]."""
         return self.likelihood.mean(tf.cast(z, self.dtype))
 
-    def reconstruct(self, x) -> tf.Tensor:
+    def reconstruct(self, x: TensorLike) -> tf.Tensor:
         """Means of p(x | z) at the mean of q(z | x), [*B, *event]."""
         return self.decode(self.encode(observations(x, self.event_shape, self.dtype)))
 
@@ -86,7 +88,7 @@ class VAE(LatentVariableModel):
         return described(self)
 
     @property
-    def observation(self):
+    def observation(self) -> Any:
         """Former name of `likelihood`."""
         warnings.warn("`VAE.observation` is now `VAE.likelihood`.", FutureWarning, stacklevel=2)
         return self.likelihood

@@ -1,6 +1,7 @@
 """From a configuration to a target and an algorithm; TensorFlow is imported when called."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from gmmvi_ext.config.check import refusal_key
 from gmmvi_ext.config.config import Config
@@ -10,12 +11,18 @@ from gmmvi_ext.config.python_target import python_target
 from gmmvi_ext.config.rules import build_rules
 from gmmvi_ext.user_code import is_code
 
+if TYPE_CHECKING:
+    from gmmvi_ext.inference.gmmvi import GMMVI
+    from gmmvi_ext.targets.base import Target
+
 __all__ = ["build_algorithm", "build_from_config", "build_target"]
 
 MAX_MIXTURE_BYTES = 16e9  # of the factors of the first mixture; an iteration needs several times it
 
 
-def build_target(config: Config | dict | str | Path, *, warnings: list[str] | None = None):
+def build_target(
+    config: Config | dict | str | Path, *, warnings: list[str] | None = None
+) -> "Target":
     """Target that `environment_name`, `environment_config`, `shapes`, `constraints` describe.
 
     Args:
@@ -82,7 +89,9 @@ def _part_key(config: Config, text: str) -> str | None:
     return None
 
 
-def build_algorithm(config: Config | dict | str | Path, target, *, prior: dict | None = None):
+def build_algorithm(
+    config: Config | dict | str | Path, target: "Target", *, prior: dict | None = None
+) -> "GMMVI":
     """The algorithm that the seven roles and `model_initialization` describe, for `target`.
 
     Args:
@@ -133,7 +142,9 @@ def build_algorithm(config: Config | dict | str | Path, target, *, prior: dict |
         raise ConfigError(Problem(config.origin(key), key, text)) from error
 
 
-def build_from_config(config: Config | dict | str | Path, target=None, *, seed: int | None = None):
+def build_from_config(
+    config: Config | dict | str | Path, target: "Target | None" = None, *, seed: int | None = None
+) -> "GMMVI":
     """Algorithm for a configuration in the reference's format.
 
     Args:

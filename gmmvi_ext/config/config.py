@@ -5,6 +5,7 @@ import functools
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from gmmvi_ext.config import nodes
 from gmmvi_ext.config.codewords import AUTO
@@ -78,7 +79,7 @@ class Config:
         """Whether the rules are left to the target: `algorithm: auto`."""
         return self.values.get("algorithm") == AUTO
 
-    def written(self, key: str):
+    def written(self, key: str) -> Any:
         """The value at a dotted key if somebody wrote it, None if it is a default."""
         return None if self.origin(key) in (DEFAULT, BASE) else self.flat().get(key)
 
@@ -122,7 +123,7 @@ class Config:
         """Whether configurations of this kind have the section."""
         return name in self.document.sections
 
-    def section(self, name: str):
+    def section(self, name: str) -> Any:
         """A section as the dataclass that its document gives it.
 
         Raises:
@@ -137,47 +138,47 @@ class Config:
         return {}
 
     @property
-    def training(self):
+    def training(self) -> Any:
         """The section `training`."""
         return self.section("training")
 
     @property
-    def start(self):
+    def start(self) -> Any:
         """The section `start`."""
         return self.section("start")
 
     @property
-    def importance_check(self):
+    def importance_check(self) -> Any:
         """The section `importance_check`."""
         return self.section("importance_check")
 
     @property
-    def coordinates(self):
+    def coordinates(self) -> Any:
         """The section `coordinates`."""
         return self.section("coordinates")
 
     @property
-    def explore(self):
+    def explore(self) -> Any:
         """The section `explore`."""
         return self.section("explore")
 
     @property
-    def component_weights(self):
+    def component_weights(self) -> Any:
         """The section `component_weights`."""
         return self.section("component_weights")
 
     @property
-    def population_monte_carlo(self):
+    def population_monte_carlo(self) -> Any:
         """The section `population_monte_carlo`."""
         return self.section("population_monte_carlo")
 
     @property
-    def parallel(self):
+    def parallel(self) -> Any:
         """The section `parallel`."""
         return self.section("parallel")
 
     @property
-    def outputs(self):
+    def outputs(self) -> Any:
         """The section `outputs`."""
         return self.section("outputs")
 

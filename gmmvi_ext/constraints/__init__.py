@@ -1,6 +1,50 @@
 """Constraints: bijectors by name, by distribution and over structures; constrained parameters."""
 
+from typing import TYPE_CHECKING
+
 from gmmvi_ext.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from gmmvi_ext.constraints.base import ConstraintBijector as ConstraintBijector
+    from gmmvi_ext.constraints.base import spec_of as spec_of
+    from gmmvi_ext.constraints.distributions import constrain as constrain
+    from gmmvi_ext.constraints.distributions import default_bijector as default_bijector
+    from gmmvi_ext.constraints.distributions import flat_bijector as flat_bijector
+    from gmmvi_ext.constraints.distributions import unconstrain as unconstrain
+    from gmmvi_ext.constraints.distributions import unconstrained_log_prob as unconstrained_log_prob
+    from gmmvi_ext.constraints.flat_to_structure import FlatToStructure as FlatToStructure
+    from gmmvi_ext.constraints.keras_mixin import ConstrainedWeights as ConstrainedWeights
+    from gmmvi_ext.constraints.layout.build import structured as structured
+    from gmmvi_ext.constraints.names import CONSTRAINTS as CONSTRAINTS
+    from gmmvi_ext.constraints.names import box as box
+    from gmmvi_ext.constraints.names import by_name as by_name
+    from gmmvi_ext.constraints.names import cholesky as cholesky
+    from gmmvi_ext.constraints.names import circular as circular
+    from gmmvi_ext.constraints.names import correlation as correlation
+    from gmmvi_ext.constraints.names import correlation_cholesky as correlation_cholesky
+    from gmmvi_ext.constraints.names import greater_than as greater_than
+    from gmmvi_ext.constraints.names import interval as interval
+    from gmmvi_ext.constraints.names import less_than as less_than
+    from gmmvi_ext.constraints.names import lower_triangular as lower_triangular
+    from gmmvi_ext.constraints.names import ordered as ordered
+    from gmmvi_ext.constraints.names import packed_cholesky as packed_cholesky
+    from gmmvi_ext.constraints.names import packed_correlation as packed_correlation
+    from gmmvi_ext.constraints.names import positive as positive
+    from gmmvi_ext.constraints.names import positive_definite as positive_definite
+    from gmmvi_ext.constraints.names import positive_ordered as positive_ordered
+    from gmmvi_ext.constraints.names import real as real
+    from gmmvi_ext.constraints.names import simplex as simplex
+    from gmmvi_ext.constraints.names import unit_vector as unit_vector
+    from gmmvi_ext.constraints.parameter import ConstrainedParameter as ConstrainedParameter
+    from gmmvi_ext.constraints.parameters import CholeskyParameter as CholeskyParameter
+    from gmmvi_ext.constraints.parameters import IntervalParameter as IntervalParameter
+    from gmmvi_ext.constraints.parameters import OrderedParameter as OrderedParameter
+    from gmmvi_ext.constraints.parameters import (
+        PositiveDefiniteParameter as PositiveDefiniteParameter,
+    )
+    from gmmvi_ext.constraints.parameters import SimplexParameter as SimplexParameter
+    from gmmvi_ext.constraints.positive_parameter import PositiveParameter as PositiveParameter
+    from gmmvi_ext.constraints.validation import InvalidValueError as InvalidValueError
 
 __all__ = [
     "CONSTRAINTS",

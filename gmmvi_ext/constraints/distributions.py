@@ -16,6 +16,7 @@ from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints import names
 from gmmvi_ext.constraints.flat_to_structure import FlatToStructure
+from gmmvi_ext.types import ConstraintLike
 
 __all__ = [
     "constrain",
@@ -71,7 +72,7 @@ def unconstrain(
     return tfd.TransformedDistribution(dist, tfb.Invert(bijector))
 
 
-def constrain(dist: tfd.Distribution, bijector) -> tfd.Distribution:
+def constrain(dist: tfd.Distribution, bijector: ConstraintLike) -> tfd.Distribution:
     """`dist` on R^n carried to a constrained space; `bijector` as `by_name` takes it.
 
     Example:
@@ -88,7 +89,7 @@ def constrain(dist: tfd.Distribution, bijector) -> tfd.Distribution:
 
 
 def unconstrained_log_prob(
-    dist, bijector: tfb.Bijector | None = None, *, transform_to: str = "tfp"
+    dist: tfd.Distribution, bijector: tfb.Bijector | None = None, *, transform_to: str = "tfp"
 ) -> Callable:
     """Function of unconstrained (structures of) values: log p(b(x)) + log |db/dx|.
 
@@ -114,7 +115,7 @@ def unconstrained_log_prob(
     return log_prob
 
 
-def flat_bijector(dist, *, transform_to: str = "tfp") -> FlatToStructure:
+def flat_bijector(dist: tfd.Distribution, *, transform_to: str = "tfp") -> FlatToStructure:
     """Bijector from one vector [..., D] to the (structured) event of `dist`.
 
     Example:

@@ -6,6 +6,8 @@ maps [..., 4] (1 + 1 + 2 free numbers) to {"mu": [...], "tau": [...], "w": [...,
 lives in the flat space; the density in the constrained space carries the summed log-determinant.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
@@ -35,7 +37,7 @@ class FlatToStructure(UncachedBijector):
         {'tau': TensorShape([5]), 'w': TensorShape([5, 3])}
     """
 
-    def __init__(self, bijector: tfb.Bijector, event_shape, *, name: str = "structured"):
+    def __init__(self, bijector: tfb.Bijector, event_shape: Any, *, name: str = "structured"):
         shapes = tf.nest.map_structure(tf.TensorShape, event_shape, expand_composites=False)
         free_shapes = bijector.inverse_event_shape(shapes)
         flat = tf.nest.flatten(free_shapes)
@@ -62,15 +64,15 @@ class FlatToStructure(UncachedBijector):
         return sum(self._sizes)
 
     @property
-    def part_sizes(self):
+    def part_sizes(self) -> Any:
         return self._pack(self._sizes)
 
     @property
-    def event_shape(self):
+    def event_shape(self) -> Any:
         """Structure of the constrained shapes."""
         return self._shapes
 
-    def flatten(self, structure) -> tf.Tensor:
+    def flatten(self, structure: Any) -> tf.Tensor:
         """Unconstrained parts [..., *free shape] as one tensor [..., D]."""
         columns = []
         for part, shape, size in zip(
@@ -80,7 +82,7 @@ class FlatToStructure(UncachedBijector):
             columns.append(tf.reshape(part, tf.concat([batch, [size]], axis=0)))
         return tf.concat(columns, axis=-1)
 
-    def split(self, x: tf.Tensor):
+    def split(self, x: tf.Tensor) -> Any:
         """Flat tensor [..., D] as a structure of unconstrained parts."""
         batch = tf.shape(x)[:-1]
         parts = tf.split(x, self._sizes, axis=-1)

@@ -8,6 +8,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.parameter import ConstrainedParameter
 from gmmvi_ext.constraints.validation import checked_value
+from gmmvi_ext.types import ConstraintLike, DTypeLike, TensorLike
 
 __all__ = ["ConstrainedWeights"]
 
@@ -34,7 +35,13 @@ class ConstrainedWeights:
     add_weight: Callable
 
     def add_constrained_weight(
-        self, value, constraint, *, name: str, trainable: bool = True, dtype=None
+        self,
+        value: TensorLike,
+        constraint: ConstraintLike,
+        *,
+        name: str,
+        trainable: bool = True,
+        dtype: DTypeLike | None = None,
     ) -> ConstrainedParameter:
         """Adds a weight that is read and written through `constraint`.
 
@@ -49,20 +56,20 @@ class ConstrainedWeights:
           The parameter; assign it to an attribute of the layer and use it like a tensor in `call`.
         """
         bijector = by_name(constraint)
-        dtype = tf.as_dtype(dtype or self.variable_dtype)
+        kind = tf.as_dtype(dtype or self.variable_dtype)
         value = checked_value(
             value,
             bijector,
             name=name,
             shape=tf.TensorShape(np.shape(value)),
-            dtype=dtype,
+            dtype=kind,
             cast=True,
         )
         start = np.asarray(bijector.inverse(tf.identity(value)))
         raw = self.add_weight(
             shape=start.shape,
             initializer=lambda shape, dtype=None: tf.constant(start, dtype),
-            dtype=dtype.name,
+            dtype=kind.name,
             trainable=trainable,
             name=f"{name}_raw",
         )

@@ -16,6 +16,7 @@ from gmmvi_ext.constraints.packed import PackedCholesky, PackedCorrelation
 from gmmvi_ext.constraints.scalar import Interval, LessThan, Positive
 from gmmvi_ext.constraints.vectors import Ordered, Simplex, UnitVector
 from gmmvi_ext.registry import Registry
+from gmmvi_ext.types import ConstraintLike, TensorLike
 
 __all__ = [
     "CONSTRAINTS",
@@ -56,7 +57,7 @@ def real() -> tfb.Bijector:
 
 
 @CONSTRAINTS.register("positive", "nonnegative")
-def positive(lower=0.0, base: str = "softplus") -> ConstraintBijector:
+def positive(lower: TensorLike = 0.0, base: str = "softplus") -> ConstraintBijector:
     """Values above `lower`; `base` is "softplus" or "exp".
 
     Example:
@@ -70,7 +71,7 @@ def positive(lower=0.0, base: str = "softplus") -> ConstraintBijector:
 
 
 @CONSTRAINTS.register("greater_than")
-def greater_than(lower, base: str = "softplus") -> ConstraintBijector:
+def greater_than(lower: TensorLike, base: str = "softplus") -> ConstraintBijector:
     """Values above `lower`.
 
     Example:
@@ -82,7 +83,7 @@ def greater_than(lower, base: str = "softplus") -> ConstraintBijector:
 
 
 @CONSTRAINTS.register("less_than")
-def less_than(upper, base: str = "softplus") -> ConstraintBijector:
+def less_than(upper: TensorLike, base: str = "softplus") -> ConstraintBijector:
     """Values below `upper`.
 
     Example:
@@ -94,7 +95,7 @@ def less_than(upper, base: str = "softplus") -> ConstraintBijector:
 
 
 @CONSTRAINTS.register("interval", "probability", "unit_interval")
-def interval(low=0.0, high=1.0) -> ConstraintBijector:
+def interval(low: TensorLike = 0.0, high: TensorLike = 1.0) -> ConstraintBijector:
     """Values strictly between `low` and `high`.
 
     Example:
@@ -106,7 +107,7 @@ def interval(low=0.0, high=1.0) -> ConstraintBijector:
 
 
 @CONSTRAINTS.register("box")
-def box(low=-1.0, high=1.0) -> ConstraintBijector:
+def box(low: TensorLike = -1.0, high: TensorLike = 1.0) -> ConstraintBijector:
     """Values in a box, default (-1, 1); bounds may be arrays.
 
     Example:
@@ -271,7 +272,7 @@ def packed_correlation() -> ConstraintBijector:
     return PackedCorrelation()
 
 
-def by_name(spec) -> tfb.Bijector:
+def by_name(spec: ConstraintLike) -> tfb.Bijector:
     """The bijector that `spec` describes.
 
     Args:

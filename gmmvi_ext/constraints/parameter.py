@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.tensor_like import TensorLike
 from gmmvi_ext.constraints.validation import InvalidValueError, checked_value
+from gmmvi_ext.types import ConstraintLike, DTypeLike, Seed
 
 __all__ = ["ConstrainedParameter"]
 
@@ -42,14 +43,14 @@ class ConstrainedParameter(TensorLike, tf.Module):
 
     def __init__(
         self,
-        value=None,
-        constraint="real",
+        value: TensorLike | None = None,
+        constraint: ConstraintLike = "real",
         *,
         shape: tuple | None = None,
         dtype: tf.DType | None = None,
         trainable: bool = True,
-        seed=0,
-        raw=None,
+        seed: Seed = 0,
+        raw: tf.Variable | None = None,
         name: str = "parameter",
     ):
         super().__init__(name=name)
@@ -133,10 +134,10 @@ class ConstrainedParameter(TensorLike, tf.Module):
         return self.value()
 
     @data.setter
-    def data(self, value) -> None:
+    def data(self, value: TensorLike) -> None:
         self.assign(value)
 
-    def assign(self, value, *, cast: bool = False) -> "ConstrainedParameter":
+    def assign(self, value: TensorLike, *, cast: bool = False) -> "ConstrainedParameter":
         """Sets the constrained value.
 
         Args:
@@ -184,14 +185,16 @@ class ConstrainedParameter(TensorLike, tf.Module):
     def project(self) -> None:
         """Brings the raw value back into the set; nothing to do except in projected mode."""
 
-    def astype(self, dtype) -> "ConstrainedParameter":
+    def astype(self, dtype: DTypeLike) -> "ConstrainedParameter":
         """A new parameter of another dtype with the same value, kind and mode.
 
         A variable keeps its dtype for life: give the new `raw` to the optimizer.
         """
         return self.to(dtype=dtype)
 
-    def to(self, device=None, dtype=None) -> "ConstrainedParameter":
+    def to(
+        self, device: str | None = None, dtype: DTypeLike | None = None
+    ) -> "ConstrainedParameter":
         """A new parameter, on another device or of another dtype: same value, kind and mode.
 
         A dtype may come first, as in PyTorch: `p.to(tf.float64)`, `p.to("float64")`.

@@ -1,7 +1,10 @@
 """Parameters named after their set: interval, simplex, ordered, matrices."""
 
+from typing import Any
+
 from gmmvi_ext.constraints import names
 from gmmvi_ext.constraints.parameter import ConstrainedParameter
+from gmmvi_ext.types import TensorLike
 
 __all__ = [
     "CholeskyParameter",
@@ -22,7 +25,15 @@ class IntervalParameter(ConstrainedParameter):
         [0.25 0.5 ] [-1.099  0.   ]
     """
 
-    def __init__(self, value=None, low=0.0, high=1.0, *, name: str = "interval", **kwargs):
+    def __init__(
+        self,
+        value: TensorLike | None = None,
+        low: TensorLike = 0.0,
+        high: TensorLike = 1.0,
+        *,
+        name: str = "interval",
+        **kwargs: Any,
+    ):
         super().__init__(value, names.interval(low, high), name=name, **kwargs)
 
 
@@ -36,7 +47,7 @@ class SimplexParameter(ConstrainedParameter):
         [0.2 0.3 0.5] (2,)
     """
 
-    def __init__(self, value=None, *, name: str = "simplex", **kwargs):
+    def __init__(self, value: TensorLike | None = None, *, name: str = "simplex", **kwargs: Any):
         super().__init__(value, names.simplex(), name=name, **kwargs)
 
 
@@ -51,7 +62,7 @@ class OrderedParameter(ConstrainedParameter):
         True
     """
 
-    def __init__(self, value=None, *, name: str = "ordered", **kwargs):
+    def __init__(self, value: TensorLike | None = None, *, name: str = "ordered", **kwargs: Any):
         super().__init__(value, names.ordered(), name=name, **kwargs)
 
 
@@ -68,7 +79,14 @@ class CholeskyParameter(ConstrainedParameter):
         TensorShape([3])
     """
 
-    def __init__(self, value=None, *, shift: float = 1e-5, name: str = "cholesky", **kwargs):
+    def __init__(
+        self,
+        value: TensorLike | None = None,
+        *,
+        shift: float = 1e-5,
+        name: str = "cholesky",
+        **kwargs: Any,
+    ):
         super().__init__(value, names.cholesky(shift), name=name, **kwargs)
 
 
@@ -86,6 +104,11 @@ class PositiveDefiniteParameter(ConstrainedParameter):
     """
 
     def __init__(
-        self, value=None, *, shift: float = 1e-5, name: str = "positive_definite", **kwargs
+        self,
+        value: TensorLike | None = None,
+        *,
+        shift: float = 1e-5,
+        name: str = "positive_definite",
+        **kwargs: Any,
     ):
         super().__init__(value, names.positive_definite(shift), name=name, **kwargs)

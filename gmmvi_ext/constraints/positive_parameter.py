@@ -11,6 +11,7 @@ can come back.
 
 import functools
 from collections.abc import Mapping
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -20,6 +21,7 @@ from gmmvi_ext.constraints.parameter import ConstrainedParameter
 from gmmvi_ext.constraints.validation import InvalidValueError, refuse_unless
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products, to_counts
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["PositiveParameter"]
 
@@ -63,13 +65,13 @@ class PositiveParameter(ConstrainedParameter):
 
     def __init__(
         self,
-        value=None,
+        value: TensorLike | None = None,
         mode: str = "softplus",
         elbo_mode: str = "expanded",
         *,
         lower: float = 0.0,
         name: str = "positive",
-        **kwargs,
+        **kwargs: Any,
     ):
         if mode not in MODES:
             raise ValueError(f"`mode` of {name!r} must be one of {MODES}, got {mode!r}.")
@@ -85,7 +87,7 @@ class PositiveParameter(ConstrainedParameter):
         if mode == "multiplicative":
             kwargs["trainable"] = False
         if _is_shape(value):
-            value, kwargs["shape"] = None, tuple(value)
+            kwargs["shape"], value = tuple(cast(tuple, value)), None
         super().__init__(value, constraint, name=name, **kwargs)
         if self._is_cut and getattr(self._raw, "constraint", None) is None:
             if isinstance(self._raw, tf.Variable):
@@ -133,7 +135,7 @@ class PositiveParameter(ConstrainedParameter):
         raw = self._read_raw()
         return raw + tf.stop_gradient(self._projection(raw) - raw)
 
-    def assign(self, value, *, cast: bool = False) -> "PositiveParameter":
+    def assign(self, value: TensorLike, *, cast: bool = False) -> "PositiveParameter":
         if self._is_cut and (not tf.is_tensor(value) or hasattr(value, "numpy")):
             self._refuse_below(value)
         super().assign(value, cast=cast)
@@ -160,7 +162,13 @@ class PositiveParameter(ConstrainedParameter):
             self._raw.assign(self.value())
 
     def multiplicative_update(
-        self, counts, terms, idy=None, *, eps: float = SMALLEST, floor: float = SMALLEST
+        self,
+        counts: TensorLike,
+        terms: TensorLike,
+        idy: TensorLike | None = None,
+        *,
+        eps: float = SMALLEST,
+        floor: float = SMALLEST,
     ) -> "PositiveParameter":
         """W <- W * numerator / denominator, one step up the bound of a Poisson factor model.
 
@@ -191,7 +199,13 @@ class PositiveParameter(ConstrainedParameter):
         return self.rescale(products.rows, denominator, rows=idy, floor=floor, eps=eps)
 
     def rescale(
-        self, numerator, denominator, *, rows=None, eps: float = SMALLEST, floor: float = SMALLEST
+        self,
+        numerator: TensorLike,
+        denominator: TensorLike,
+        *,
+        rows: TensorLike | None = None,
+        eps: float = SMALLEST,
+        floor: float = SMALLEST,
     ) -> "PositiveParameter":
         """y <- max(y * numerator / max(denominator, eps), floor), on `rows` only if given.
 

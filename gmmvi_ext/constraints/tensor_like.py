@@ -1,6 +1,7 @@
 """Makes an object with `.value()` behave like the tensor it stands for."""
 
 import operator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -92,7 +93,7 @@ class TensorLike:
         """The value of a parameter with one entry."""
         return self.numpy().item()
 
-    def tolist(self):
+    def tolist(self) -> Any:
         """The value as (nested) Python lists."""
         return self.numpy().tolist()
 

@@ -11,6 +11,8 @@ References:
   Blessing, Jia, Esslinger, Vargas, Neumann (2024), Beyond ELBOs, ICML (EUBO, entropic coverage).
 """
 
+from typing import Any
+
 import numpy as np
 
 from gmmvi_ext.diagnostics.importance import elbo
@@ -39,7 +41,7 @@ def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate[float]:
 
 
 def mass_coverage(
-    log_q_at_target: np.ndarray, log_q_at_q: np.ndarray, mass=0.999
+    log_q_at_target: np.ndarray, log_q_at_q: np.ndarray, mass: Any = 0.999
 ) -> Estimate[float]:
     """Share of the target's mass inside the region that holds `mass` of q.
 

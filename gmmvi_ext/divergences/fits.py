@@ -11,6 +11,7 @@ from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.kl import kl_on_support
 from gmmvi_ext.divergences.quadrature import kl_quadrature, nodes
 from gmmvi_ext.lazy import lazy_module
+from gmmvi_ext.types import DensityLike, DTypeLike, TensorLike
 
 __all__ = ["GaussianFit", "fit_forward_kl", "fit_reverse_kl"]
 
@@ -46,14 +47,14 @@ class GaussianFit(NamedTuple):
 
 
 def fit_reverse_kl(
-    target,
+    target: DensityLike,
     starts: Sequence[tuple[float, float]] = ((0.0, 1.0),),
     *,
     method: str = "lbfgs",
     rule: str = "gauss_hermite",
     num_points: int = 200,
     bounds: Sequence[tuple[float, float]] | None = None,
-    dtype=tf.float64,
+    dtype: DTypeLike = tf.float64,
 ) -> list[GaussianFit]:
     """Local optima of KL(q || target) over Gaussians q, best first.
 
@@ -112,7 +113,12 @@ def fit_reverse_kl(
 
 
 def fit_forward_kl(
-    target, low=None, high=None, *, num_points: int = 10_001, dtype=tf.float64
+    target: DensityLike,
+    low: TensorLike | None = None,
+    high: TensorLike | None = None,
+    *,
+    num_points: int = 10_001,
+    dtype: DTypeLike = tf.float64,
 ) -> GaussianFit:
     """The Gaussian with the smallest KL(target || q): the one with the target's moments.
 

@@ -8,6 +8,7 @@ from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.monte_carlo import kl_mc
 from gmmvi_ext.divergences.quadrature import Quadrature
 from gmmvi_ext.lazy import lazy_module
+from gmmvi_ext.types import DensityLike, Distribution, Estimate, Seed, TensorLike
 
 __all__ = ["density_derivative", "kl", "kl_on_support"]
 
@@ -18,7 +19,14 @@ DEFAULT_SAMPLES = 100_000
 LOOK_BACK = 20  # nodes over which a tail must fall
 
 
-def kl(p, q, *, method: str = "auto", num_samples: int = DEFAULT_SAMPLES, seed=(0, 0)):
+def kl(
+    p: Distribution,
+    q: Distribution,
+    *,
+    method: str = "auto",
+    num_samples: int = DEFAULT_SAMPLES,
+    seed: Seed = (0, 0),
+) -> tf.Tensor | Quadrature | Estimate:
     """KL(p || q).
 
     Args:
@@ -142,7 +150,7 @@ def _beyond(terms, tail: np.ndarray):
     return tf.where((last > 0) & (last >= before), tf.constant(np.inf, series.dtype), series)
 
 
-def density_derivative(log_prob, x) -> tf.Tensor:
+def density_derivative(log_prob: DensityLike, x: TensorLike) -> tf.Tensor:
     """d/dx of the density exp(log_prob(x)); zero outside the support, where it jumps.
 
     Args:

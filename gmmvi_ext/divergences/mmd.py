@@ -14,6 +14,8 @@ References:
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.types import TensorLike
+
 __all__ = ["Mmd", "median_squared_differences", "mmd_squared"]
 
 MAX_BANDWIDTH_SAMPLES = 1000
@@ -63,10 +65,10 @@ class Mmd:
 
     def __init__(
         self,
-        reference,
+        reference: TensorLike,
         *,
         alpha: float = 1.0,
-        bandwidth=None,
+        bandwidth: TensorLike | None = None,
         unbiased: bool = False,
         max_chunk_elements: int = 2**24,
     ):
@@ -89,7 +91,7 @@ class Mmd:
         self._y = self._scaled(reference)
         self._yy = self._mean(self._y, self._y)
 
-    def __call__(self, samples) -> float:
+    def __call__(self, samples: TensorLike) -> float:
         """MMD^2 between `samples` [N, D] and the reference."""
         samples = np.asarray(samples)
         _check_shapes(samples, self._y)
@@ -112,11 +114,11 @@ class Mmd:
 
 
 def mmd_squared(
-    samples,
-    reference,
+    samples: TensorLike,
+    reference: TensorLike,
     *,
     alpha: float = 1.0,
-    bandwidth=None,
+    bandwidth: TensorLike | None = None,
     unbiased: bool = False,
     max_chunk_elements: int = 2**24,
 ) -> float:

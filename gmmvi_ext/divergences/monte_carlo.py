@@ -1,18 +1,21 @@
 """Monte Carlo estimates with standard errors: KL, ELBO, log evidence."""
 
 from collections.abc import Callable
+from typing import Any
 
 import tensorflow as tf
 
 from gmmvi_ext.divergences.support import log_density
-from gmmvi_ext.types import Estimate
+from gmmvi_ext.types import DensityLike, Distribution, Estimate, Seed
 
 __all__ = ["elbo_mc", "kl_mc", "log_evidence_bridge", "log_evidence_iwae"]
 
 BRIDGE_ITERATIONS = 100
 
 
-def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate[tf.Tensor]:
+def kl_mc(
+    p: Distribution, q: DensityLike, num_samples: int, *, seed: Seed, importance: Any = None
+) -> Estimate[tf.Tensor]:
     """KL(p || q) from samples.
 
     Args:
@@ -44,7 +47,9 @@ def kl_mc(p, q, num_samples: int, *, seed, importance=None) -> Estimate[tf.Tenso
     return Estimate(value, error)
 
 
-def elbo_mc(joint_log_prob, q, num_samples: int, *, seed) -> Estimate[tf.Tensor]:
+def elbo_mc(
+    joint_log_prob: DensityLike, q: Distribution, num_samples: int, *, seed: Seed
+) -> Estimate[tf.Tensor]:
     """ELBO of q: minus KL(q || joint).
 
     Example:
@@ -60,7 +65,7 @@ def elbo_mc(joint_log_prob, q, num_samples: int, *, seed) -> Estimate[tf.Tensor]
 
 
 def log_evidence_iwae(
-    joint_log_prob: Callable, q, num_samples: int, *, seed
+    joint_log_prob: Callable, q: Distribution, num_samples: int, *, seed: Seed
 ) -> Estimate[tf.Tensor]:
     """log of the mean importance weight under q; its standard error by the delta method.
 
@@ -83,7 +88,12 @@ def log_evidence_iwae(
 
 
 def log_evidence_bridge(
-    joint_log_prob: Callable, q, posterior_samples: tf.Tensor, num_samples: int, *, seed
+    joint_log_prob: Callable,
+    q: Distribution,
+    posterior_samples: tf.Tensor,
+    num_samples: int,
+    *,
+    seed: Seed,
 ) -> tf.Tensor:
     """log evidence by bridge sampling between q and the posterior (Meng and Wong, 1996).
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from gmmvi_ext.divergences.support import log_density
 from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.types import DensityLike, Distribution, DTypeLike, TensorLike
 
 __all__ = [
     "RULES",
@@ -80,12 +81,12 @@ def nodes(rule: str, low, high, num_points: int, dtype) -> tuple[tf.Tensor, tf.T
 
 def integrate(
     function: Callable,
-    low,
-    high,
+    low: TensorLike,
+    high: TensorLike,
     num_points: int = 10_000,
     *,
     rule: str = "trapezoid",
-    dtype=tf.float64,
+    dtype: DTypeLike = tf.float64,
 ) -> tf.Tensor:
     """Integral of `function`, x [n] -> values [n], over [low, high], a scalar.
 
@@ -99,7 +100,13 @@ def integrate(
 
 
 def kl_quadrature(
-    p, q, low, high, num_points: int = 10_000, *, rule: str = "trapezoid"
+    p: DensityLike,
+    q: DensityLike,
+    low: TensorLike,
+    high: TensorLike,
+    num_points: int = 10_000,
+    *,
+    rule: str = "trapezoid",
 ) -> Quadrature:
     """KL(p || q) of two densities on the line.
 
@@ -137,7 +144,13 @@ def kl_quadrature(
 
 
 def elbo_quadrature(
-    joint_log_prob, q, low=None, high=None, num_points: int = 500, *, rule: str = "trapezoid"
+    joint_log_prob: DensityLike,
+    q: Distribution,
+    low: TensorLike | None = None,
+    high: TensorLike | None = None,
+    num_points: int = 500,
+    *,
+    rule: str = "trapezoid",
 ) -> Quadrature:
     """ELBO of q, the integral of q (log joint - log q), and the mass of q covered.
 
@@ -168,12 +181,12 @@ def elbo_quadrature(
 
 def log_evidence_quadrature(
     joint_log_prob: Callable,
-    low,
-    high,
+    low: TensorLike,
+    high: TensorLike,
     num_points: int = 10_000,
     *,
     rule: str = "trapezoid",
-    dtype=tf.float64,
+    dtype: DTypeLike = tf.float64,
 ) -> tf.Tensor:
     """log of the integral of the joint density over [low, high], a scalar.
 

@@ -5,12 +5,14 @@ NaN. Whatever evaluates a density at points it chose itself reads it through `lo
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.types import DensityLike
 
 __all__ = ["as_points", "centers", "ends", "is_discrete", "landmarks", "log_density"]
 
@@ -64,7 +66,7 @@ def is_discrete(dist) -> bool:
     return False
 
 
-def log_density(p, dtype: tf.DType | None = None) -> Callable:
+def log_density(p: DensityLike, dtype: tf.DType | None = None) -> Callable:
     """Function x -> log density, -inf outside the support.
 
     Args:
@@ -80,13 +82,14 @@ def log_density(p, dtype: tf.DType | None = None) -> Callable:
     """
     if not hasattr(p, "log_prob"):
         return p
-    inner, inside = p.dtype, _membership(p)
+    known: Any = p
+    inner, inside = known.dtype, _membership(known)
 
     def log_prob(x):
         x = as_points(x, inner)
         outer = dtype or x.dtype
         allowed, safe = inside(tf.cast(x, inner))
-        found = p.log_prob(safe)
+        found = known.log_prob(safe)
         if allowed is not True:
             found = tf.where(allowed, found, tf.constant(-np.inf, found.dtype))
         return tf.cast(found, outer if outer.is_floating else found.dtype)

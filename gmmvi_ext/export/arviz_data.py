@@ -1,6 +1,7 @@
 """Draws as ArviZ data, with what the model knows beside its parameters; ArviZ is imported here."""
 
 from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,10 @@ from gmmvi_ext.posterior.predictive import (
     replicates,
 )
 from gmmvi_ext.targets.generative import Generative
+from gmmvi_ext.types import Seed
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["to_arviz"]
 
@@ -20,15 +25,15 @@ PROPOSALS = 10  # draws for each of those that importance resampling keeps
 
 
 def to_arviz(
-    posterior,
+    posterior: "Posterior",
     num_samples: int = 1000,
-    seed=0,
+    seed: Seed = 0,
     *,
     log_likelihood: bool = False,
     predictive: bool = False,
     prior: bool = False,
     reweighted: bool = False,
-):
+) -> Any:
     """See `Posterior.to_arviz`.
 
     Example:

@@ -144,7 +144,7 @@ class ExportedPosterior(tf.Module):
         return {flat_output_name(self._layout): flat} | parts
 
     @tf.function
-    def sample(self, num_samples, seed):
+    def sample(self, num_samples: tf.Tensor, seed: tf.Tensor) -> dict[str, tf.Tensor]:
         """Draws, flat (`x`) and by name; those of `Posterior.sample` with this seed, up to 5000."""
         low = tf.math.floormod(seed, 2**31)
         high = tf.math.floormod(tf.math.floordiv(seed, 2**31), 2**31)
@@ -154,14 +154,14 @@ class ExportedPosterior(tf.Module):
         return self._named(self._layout.forward_flat(x))
 
     @tf.function
-    def log_prob(self, x):
+    def log_prob(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Log density at constrained points [N, D'], Jacobian included."""
         free = self._layout.inverse_flat(x)
         value = mixtures.log_prob(self._mixture(), free) - self._layout.log_det(free)
         return {"log_prob": value}
 
     @tf.function
-    def log_prob_named(self, *parts):
+    def log_prob_named(self, *parts: tf.Tensor) -> dict[str, tf.Tensor]:
         """Log density at named parts, each [N, *shape], in the order of the names."""
         flat = [tf.reshape(part, [tf.shape(part)[0], -1]) for part in parts]
         flat = tf.concat(flat, axis=-1)
@@ -169,19 +169,19 @@ class ExportedPosterior(tf.Module):
         return self.log_prob(flat)
 
     @tf.function
-    def log_prob_unconstrained(self, x):
+    def log_prob_unconstrained(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Log density of the mixture at unconstrained points [N, D]."""
         return {"log_prob": mixtures.log_prob(self._mixture(), x)}
 
     @tf.function
-    def component_log_prob(self, x):
+    def component_log_prob(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """Log density of every component at unconstrained points [N, D], [N, K]."""
         mixture = self._mixture()
         parts = mixtures.component_log_prob(mixture.components, x)
         return {"component_log_prob": parts, "log_weights": mixture.log_weights}
 
     @tf.function
-    def summary(self):
+    def summary(self) -> dict[str, tf.Tensor]:
         """Mean and standard deviation (flat), mixture moments, quality figures."""
         values = {name: value.read_value() for name, value in self.statistics.items()}
         mixture = self._mixture()
@@ -196,7 +196,7 @@ class ExportedPosterior(tf.Module):
         return values
 
     @tf.function
-    def sample_from_noise(self, eps, u):
+    def sample_from_noise(self, eps: tf.Tensor, u: tf.Tensor) -> dict[str, tf.Tensor]:
         """Draws from standard normals `eps` [N, D] and uniforms `u` [N]; flat, [N, D']."""
         above = tf.cast(u[:, tf.newaxis] > self.cumulative_weights, tf.int32)
         index = tf.reduce_sum(above, axis=-1)  # [N]
@@ -204,7 +204,7 @@ class ExportedPosterior(tf.Module):
         return {"x": self._layout.forward_flat(tf.gather(self.loc, index) + moved)}
 
     @tf.function
-    def log_prob_portable(self, x):
+    def log_prob_portable(self, x: tf.Tensor) -> dict[str, tf.Tensor]:
         """As `log_prob`, without triangular solves."""
         free = self._layout.inverse_flat(x)
         z = self.factors.whiten(free[:, tf.newaxis, :] - self.loc)  # [N, K, D]

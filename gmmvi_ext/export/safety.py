@@ -21,6 +21,7 @@ from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
 from gmmvi_ext.confined import open_plain, read_inside
+from gmmvi_ext.types import PathLike
 
 __all__ = [
     "ALLOWED_OPERATIONS",
@@ -120,7 +121,7 @@ def _operations(model: saved_model_pb2.SavedModel) -> set[str]:
     return found
 
 
-def check_operations(path) -> None:
+def check_operations(path: PathLike) -> None:
     """Refuses a SavedModel with operations outside the allow-list, or with a way around it.
 
     Raises:

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,7 +16,11 @@ from gmmvi_ext.export.safety import check_operations, checked_copy
 from gmmvi_ext.export.verification import verify_export
 from gmmvi_ext.posterior import storage
 from gmmvi_ext.posterior.stored_mixture import require_finite
+from gmmvi_ext.types import PathLike
 from gmmvi_ext.whole_files import whole_folder
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["export_saved_model", "load_saved_model"]
 
@@ -25,7 +30,12 @@ FORMAT = 1
 
 
 def export_saved_model(
-    posterior, path, *, verify: bool = True, num_summary_samples: int = 20000, seed: int = 0
+    posterior: "Posterior",
+    path: PathLike,
+    *,
+    verify: bool = True,
+    num_summary_samples: int = 20000,
+    seed: int = 0,
 ) -> str:
     """Writes `posterior` as a SavedModel that needs TensorFlow alone.
 
@@ -77,7 +87,7 @@ def export_saved_model(
     return str(folder)
 
 
-def load_saved_model(path):
+def load_saved_model(path: PathLike) -> Any:
     """Loads an export after a check of its operations.
 
     Every operation of the graph must be on the allow-list of mathematics that exports of this

@@ -1,11 +1,18 @@
 """Draws as a table of pandas, which is imported only here."""
 
+from typing import TYPE_CHECKING, Any
+
 import tensorflow as tf
+
+from gmmvi_ext.types import Seed
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["to_dataframe"]
 
 
-def to_dataframe(posterior, num_samples: int = 1000, seed=0):
+def to_dataframe(posterior: "Posterior", num_samples: int = 1000, seed: Seed = 0) -> Any:
     """Draws as a `pandas.DataFrame`, one column per constrained number.
 
     Example:

@@ -6,11 +6,16 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.posterior.importance.draws import sample_mixture
+from gmmvi_ext.types import PathLike
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["TOLERANCE", "ExportVerificationError", "run_elsewhere", "verify_export"]
 
@@ -86,7 +91,7 @@ def run_elsewhere(script: str, folder, inputs: dict[str, np.ndarray]) -> dict[st
             return {name: loaded[name] for name in loaded.files}
 
 
-def verify_export(folder, module, posterior) -> None:
+def verify_export(folder: PathLike, module: Any, posterior: "Posterior") -> None:
     """Runs the export in a fresh interpreter and compares every signature.
 
     Args:

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products
+from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["MODES", "Terms", "kl_of_factors", "make_terms", "poisson_bound"]
 
@@ -47,7 +48,9 @@ class Terms(NamedTuple):
     noise: tf.Tensor
 
 
-def make_terms(loc, scale, mode: str, *, num_samples: int = 3, seed=(0, 0)) -> Terms:
+def make_terms(
+    loc: TensorLike, scale: TensorLike, mode: str, *, num_samples: int = 3, seed: Seed = (0, 0)
+) -> Terms:
     """Terms at the current q: loc and scale [L, N].
 
     Example:
@@ -74,15 +77,15 @@ def sampled_exposure(loc, scale, noise) -> tf.Tensor:
 
 
 def poisson_bound(
-    counts,
-    weights,
-    loc,
-    scale,
-    prior_scale=1.0,
+    counts: TensorLike,
+    weights: TensorLike,
+    loc: TensorLike,
+    scale: TensorLike,
+    prior_scale: TensorLike = 1.0,
     *,
     mode: str = "lower-bound",
     num_samples: int = 3,
-    seed=(0, 0),
+    seed: Seed = (0, 0),
     control_variate: bool = False,
     eps: float = 1e-8,
 ) -> tf.Tensor:
@@ -129,7 +132,7 @@ def poisson_bound(
     return data - constant - tf.reduce_sum(kl_of_factors(loc, scale, prior_scale))
 
 
-def kl_of_factors(loc, scale, prior_scale) -> tf.Tensor:
+def kl_of_factors(loc: TensorLike, scale: TensorLike, prior_scale: TensorLike) -> tf.Tensor:
     """KL(N(loc, scale^2) || N(0, prior_scale^2)), [L, N].
 
     Example:

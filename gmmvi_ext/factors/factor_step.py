@@ -16,6 +16,7 @@ from gmmvi_ext.factors.bounds import Terms, make_terms, sampled_exposure
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products
 from gmmvi_ext.natural import mean_std_to_natural, natural_step, natural_to_mean_std
+from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["factor_step"]
 
@@ -23,17 +24,17 @@ MAX_HALVINGS = 12
 
 
 def factor_step(
-    counts,
-    weights,
-    loc,
-    scale,
-    prior_scale,
+    counts: TensorLike,
+    weights: TensorLike,
+    loc: TensorLike,
+    scale: TensorLike,
+    prior_scale: TensorLike,
     *,
     mode: str = "lower-bound",
     stepsize: float = 1.0,
     num_inner: int = 3,
     num_samples: int = 3,
-    seed=(0, 0),
+    seed: Seed = (0, 0),
     eps: float = 1e-8,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """New (loc, scale), both [L, N].

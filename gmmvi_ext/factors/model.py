@@ -16,6 +16,7 @@ from gmmvi_ext.factors.multiplicative import (
 )
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import to_counts
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["PoissonFactorModel"]
 
@@ -90,12 +91,12 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.seed = seed
         self.verbose = verbose
 
-    def fit(self, X, y=None) -> "PoissonFactorModel":
+    def fit(self, X: TensorLike, y: TensorLike | None = None) -> "PoissonFactorModel":
         """Learns weights and prior from counts, dense or scipy-sparse."""
         self.fit_transform(X)
         return self
 
-    def fit_transform(self, X, y=None) -> np.ndarray:
+    def fit_transform(self, X: TensorLike, y: TensorLike | None = None) -> np.ndarray:
         """As `fit`; returns the posterior means of e^F, [n_samples, n_components]."""
         counts = self._counts(X, reset=True)
         weights, loc, scale, prior = self._start(counts)
@@ -115,7 +116,9 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.loc_, self.scale_ = loc.numpy().T, scale.numpy().T
         return np.exp(self.loc_ + 0.5 * self.scale_**2)
 
-    def partial_fit(self, X, y=None, *, n_total: int | None = None) -> "PoissonFactorModel":
+    def partial_fit(
+        self, X: TensorLike, y: TensorLike | None = None, *, n_total: int | None = None
+    ) -> "PoissonFactorModel":
         """One update of the weights from a batch of samples, with forgetting.
 
         Args:
@@ -145,23 +148,23 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         self.components_ = self._weights.T
         return self
 
-    def transform(self, X) -> np.ndarray:
+    def transform(self, X: TensorLike) -> np.ndarray:
         """Posterior means of e^F of new samples, [n_samples, n_components]."""
         loc, scale = self.posterior(X)
         return np.exp(loc + 0.5 * scale**2)
 
-    def posterior(self, X) -> tuple[np.ndarray, np.ndarray]:
+    def posterior(self, X: TensorLike) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard deviation of the log factors, [n_samples, n_components] each."""
         check_is_fitted(self, "components_")
         loc, scale = self._infer(self._counts(X), self.transform_iter)
         return loc.numpy().T, scale.numpy().T
 
-    def inverse_transform(self, factors) -> np.ndarray:
+    def inverse_transform(self, factors: TensorLike) -> np.ndarray:
         """Rates [n_samples, n_features] of factors e^F."""
         check_is_fitted(self, "components_")
         return np.asarray(factors) @ self.components_
 
-    def score(self, X, y=None) -> float:
+    def score(self, X: TensorLike, y: TensorLike | None = None) -> float:
         """Bound on the log likelihood per sample; higher is better."""
         check_is_fitted(self, "components_")
         counts = self._counts(X)

@@ -15,6 +15,7 @@ import tensorflow as tf
 from gmmvi_ext.factors.bounds import Terms
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["Averages", "forgetful_update", "forgetting_rate", "multiplicative_update"]
 
@@ -42,7 +43,13 @@ class Averages(NamedTuple):
 
 
 def multiplicative_update(
-    counts, weights, terms: Terms, *, rows=None, eps: float = 1e-8, floor: float = 1e-8
+    counts: TensorLike,
+    weights: TensorLike,
+    terms: Terms,
+    *,
+    rows: TensorLike | None = None,
+    eps: float = 1e-8,
+    floor: float = 1e-8,
 ) -> tf.Tensor:
     """New weights [D, L].
 
@@ -76,12 +83,12 @@ def multiplicative_update(
 
 
 def forgetful_update(
-    counts,
-    weights,
+    counts: TensorLike,
+    weights: TensorLike,
     terms: Terms,
     averages: Averages | None,
     *,
-    rate,
+    rate: float,
     scale: float,
     eps: float = 1e-8,
     floor: float = 1e-8,

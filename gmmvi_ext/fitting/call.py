@@ -5,6 +5,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from numbers import Real
+from typing import Any
 
 import tensorflow as tf
 
@@ -24,6 +25,7 @@ from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, refuse_other_run
 from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation, open_parallel
 from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.training.progress import ProgressDisplay
+from gmmvi_ext.types import ConstraintLike, DTypeLike, PathLike
 
 __all__ = ["fit"]
 
@@ -41,26 +43,26 @@ _FORMER_SWITCHES = {
 
 
 def fit(
-    target,
+    target: Any,
     num_dimensions: int | None = None,
     shapes: Mapping | None = None,
-    constraints=None,
+    constraints: ConstraintLike = None,
     *,
-    algorithm="auto",
+    algorithm: str | Mapping[str, Any] = "auto",
     seed: int = 0,
     max_evaluations: int | None = None,
     max_seconds: float | None = None,
     max_components: int | None = None,
     initial_values: Mapping | None = None,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
     verbose: bool = True,
     batched: bool = True,
     gradient: Callable | None = None,
-    executor=None,
-    strategy="none",
-    workdir=None,
+    executor: Any = None,
+    strategy: Any = "none",
+    workdir: PathLike | None = None,
     callbacks: Sequence[Callable[[dict], object]] = (),
-    **settings,
+    **settings: Any,
 ) -> Posterior:
     """Fits a Gaussian mixture to an unnormalized log density; no setting is required.
 

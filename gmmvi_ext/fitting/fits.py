@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -123,7 +124,7 @@ class Fits(Sequence):
         """A row for each fit, see `Fit.row`."""
         return [fit.row() for fit in self._fits]
 
-    def to_dataframe(self):
+    def to_dataframe(self) -> Any:
         """The table as a `pandas.DataFrame`, a row for each name.
 
         Raises:

@@ -26,6 +26,7 @@ from gmmvi_ext.targets.callables import CallableTarget
 from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.targets.with_data import DensityOfData, TargetWithData, as_arrays, as_tensors
+from gmmvi_ext.types import ConstraintLike, DTypeLike
 
 __all__ = ["fit_many"]
 
@@ -36,19 +37,19 @@ MAX_ERROR = 300  # characters
 
 def fit_many(
     log_density: Callable,
-    data,
+    data: Any,
     num_dimensions: int | None = None,
     shapes: Mapping | None = None,
-    constraints=None,
+    constraints: ConstraintLike = None,
     *,
     seed: int = 0,
     names: Sequence[str] | None = None,
-    pool=None,
+    pool: Any = None,
     batched: bool = True,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
     verbose: bool = True,
     report_samples: int = REPORT_SAMPLES,
-    **settings,
+    **settings: Any,
 ) -> Fits:
     """Fits the posterior of every data set under one model.
 

@@ -12,7 +12,7 @@ everything costs O(D R) a point: for u = diag(d)^{-1/2} (x - mu)
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import tensorflow as tf
 
@@ -149,7 +149,7 @@ class LowRankGaussians(NamedTuple):
         shape = tf.concat([tf.shape(loc), [self.rank]], axis=0)
         return LowRankGaussians(loc, tf.square(stddev), tf.zeros(shape, self.dtype))
 
-    def kl_divergence(self, other) -> tf.Tensor:
+    def kl_divergence(self, other: Any) -> tf.Tensor:
         """KL(self_k || other_k), [K], through Cholesky factors."""
         other = other.to_full() if isinstance(other, LowRankGaussians) else other
         return self.to_full().kl_divergence(other)

@@ -6,6 +6,7 @@
 Components may carry log weight -inf: they never change a result.
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -13,6 +14,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians.diagonal import DiagonalGaussians
 from gmmvi_ext.gaussians.full import FullGaussians
 from gmmvi_ext.gaussians.low_rank import LowRankGaussians
+from gmmvi_ext.types import TensorLike
 
 __all__ = [
     "Components",
@@ -270,7 +272,7 @@ def covariance(mixture: Mixture) -> tf.Tensor:
     return within + between
 
 
-def marginal(mixture: Mixture, dims) -> Mixture:
+def marginal(mixture: Mixture, dims: Sequence[int]) -> Mixture:
     """Marginal mixture of the coordinates `dims`, in that order.
 
     Example:
@@ -283,7 +285,7 @@ def marginal(mixture: Mixture, dims) -> Mixture:
     return Mixture(mixture.log_weights, mixture.components.marginal(tuple(dims)))
 
 
-def condition(mixture: Mixture, dims, values) -> Mixture:
+def condition(mixture: Mixture, dims: Sequence[int], values: TensorLike) -> Mixture:
     """Mixture of the remaining coordinates given x[dims] = values ([len(dims)]).
 
     Example:

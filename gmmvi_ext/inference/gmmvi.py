@@ -38,6 +38,7 @@ from gmmvi_ext.models import GmmWrapper, initial_mixture
 from gmmvi_ext.ranges import require
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.tracing import TracedFunction
+from gmmvi_ext.types import ConstraintLike, DTypeLike
 
 __all__ = ["GMMVI"]
 
@@ -170,8 +171,8 @@ class GMMVI(tf.Module):
         *,
         rules: dict | None = None,
         seed: int = 0,
-        dtype=tf.float32,
-        bijector=None,
+        dtype: DTypeLike = tf.float32,
+        bijector: ConstraintLike = None,
     ) -> "GMMVI":
         """Builds rules and initial mixture from a configuration with the keys of the reference.
 

@@ -13,6 +13,7 @@ from gmmvi_ext.gaussians import (
     LowRankGaussians,
     Mixture,
 )
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["initial_mixture"]
 
@@ -27,7 +28,7 @@ def initial_mixture(
     use_diagonal_covs: bool = False,
     use_low_rank: int | None = None,
     seed: int = 0,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> Mixture:
     """Equally weighted components around a prior N(prior_mean, diag(prior_scale^2)).
 

@@ -9,6 +9,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.models.learner import LearnerState, initial_learner_state
+from gmmvi_ext.types import Bijector, TensorLike
 
 __all__ = ["MixtureModel"]
 
@@ -42,7 +43,7 @@ class MixtureModel(tf.Module):
         stepsize: float = 1.0,
         ridge: float = 1e-12,
         history_length: int = 2,
-        bijector=None,
+        bijector: Bijector | None = None,
         name: str | None = None,
     ):
         super().__init__(name=name)
@@ -120,7 +121,7 @@ class MixtureModel(tf.Module):
         """Draws in the unconstrained space, [num_samples, D]."""
         return mixtures.sample(self.mixture(), num_samples, seed)[0]
 
-    def fresh_learner_state(self, num_components, first_id) -> LearnerState:
+    def fresh_learner_state(self, num_components: TensorLike, first_id: TensorLike) -> LearnerState:
         """State for components that join now."""
         return initial_learner_state(
             num_components,

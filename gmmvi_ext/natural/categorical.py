@@ -9,13 +9,14 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["natural_to_log_weights"]
 
 WEIGHT_FLOOR = 1e-30  # keeps the gradient of a dying component finite; above float32's tiny
 
 
-def natural_to_log_weights(logits, *, gradient: str = "expectation") -> tf.Tensor:
+def natural_to_log_weights(logits: TensorLike, *, gradient: str = "expectation") -> tf.Tensor:
     """log softmax of `logits` [..., K], whose gradient is the centered one with respect to p.
 
     Example:

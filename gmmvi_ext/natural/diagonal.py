@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
+from gmmvi_ext.types import TensorLike
 
 __all__ = [
     "expectation_to_mean_std",
@@ -28,7 +29,7 @@ __all__ = [
 
 
 def natural_to_mean_std(
-    theta1, theta2, jitter: float = 0.0, *, gradient: str = "expectation"
+    theta1: TensorLike, theta2: TensorLike, jitter: float = 0.0, *, gradient: str = "expectation"
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and standard deviation of natural parameters, with natural gradients.
 
@@ -78,7 +79,7 @@ def natural_to_mean_std(
     return with_expectation_gradient(forward, pullback)(theta1, theta2)
 
 
-def mean_std_to_natural(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
+def mean_std_to_natural(mu: TensorLike, s: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
     """(theta1, theta2) of mean and standard deviation.
 
     Example:
@@ -91,7 +92,7 @@ def mean_std_to_natural(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
     return mu * precision, -0.5 * precision
 
 
-def mean_std_to_expectation(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
+def mean_std_to_expectation(mu: TensorLike, s: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
     """(eta1, eta2) of mean and standard deviation.
 
     Example:
@@ -104,7 +105,7 @@ def mean_std_to_expectation(mu, s) -> tuple[tf.Tensor, tf.Tensor]:
     return mu, tf.square(mu) + tf.square(s)
 
 
-def expectation_to_mean_std(eta1, eta2) -> tuple[tf.Tensor, tf.Tensor]:
+def expectation_to_mean_std(eta1: TensorLike, eta2: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and standard deviation of expectation parameters.
 
     Example:
@@ -117,7 +118,7 @@ def expectation_to_mean_std(eta1, eta2) -> tuple[tf.Tensor, tf.Tensor]:
     return eta1, tf.sqrt(eta2 - tf.square(eta1))
 
 
-def gaussian_fisher(mu, s) -> tf.Tensor:
+def gaussian_fisher(mu: TensorLike, s: TensorLike) -> tf.Tensor:
     """Fisher matrix in natural coordinates, [..., 2, 2]; its determinant is 2 s^6.
 
     Example:

@@ -15,6 +15,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.linalg import safe_cholesky
 from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
+from gmmvi_ext.types import TensorLike
 
 __all__ = [
     "expectation_to_mean_chol",
@@ -25,7 +26,7 @@ __all__ = [
 
 
 def natural_to_mean_chol(
-    theta1, Theta2, *, gradient: str = "expectation"
+    theta1: TensorLike, Theta2: TensorLike, *, gradient: str = "expectation"
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and lower Cholesky factor of the covariance, with natural gradients.
 
@@ -52,7 +53,7 @@ def natural_to_mean_chol(
     return with_expectation_gradient(_forward, _pullback)(theta1, Theta2)
 
 
-def mean_chol_to_natural(mu, L) -> tuple[tf.Tensor, tf.Tensor]:
+def mean_chol_to_natural(mu: TensorLike, L: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
     """(theta1, Theta2) of mean and lower Cholesky factor.
 
     Example:
@@ -68,7 +69,7 @@ def mean_chol_to_natural(mu, L) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.linalg.matvec(precision, mu), -0.5 * precision
 
 
-def mean_chol_to_expectation(mu, L) -> tuple[tf.Tensor, tf.Tensor]:
+def mean_chol_to_expectation(mu: TensorLike, L: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
     """(eta1, H2) of mean and lower Cholesky factor.
 
     Example:
@@ -82,7 +83,7 @@ def mean_chol_to_expectation(mu, L) -> tuple[tf.Tensor, tf.Tensor]:
     return mu, tf.matmul(L, L, transpose_b=True) + _outer(mu)
 
 
-def expectation_to_mean_chol(eta1, H2) -> tuple[tf.Tensor, tf.Tensor]:
+def expectation_to_mean_chol(eta1: TensorLike, H2: TensorLike) -> tuple[tf.Tensor, tf.Tensor]:
     """Mean and lower Cholesky factor of expectation parameters.
 
     Example:

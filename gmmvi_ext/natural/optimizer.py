@@ -111,7 +111,7 @@ class NaturalGradient(tf.Module):
                 variable.assign(value)
 
     def minimize(
-        self, loss_fn: Callable, other_variables: Sequence = (), optimizer=None
+        self, loss_fn: Callable, other_variables: Sequence = (), optimizer: Any = None
     ) -> tf.Tensor:
         """One step on `loss_fn`: natural for the groups, `optimizer` for `other_variables`.
 

@@ -29,7 +29,7 @@ PRECISION_TINY = 1e-37  # a normal number in float32
 def natural_step(
     theta: tuple,
     grads: tuple,
-    rho,
+    rho: float,
     *,
     retraction: str = "backoff",
     domain: str = "diagonal",

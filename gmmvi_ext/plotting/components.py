@@ -1,5 +1,7 @@
 """Weights of the components at the end, grouped by mode."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
@@ -7,13 +9,16 @@ from matplotlib.patches import Patch
 from gmmvi_ext import diagnostics
 from gmmvi_ext.plotting.style import INK, component_color, new_axes, tidy
 
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
+
 __all__ = ["plot_components"]
 
 MAX_BARS = 60
 MAX_LEGEND = 12
 
 
-def plot_components(posterior, ax: Axes | None = None) -> Axes:
+def plot_components(posterior: "Posterior", ax: Axes | None = None) -> Axes:
     """A bar per component, heaviest mode first, one color per mode of the density.
 
     Args:

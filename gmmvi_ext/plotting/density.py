@@ -1,6 +1,7 @@
 """Two parameters: the target as shades, the mixture as contours, and a mixture that learns."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -10,6 +11,10 @@ from matplotlib.axes import Axes
 from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
 from gmmvi_ext.posterior.importance.draws import evaluate_target, sample_mixture
+from gmmvi_ext.types import Seed
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["animate_density_2d", "plot_density_2d"]
 
@@ -22,13 +27,13 @@ NUM_DRAWS = 4000
 
 
 def plot_density_2d(
-    posterior,
+    posterior: "Posterior",
     ax: Axes | None = None,
     *,
-    limits=None,
+    limits: Sequence[tuple[float, float]] | None = None,
     grid_size: int = 150,
     num_samples: int = NUM_DRAWS,
-    seed=0,
+    seed: Seed = 0,
 ) -> Axes:
     """The log density of the target (shades) and of the mixture (lines) in the constrained space.
 
@@ -73,7 +78,7 @@ def animate_density_2d(
     posteriors: Sequence,
     *,
     titles: Sequence[str] = (),
-    limits=None,
+    limits: Sequence[tuple[float, float]] | None = None,
     grid_size: int = 100,
     interval: int = 250,
 ) -> FuncAnimation:

@@ -1,12 +1,16 @@
 """The ELBO over a run, with the eye on where it ended."""
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
 from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, new_axes, tidy
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.report.report import Report
 
 __all__ = ["X_LABELS", "metric_column", "plot_elbo"]
 
@@ -23,7 +27,7 @@ def plot_elbo(
     ax: Axes | None = None,
     *,
     x: str = "num_target_evaluations",
-    report=None,
+    report: "Report | None" = None,
     with_badge: bool = True,
 ) -> Axes:
     """ELBO against evaluations (or iterations, or seconds).

@@ -1,12 +1,17 @@
 """Intervals of many parameters on one axis, of one posterior or of several side by side."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
 
 from gmmvi_ext.plotting.marginals import choose_elements, note_left_out
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, tidy
+from gmmvi_ext.types import Seed
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["plot_forest"]
 
@@ -16,14 +21,14 @@ ROW = 0.28  # inches
 
 
 def plot_forest(
-    posteriors,
+    posteriors: "Posterior | Mapping[str, Posterior]",
     ax: Axes | None = None,
     *,
-    names=None,
+    names: str | int | Sequence[str | int] | None = None,
     prob: float = 0.94,
     max_parameters: int = MOST,
     num_samples: int = 10000,
-    seed=0,
+    seed: Seed = 0,
 ) -> Axes:
     """Highest-density intervals: a thin bar holds `prob`, a thick one half, a ring is the mean.
 

@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from gmmvi_ext.plotting.style import INK, MUTED, new_axes
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["plot_image_grid", "plot_reconstructions"]
 
@@ -14,7 +15,11 @@ GAP_LEVELS = {1: 0.2, 3: 0.8}  # light gray: one channel is drawn dark on white
 
 
 def plot_image_grid(
-    images, ax: Axes | None = None, *, num_columns: int | None = None, title: str = "Images"
+    images: TensorLike,
+    ax: Axes | None = None,
+    *,
+    num_columns: int | None = None,
+    title: str = "Images",
 ) -> Axes:
     """Images side by side, row by row.
 
@@ -41,7 +46,11 @@ def plot_image_grid(
 
 
 def plot_reconstructions(
-    images, reconstructions, ax: Axes | None = None, *, num_columns: int = 12
+    images: TensorLike,
+    reconstructions: TensorLike,
+    ax: Axes | None = None,
+    *,
+    num_columns: int = 12,
 ) -> Axes:
     """Data above what the model makes of them, in pairs of rows.
 

@@ -1,6 +1,7 @@
 """The tail of the importance ratios with its Pareto fit: is k-hat below its limit?"""
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -8,12 +9,15 @@ from matplotlib.axes import Axes
 from gmmvi_ext.diagnostics.psis import smooth_log_ratios
 from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, new_axes, tidy
 
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.report.report import Report
+
 __all__ = ["plot_khat"]
 
 NO_RATIOS = "no ratios: `report()` makes them,\nwhere the posterior has a target"
 
 
-def plot_khat(report, ax: Axes | None = None, *, with_badge: bool = True) -> Axes:
+def plot_khat(report: "Report", ax: Axes | None = None, *, with_badge: bool = True) -> Axes:
     """Share of draws whose importance ratio exceeds a multiple of the mean, both axes logarithmic.
 
     A mixture equal to the target gives a step at one; a heavy tail runs to the right. The line is

@@ -1,16 +1,25 @@
 """Latent space of an amortized model: codes colored by class, and which components are used."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from matplotlib.axes import Axes
 
 from gmmvi_ext.plotting.style import INK, component_color, new_axes, tidy
+from gmmvi_ext.types import TensorLike
 
 __all__ = ["plot_component_usage", "plot_latent_space"]
 
 MAX_LEGEND = 12
 
 
-def plot_latent_space(codes, labels=None, ax: Axes | None = None, *, names=None) -> Axes:
+def plot_latent_space(
+    codes: TensorLike,
+    labels: TensorLike | None = None,
+    ax: Axes | None = None,
+    *,
+    names: Sequence[str] | None = None,
+) -> Axes:
     """Codes in the plane, colored by class.
 
     With more than two dimensions, the plane that separates the class means best against the scatter
@@ -65,7 +74,9 @@ def plot_latent_space(codes, labels=None, ax: Axes | None = None, *, names=None)
     return ax
 
 
-def plot_component_usage(weights, labels=None, ax: Axes | None = None) -> Axes:
+def plot_component_usage(
+    weights: TensorLike, labels: TensorLike | None = None, ax: Axes | None = None
+) -> Axes:
     """How much each component of a mixture is used, as bars stacked by class.
 
     Args:

@@ -1,6 +1,8 @@
 """Marginal densities of single parameters."""
 
 import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import tensorflow as tf
@@ -9,6 +11,10 @@ from matplotlib.axes import Axes
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_grid, tidy
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture
+from gmmvi_ext.types import Seed
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = [
     "choose_elements",
@@ -97,13 +103,13 @@ def _varying(posterior) -> list[int]:
 
 
 def plot_marginals(
-    posterior,
-    ax=None,
+    posterior: "Posterior",
+    ax: np.ndarray | Sequence | None = None,
     *,
-    names=None,
+    names: str | int | Sequence[str | int] | None = None,
     max_parameters: int = 12,
     num_samples: int | None = None,
-    seed=0,
+    seed: Seed = 0,
 ) -> np.ndarray:
     """Marginal density of each parameter in the constrained space.
 

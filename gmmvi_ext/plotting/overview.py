@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
@@ -11,11 +12,15 @@ from gmmvi_ext.plotting.khat import plot_khat
 from gmmvi_ext.plotting.marginals import (
     choose_elements,
     draw_marginal,
+    draws_to_plot,
     note_left_out,
     write_key,
 )
 from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure
 from gmmvi_ext.plotting.weights import plot_weights
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["plot_overview"]
 
@@ -23,7 +28,9 @@ NUM_MARGINALS = 4
 COLUMNS = 12  # of the grid: halves above, up to four marginals below
 
 
-def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = "") -> Figure:
+def plot_overview(
+    posterior: "Posterior", metrics: Sequence[Mapping] = (), *, title: str = ""
+) -> Figure:
     """The verdict, ELBO over the run, importance ratios, weights (or components) and marginals.
 
     Args:
@@ -76,7 +83,7 @@ def plot_overview(posterior, metrics: Sequence[Mapping] = (), *, title: str = ""
         plot_components(posterior, body.add_subplot(grid[0, half:]))
     width = COLUMNS // len(chosen)
     cells = [body.add_subplot(grid[-1, i * width : (i + 1) * width]) for i in range(len(chosen))]
-    draws = posterior.kept_draws
+    draws = draws_to_plot(posterior, None, 0)
     for cell, element in zip(cells, chosen, strict=True):
         draw_marginal(posterior, cell, element, draws)
         cell.set_xlabel(posterior.layout.constrained_names[element], fontsize=9)

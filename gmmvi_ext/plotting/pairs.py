@@ -1,5 +1,8 @@
 """Corner plot: draws and component ellipses for pairs of parameters."""
 
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 from matplotlib.axes import Axes
@@ -16,6 +19,10 @@ from gmmvi_ext.plotting.style import (
     tidy,
 )
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
+from gmmvi_ext.types import Seed
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["plot_pairs"]
 
@@ -28,14 +35,14 @@ HALO = 1.6  # points of white around an ellipse, which set it off from the draws
 
 
 def plot_pairs(
-    posterior,
-    ax=None,
+    posterior: "Posterior",
+    ax: np.ndarray | Sequence | None = None,
     *,
-    names=None,
+    names: str | int | Sequence[str | int] | None = None,
     max_parameters: int = 4,
     num_points: int = 2000,
     num_samples: int | None = None,
-    seed=0,
+    seed: Seed = 0,
 ) -> np.ndarray:
     """Pairs of parameters below the diagonal, marginals on it.
 

@@ -1,7 +1,8 @@
 """What the data taught: the prior's marginals behind those of the posterior."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +19,10 @@ from gmmvi_ext.plotting.marginals import (
 from gmmvi_ext.plotting.style import MUTED, new_grid
 from gmmvi_ext.posterior.predictive import prior_draws
 from gmmvi_ext.targets.joint_distribution import quiet_sampling
+from gmmvi_ext.types import Seed
+
+if TYPE_CHECKING:
+    from gmmvi_ext.posterior.posterior import Posterior
 
 __all__ = ["plot_prior_posterior"]
 
@@ -29,14 +34,14 @@ REACH = 3.0  # interquartile ranges from its median: heavy tails do not flatten 
 
 
 def plot_prior_posterior(
-    posterior,
-    prior=None,
-    ax=None,
+    posterior: "Posterior",
+    prior: Any = None,
+    ax: np.ndarray | Sequence | None = None,
     *,
-    names=None,
+    names: str | int | Sequence[str | int] | None = None,
     max_parameters: int = 12,
     num_samples: int | None = None,
-    seed=0,
+    seed: Seed = 0,
 ) -> np.ndarray:
     """Marginal densities of the prior (gray) behind those of the posterior (see `plot_marginals`).
 

@@ -1,6 +1,7 @@
 """Curves of a VAE's training: ELBO, distortion, rate and control loss over its steps."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,7 +20,7 @@ _PANELS = {
 }
 
 
-def plot_training_curves(history, axes=None) -> np.ndarray:
+def plot_training_curves(history: Any, axes: np.ndarray | None = None) -> np.ndarray:
     """A panel for each figure: minibatches pale, evaluated data strong.
 
     The y range is that of the run without its first tenth, so that the start does not flatten the

@@ -1,5 +1,7 @@
 """Pictures of a variational auto-encoder of images: what it draws, rebuilds and passes through."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import tensorflow as tf
 from matplotlib.axes import Axes
@@ -7,6 +9,10 @@ from matplotlib.axes import Axes
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.plotting.images import plot_image_grid
 from gmmvi_ext.plotting.style import INK, MUTED, component_color, new_grid, tidy
+from gmmvi_ext.types import TensorLike
+
+if TYPE_CHECKING:
+    from gmmvi_ext.amortized.vae import VAE
 
 __all__ = [
     "plot_conditional_samples",
@@ -22,7 +28,7 @@ NUM_PRIOR_DRAWS = 2000
 
 
 def plot_prior_samples(
-    vae, *, num_latents: int = 12, num_draws: int = 4, seed: int = 0, ax: Axes | None = None
+    vae: "VAE", *, num_latents: int = 12, num_draws: int = 4, seed: int = 0, ax: Axes | None = None
 ) -> Axes:
     """Draws from the model: each column has one z ~ p(z), the mean of p(x | z), and draws of it.
 
@@ -48,7 +54,7 @@ def plot_prior_samples(
 
 
 def plot_conditional_samples(
-    vae, x, *, num_draws: int = 4, seed: int = 0, ax: Axes | None = None
+    vae: "VAE", x: TensorLike, *, num_draws: int = 4, seed: int = 0, ax: Axes | None = None
 ) -> Axes:
     """Reconstructions: each column has a datum, the mean of p(x | E[z]), and draws.
 
@@ -74,7 +80,9 @@ def plot_conditional_samples(
     return _grid(vae, tf.concat(rows, axis=0), title, ax)
 
 
-def plot_interpolations(vae, starts, ends, *, num_steps: int = 9, ax: Axes | None = None) -> Axes:
+def plot_interpolations(
+    vae: "VAE", starts: TensorLike, ends: TensorLike, *, num_steps: int = 9, ax: Axes | None = None
+) -> Axes:
     """Means of p(x | z) on straight lines between the codes of data, a row each.
 
     Args:
@@ -112,7 +120,7 @@ def plot_interpolations(vae, starts, ends, *, num_steps: int = 9, ax: Axes | Non
     return _grid(vae, tf.transpose(shown, order), title, ax)
 
 
-def plot_prior_components(vae, *, ax: Axes | None = None) -> Axes:
+def plot_prior_components(vae: "VAE", *, ax: Axes | None = None) -> Axes:
     """Means of p(x | z) at the components of a mixture prior, the heaviest first.
 
     Args:
@@ -139,7 +147,14 @@ def plot_prior_components(vae, *, ax: Axes | None = None) -> Axes:
     return plot_image_grid(images, ax, num_columns=min(10, len(order)), title=title)
 
 
-def plot_prior_pairs(vae, x=None, labels=None, *, seed: int = 0, axes=None) -> np.ndarray:
+def plot_prior_pairs(
+    vae: "VAE",
+    x: TensorLike | None = None,
+    labels: TensorLike | None = None,
+    *,
+    seed: int = 0,
+    axes: np.ndarray | None = None,
+) -> np.ndarray:
     """The trained prior in latent space: histograms of coordinates, pairs of them, codes of data.
 
     The coordinates that vary most over the data are shown, at most four.

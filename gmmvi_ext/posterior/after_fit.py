@@ -1,7 +1,7 @@
 """What one goes on with after a fit: methods of `Posterior`, each a thin way to another file."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior import summary
 from gmmvi_ext.posterior.importance.draws import require_count
 from gmmvi_ext.targets.base import Target
-from gmmvi_ext.types import Estimate
+from gmmvi_ext.types import Estimate, Seed, Values
 
 if TYPE_CHECKING:
     from gmmvi_ext.posterior.markov_chains import Chains, ChainStart
@@ -61,7 +61,7 @@ class AfterFit:
         """
         return np.exp(np.asarray(self.mixture.log_weights, np.float64))
 
-    def hdi(self, prob: float = 0.94, num_samples: int = DEFAULT_SAMPLES, seed=0):
+    def hdi(self, prob: float = 0.94, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> Values:
         """Narrowest interval of every number that holds a share `prob`, [..., 2], from draws.
 
         Example:
@@ -83,7 +83,7 @@ class AfterFit:
             return {name: np.stack([low[name], high[name]], axis=-1) for name in low}
         return np.stack([low, high], axis=-1)
 
-    def cov(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> np.ndarray:
+    def cov(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> np.ndarray:
         """Covariance of all constrained numbers, [D', D'], in the order of
         `layout.constrained_names`; exact without constraints, else from draws.
 
@@ -97,7 +97,7 @@ class AfterFit:
         """
         return summary.flat_covariance(self.mixture, self.layout, num_samples, seed)
 
-    def corr(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> np.ndarray:
+    def corr(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> np.ndarray:
         """Their correlations, [D', D'].
 
         Example:
@@ -112,7 +112,7 @@ class AfterFit:
 
         return statistics.correlation_of(self.cov(num_samples, seed))
 
-    def mode(self):
+    def mode(self) -> Values:
         """Where the density of the constrained values is highest, by name.
 
         Example:
@@ -126,7 +126,7 @@ class AfterFit:
 
         return self._single(statistics.mode(self.mixture, self.layout))
 
-    def entropy(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> Estimate[float]:
+    def entropy(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> Estimate[float]:
         """Entropy over the constrained space in nats, with its standard error.
 
         Example:
@@ -143,7 +143,7 @@ class AfterFit:
         found = statistics.mean_of(self.log_prob(draws))  # type: ignore[attr-defined]
         return Estimate(-found.value, found.standard_error)
 
-    def kl(self, other, num_samples: int = DEFAULT_SAMPLES, seed=0) -> Estimate[float]:
+    def kl(self, other: Any, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> Estimate[float]:
         """KL(this posterior || `other`) in nats, with its standard error.
 
         Args:
@@ -175,7 +175,7 @@ class AfterFit:
     def predict(
         self,
         num_samples: int = 1000,
-        seed=0,
+        seed: Seed = 0,
         function: Callable | None = None,
         *,
         prior: bool = False,
@@ -217,7 +217,7 @@ class AfterFit:
         )
 
     def deterministics(
-        self, num_samples: int = 1000, seed=0, *, reweighted: bool = False
+        self, num_samples: int = 1000, seed: Seed = 0, *, reweighted: bool = False
     ) -> dict[str, np.ndarray]:
         """What the model derives from the draws of `sample`, name -> [num_samples, *shape].
 
@@ -242,7 +242,7 @@ class AfterFit:
         return predictive.derived_values(self, draw(num_samples, seed))
 
     def log_likelihood(
-        self, num_samples: int = 1000, seed=0, function: Callable | None = None
+        self, num_samples: int = 1000, seed: Seed = 0, function: Callable | None = None
     ) -> dict[str, np.ndarray]:
         """Log likelihood of every observation under the draws of `sample`.
 
@@ -274,7 +274,7 @@ class AfterFit:
         return predictive.pointwise_log_likelihood(self, draws, function)
 
     def loo(
-        self, num_samples: int = 4000, seed=0, function: Callable | None = None
+        self, num_samples: int = 4000, seed: Seed = 0, function: Callable | None = None
     ) -> "LeaveOneOut":
         """Leave-one-out cross-validation from draws corrected by importance weights.
 
@@ -322,7 +322,7 @@ class AfterFit:
 
         return Prior(self)
 
-    def mcmc_start(self, num_chains: int = 4, seed=0) -> "ChainStart":
+    def mcmc_start(self, num_chains: int = 4, seed: Seed = 0) -> "ChainStart":
         """Starting points of chains and a dense metric, for Stan, NumPyro, BlackJAX and TFP.
 
         With a target the starts are drawn by importance weights.
@@ -342,7 +342,7 @@ class AfterFit:
         return markov_chains.chain_start(self, num_chains, seed)
 
     def independence_metropolis(
-        self, num_samples: int = 1000, num_chains: int = 4, seed=0
+        self, num_samples: int = 1000, num_chains: int = 4, seed: Seed = 0
     ) -> "Chains":
         """An exact finish: Markov chains that propose draws of the mixture and keep the target.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from gmmvi_ext import diagnostics
 from gmmvi_ext.posterior import summary
-from gmmvi_ext.types import Estimate
+from gmmvi_ext.types import Estimate, Seed
 
 __all__ = ["Agreement", "agreement"]
 
@@ -61,7 +61,7 @@ class Agreement:
         return "\n".join(lines)
 
 
-def agreement(posteriors: Sequence, num_samples: int = 20_000, seed=0) -> Agreement:
+def agreement(posteriors: Sequence, num_samples: int = 20_000, seed: Seed = 0) -> Agreement:
     """Compares posteriors of the same target, e.g. fits with several seeds.
 
         print(gmmvi_ext.agreement([gmmvi_ext.fit(f, 3, seed=seed) for seed in range(3)]))

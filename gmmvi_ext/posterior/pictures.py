@@ -2,8 +2,14 @@
 
 import html
 from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from gmmvi_ext.posterior.report.report import Report
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 __all__ = ["Pictures"]
 
@@ -14,7 +20,7 @@ class Pictures:
     last_report: Report | None
     report: Callable[..., Report]
 
-    def plot_pairs(self, ax=None, **options):
+    def plot_pairs(self, ax: "Axes | np.ndarray | None" = None, **options: Any) -> np.ndarray:
         """See `plotting.plot_pairs`.
 
         Example:
@@ -29,9 +35,9 @@ class Pictures:
         """
         from gmmvi_ext import plotting
 
-        return plotting.plot_pairs(self, ax, **options)
+        return plotting.plot_pairs(self, ax, **options)  # type: ignore[arg-type]
 
-    def plot_marginals(self, ax=None, **options):
+    def plot_marginals(self, ax: "Axes | np.ndarray | None" = None, **options: Any) -> np.ndarray:
         """See `plotting.plot_marginals`.
 
         Example:
@@ -46,9 +52,9 @@ class Pictures:
         """
         from gmmvi_ext import plotting
 
-        return plotting.plot_marginals(self, ax, **options)
+        return plotting.plot_marginals(self, ax, **options)  # type: ignore[arg-type]
 
-    def plot_components(self, ax=None, **options):
+    def plot_components(self, ax: "Axes | np.ndarray | None" = None, **options: Any) -> "Axes":
         """See `plotting.plot_components`.
 
         Example:
@@ -61,9 +67,9 @@ class Pictures:
         """
         from gmmvi_ext import plotting
 
-        return plotting.plot_components(self, ax, **options)
+        return plotting.plot_components(self, ax, **options)  # type: ignore[arg-type]
 
-    def plot_density_2d(self, ax=None, **options):
+    def plot_density_2d(self, ax: "Axes | np.ndarray | None" = None, **options: Any) -> "Axes":
         """See `plotting.plot_density_2d`.
 
         Example:
@@ -78,9 +84,9 @@ class Pictures:
         """
         from gmmvi_ext import plotting
 
-        return plotting.plot_density_2d(self, ax, **options)
+        return plotting.plot_density_2d(self, ax, **options)  # type: ignore[arg-type]
 
-    def plot_forest(self, ax=None, **options):
+    def plot_forest(self, ax: "Axes | np.ndarray | None" = None, **options: Any) -> "Axes":
         """See `plotting.plot_forest`.
 
         Example:
@@ -95,9 +101,11 @@ class Pictures:
         """
         from gmmvi_ext import plotting
 
-        return plotting.plot_forest(self, ax, **options)
+        return plotting.plot_forest(self, ax, **options)  # type: ignore[arg-type]
 
-    def plot_prior_posterior(self, prior=None, ax=None, **options):
+    def plot_prior_posterior(
+        self, prior: Any = None, ax: "Axes | np.ndarray | None" = None, **options: Any
+    ) -> np.ndarray:
         """See `plotting.plot_prior_posterior`.
 
         Example:
@@ -112,9 +120,9 @@ class Pictures:
         """
         from gmmvi_ext import plotting
 
-        return plotting.plot_prior_posterior(self, prior, ax, **options)
+        return plotting.plot_prior_posterior(self, prior, ax, **options)  # type: ignore[arg-type]
 
-    def plot_khat(self, ax=None, **options):
+    def plot_khat(self, ax: "Axes | np.ndarray | None" = None, **options: Any) -> "Axes":
         """See `plotting.plot_khat`.
 
         Example:

@@ -7,7 +7,7 @@ import math
 import sys
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import tensorflow as tf
@@ -40,6 +40,7 @@ from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
+from gmmvi_ext.types import ConstraintLike, DensityLike, PathLike, Seed, TensorLike, Values
 
 __all__ = ["Posterior"]
 
@@ -92,7 +93,7 @@ class Posterior(AfterFit, Pictures):
         self,
         mixture: Mixture,
         *,
-        bijector=None,
+        bijector: ConstraintLike = None,
         parameter_names: Sequence[str] | Mapping[str, Sequence[int]] | None = None,
         layout: Layout | None = None,
         target: Target | None = None,
@@ -162,7 +163,7 @@ class Posterior(AfterFit, Pictures):
         """
         return UnconstrainedMixture(self.mixture)
 
-    def sample(self, num_samples: int, seed=0):
+    def sample(self, num_samples: int, seed: Seed = 0) -> Values:
         """Independent draws in the constrained space: dict of arrays, or [num_samples, D].
 
         Example:
@@ -179,7 +180,7 @@ class Posterior(AfterFit, Pictures):
         x, _ = sample_mixture(self.mixture, num_samples, seed)
         return self._values(x)
 
-    def log_prob(self, values) -> np.ndarray:
+    def log_prob(self, values: Mapping[str, Any] | TensorLike) -> np.ndarray:
         """Log density at constrained points (dict of [N, *shape], or [N, D]), [N].
 
         It is -inf outside the support, and NaN at NaN.
@@ -241,7 +242,7 @@ class Posterior(AfterFit, Pictures):
 
     # Summaries ----------------------------------------------------------------------------------
 
-    def mean(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
+    def mean(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> Values:
         """Mean by name; exact without a bijector, else from `num_samples` draws.
 
         Example:
@@ -253,7 +254,7 @@ class Posterior(AfterFit, Pictures):
         """
         return self._single(summary.flat_moments(self.mixture, self.layout, num_samples, seed)[0])
 
-    def stddev(self, num_samples: int = DEFAULT_SAMPLES, seed=0):
+    def stddev(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> Values:
         """Standard deviation by name; exact without a bijector, else from draws.
 
         Example:
@@ -265,7 +266,9 @@ class Posterior(AfterFit, Pictures):
         """
         return self._single(summary.flat_moments(self.mixture, self.layout, num_samples, seed)[1])
 
-    def quantiles(self, q, num_samples: int = DEFAULT_SAMPLES, seed=0):
+    def quantiles(
+        self, q: DensityLike, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0
+    ) -> Values:
         """Quantiles by name, leading axis the levels `q` (absent for a single number).
 
         Exact where every number is a monotone function of one unconstrained coordinate.
@@ -311,7 +314,7 @@ class Posterior(AfterFit, Pictures):
         ]
 
     def report(
-        self, num_samples: int = DEFAULT_SAMPLES, seed=0, *, defensive: bool = False
+        self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0, *, defensive: bool = False
     ) -> Report:
         """Estimates, tables and the verdict from fresh draws; `str()` of it prints them.
 
@@ -334,7 +337,11 @@ class Posterior(AfterFit, Pictures):
         return self.last_report
 
     def audit(
-        self, num_searches: int = NUM_SEARCHES, seed=0, *, max_evaluations: int | None = None
+        self,
+        num_searches: int = NUM_SEARCHES,
+        seed: Seed = 0,
+        *,
+        max_evaluations: int | None = None,
     ) -> Audit:
         """Fresh searches for mass that the mixture lacks; see `gmmvi_ext.exploration.audit`.
 
@@ -379,7 +386,7 @@ class Posterior(AfterFit, Pictures):
         self,
         f: Callable,
         num_samples: int = DEFAULT_SAMPLES,
-        seed=0,
+        seed: Seed = 0,
         *,
         reweighted: bool | None = None,
         defensive: bool = False,
@@ -416,12 +423,12 @@ class Posterior(AfterFit, Pictures):
     def reweight(
         self,
         num_samples: int,
-        seed=0,
+        seed: Seed = 0,
         *,
         num_proposals: int | None = None,
         replace: bool = False,
         defensive: bool = False,
-    ):
+    ) -> Values:
         """Draws corrected towards the target by Pareto-smoothed importance resampling.
 
         Args:
@@ -458,7 +465,7 @@ class Posterior(AfterFit, Pictures):
 
     # Other posteriors from this one -------------------------------------------------------------
 
-    def marginal(self, names) -> "Posterior":
+    def marginal(self, names: Sequence[str]) -> "Posterior":
         """Posterior of some parameters alone, in the order of `names`; closed form.
 
         Example:
@@ -504,7 +511,7 @@ class Posterior(AfterFit, Pictures):
 
     @classmethod
     def merge(
-        cls, posteriors: Sequence["Posterior"], num_samples: int = DEFAULT_SAMPLES, seed=0
+        cls, posteriors: Sequence["Posterior"], num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0
     ) -> "Posterior":
         """One posterior with the components of several fits of the same target.
 
@@ -526,7 +533,7 @@ class Posterior(AfterFit, Pictures):
         return cls(mixture, layout=first.layout, target=first.target, run_info=run_info)
 
     def population_monte_carlo(
-        self, num_samples: int = 5000, seed=0, *, always: bool = False
+        self, num_samples: int = 5000, seed: Seed = 0, *, always: bool = False
     ) -> "Posterior":
         """Adaptive importance sampling: the mixture moves towards its importance-weighted draws.
 
@@ -557,7 +564,7 @@ class Posterior(AfterFit, Pictures):
         about = {"rounds": found.rounds, "num_evaluations": found.num_evaluations}
         return self._adapted("population_monte_carlo", found.mixture, about)
 
-    def reweight_components(self, num_samples: int = 5000, seed=0) -> "Posterior":
+    def reweight_components(self, num_samples: int = 5000, seed: Seed = 0) -> "Posterior":
         """This posterior with component weights re-estimated by importance-weighted draws.
 
         The weights of the components move to where KL(p || q) is least (see
@@ -586,20 +593,25 @@ class Posterior(AfterFit, Pictures):
         about = found._asdict()
         return self._adapted("component_weights", about.pop("mixture"), about)
 
-    def refined(self, *args, **options) -> "Posterior":
+    def refined(self, *args: Any, **options: Any) -> "Posterior":
         """The former name of `population_monte_carlo`."""
         message = "`Posterior.refined` is now `population_monte_carlo`."
         warnings.warn(message, FutureWarning, stacklevel=2)
         return self.population_monte_carlo(*args, **options)
 
-    def rebalanced(self, *args, **options) -> "Posterior":
+    def rebalanced(self, *args: Any, **options: Any) -> "Posterior":
         """The former name of `reweight_components`."""
         message = "`Posterior.rebalanced` is now `reweight_components`."
         warnings.warn(message, FutureWarning, stacklevel=2)
         return self.reweight_components(*args, **options)
 
     def with_target(
-        self, target, *, batched: bool = True, gradient: Callable | None = None, executor=None
+        self,
+        target: Any,
+        *,
+        batched: bool = True,
+        gradient: Callable | None = None,
+        executor: Any = None,
     ) -> "Posterior":
         """The same posterior with a target attached.
 
@@ -640,7 +652,7 @@ class Posterior(AfterFit, Pictures):
 
     # Files and other packages -------------------------------------------------------------------
 
-    def save(self, path) -> str:
+    def save(self, path: PathLike) -> str:
         """Writes `mixture.npz` and `posterior.json` (plain data) into the folder `path`.
 
         Example:
@@ -655,7 +667,13 @@ class Posterior(AfterFit, Pictures):
 
     @classmethod
     def load(
-        cls, path, *, bijector=None, target=None, allow_outside: bool = False, **options
+        cls,
+        path: PathLike,
+        *,
+        bijector: ConstraintLike = None,
+        target: Any = None,
+        allow_outside: bool = False,
+        **options: Any,
     ) -> "Posterior":
         """Reads what `save` (or `export`) wrote; never runs code from the files.
 
@@ -687,7 +705,7 @@ class Posterior(AfterFit, Pictures):
         posterior.last_report = saved.report
         return posterior
 
-    def to_dataframe(self, num_samples: int = 1000, seed=0):
+    def to_dataframe(self, num_samples: int = 1000, seed: Seed = 0) -> Any:
         """Draws as a pandas DataFrame, one column per constrained number.
 
         Example:
@@ -704,7 +722,7 @@ class Posterior(AfterFit, Pictures):
 
         return to_dataframe(self, num_samples, seed)
 
-    def to_arviz(self, num_samples: int = 1000, seed=0, **groups):
+    def to_arviz(self, num_samples: int = 1000, seed: Seed = 0, **groups: Any) -> Any:
         """Draws as ArviZ data: `InferenceData` (ArviZ 0.x) or a `DataTree` (1.x).
 
         Groups: `posterior` (constrained, by name, with the deterministic variables of a NumPyro,
@@ -735,7 +753,7 @@ class Posterior(AfterFit, Pictures):
 
         return to_arviz(self, num_samples, seed, **groups)
 
-    def export(self, path, **options) -> str:
+    def export(self, path: PathLike, **options: Any) -> str:
         """Writes a SavedModel that needs TensorFlow alone; see `export.export_saved_model`.
 
         Example:
@@ -751,7 +769,7 @@ class Posterior(AfterFit, Pictures):
 
         return export_saved_model(self, path, **options)
 
-    def scored_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> ScoredDraws:
+    def scored_draws(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> ScoredDraws:
         """Draws with both log densities, evaluated once per `(num_samples, seed)` and kept.
 
         Example:
@@ -772,7 +790,7 @@ class Posterior(AfterFit, Pictures):
             self._scored = kept | {key: scored}
         return self._scored[key]
 
-    def defensive_draws(self, num_samples: int = DEFAULT_SAMPLES, seed=0) -> DefensiveDraws:
+    def defensive_draws(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> DefensiveDraws:
         """Draws with a share of heavy tails, evaluated once per `(num_samples, seed)` and kept.
 
         Example:

@@ -6,6 +6,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.posterior.importance.draws import sample_mixture
+from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["UnconstrainedMixture"]
 
@@ -50,15 +51,15 @@ class UnconstrainedMixture:
             return tf.linalg.diag(components.scale_diag)
         return tf.linalg.cholesky(mixtures.component_covariances(components))
 
-    def log_prob(self, x) -> tf.Tensor:
+    def log_prob(self, x: TensorLike) -> tf.Tensor:
         """Log density at unconstrained points [N, D], [N]."""
         return mixtures.log_prob(self.mixture, tf.convert_to_tensor(x, self.mixture.dtype))
 
-    def component_log_prob(self, x) -> tf.Tensor:
+    def component_log_prob(self, x: TensorLike) -> tf.Tensor:
         """Log density of every component, [N, K]."""
         x = tf.convert_to_tensor(x, self.mixture.dtype)
         return mixtures.component_log_prob(self.mixture.components, x)
 
-    def sample(self, num_samples: int, seed=0) -> np.ndarray:
+    def sample(self, num_samples: int, seed: Seed = 0) -> np.ndarray:
         """Draws, [num_samples, D]."""
         return sample_mixture(self.mixture, num_samples, seed)[0]

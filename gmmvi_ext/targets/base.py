@@ -11,8 +11,10 @@ from collections.abc import Callable, Mapping
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.tracing import TracedFunction
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["Target", "TargetError", "value_and_gradient"]
 
@@ -66,7 +68,7 @@ class Target(tf.Module):
         num_dimensions: int,
         *,
         layout: Layout | None = None,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         super().__init__(name=name)
@@ -155,7 +157,7 @@ class Target(tf.Module):
                 graphs.functions[name] = TracedFunction(getattr(self, name), points, seed)
             return graphs.functions[name]
 
-    def sample(self, num_samples: int, seed) -> tf.Tensor:
+    def sample(self, num_samples: int, seed: Seed) -> tf.Tensor:
         """Exact draws [num_samples, D]; only where `can_sample`."""
         raise NotImplementedError(f"target {self.name!r} has no exact sampler.")
 
@@ -164,7 +166,7 @@ class Target(tf.Module):
         """Whether `sample` is implemented."""
         return type(self).sample is not Target.sample
 
-    def start(self, num_samples: int, seed) -> tf.Tensor:
+    def start(self, num_samples: int, seed: Seed) -> tf.Tensor:
         """Unconstrained points to start from, [num_samples, D]; only where `can_start`."""
         raise NotImplementedError(f"target {self.name!r} has no draws to start from.")
 
@@ -173,7 +175,7 @@ class Target(tf.Module):
         """Whether `start` is implemented."""
         return type(self).start is not Target.start
 
-    def metrics(self, mixture, samples: tf.Tensor) -> dict[str, float]:
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """Target-specific measures of a fitted mixture; keys are stable, values plain floats.
 
         A run writes them into every row of `metrics.jsonl`; the row's own names win.
@@ -184,7 +186,7 @@ class Target(tf.Module):
         """
         return {}
 
-    def figures(self, mixture, samples: tf.Tensor) -> dict:
+    def figures(self, mixture: Mixture, samples: tf.Tensor) -> dict:
         """Target-specific pictures: name -> `matplotlib.figure.Figure`."""
         return {}
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.targets.base import Target, value_and_gradient
 from gmmvi_ext.targets.continuation import continued, rise, secant_slopes
+from gmmvi_ext.types import DTypeLike, Seed
 from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = ["CallableTarget", "HostTarget", "shape_message"]
@@ -60,7 +61,7 @@ class CallableTarget(Target):
         prior_fn: Callable | None = None,
         log_normalizer: float | None = None,
         parameter_names: tuple[str, ...] | None = None,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         super().__init__(_size(num_dimensions, layout), layout=layout, dtype=dtype, name=name)
@@ -72,18 +73,20 @@ class CallableTarget(Target):
         self.log_normalizer = log_normalizer
         self.parameter_names = parameter_names
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         if self._layout is None:
             return self.density(x)
         plain = self._resolved(x)
         if not self.continues_edges or not plain.dtype.is_floating or plain.shape.rank != 1:
             return plain
-        return continued(plain, self._resolved, x, self._layout.held(x))
+        return continued(plain, self._resolved, x, self.layout.held(x))
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if not self.continues_edges:
             return super().log_prob_and_grad(x, seed)
-        held = self._layout.held(x)
+        held = self.layout.held(x)
         values, slope = value_and_gradient(self, self._resolved, held)
         return values + rise(x - held, slope), slope
 
@@ -101,13 +104,13 @@ class CallableTarget(Target):
             return result  # the checks name its shape or type; adding would hide it
         return tf.cast(result, x.dtype) + log_det
 
-    def density(self, argument) -> tf.Tensor:
+    def density(self, argument: Any) -> tf.Tensor:
         """What the user's function says of its argument, without the log-determinant."""
         if self._batched:
             return tf.convert_to_tensor(self._log_prob_fn(argument))
         return tf.vectorized_map(self._log_prob_fn, argument, fallback_to_while_loop=True)
 
-    def sample(self, num_samples, seed):
+    def sample(self, num_samples: int, seed: Seed) -> tf.Tensor:
         if self._sample_fn is None:
             return super().sample(num_samples, seed)
         return self._sample_fn(num_samples, seed)
@@ -116,7 +119,7 @@ class CallableTarget(Target):
     def can_sample(self) -> bool:
         return self._sample_fn is not None
 
-    def start(self, num_samples, seed):
+    def start(self, num_samples: int, seed: Seed) -> tf.Tensor:
         if self._prior_fn is None:
             return super().start(num_samples, seed)
         return tf.cast(self.layout.join(self._prior_fn(num_samples, seed)), self.dtype)
@@ -172,7 +175,7 @@ class HostTarget(Target):
         batched: bool = True,
         executor: Executor | None = None,
         parameter_names: tuple[str, ...] | None = None,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         super().__init__(_size(num_dimensions, layout), layout=layout, dtype=dtype, name=name)
@@ -186,11 +189,11 @@ class HostTarget(Target):
         self.cluster = None
         self._answered: set[str] = set()  # readers that have found well-formed answers
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         x = tf.convert_to_tensor(x)
         if not self.continues_edges:
             return self._resolved(x)
-        held = self._layout.held(x)
+        held = self.layout.held(x)
         values, beyond = self._resolved(held), (x - held).numpy()
         rows = np.flatnonzero(beyond.any(axis=1))
         if rows.size == 0:
@@ -213,11 +216,13 @@ class HostTarget(Target):
         values, log_det = self._split(x)
         return self._with_log_det(self._ask(self._log_prob_fn, self._read_values, values), log_det)
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         x = tf.convert_to_tensor(x)
         if not self.continues_edges:
             return self._resolved_with_grad(x)
-        held = self._layout.held(x)
+        held = self.layout.held(x)
         values, slope = self._resolved_with_grad(held)
         return values + rise(x - held, slope), slope
 

@@ -18,6 +18,7 @@ import tensorflow as tf
 
 from gmmvi_ext.registry import Registry, did_you_mean
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["TARGETS", "build_target", "target_settings"]
 
@@ -46,7 +47,7 @@ def build_target(
     *,
     seed: int = 0,
     data_dir: str | None = None,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> Target:
     """Target called `name` with the settings of `environment_config`.
 

@@ -97,7 +97,7 @@ def train(
     writers: Sequence[MetricWriter] = (),
     observers: Mapping[str, Callable[[dict], StopReason | None]] | None = None,
     convergence: Convergence | Patience | None = None,
-    checkpoints=None,
+    checkpoints: Any = None,
     checkpoint_interval: int = 500,
     progress: ProgressDisplay | None = None,
     host_state: dict | None = None,

@@ -3,6 +3,7 @@ and then."""
 
 import sys
 import time
+from typing import SupportsFloat
 
 from gmmvi_ext.notebook import in_notebook
 
@@ -48,7 +49,12 @@ class ProgressDisplay:
             self._show = None
 
     def update(
-        self, iteration: int, evaluations: int, fraction: float, components, elbo: float | None
+        self,
+        iteration: int,
+        evaluations: int,
+        fraction: float,
+        components: SupportsFloat,
+        elbo: float | None,
     ) -> None:
         """Shows new figures; cheap enough to call after every step.
 
@@ -63,7 +69,7 @@ class ProgressDisplay:
             return
         self._last = now
         words = "-" if elbo is None else f"{elbo:.3f}"
-        self._show.update(iteration, evaluations, fraction, int(components), words)
+        self._show.update(iteration, evaluations, fraction, int(float(components)), words)
 
 
 class _Bar:

@@ -5,10 +5,11 @@ A network of the datum, fitted to the reward it receives by least squares; it ne
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.control_variates.base import ControlVariate
+from gmmvi_ext.amortized.control_variates.base import ControlVariate, RewardContext
 from gmmvi_ext.amortized.networks import FeedForwardEncoder
 from gmmvi_ext.amortized.networks.base import Network, dense
 from gmmvi_ext.amortized.roles import CONTROL_VARIATES
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Baseline"]
 
@@ -31,7 +32,7 @@ class Baseline(ControlVariate):
         *,
         dropout: float = 0.0,
         seed: int = 0,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
     ):
         super().__init__(name="baseline")
         body = FeedForwardEncoder(hidden=hidden, dropout=dropout).build(
@@ -41,7 +42,9 @@ class Baseline(ControlVariate):
         self.body = body
         self.output = Network(output, body.output_shape, (1,), dtype=dtype, name="output")
 
-    def __call__(self, reward, context, *, learn=True):
+    def __call__(
+        self, reward: tf.Tensor, context: RewardContext, *, learn: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         features = self.body(context.x, training=context.training)
         guess = self.output(features, training=context.training)[..., 0]  # [*B]
         loss = tf.reduce_mean(tf.math.squared_difference(tf.stop_gradient(reward), guess))

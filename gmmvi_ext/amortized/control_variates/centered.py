@@ -6,8 +6,9 @@ Before there is one, each reward is centered by the mean of all others in its ba
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.control_variates.base import ControlVariate, RunningMean
+from gmmvi_ext.amortized.control_variates.base import ControlVariate, RewardContext, RunningMean
 from gmmvi_ext.amortized.roles import CONTROL_VARIATES
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Centered"]
 
@@ -20,11 +21,13 @@ class Centered(ControlVariate):
       decay: weight of the old mean in the new one.
     """
 
-    def __init__(self, decay: float = 0.9, *, dtype=tf.float32):
+    def __init__(self, decay: float = 0.9, *, dtype: DTypeLike = tf.float32):
         super().__init__(name="centered")
         self.running_mean = RunningMean(decay, dtype)
 
-    def __call__(self, reward, context, *, learn=True):
+    def __call__(
+        self, reward: tf.Tensor, context: RewardContext, *, learn: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         count = tf.cast(tf.size(reward), reward.dtype)
         others = tf.math.divide_no_nan(tf.reduce_sum(reward) - reward, count - 1.0)
         mean = tf.where(self.running_mean.is_empty, others, self.running_mean.value())

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.control_variates.base import ControlVariate
+from gmmvi_ext.amortized.control_variates.base import ControlVariate, RewardContext
 from gmmvi_ext.amortized.control_variates.baseline import Baseline
 from gmmvi_ext.amortized.control_variates.centered import Centered
 from gmmvi_ext.amortized.control_variates.scaled import Scaled
@@ -25,7 +25,9 @@ class Chain(ControlVariate):
         super().__init__(name="chain")
         self.members = list(members)
 
-    def __call__(self, reward, context, *, learn=True):
+    def __call__(
+        self, reward: tf.Tensor, context: RewardContext, *, learn: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         loss = tf.zeros([], reward.dtype)
         seed = context.seed
         for number, member in enumerate(self.members):

@@ -2,8 +2,9 @@
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.control_variates.base import ControlVariate
+from gmmvi_ext.amortized.control_variates.base import ControlVariate, RewardContext
 from gmmvi_ext.amortized.roles import CONTROL_VARIATES
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["LeaveOneOut", "leave_one_out"]
 
@@ -24,8 +25,10 @@ def leave_one_out(reward: tf.Tensor) -> tf.Tensor:
 class LeaveOneOut(ControlVariate):
     """reward - mean of the other draws' rewards."""
 
-    def __init__(self, *, dtype=tf.float32):
+    def __init__(self, *, dtype: DTypeLike = tf.float32):
         super().__init__(name="leave_one_out")
 
-    def __call__(self, reward, context, *, learn=True):
+    def __call__(
+        self, reward: tf.Tensor, context: RewardContext, *, learn: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         return leave_one_out(reward), tf.zeros([], reward.dtype)

@@ -6,8 +6,9 @@ The deviation is the one before the current batch.
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.control_variates.base import ControlVariate, RunningMean
+from gmmvi_ext.amortized.control_variates.base import ControlVariate, RewardContext, RunningMean
 from gmmvi_ext.amortized.roles import CONTROL_VARIATES
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Scaled"]
 
@@ -20,7 +21,7 @@ class Scaled(ControlVariate):
       decay: weight of the old moments in the new ones.
     """
 
-    def __init__(self, decay: float = 0.9, *, dtype=tf.float32):
+    def __init__(self, decay: float = 0.9, *, dtype: DTypeLike = tf.float32):
         super().__init__(name="scaled")
         self.running_mean = RunningMean(decay, dtype)
         self.running_square = RunningMean(decay, dtype, name="running_square")
@@ -30,7 +31,9 @@ class Scaled(ControlVariate):
         variance = self.running_square.value() - tf.square(self.running_mean.value())
         return tf.sqrt(tf.maximum(variance, 1.0))
 
-    def __call__(self, reward, context, *, learn=True):
+    def __call__(
+        self, reward: tf.Tensor, context: RewardContext, *, learn: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         scaled = reward / self.scale()
         if learn:
             with tf.control_dependencies([scaled]):

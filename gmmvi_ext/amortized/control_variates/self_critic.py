@@ -7,8 +7,9 @@ The same reward, log q term included, without gradient; it costs one more decode
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.control_variates.base import ControlVariate
+from gmmvi_ext.amortized.control_variates.base import ControlVariate, RewardContext
 from gmmvi_ext.amortized.roles import CONTROL_VARIATES
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["SelfCritic"]
 
@@ -17,9 +18,11 @@ __all__ = ["SelfCritic"]
 class SelfCritic(ControlVariate):
     """reward - reward of an independent draw."""
 
-    def __init__(self, *, dtype=tf.float32):
+    def __init__(self, *, dtype: DTypeLike = tf.float32):
         super().__init__(name="self_critic")
 
-    def __call__(self, reward, context, *, learn=True):
+    def __call__(
+        self, reward: tf.Tensor, context: RewardContext, *, learn: bool = True
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         critic = tf.stop_gradient(context.fresh_reward(context.seed))
         return reward - tf.reduce_mean(critic, axis=0), tf.zeros([], reward.dtype)

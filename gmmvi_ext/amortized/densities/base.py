@@ -14,6 +14,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.constraints import names
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["ConditionalDensity", "DensityRule", "moments", "positive_scale"]
 
@@ -62,7 +63,7 @@ class DensityRule:
         """
 
     def build(
-        self, event_shape: tuple[int, ...], *, seed: int = 0, dtype=tf.float32
+        self, event_shape: tuple[int, ...], *, seed: int = 0, dtype: DTypeLike = tf.float32
     ) -> "ConditionalDensity":
         """The density for events of a shape; `seed` starts networks of its own, if any."""
         return ConditionalDensity(self, event_shape, dtype=dtype)
@@ -76,7 +77,9 @@ class ConditionalDensity(tf.Module):
       event_shape: of one event.
     """
 
-    def __init__(self, rule: DensityRule, event_shape: tuple[int, ...], *, dtype=tf.float32):
+    def __init__(
+        self, rule: DensityRule, event_shape: tuple[int, ...], *, dtype: DTypeLike = tf.float32
+    ):
         super().__init__(name=type(rule).__name__)
         self.rule = rule
         self.dtype = tf.as_dtype(dtype)

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule, refuse_outside
@@ -18,14 +19,14 @@ class Bernoulli(DensityRule):
     is_reparameterized = False
     values = "bits"
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*event_shape, 1)
 
-    def distribution(self, outputs, event_shape):
+    def distribution(self, outputs: tf.Tensor, event_shape: tuple[int, ...]) -> tfd.Distribution:
         logits = outputs[..., 0]
         return tfd.Independent(tfd.Bernoulli(logits, dtype=outputs.dtype), len(event_shape))
 
-    def check_observations(self, x):
+    def check_observations(self, x: tf.Tensor) -> None:
         refuse_outside(x, 0.0, 1.0, "bernoulli")
 
 
@@ -39,13 +40,13 @@ class ContinuousBernoulli(DensityRule):
 
     values = "unit"
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*event_shape, 1)
 
-    def distribution(self, outputs, event_shape):
+    def distribution(self, outputs: tf.Tensor, event_shape: tuple[int, ...]) -> tfd.Distribution:
         return tfd.Independent(
             tfd.ContinuousBernoulli(outputs[..., 0], dtype=outputs.dtype), len(event_shape)
         )
 
-    def check_observations(self, x):
+    def check_observations(self, x: tf.Tensor) -> None:
         refuse_outside(x, 0.0, 1.0, "continuous_bernoulli")

@@ -31,18 +31,18 @@ class Categorical(DensityRule):
     def __post_init__(self):
         check_ranges(self)
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*event_shape, self.num_classes)
 
-    def distribution(self, outputs, event_shape):
+    def distribution(self, outputs: tf.Tensor, event_shape: tuple[int, ...]) -> tfd.Distribution:
         return tfd.Independent(tfd.Categorical(outputs, dtype=outputs.dtype), len(event_shape))
 
-    def mean(self, distribution):
+    def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
         probabilities = distribution.distribution.probs_parameter()
         levels = tf.range(self.num_classes, dtype=probabilities.dtype)
         return tf.linalg.matvec(probabilities, levels)
 
-    def check_observations(self, x):
+    def check_observations(self, x: tf.Tensor) -> None:
         refuse_outside(x, 0, self.num_classes - 1, "categorical")
         if not np.array_equal(x, np.round(x)):
             raise ValueError(
@@ -59,10 +59,10 @@ class OneHotCategorical(DensityRule):
     is_reparameterized = False
     values = "one_hot"
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return event_shape
 
-    def distribution(self, outputs, event_shape):
+    def distribution(self, outputs: tf.Tensor, event_shape: tuple[int, ...]) -> tfd.Distribution:
         return independent_one_hot(outputs, len(event_shape))
 
 

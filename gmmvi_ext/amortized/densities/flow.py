@@ -26,6 +26,7 @@ from gmmvi_ext.amortized.densities.base import (
 from gmmvi_ext.amortized.networks.base import Network, dense
 from gmmvi_ext.amortized.roles import DENSITIES
 from gmmvi_ext.ranges import POSITIVE, Range, check_ranges, require
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["CouplingFlow", "Flow"]
 
@@ -51,7 +52,7 @@ class CouplingFlow(tf.Module):
         hidden_units: int,
         context_size: Annotated[int, Range(1)] = 0,
         seed: int = 0,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str = "flow",
     ):
         super().__init__(name=name)
@@ -147,15 +148,17 @@ class Flow(DensityRule):
     def __post_init__(self):
         check_ranges(self)
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         require(len(event_shape) == 1, "event_shape", "a vector for a flow", event_shape)
         return (2 * event_shape[0] + self.context_size,)
 
-    def mean(self, distribution):
+    def mean(self, distribution: tfd.Distribution) -> tf.Tensor:
         """Mean of draws."""
         return moments(distribution)[0]
 
-    def build(self, event_shape, *, seed=0, dtype=tf.float32):
+    def build(
+        self, event_shape: tuple[int, ...], *, seed: int = 0, dtype: DTypeLike = tf.float32
+    ) -> "ConditionalDensity":
         return _FlowDensity(self, event_shape, seed=seed, dtype=dtype)
 
 

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import Annotated
 
+import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.densities.base import DensityRule, positive_scale
@@ -26,9 +27,9 @@ class Gaussian(DensityRule):
     def __post_init__(self):
         check_ranges(self)
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (*event_shape, 2)
 
-    def distribution(self, outputs, event_shape):
+    def distribution(self, outputs: tf.Tensor, event_shape: tuple[int, ...]) -> tfd.Distribution:
         scale = positive_scale(outputs[..., 1], self.min_scale)
         return tfd.Independent(tfd.Normal(outputs[..., 0], scale), len(event_shape))

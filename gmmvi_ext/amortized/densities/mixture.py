@@ -36,10 +36,10 @@ class GaussianMixture(DensityRule):
     def __post_init__(self):
         check_ranges(self)
 
-    def output_shape(self, event_shape):
+    def output_shape(self, event_shape: tuple[int, ...]) -> tuple[int, ...]:
         return (self.num_components, 1 + 2 * math.prod(event_shape))
 
-    def distribution(self, outputs, event_shape):
+    def distribution(self, outputs: tf.Tensor, event_shape: tuple[int, ...]) -> tfd.Distribution:
         size = math.prod(event_shape)
         shape = tf.concat([tf.shape(outputs)[:-1], event_shape], axis=0)
         static = outputs.shape[:-1].concatenate(event_shape)

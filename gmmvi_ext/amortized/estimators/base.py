@@ -6,7 +6,7 @@ gradient, with respect to everything trainable, estimates the gradient of the bo
 
 import dataclasses
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
 import tensorflow as tf
 
@@ -48,7 +48,7 @@ class Estimator:
         """
         raise NotImplementedError
 
-    def check(self, density, *, is_controlled: bool) -> None:
+    def check(self, density: Any, *, is_controlled: bool) -> None:
         """Refuses posteriors and control variates that do not go with the estimator.
 
         Args:

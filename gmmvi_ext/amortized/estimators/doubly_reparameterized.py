@@ -14,8 +14,9 @@ import tensorflow as tf
 from gmmvi_ext.amortized.estimators.base import Estimator, path_surrogate
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, draw, finish
 from gmmvi_ext.ranges import Range
+from gmmvi_ext.types import Seed
 
 __all__ = ["DoublyReparameterized"]
 
@@ -31,7 +32,9 @@ class DoublyReparameterized(Estimator):
 
     num_samples: Annotated[int, Range(1)] = 5
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         z = draw(terms.posterior, self.num_samples, seed)
         path, _, log_likelihood, log_prior, log_posterior = path_surrogate(terms, z)
         value = terms.value(log_likelihood, log_prior, log_posterior)

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.estimators.base import Estimator, path_surrogate, plain_reward
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import finish
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, finish
+from gmmvi_ext.types import Seed
 
 __all__ = ["Hybrid", "component_draws"]
 
@@ -31,7 +32,9 @@ class Hybrid(Estimator):
 
     stick: bool = False
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         seeds = tf.unstack(tf.random.split(seed, 2))
         draws = component_draws(terms.posterior, self.num_samples, seeds[0])  # [S, *B, C, L]
         weights = terms.posterior.mixture_distribution

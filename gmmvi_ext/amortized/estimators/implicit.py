@@ -12,7 +12,8 @@ from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, draw, finish
+from gmmvi_ext.types import Seed
 
 __all__ = ["Implicit"]
 
@@ -24,7 +25,9 @@ class Implicit(Estimator):
 
     needs = "mixture"
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         posterior = tfd.MixtureSameFamily(
             terms.posterior.mixture_distribution,
             terms.posterior.components_distribution,

@@ -11,7 +11,15 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import closed_form_rate, draw, finish
+from gmmvi_ext.amortized.terms import (
+    BoundEstimate,
+    BoundTerms,
+    RewardControl,
+    closed_form_rate,
+    draw,
+    finish,
+)
+from gmmvi_ext.types import Seed
 
 __all__ = ["Reparameterized"]
 
@@ -28,7 +36,9 @@ class Reparameterized(Estimator):
 
     closed_form_kl: bool = True
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         z = draw(terms.posterior, self.num_samples, seed)
         log_likelihood = terms.log_likelihood(z)
         rate = closed_form_rate(terms) if self.closed_form_kl else None

@@ -9,8 +9,9 @@ from gmmvi_ext.amortized.control_variates.leave_one_out import leave_one_out
 from gmmvi_ext.amortized.estimators.base import Estimator, plain_reward
 from gmmvi_ext.amortized.estimators.score_function import scored
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import draw
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, draw
 from gmmvi_ext.ranges import Range
+from gmmvi_ext.types import Seed
 
 __all__ = ["Rloo"]
 
@@ -28,6 +29,8 @@ class Rloo(Estimator):
 
     num_samples: Annotated[int, Range(2)] = 4
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         z = tf.stop_gradient(draw(terms.posterior, self.num_samples, seed))
         return scored(terms, z, lambda r: plain_reward(leave_one_out(r)), self.num_samples)

@@ -12,7 +12,8 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.estimators.base import Estimator, plain_reward
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, draw, finish
+from gmmvi_ext.types import Seed
 
 __all__ = ["ScoreFunction", "scored"]
 
@@ -25,7 +26,9 @@ class ScoreFunction(Estimator):
     needs = "anything"
     uses_control = True
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         z = tf.stop_gradient(draw(terms.posterior, self.num_samples, seed))
         return scored(terms, z, control or plain_reward, self.num_samples)
 

@@ -11,7 +11,8 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.estimators.base import Estimator, path_surrogate
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, draw, finish
+from gmmvi_ext.types import Seed
 
 __all__ = ["StickingTheLanding"]
 
@@ -21,7 +22,9 @@ __all__ = ["StickingTheLanding"]
 class StickingTheLanding(Estimator):
     """Differentiates along the draws only."""
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         z = draw(terms.posterior, self.num_samples, seed)
         path, _, log_likelihood, log_prior, log_posterior = path_surrogate(terms, z)
         model = log_likelihood + terms.beta(path.dtype) * log_prior

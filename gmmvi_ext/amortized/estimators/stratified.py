@@ -12,7 +12,8 @@ import tensorflow as tf
 from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.estimators.hybrid import component_draws
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import finish
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, finish
+from gmmvi_ext.types import Seed
 
 __all__ = ["Stratified"]
 
@@ -28,7 +29,9 @@ class Stratified(Estimator):
 
     needs = "mixture"
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         draws = component_draws(terms.posterior, self.num_samples, seed)  # [S, *B, C, L]
         place = draws.shape.rank - 1 - terms.event_ndims  # of the components
         count = draws.shape[place]

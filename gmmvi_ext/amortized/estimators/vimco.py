@@ -13,8 +13,9 @@ import tensorflow as tf
 from gmmvi_ext.amortized.estimators.base import Estimator
 from gmmvi_ext.amortized.estimators.iwae import log_mean_exp
 from gmmvi_ext.amortized.roles import ESTIMATORS
-from gmmvi_ext.amortized.terms import draw, finish
+from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, RewardControl, draw, finish
 from gmmvi_ext.ranges import Range
+from gmmvi_ext.types import Seed
 
 __all__ = ["Vimco"]
 
@@ -32,7 +33,9 @@ class Vimco(Estimator):
 
     num_samples: Annotated[int, Range(2)] = 5
 
-    def __call__(self, terms, seed, control=None):
+    def __call__(
+        self, terms: BoundTerms, seed: Seed, control: RewardControl | None = None
+    ) -> BoundEstimate:
         z = tf.stop_gradient(draw(terms.posterior, self.num_samples, seed))
         parts = (*terms.model_part(z), terms.posterior.log_prob(z))
         value = terms.value(*parts)  # [S, *B]

@@ -13,6 +13,7 @@ import tensorflow as tf
 from gmmvi_ext.amortized.checks import require_rank
 from gmmvi_ext.amortized.keras_backend import require_tensorflow_backend
 from gmmvi_ext.ranges import require
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Network", "activation_layer", "dense"]
 
@@ -76,7 +77,7 @@ def dense(
     units: int,
     *,
     seed: int,
-    dtype,
+    dtype: DTypeLike,
     activation: str | None = None,
     dropout: float = 0.0,
     name: str,
@@ -98,7 +99,7 @@ def dense(
     return layers + ([] if activation is None else [activation_layer(activation, dtype)])
 
 
-def activation_layer(activation: str, dtype) -> keras.Layer:
+def activation_layer(activation: str, dtype: DTypeLike) -> keras.Layer:
     """Layer for the name of an activation."""
     require(
         activation in _ACTIVATIONS, "activation", f"one of {', '.join(_ACTIVATIONS)}", activation

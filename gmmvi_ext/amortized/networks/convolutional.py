@@ -22,6 +22,7 @@ from gmmvi_ext.amortized.networks.base import (
 )
 from gmmvi_ext.amortized.roles import DECODERS, ENCODERS
 from gmmvi_ext.ranges import Range, check_ranges, require
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["ConvDecoder", "ConvEncoder"]
 
@@ -82,7 +83,9 @@ class ConvEncoder(_Convolutional):
         is left out in training.
     """
 
-    def build(self, event_shape: tuple[int, ...], *, seed: int, dtype=tf.float32) -> Network:
+    def build(
+        self, event_shape: tuple[int, ...], *, seed: int, dtype: DTypeLike = tf.float32
+    ) -> Network:
         """Network [..., H, W, C] -> [..., F]."""
         height, width, _ = _image_shape(event_shape)
         layers: list[keras.Layer] = []
@@ -129,7 +132,7 @@ class ConvDecoder(_Convolutional):
         output_shape: tuple[int, ...],
         *,
         seed: int,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
     ) -> Network:
         """Network [..., *latent_shape] -> [..., *output_shape], an image and its parameters."""
         require(

@@ -21,6 +21,7 @@ from gmmvi_ext.amortized.networks.base import (
 )
 from gmmvi_ext.amortized.roles import DECODERS, ENCODERS
 from gmmvi_ext.ranges import Range, check_ranges
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["FeedForwardDecoder", "FeedForwardEncoder"]
 
@@ -62,7 +63,9 @@ class FeedForwardEncoder(_FeedForward):
         is left out in training.
     """
 
-    def build(self, event_shape: tuple[int, ...], *, seed: int, dtype=tf.float32) -> Network:
+    def build(
+        self, event_shape: tuple[int, ...], *, seed: int, dtype: DTypeLike = tf.float32
+    ) -> Network:
         """Network [..., *event_shape] -> [..., F]."""
         flatten = keras.layers.Reshape((num_elements(event_shape),), dtype=tf.as_dtype(dtype).name)
         layers: list[keras.Layer] = [flatten, *self._hidden_layers(seed, dtype)]
@@ -86,7 +89,7 @@ class FeedForwardDecoder(_FeedForward):
         output_shape: tuple[int, ...],
         *,
         seed: int,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
     ) -> Network:
         """Network [..., *latent_shape] -> [..., *output_shape]."""
         shape = latent_shape(latent_dim)

@@ -3,11 +3,13 @@
 import dataclasses
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import latent_shape
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Prior", "PriorRule"]
 
@@ -30,7 +32,7 @@ class Prior(tf.Module):
         *,
         values: str = "real",
         support: tf.Tensor | None = None,
-        parts=(),
+        parts: Any = (),
         name: str = "prior",
     ):
         super().__init__(name=name)
@@ -65,7 +67,7 @@ class PriorRule:
         inference: Callable[[tf.Tensor], tfd.Distribution] | None = None,
         examples: tf.Tensor | None = None,
         seed: int = 0,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
     ) -> Prior:
         """The prior over latent variables.
 

@@ -3,6 +3,7 @@
 import dataclasses
 import itertools
 import math
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -12,6 +13,7 @@ from gmmvi_ext.amortized.checks import latent_shape
 from gmmvi_ext.amortized.densities.categorical import independent_one_hot
 from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
+from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["BernoulliPrior", "OneHotPrior"]
 
@@ -23,7 +25,15 @@ MAX_ENUMERATED = 2**16  # values; variables with more are sampled, not enumerate
 class BernoulliPrior(PriorRule):
     """Independent bits with trainable logits, even odds at the start."""
 
-    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+    def build(
+        self,
+        latent_dim: int | Sequence[int],
+        *,
+        inference: Callable[[tf.Tensor], tfd.Distribution] | None = None,
+        examples: TensorLike | None = None,
+        seed: int = 0,
+        dtype: DTypeLike = tf.float32,
+    ) -> Prior:
         shape = latent_shape(latent_dim)
         logits = tf.Variable(tf.zeros(shape, dtype), name="logits")
         size = math.prod(shape)
@@ -45,7 +55,15 @@ class BernoulliPrior(PriorRule):
 class OneHotPrior(PriorRule):
     """One of L unit vectors, or a row of them, with trainable logits, uniform at the start."""
 
-    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+    def build(
+        self,
+        latent_dim: int | Sequence[int],
+        *,
+        inference: Callable[[tf.Tensor], tfd.Distribution] | None = None,
+        examples: TensorLike | None = None,
+        seed: int = 0,
+        dtype: DTypeLike = tf.float32,
+    ) -> Prior:
         shape = latent_shape(latent_dim)
         logits = tf.Variable(tf.zeros(shape, dtype), name="logits")
         count, classes = math.prod(shape[:-1]), shape[-1]

@@ -1,6 +1,7 @@
 """A standard normal pushed through trainable couplings (see `densities.flow`)."""
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import tensorflow as tf
@@ -12,6 +13,7 @@ from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.priors.standard_normal import standard_normal
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.ranges import Range, check_ranges, require
+from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["FlowPrior"]
 
@@ -32,7 +34,15 @@ class FlowPrior(PriorRule):
     def __post_init__(self):
         check_ranges(self)
 
-    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+    def build(
+        self,
+        latent_dim: int | Sequence[int],
+        *,
+        inference: Callable[[tf.Tensor], tfd.Distribution] | None = None,
+        examples: TensorLike | None = None,
+        seed: int = 0,
+        dtype: DTypeLike = tf.float32,
+    ) -> Prior:
         shape = latent_shape(latent_dim)
         require(len(shape) == 1, "latent_dim", "a length: a flow is over vectors", latent_dim)
         flow = CouplingFlow(

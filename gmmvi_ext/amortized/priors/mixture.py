@@ -4,6 +4,7 @@ p(z) = sum_c w_c N(loc_c, diag(scale_c^2))
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -15,6 +16,7 @@ from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.constraints import PositiveParameter
 from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, Range, check_ranges, require
+from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["MixturePrior"]
 
@@ -45,7 +47,15 @@ class MixturePrior(PriorRule):
             self.initial_scale,
         )
 
-    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+    def build(
+        self,
+        latent_dim: int | Sequence[int],
+        *,
+        inference: Callable[[tf.Tensor], tfd.Distribution] | None = None,
+        examples: TensorLike | None = None,
+        seed: int = 0,
+        dtype: DTypeLike = tf.float32,
+    ) -> Prior:
         event = latent_shape(latent_dim)
         shape = (self.num_components, *event)
         start = self.initial_spread * np.random.default_rng(seed).standard_normal(shape)

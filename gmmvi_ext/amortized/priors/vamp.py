@@ -7,6 +7,7 @@ References:
 """
 
 import dataclasses
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import numpy as np
@@ -17,6 +18,7 @@ from gmmvi_ext.amortized.priors.base import Prior, PriorRule
 from gmmvi_ext.amortized.roles import PRIORS
 from gmmvi_ext.constraints import ConstrainedParameter, by_name
 from gmmvi_ext.ranges import Range, check_ranges
+from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["VampPrior"]
 
@@ -40,7 +42,15 @@ class VampPrior(PriorRule):
         check_ranges(self)
         by_name(self.constraint)
 
-    def build(self, latent_dim, *, inference=None, examples=None, seed=0, dtype=tf.float32):
+    def build(
+        self,
+        latent_dim: int | Sequence[int],
+        *,
+        inference: Callable[[tf.Tensor], tfd.Distribution] | None = None,
+        examples: TensorLike | None = None,
+        seed: int = 0,
+        dtype: DTypeLike = tf.float32,
+    ) -> Prior:
         if inference is None or examples is None:
             raise ValueError(
                 "the prior 'vamp' needs `inference` (the posterior) and `examples` (some data) to "

@@ -4,6 +4,8 @@ A right inverse returns finite originals from which gradients can move every ent
 edge of the image, where the map is flat, is moved a little inside.
 """
 
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 
@@ -40,10 +42,10 @@ class LowRank(tf.Module):
         """The arguments, for files that rebuild the map."""
         return {"rank": self._rank}
 
-    def __call__(self, u, v):
+    def __call__(self, u: tf.Tensor, v: tf.Tensor) -> tf.Tensor:
         return tf.matmul(u, v, transpose_b=True)
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The best approximation. V never has a zero column, so that U can leave zero."""
         s, u, v = tf.linalg.svd(y)
         s = s[..., : self._rank]
@@ -72,13 +74,13 @@ class UnitNorm(tf.Module):
         """The arguments, for files that rebuild the map."""
         return {"axis": self._axis}
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         x = self._nonzero(x)
         # First by the largest entry: squares of large and small numbers leave the format.
         x = x / tf.stop_gradient(tf.reduce_max(tf.abs(x), axis=self._axis, keepdims=True))
         return x / tf.norm(x, axis=self._axis, keepdims=True)
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tf.Tensor:
         return self._nonzero(tf.identity(y))
 
     def _nonzero(self, x):
@@ -107,11 +109,11 @@ class SpectralNorm(tf.Module):
         """The arguments, for files that rebuild the map."""
         return {"bound": self._bound}
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         largest = tf.linalg.svd(x, compute_uv=False)[..., :1, tf.newaxis]
         return x / tf.maximum(largest / self._bound, tf.ones([], x.dtype))
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tf.Tensor:
         return tf.identity(y)
 
 
@@ -148,7 +150,7 @@ class _Square(tf.Module):
         return tf.where(y > 0, tf.sqrt(tf.abs(y)), tf.constant(SMALLEST_ROOT, y.dtype))
 
 
-def box(low: float = -1.0, high: float = 1.0):
+def box(low: float = -1.0, high: float = 1.0) -> Any:
     """Values strictly between `low` and `high`.
 
     Example:
@@ -162,7 +164,7 @@ def box(low: float = -1.0, high: float = 1.0):
     return names.box(low, high)
 
 
-def nonnegative(kind: str = "softplus"):
+def nonnegative(kind: str = "softplus") -> Any:
     """Non-negative values; `kind` is "softplus", "relu" or "square".
 
     Example:

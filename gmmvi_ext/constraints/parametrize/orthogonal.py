@@ -7,12 +7,16 @@
 The first columns of Q are taken where the matrix is not square.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext.constraints.parametrize import exponential
 from gmmvi_ext.constraints.parametrize.triangles import Skew, strict_lower
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Grassmannian", "Invertible", "Orthogonal"]
 
@@ -44,19 +48,19 @@ class Orthogonal(tf.Module):
         if map not in self.MAPS:
             raise ValueError(f"`map` of `orthogonal` must be one of {self.MAPS}, got {map!r}.")
         self._map, self._polish = map, polish
-        self.base = None
+        self.base: Any = None
 
     def get_config(self) -> dict:
         """The arguments, for files that rebuild the map."""
         return {"map": self._map, "polish": self._polish}
 
-    def build(self, shape, dtype, make_variable) -> None:
+    def build(self, shape: tf.TensorShape, dtype: DTypeLike, make_variable: Callable) -> None:
         """Makes the base B [..., max(n, k), max(n, k)]."""
         size = max(shape[-2], shape[-1])
         eye = tf.eye(size, batch_shape=shape[:-2].as_list(), dtype=dtype)
         self.base = make_variable(eye, "orthogonal_base")
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         if x.shape[-1] > x.shape[-2]:
             return tf.linalg.matrix_transpose(self._tall(tf.linalg.matrix_transpose(x)))
         return self._tall(x)
@@ -75,7 +79,7 @@ class Orthogonal(tf.Module):
         pad = [[0, 0]] * (x.shape.rank - 1) + [[0, x.shape[-2] - x.shape[-1]]]
         return Skew()(tf.pad(x, pad))
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tf.Tensor:
         """Sets the base to (the nearest orthogonal completion of) y and returns the zero of x."""
         wide = y.shape[-1] > y.shape[-2]
         tall = tf.linalg.matrix_transpose(y) if wide else y
@@ -139,20 +143,20 @@ class Invertible(tf.Module):
         """No arguments."""
         return {}
 
-    def build(self, shape, dtype, make_variable) -> None:
+    def build(self, shape: tf.TensorShape, dtype: DTypeLike, make_variable: Callable) -> None:
         """Makes the base of the orthogonal factor."""
         if shape[-1] != shape[-2]:
             raise ValueError(f"`invertible` needs square matrices, got shape {tuple(shape)}.")
         self.factor.build(shape, dtype, make_variable)
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         q = self.factor(strict_lower(x))
         tiny = np.finfo(x.dtype.as_numpy_dtype).tiny
         diag = tf.maximum(tf.math.softplus(tf.linalg.diag_part(x)), tiny)
         r = tf.linalg.set_diag(tf.linalg.band_part(x, 0, -1), diag)
         return tf.matmul(q, r)
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tf.Tensor:
         """A singular y is moved a little: small numbers take the place of zeros on the diagonal."""
         self.factor.right_inverse(y)
         r = tf.linalg.qr(y, full_matrices=True).r

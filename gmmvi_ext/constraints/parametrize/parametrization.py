@@ -167,7 +167,9 @@ class Parametrization(tf.Module):
         found = [v for each in self.maps for v in _variables_of(each)]
         return list({id(v): v for v in found}.values())
 
-    def assign(self, y, *, strict: bool = False, tolerance: float | None = None) -> tf.Tensor:
+    def assign(
+        self, y: tf.Tensor, *, strict: bool = False, tolerance: float | None = None
+    ) -> tf.Tensor:
         """Sets the originals so that the value is f(right_inverse(y)).
 
         Args:

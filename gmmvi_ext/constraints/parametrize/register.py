@@ -29,14 +29,14 @@ __all__ = [
 
 
 def register_parametrization(
-    module,
+    module: Any,
     name: str,
-    f,
+    f: Any,
     *,
     right_inverse: Callable | None = None,
     unsafe: bool = False,
     update: str = "auto",
-):
+) -> Any:
     """Makes `module.name` read as f(x), with x the trained variable.
 
     The value becomes f(right_inverse(w)) of the current w, or f(w) without a right inverse: the
@@ -124,7 +124,7 @@ def _register(module, name, f, right_inverse=None, unsafe=False, update="auto", 
     return module
 
 
-def is_parametrized(module, name: str | None = None) -> bool:
+def is_parametrized(module: Any, name: str | None = None) -> bool:
     """Whether `module.name`, or any attribute of the module, is parametrized.
 
     Example:
@@ -142,7 +142,7 @@ def is_parametrized(module, name: str | None = None) -> bool:
     return bool(found) if name is None else name in found
 
 
-def type_before_parametrizations(module) -> type:
+def type_before_parametrizations(module: Any) -> type:
     """The class the module had before anything was registered on it.
 
     Example:
@@ -156,7 +156,7 @@ def type_before_parametrizations(module) -> type:
     return getattr(type(module), "_type_before_parametrizations", type(module))
 
 
-def remove_parametrizations(module, name: str, leave_parametrized: bool = True):
+def remove_parametrizations(module: Any, name: str, leave_parametrized: bool = True) -> Any:
     """Makes `module.name` a plain variable again.
 
     Args:

@@ -30,11 +30,11 @@ class Skew(tf.Module):
         """No arguments."""
         return {}
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         lower = strict_lower(x)
         return lower - tf.linalg.matrix_transpose(lower)
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tf.Tensor:
         return strict_lower(y)
 
 
@@ -52,12 +52,12 @@ class Symmetric(tf.Module):
         """No arguments."""
         return {}
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         lower = strict_lower(x)
         diag = tf.linalg.diag(tf.linalg.diag_part(x))
         return lower + tf.linalg.matrix_transpose(lower) + diag
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tf.Tensor:
         return tf.linalg.band_part(y, -1, 0)
 
 
@@ -90,7 +90,7 @@ class PositiveSemidefinite(tf.Module):
         """The arguments, for files that rebuild the map."""
         return {"jitter": self._jitter}
 
-    def __call__(self, x):
+    def __call__(self, x: tf.Tensor) -> tf.Tensor:
         size = x.shape[-1]
         limit = float(np.sqrt(np.finfo(x.dtype.as_numpy_dtype).max / (4 * size)))
         x = tf.clip_by_value(x, -limit, limit)
@@ -98,7 +98,7 @@ class PositiveSemidefinite(tf.Module):
         factor = tf.linalg.set_diag(tf.linalg.band_part(x, -1, 0), diag)
         return tf.matmul(factor, factor, transpose_b=True) + self._shift(x)
 
-    def right_inverse(self, y):
+    def right_inverse(self, y: tf.Tensor) -> tf.Tensor:
         y = 0.5 * (y + tf.linalg.matrix_transpose(y)) - self._shift(y)
         values, vectors = tf.linalg.eigh(y)
         largest = values[..., -1:]

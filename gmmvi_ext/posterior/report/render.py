@@ -171,7 +171,7 @@ def text(report, *, color: bool = False) -> str:
 
 def _sentences(verdict: str) -> list[str]:
     """A line for each sentence; what is much too long for one is broken between words."""
-    lines = []
+    lines: list[str] = []
     for sentence in re.split(r"(?<=\.) (?=[A-Z])", verdict):
         is_long = len(sentence) > WIDTH + SLACK
         lines += textwrap.wrap(sentence, WIDTH) if is_long else [sentence]

@@ -7,6 +7,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_count
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["Banana"]
 
@@ -29,7 +30,9 @@ class Banana(Target):
     log_normalizer = 0.0
     SCALE = 10.0
 
-    def __init__(self, *, num_dimensions: int = 2, curvature: float = 0.03, dtype=tf.float32):
+    def __init__(
+        self, *, num_dimensions: int = 2, curvature: float = 0.03, dtype: DTypeLike = tf.float32
+    ):
         check_count("num_dimensions", num_dimensions, 2)
         super().__init__(num_dimensions, dtype=dtype, name="banana")
         self.curvature = float(curvature)
@@ -37,14 +40,14 @@ class Banana(Target):
     def _bend(self, first: tf.Tensor) -> tf.Tensor:
         return self.curvature * (tf.square(first) - self.SCALE**2)
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         first, second = x[:, 0], x[:, 1]
         squares = tf.square(first / self.SCALE) + tf.square(second - self._bend(first))
         squares += tf.reduce_sum(tf.square(x[:, 2:]), axis=1)
         constant = 0.5 * self.num_dimensions * math.log(2 * math.pi) + math.log(self.SCALE)
         return -0.5 * squares - constant
 
-    def sample(self, num_samples, seed):
+    def sample(self, num_samples: int, seed: Seed) -> tf.Tensor:
         noise = tf.random.stateless_normal(
             [num_samples, self.num_dimensions], seed, dtype=self.dtype
         )

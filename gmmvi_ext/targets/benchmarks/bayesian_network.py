@@ -17,10 +17,12 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.data import SplitData
 from gmmvi_ext.targets.minibatch import group_by_block, map_padded_chunks, shuffled_blocks, ungroup
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["BayesianNetwork", "ClassificationNetwork", "RegressionNetwork"]
 
@@ -63,7 +65,7 @@ class BayesianNetwork(Target):
         batch_size: int = 128,
         likelihood_scaling: float = 1.0,
         prior_std: float = 1.0,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         self.layer_shapes = tuple(itertools.pairwise(layer_sizes))
@@ -104,7 +106,7 @@ class BayesianNetwork(Target):
         """Loss averaged over rows: outputs [.., G, M, O], labels [.., 1, M] -> [.., G]."""
         raise NotImplementedError
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         if seed is None:
             signature = tf.TensorSpec([None], self.dtype)
             losses = map_padded_chunks(self._full_loss, x, self._chunk_size(), signature)
@@ -113,7 +115,9 @@ class BayesianNetwork(Target):
         penalty = 0.5 * tf.reduce_sum(tf.square(x / self.prior_std), axis=-1)
         return self.likelihood_scaling * (-self.data_size * losses - penalty)
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if seed is not None:
             return super().log_prob_and_grad(x, seed=seed)
         # value and gradient chunk by chunk: activations of one chunk are held at a time
@@ -157,7 +161,7 @@ class BayesianNetwork(Target):
         """Measures of an averaged prediction [M, O]."""
         raise NotImplementedError
 
-    def metrics(self, mixture, samples):
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """Averaged prediction on the test and validation rows, keys `bi_<set>_<what>`."""
         return {
             f"bi_{part}_{key}": value

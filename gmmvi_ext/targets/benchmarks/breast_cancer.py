@@ -8,13 +8,14 @@ from gmmvi_ext.targets.benchmarks.logistic_regression import (
 )
 from gmmvi_ext.targets.data import load_breast_cancer
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["breast_cancer", "breast_cancer_minibatch"]
 
 
 @TARGETS.register("breastCancer", "breast_cancer")
 def breast_cancer(
-    *, size_test_set: int = 0, prior_std: float = 10.0, dtype=tf.float32
+    *, size_test_set: int = 0, prior_std: float = 10.0, dtype: DTypeLike = tf.float32
 ) -> LogisticRegression:
     """569 rows, 30 features and an intercept; log Z is about -78.
 
@@ -40,7 +41,7 @@ def breast_cancer_minibatch(
     size_test_set: int = 0,
     use_own_batch_per_sample: bool = True,
     prior_std: float = 10.0,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> MinibatchLogisticRegression:
     """The same posterior from minibatches.
 

@@ -6,13 +6,18 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.checks import check_count
 from gmmvi_ext.targets.benchmarks.elliptical import GaussianMixture
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["diagonal_gmm"]
 
 
 @TARGETS.register("DIAGGMM", "diagonal_gmm")
 def diagonal_gmm(
-    *, num_dimensions: int = 20, num_components: int = 10, seed: int = 0, dtype=tf.float32
+    *,
+    num_dimensions: int = 20,
+    num_components: int = 10,
+    seed: int = 0,
+    dtype: DTypeLike = tf.float32,
 ) -> GaussianMixture:
     """Equal weights, means 100 (U - 1/2), variances 10 U; log Z = 0.
 

@@ -10,12 +10,16 @@ prepared in float64.
 """
 
 import math
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["EllipticalMixture", "GaussianMixture", "StudentTMixture"]
 
@@ -50,7 +54,7 @@ class EllipticalMixture(Target):
         log_weights: np.ndarray | None = None,
         log_normalizer: float = 0.0,
         marginal_range: tuple[float, float] | None = None,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         loc = np.asarray(loc, np.float64)
@@ -101,10 +105,12 @@ class EllipticalMixture(Target):
         log_radial, slopes = self._radial(tf.reduce_sum(tf.square(z), axis=1))
         return z, log_radial + tf.expand_dims(self._log_coefficients, 1), slopes
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         return tf.reduce_logsumexp(self._parts(x)[1], axis=0)
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         z, log_parts, slopes = self._parts(x)
         log_prob = tf.reduce_logsumexp(log_parts, axis=0)
         factors = tf.exp(log_parts - log_prob) * slopes  # responsibility times slope, [K, N]
@@ -116,7 +122,7 @@ class EllipticalMixture(Target):
             pulls = tf.matmul(tf.reshape(z, [-1, tf.shape(x)[0]]), maps, transpose_a=True)
         return log_prob, -pulls
 
-    def sample(self, num_samples, seed):
+    def sample(self, num_samples: int, seed: Seed) -> tf.Tensor:
         seeds = tf.random.split(seed, 3)
         index = tf.random.stateless_categorical(
             tf.expand_dims(self.log_weights, 0), num_samples, seeds[0], dtype=tf.int32
@@ -133,14 +139,14 @@ class EllipticalMixture(Target):
             draws *= tf.expand_dims(stretch, 1)
         return tf.gather(self.loc, index) + draws
 
-    def metrics(self, mixture, samples):
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """`num_detected_modes`: centers with a component mean closer than 6 sqrt(D)."""
         differences = tf.expand_dims(self.loc, 1) - tf.cast(mixture.components.loc, self.dtype)
         nearest = tf.reduce_min(tf.norm(differences, axis=-1), axis=1)
         radius = MODE_RADIUS * math.sqrt(self.num_dimensions)
         return {"num_detected_modes": float(np.sum(nearest.numpy() < radius))}
 
-    def marginal_log_prob(self, grid: np.ndarray, dims) -> np.ndarray:
+    def marginal_log_prob(self, grid: np.ndarray, dims: Sequence[int]) -> np.ndarray:
         """Log densities of the coordinates `dims` on a grid: [G] points, [len(dims), G] values.
 
         The density is normalized here, whatever log Z is.
@@ -159,7 +165,7 @@ class EllipticalMixture(Target):
         """Log density of one coordinate of a standard draw of f."""
         raise NotImplementedError
 
-    def figures(self, mixture, samples):
+    def figures(self, mixture: Mixture, samples: tf.Tensor) -> dict:
         """`marginals` of the first coordinates."""
         return {"marginals": pictures.marginals(self, mixture, self.marginal_range)}
 
@@ -179,7 +185,7 @@ class GaussianMixture(EllipticalMixture):
         [-1.612 -5.419] 0.0
     """
 
-    def __init__(self, loc: np.ndarray, covariance: np.ndarray, **options):
+    def __init__(self, loc: np.ndarray, covariance: np.ndarray, **options: Any):
         covariance = np.asarray(covariance, np.float64)
         if covariance.ndim == 2:
             scale = np.sqrt(covariance)
@@ -212,7 +218,7 @@ class StudentTMixture(EllipticalMixture):
         [0.318 0.159]
     """
 
-    def __init__(self, loc: np.ndarray, precision: np.ndarray, *, df: float = 2.0, **options):
+    def __init__(self, loc: np.ndarray, precision: np.ndarray, *, df: float = 2.0, **options: Any):
         if not df > 0:
             raise ValueError(f"`df` must be positive, got {df}.")
         self.df = float(df)

@@ -8,10 +8,12 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["Funnel"]
 
@@ -34,15 +36,19 @@ class Funnel(Target):
 
     log_normalizer = 0.0
 
-    def __init__(self, *, num_dimensions: int = 10, scale: float = 3.0, dtype=tf.float32):
+    def __init__(
+        self, *, num_dimensions: int = 10, scale: float = 3.0, dtype: DTypeLike = tf.float32
+    ):
         check_count("num_dimensions", num_dimensions, 2)
         super().__init__(num_dimensions, dtype=dtype, name="funnel")
         self.scale = check_positive("scale", scale)
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         return self._log_prob(x)[0]
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         value, inverse_variance, half_squares = self._log_prob(x)
         others = self.num_dimensions - 1
         grad_neck = -x[:, 0] / self.scale**2 + half_squares - 0.5 * others
@@ -58,14 +64,14 @@ class Funnel(Target):
         log_neck = -0.5 * tf.square(neck / self.scale) - 0.5 * others * neck
         return log_neck - half_squares - constant, inverse_variance, half_squares
 
-    def sample(self, num_samples, seed):
+    def sample(self, num_samples: int, seed: Seed) -> tf.Tensor:
         noise = tf.random.stateless_normal(
             [num_samples, self.num_dimensions], seed, dtype=self.dtype
         )
         neck = self.scale * noise[:, :1]
         return tf.concat([neck, tf.exp(0.5 * neck) * noise[:, 1:]], axis=1)
 
-    def figures(self, mixture, samples):
+    def figures(self, mixture: Mixture, samples: tf.Tensor) -> dict:
         """`neck`: the first two coordinates of exact draws and of the mixture's samples."""
         exact = self.sample(len(samples), tf.constant([0, 1])).numpy()
         figure = pictures.new_figure(8.0, 4.0)

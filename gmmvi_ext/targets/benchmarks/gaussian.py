@@ -6,6 +6,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.benchmarks.elliptical import GaussianMixture
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["gaussian"]
 
@@ -19,7 +20,7 @@ def gaussian(
     log_normalizer: float = 0.0,
     rank: int | None = None,
     seed: int = 0,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> GaussianMixture:
     """Random mean, random axes, variances spread evenly in the logarithm.
 

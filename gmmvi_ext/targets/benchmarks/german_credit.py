@@ -8,6 +8,7 @@ from gmmvi_ext.targets.benchmarks.logistic_regression import (
 )
 from gmmvi_ext.targets.data import load_german_credit
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["german_credit", "german_credit_minibatch"]
 
@@ -18,7 +19,7 @@ def german_credit(
     size_test_set: int = 0,
     prior_std: float = 10.0,
     data_dir: str | None = None,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> LogisticRegression:
     """1000 rows, 24 features and an intercept; log Z is -585.10.
 
@@ -46,7 +47,7 @@ def german_credit_minibatch(
     use_own_batch_per_sample: bool = True,
     prior_std: float = 10.0,
     data_dir: str | None = None,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> MinibatchLogisticRegression:
     """The same posterior from minibatches.
 

@@ -11,6 +11,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.checks import check_count
 from gmmvi_ext.targets.benchmarks.elliptical import GaussianMixture
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["random_gmm"]
 
@@ -22,7 +23,7 @@ def random_gmm(
     num_components: int = 10,
     scale: float | None = None,
     seed: int = 0,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> GaussianMixture:
     """Mixture of `num_components` Gaussians with random full covariances.
 

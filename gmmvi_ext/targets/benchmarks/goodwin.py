@@ -23,10 +23,12 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["Goodwin"]
 
@@ -53,7 +55,12 @@ class Goodwin(Target):
     """
 
     def __init__(
-        self, *, num_species: int = 8, noise_std: float = 0.1, seed: int = 0, dtype=tf.float32
+        self,
+        *,
+        num_species: int = 8,
+        noise_std: float = 0.1,
+        seed: int = 0,
+        dtype: DTypeLike = tf.float32,
     ):
         check_count("num_species", num_species, 3)
         super().__init__(num_species + 2, dtype=dtype, name="goodwin")
@@ -69,10 +76,11 @@ class Goodwin(Target):
         self.data_size = observations.size
         self.observations = tf.constant(observations, self.dtype)
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         misses = self.simulate(x) - self.observations[..., tf.newaxis]  # [T, 2, N]
         squares = tf.reduce_sum(tf.square(misses), axis=[0, 1]) / self.noise_std**2
-        constant = self.data_size * (math.log(self.noise_std) + 0.5 * math.log(2 * math.pi))
+        size = self.observations.shape.num_elements()
+        constant = size * (math.log(self.noise_std) + 0.5 * math.log(2 * math.pi))
         # Gamma(2, 1) of exp(x), times exp(x); its constant is log Gamma(2) = 0
         log_prior = tf.reduce_sum(2.0 * x - tf.exp(x), axis=-1)
         return log_prior - 0.5 * squares - constant
@@ -81,7 +89,7 @@ class Goodwin(Target):
         """Species 1 and 2 at the times of observation, [T, 2, N], from x [N, D]."""
         return _simulate(tf.transpose(x), self.num_species)
 
-    def figures(self, mixture, samples):
+    def figures(self, mixture: Mixture, samples: tf.Tensor) -> dict:
         """`fit`: observations and the curves of 50 samples."""
         curves = self.simulate(tf.cast(samples[:50], self.dtype)).numpy()
         times = np.arange(FIRST_TIME, LAST_TIME + 1)

@@ -20,9 +20,11 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext import gaussians
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.data import RegressionData
 from gmmvi_ext.targets.minibatch import group_by_block, shuffled_blocks, ungroup
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["LogisticRegression", "MinibatchLogisticRegression"]
 
@@ -53,7 +55,7 @@ class LogisticRegression(Target):
         *,
         prior_std: float = 10.0,
         size_test_set: int = 0,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         features, labels = np.asarray(data.features, np.float64), np.asarray(data.labels)
@@ -74,10 +76,12 @@ class LogisticRegression(Target):
         self._signed_design = tf.constant(signed[:num_train], self.dtype)  # [M, D]
         self._signed_test_design = tf.constant(signed[num_train:], self.dtype)
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         return self._log_likelihood(x)[0] + self._log_prior(x)
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         values, slopes = self._log_likelihood(x)
         grads = tf.linalg.matmul(slopes, self._signed_design)
         return values + self._log_prior(x), grads - x / self.prior_std**2
@@ -92,7 +96,7 @@ class LogisticRegression(Target):
         squares = tf.reduce_sum(tf.square(x), axis=-1) / self.prior_std**2
         return self.num_dimensions * log_constant - 0.5 * squares
 
-    def metrics(self, mixture, samples):
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """`test_accuracy` and `test_loss` of the posterior predictive, where rows are held out."""
         if not self._signed_test_design.shape[0]:
             return {}
@@ -140,7 +144,7 @@ class MinibatchLogisticRegression(LogisticRegression):
         use_own_batch_per_sample: bool = True,
         prior_std: float = 10.0,
         size_test_set: int = 0,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         super().__init__(
@@ -154,12 +158,14 @@ class MinibatchLogisticRegression(LogisticRegression):
         self.batch_size = int(batch_size)
         self.max_blocks = self.data_size // self.batch_size if use_own_batch_per_sample else 1
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         if seed is None:
             return super().log_prob(x)
         return self._minibatch(x, seed, with_grad=False)[0]
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         if seed is None:
             return super().log_prob_and_grad(x)
         return self._minibatch(x, seed, with_grad=True)
@@ -180,7 +186,7 @@ class MinibatchLogisticRegression(LogisticRegression):
         slopes = scale * tf.linalg.matmul(tf.math.sigmoid(-margins), blocks)  # [B, G, D]
         return values, ungroup(slopes, num_points) - x / self.prior_std**2
 
-    def metrics(self, mixture, samples):
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """Those of the full-batch target, and `elbo_fb`: the ELBO with all data (temperature 1)."""
         log_ratio = self.log_prob(samples) - gaussians.log_prob(mixture, samples)
         return {"elbo_fb": float(tf.reduce_mean(log_ratio)), **super().metrics(mixture, samples)}

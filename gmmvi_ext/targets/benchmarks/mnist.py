@@ -5,6 +5,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.bayesian_network import ClassificationNetwork
 from gmmvi_ext.targets.data import load_mnist
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["mnist"]
 
@@ -17,7 +18,7 @@ def mnist(
     batch_size: int = 128,
     num_hidden: int = 128,
     data_dir: str | None = None,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> ClassificationNetwork:
     """Classification of `mnist.npz` (data folder, Keras cache, or download).
 

@@ -9,9 +9,11 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.benchmarks.elliptical import GaussianMixture
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["MixtureOfManyModes", "mog40"]
 
@@ -28,7 +30,7 @@ class MixtureOfManyModes(GaussianMixture):
         {'num_detected_modes': 1.0}
     """
 
-    def metrics(self, mixture, samples):
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """`num_detected_modes`: modes that get more than a tenth of their share of the samples."""
         distances = tf.norm(tf.cast(samples, self.dtype)[:, tf.newaxis] - self.loc, axis=-1)
         nearest = tf.argmin(distances, axis=1).numpy()  # [N]
@@ -46,7 +48,7 @@ def mog40(
     half_width: float = 40.0,
     scale: float = DEFAULT_SCALE,
     seed: int = 0,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> MixtureOfManyModes:
     """Equal weights, standard deviation `scale`, means uniform in a cube; log Z = 0.
 

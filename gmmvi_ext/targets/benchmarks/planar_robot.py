@@ -11,10 +11,12 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike, Seed, TensorLike
 
 __all__ = ["PlanarRobot", "planar_robot_four_goals", "planar_robot_one_goal"]
 
@@ -42,13 +44,13 @@ class PlanarRobot(Target):
 
     def __init__(
         self,
-        goals,
+        goals: TensorLike,
         *,
         num_links: int = 10,
         first_prior_std: float = 1.0,
         prior_std: float = 0.2,
         likelihood_std: float = 0.01,
-        dtype=tf.float32,
+        dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
         super().__init__(check_count("num_links", num_links), dtype=dtype, name=name)
@@ -69,13 +71,15 @@ class PlanarRobot(Target):
         angles = tf.cumsum(x, axis=1)
         return tf.stack([tf.reduce_sum(tf.cos(angles), 1), tf.reduce_sum(tf.sin(angles), 1)], 1)
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         squares = tf.reduce_sum(tf.square(x / self._prior_stddev), axis=1)
         misses = tf.reduce_sum(tf.square(self.tip(x)[:, tf.newaxis] - self.goals), axis=-1)
         nearest = tf.reduce_min(misses, axis=1) / self.likelihood_std**2
         return self._log_constant - 0.5 * (squares + nearest)
 
-    def log_prob_and_grad(self, x, seed=None):
+    def log_prob_and_grad(
+        self, x: tf.Tensor, seed: Seed | None = None
+    ) -> tuple[tf.Tensor, tf.Tensor]:
         angles = tf.cumsum(x, axis=1)
         cos, sin = tf.cos(angles), tf.sin(angles)  # [N, D]
         tip = tf.stack([tf.reduce_sum(cos, axis=1), tf.reduce_sum(sin, axis=1)], axis=1)
@@ -90,7 +94,7 @@ class PlanarRobot(Target):
         by_angle = pull[:, :1] * sin - pull[:, 1:] * cos  # [N, D]
         return values, tf.cumsum(by_angle, axis=1, reverse=True) - scaled / self._prior_stddev
 
-    def metrics(self, mixture, samples):
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """`num_modes_goal_<i>` for each goal, and their sum `num_detected_modes`.
 
         Component means count that reach the goal within 0.05 and have a log density above -7;
@@ -107,7 +111,7 @@ class PlanarRobot(Target):
             counts[f"num_modes_goal_{i + 1}"] = float(gaps + 1 if len(first) else 0)
         return {"num_detected_modes": float(sum(counts.values())), **counts}
 
-    def figures(self, mixture, samples):
+    def figures(self, mixture: Mixture, samples: tf.Tensor) -> dict:
         """`arms`: the component means (opacity by weight) and 200 samples as arms."""
         figure = pictures.new_figure(10.0, 5.0)
         axes = figure.subplots(1, 2, sharex=True, sharey=True)
@@ -136,7 +140,11 @@ class PlanarRobot(Target):
 
 @TARGETS.register("PlanarRobot1", "planar_robot_1")
 def planar_robot_one_goal(
-    *, num_links: int = 10, prior_std: float = 0.2, likelihood_std: float = 0.01, dtype=tf.float32
+    *,
+    num_links: int = 10,
+    prior_std: float = 0.2,
+    likelihood_std: float = 0.01,
+    dtype: DTypeLike = tf.float32,
 ) -> PlanarRobot:
     """One goal at (7, 0).
 
@@ -158,7 +166,11 @@ def planar_robot_one_goal(
 
 @TARGETS.register("PlanarRobot4", "planar_robot_4")
 def planar_robot_four_goals(
-    *, num_links: int = 10, prior_std: float = 0.2, likelihood_std: float = 0.01, dtype=tf.float32
+    *,
+    num_links: int = 10,
+    prior_std: float = 0.2,
+    likelihood_std: float = 0.01,
+    dtype: DTypeLike = tf.float32,
 ) -> PlanarRobot:
     """Four goals at (7, 0), (-7, 0), (0, 7), (0, -7).
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.benchmarks.checks import check_positive
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["Rosenbrock"]
 
@@ -25,15 +26,15 @@ class Rosenbrock(Target):
         [  -0. -101.]
     """
 
-    def __init__(self, *, a: float = 1.0, b: float = 100.0, dtype=tf.float32):
+    def __init__(self, *, a: float = 1.0, b: float = 100.0, dtype: DTypeLike = tf.float32):
         super().__init__(2, dtype=dtype, name="rosenbrock")
         self.a, self.b = float(a), check_positive("b", b)
         self.log_normalizer = math.log(math.pi) - 0.5 * math.log(self.b)
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         return -tf.square(self.a - x[:, 0]) - self.b * tf.square(x[:, 1] - tf.square(x[:, 0]))
 
-    def sample(self, num_samples, seed):
+    def sample(self, num_samples: int, seed: Seed) -> tf.Tensor:
         noise = tf.random.stateless_normal([num_samples, 2], seed, dtype=self.dtype)
         first = self.a + math.sqrt(0.5) * noise[:, :1]
         return tf.concat([first, first**2 + math.sqrt(0.5 / self.b) * noise[:, 1:]], axis=1)

@@ -6,6 +6,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.checks import check_count
 from gmmvi_ext.targets.benchmarks.elliptical import GaussianMixture
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["rotations", "star"]
 
@@ -17,7 +18,7 @@ def rotations(angles: np.ndarray) -> np.ndarray:
 
 
 @TARGETS.register("star")
-def star(*, num_components: int = 5, dtype=tf.float32) -> GaussianMixture:
+def star(*, num_components: int = 5, dtype: DTypeLike = tf.float32) -> GaussianMixture:
     """Arms with mean (1.5, 0) and precision diag(1, 100), turned; equal weights, log Z = 0.
 
     Example:

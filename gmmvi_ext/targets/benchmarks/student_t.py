@@ -13,6 +13,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.benchmarks.elliptical import StudentTMixture
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["student_t", "student_t_mixture"]
 
@@ -26,7 +27,7 @@ def student_t_mixture(
     num_components: int | None = None,
     df: float = 2.0,
     seed: int = 0,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> StudentTMixture:
     """Random mixture of Student-t densities.
 
@@ -71,7 +72,9 @@ def student_t_mixture(
 
 
 @TARGETS.register("student_t")
-def student_t(*, num_dimensions: int = 2, df: float = 4.0, dtype=tf.float32) -> StudentTMixture:
+def student_t(
+    *, num_dimensions: int = 2, df: float = 4.0, dtype: DTypeLike = tf.float32
+) -> StudentTMixture:
     """One standard multivariate Student-t density: tails that no Gaussian covers.
 
     Example:

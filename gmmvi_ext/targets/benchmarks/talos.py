@@ -13,10 +13,12 @@ References:
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.targets import pictures
 from gmmvi_ext.targets.base import Target
@@ -26,6 +28,7 @@ from gmmvi_ext.targets.benchmarks.talos_model import (
     forward_kinematics,
 )
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike, Seed
 
 __all__ = ["Talos", "log_normal_cdf"]
 
@@ -85,19 +88,21 @@ class Talos(Target):
         (34, TensorShape([2]))
     """
 
-    def __init__(self, *, context=(0.1, 0.5, 1.0), dtype=tf.float32):
-        context = np.asarray(context, np.float64)
-        if context.shape != (3,):
-            raise ValueError(f"`context` must be a position (x, y, z), got shape {context.shape}.")
+    def __init__(
+        self, *, context: Sequence[float] = (0.1, 0.5, 1.0), dtype: DTypeLike = tf.float32
+    ):
+        place = np.asarray(context, np.float64)
+        if place.shape != (3,):
+            raise ValueError(f"`context` must be a position (x, y, z), got shape {place.shape}.")
         super().__init__(34, dtype=dtype, name="talos")
-        self.context = tuple(float(value) for value in context)
+        self.context = tuple(float(value) for value in place)
         self.parameter_names = (
             *JOINT_NAMES,
             *("base_x", "base_y", "base_z"),
             *("roll", "pitch", "yaw"),
         )
 
-    def log_prob(self, x, seed=None):
+    def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         posture = forward_kinematics(x)
         limits = tf.constant(JOINT_LIMITS, x.dtype)
         joints = tf.transpose(x[:, :28])
@@ -113,7 +118,7 @@ class Talos(Target):
         miss = tf.reduce_sum(tf.square(posture.gripper[1] - goal), axis=0)
         return value + _log_normal(miss, GRIPPER_STD, 3)
 
-    def metrics(self, mixture, samples):
+    def metrics(self, mixture: Mixture, samples: tf.Tensor) -> dict[str, float]:
         """Shares of samples that reach the point (6 cm), stand on both soles, keep the balance."""
         posture = forward_kinematics(tf.cast(samples, self.dtype))
         gripper = posture.gripper[1].numpy() - np.asarray(self.context)[:, None]
@@ -125,7 +130,7 @@ class Talos(Target):
             "share_balanced": float(np.mean(np.abs(lean).max(axis=0) < BALANCED)),
         }
 
-    def figures(self, mixture, samples):
+    def figures(self, mixture: Mixture, samples: tf.Tensor) -> dict:
         """`postures`: up to a hundred samples as stick figures, and six of them one by one."""
         return {"postures": _draw_postures(tf.cast(samples[:100], self.dtype), self.context)}
 

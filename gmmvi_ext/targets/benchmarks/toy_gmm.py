@@ -6,12 +6,13 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.elliptical import GaussianMixture
 from gmmvi_ext.targets.benchmarks.star import rotations
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["toy_gmm"]
 
 
 @TARGETS.register("toy_gmm", "simple_gmm")
-def toy_gmm(*, dtype=tf.float32) -> GaussianMixture:
+def toy_gmm(*, dtype: DTypeLike = tf.float32) -> GaussianMixture:
     """Weights 0.5, 0.3, 0.2; elongated shapes turned by 45, -45 and 90 degrees; log Z = 0.
 
     Example:

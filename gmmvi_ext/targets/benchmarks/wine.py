@@ -5,6 +5,7 @@ import tensorflow as tf
 from gmmvi_ext.targets.benchmarks.bayesian_network import RegressionNetwork
 from gmmvi_ext.targets.data import load_wine
 from gmmvi_ext.targets.registry import TARGETS
+from gmmvi_ext.types import DTypeLike
 
 __all__ = ["wine"]
 
@@ -17,7 +18,7 @@ def wine(
     batch_size: int = 128,
     seed: int = 0,
     data_dir: str | None = None,
-    dtype=tf.float32,
+    dtype: DTypeLike = tf.float32,
 ) -> RegressionNetwork:
     """Regression on 2938 training rows; the seed (modulo ten) chooses the split.
 

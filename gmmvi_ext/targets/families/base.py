@@ -4,11 +4,13 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.registry import Registry
+from gmmvi_ext.types import TensorLike, Values
 
 __all__ = [
     "FAMILIES",
@@ -76,7 +78,7 @@ class KnownPosterior:
         space["constraints"] = self.constraints
         return {"target": self.log_prob} | {k: v for k, v in space.items() if v is not None}
 
-    def sample(self, num_samples: int, seed: int = 0):
+    def sample(self, num_samples: int, seed: int = 0) -> Values:
         """Exact draws in the constrained space, float64.
 
         Raises:
@@ -112,7 +114,7 @@ def draw_posterior(family: str, seed: int) -> KnownPosterior:
     return dataclasses.replace(drawn, family=name, seed=int(seed))
 
 
-def flat(values) -> np.ndarray:
+def flat(values: Mapping[str, Any] | TensorLike) -> np.ndarray:
     """Named values as one array [N, D'], in the order of their names.
 
     Example:
