@@ -1,7 +1,9 @@
 """Shared by all tests: quiet TensorFlow, fixed seeds, and no function that AutoGraph gave up on."""
 
+import importlib.util
 import logging
 import os
+import pathlib
 import random
 import signal
 
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+VERIFIER = pathlib.Path(__file__).with_name("one_verifier.py")
 
 # What `nohup` and the background of a shell ignore, tests send to themselves and to commands.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -39,6 +42,19 @@ def _no_autograph_failure():
     yield
     logger.removeHandler(collector)
     assert not messages, f"AutoGraph could not transform: {messages[0]}"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_verifier():
+    """Exports are verified in one process a session; see `fresh_processes` of tests/export."""
+    spec = importlib.util.spec_from_file_location("one_verifier", VERIFIER)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    verifier = module.OneVerifier()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("gmmvi_ext.export.verification.subprocess", verifier)
+        yield verifier
+    verifier.close()
 
 
 @pytest.fixture(params=["float32", "float64"])

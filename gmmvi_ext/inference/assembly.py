@@ -27,7 +27,7 @@ def assemble_batch(
     selector: SampleSelector,
     reuses: bool,
     use_quadratic_forms: bool = False,
-) -> tuple[Batch, Window]:
+) -> tuple[Batch, Window | None]:
     """The batch, and the window of samples for the next iteration.
 
     Args:
@@ -55,11 +55,11 @@ def assemble_batch(
         is_padded=selector.is_ragged,
         use_quadratic_forms=use_quadratic_forms,
     )
-    window = proposal.window
+    before = proposal.window
     drawn = tf.cast(proposal.counts, mixture.dtype)
     log_share = tf.math.log(drawn) - tf.math.log(tf.reduce_sum(drawn))
     older = proposal.old_component_log_prob
-    if not reuses or older is None:
+    if not reuses or before is None or older is None:
         batch = Batch(
             x=proposal.x,
             target_log_prob=values,
@@ -69,10 +69,10 @@ def assemble_batch(
             component_log_prob=new_log_prob,
             component_index=proposal.component_index,
         )
-        return batch, window
+        return batch, before
     log_prob = older.joined(new_log_prob)
     window = extend_window(
-        window,
+        before,
         x=proposal.x,
         target_log_prob=values,
         target_log_prob_grad=grads,
@@ -88,7 +88,7 @@ def assemble_batch(
         target_log_prob=window.target_log_prob,
         target_log_prob_grad=window.target_log_prob_grad,
         is_valid=window.is_valid,
-        proposal_log_prob=window.proposal_log_prob_after(proposal.window),
+        proposal_log_prob=window.proposal_log_prob_after(before),
         component_log_prob=log_prob,
         component_index=tf.concat([tf.fill([num_old], -1), proposal.component_index], axis=0),
     )

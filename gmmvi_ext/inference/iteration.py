@@ -58,12 +58,27 @@ def step_seed(seed: tf.Tensor, num_iterations: tf.Tensor, salt: int) -> tf.Tenso
 
 
 def proposed(
-    rules: Rules, prior: Prior, state: RunState, window: Window, seed: tf.Tensor
+    rules: Rules,
+    prior: Prior,
+    mixture: Mixture,
+    component_id: tf.Tensor,
+    count: tf.Tensor,
+    window: Window,
+    seed: tf.Tensor,
 ) -> tuple[Proposal, tf.Tensor]:
-    """Stage 1: new samples, and prior draws to evaluate if this iteration adds a component."""
-    mixture, count = state.mixture, state.num_iterations
+    """Stage 1: new samples, and prior draws to evaluate if this iteration adds a component.
+
+    Args:
+      rules: the seven rules.
+      prior: where new components may start.
+      mixture: K components.
+      component_id: their identities, int64 [K].
+      count: iterations so far, int64.
+      window: samples to reuse.
+      seed: of the run.
+    """
     proposal = rules.sample_selector.propose(
-        mixture, window, state.learner.component_id, step_seed(seed, count, 0)
+        mixture, window, component_id, step_seed(seed, count, 0)
     )
     wanted, dim = rules.component_adaptation.num_prior_candidates, mixture.num_dimensions
     if wanted == 0:

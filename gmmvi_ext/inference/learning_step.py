@@ -1,6 +1,6 @@
 """The graphs of an iteration: everything but the target, as functions of a run's variables.
 
-    propose:  state -> samples to evaluate, and the seed of a target that needs one
+    propose:  mixture -> samples to evaluate, and the seed of a target that needs one
     learn:    state, samples, target values and gradients -> new state, metrics
 
 A graph knows rules, shapes and types; state, prior and seed are its arguments. So the runs of a
@@ -21,7 +21,7 @@ from gmmvi_ext.inference.assembly import assemble_batch
 from gmmvi_ext.inference.component_adaptation import Prior
 from gmmvi_ext.inference.iteration import RunState, adapted, learned, proposed, step_seed
 from gmmvi_ext.inference.roles import Rules
-from gmmvi_ext.inference.sample_db import Ring, Window
+from gmmvi_ext.inference.sample_db import Ring, Window, empty_window
 from gmmvi_ext.inference.sample_selectors import Proposal
 from gmmvi_ext.models import LearnerState
 from gmmvi_ext.models.learner import initial_learner_state
@@ -93,7 +93,7 @@ class Drawn(NamedTuple):
     """What one iteration evaluates.
 
     Attributes:
-      proposal: samples of the components.
+      proposal: samples of the components; without the reused ones where none are kept.
       prior_draws: further points, [M, D].
       points: both, in the type of the target, [n + M, D].
       seed: of the target, if it needs one.
@@ -121,6 +121,7 @@ class LearningStep:
         # Structure and types without the variables themselves, which belong to a run.
         self._structure = tf.nest.map_structure(lambda variable: None, variables)
         self._num_variables = len(tf.nest.flatten(variables))
+        self._reads_window = settings.rules.sample_selector.reuses
         self._dim = variables.mixture.num_dimensions
         self._dtype = variables.mixture.dtype
         self._propose: TracedFunction | None = None
@@ -133,12 +134,18 @@ class LearningStep:
         """Whether both graphs are there."""
         return self._learn is not None
 
+    def read_by_propose(self, variables: RunVariables) -> tuple:
+        """What `propose` takes of the variables: each that a call takes costs microseconds."""
+        state = RunState(variables.mixture, variables.learner, *variables.numbers)
+        window = variables.window if self._reads_window else ()
+        return state.mixture, state.learner.component_id, state.num_iterations, window
+
     def propose(self, variables: RunVariables) -> TracedFunction:
-        """(variables, seed, prior mean, prior variance) -> `Drawn`; traced with `variables`."""
+        """(`read_by_propose`, seed, prior mean, prior variance) -> `Drawn`."""
         with self._lock:
             if self._propose is None:
                 self.num_traces += 1
-                specs = [*tf.nest.flatten(variables), *self._constants()]
+                specs = self.read_by_propose(variables), *self._constants()
                 self._propose = TracedFunction(self._proposed, *specs)
             return self._propose
 
@@ -170,16 +177,26 @@ class LearningStep:
 
     # The scopes name the stages for the profiler (scripts/bench/profile_step.py).
 
-    def _proposed(self, *args) -> Drawn:
-        variables, seed, prior = self._unpacked(args)
-        state = variables.state()
+    def _proposed(self, variables: tuple, seed, mean, variance) -> Drawn:
+        settings = self._settings
+        mixture, component_id, num_iterations, window = _read(variables)
         with tf.name_scope("propose"):
+            if not self._reads_window:
+                window = empty_window(mixture.components, with_gradient=False)
             proposal, prior_draws = proposed(
-                self._settings.rules, prior, state, _read(variables.window), seed
+                settings.rules,
+                Prior(mean, variance),
+                mixture,
+                component_id,
+                num_iterations,
+                window,
+                seed,
             )
+            if not settings.reuses:
+                proposal = proposal._replace(window=None, old_component_log_prob=None)
             points = tf.concat([proposal.x, prior_draws], axis=0)
-            points = tf.cast(points, self._settings.target_dtype)
-        return Drawn(proposal, prior_draws, points, step_seed(seed, state.num_iterations, 4))
+            points = tf.cast(points, settings.target_dtype)
+        return Drawn(proposal, prior_draws, points, step_seed(seed, num_iterations, 4))
 
     def _learned(self, *args) -> dict[str, tf.Tensor]:
         """What follows the evaluation; assigns the new state and the stored samples."""

@@ -1,5 +1,7 @@
 """A small posterior for the tests of this room."""
 
+import subprocess
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -35,3 +37,9 @@ def build_posterior(
 @pytest.fixture
 def make_posterior():
     return build_posterior
+
+
+@pytest.fixture
+def fresh_processes(monkeypatch):
+    """Each verification in a process of its own, as users have it."""
+    monkeypatch.setattr("gmmvi_ext.export.verification.subprocess", subprocess)

@@ -182,6 +182,7 @@ def test_the_plain_data_twin_is_the_same_posterior(tmp_path, make_posterior):
         assert set(arrays.files) == {"log_weights", "loc", "scale_tril"}
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_nothing_foreign_is_overwritten_and_failures_leave_nothing(
     tmp_path, make_posterior, monkeypatch
 ):
@@ -216,6 +217,7 @@ def test_wrong_numbers_fail_the_verification(tmp_path, make_posterior, monkeypat
         make_posterior().export(tmp_path / "m")
 
 
+@pytest.mark.usefixtures("fresh_processes")
 def test_the_verification_passes_in_a_process_with_tensorflow_alone(tmp_path, make_posterior):
     # It compares every signature there and fails if this package or TFP was imported.
     folder = make_posterior().export(tmp_path / "m")

@@ -109,8 +109,7 @@ def test_a_fit_that_is_killed_in_training_goes_on_bit_for_bit(plain, log_density
     ]
 
 
-@pytest.mark.parametrize("share", [0.3, 0.5, 0.9])
-def test_a_fit_that_is_killed_while_it_searches_goes_on_bit_for_bit(tmp_path, monkeypatch, share):
+def test_a_fit_that_is_killed_while_it_searches_goes_on_bit_for_bit(tmp_path, monkeypatch):
     """A host function, so that calls can be counted and cut off; the last one is in training."""
     monkeypatch.setattr(journal, "SAVE_SECONDS", -1.0)
     calls, left = [0], [None]
@@ -140,15 +139,17 @@ def test_a_fit_that_is_killed_while_it_searches_goes_on_bit_for_bit(tmp_path, mo
             **settings,
         )
 
-    whole = fit()
-    left[0] = int(share * calls[0])
-    with pytest.raises(Killed):
-        fit(workdir=tmp_path / "run")
-    left[0] = None
-    posterior = fit(workdir=tmp_path / "run")
-    assert_equal(posterior.mixture, whole.mixture)
-    spent = whole.run_info["num_target_evaluations"]
-    assert posterior.run_info["num_target_evaluations"] == spent
+    whole, total = fit(), calls[0]
+    for share in (0.3, 0.5, 0.9):
+        folder = tmp_path / f"{share}"
+        left[0] = int(share * total)
+        with pytest.raises(Killed):
+            fit(workdir=folder)
+        left[0] = None
+        posterior = fit(workdir=folder)
+        assert_equal(posterior.mixture, whole.mixture)
+        spent = whole.run_info["num_target_evaluations"]
+        assert posterior.run_info["num_target_evaluations"] == spent, share
 
 
 def test_a_finished_fit_is_returned_without_an_evaluation(tmp_path):
@@ -196,8 +197,7 @@ def test_more_iterations_continue_the_training(log_density, tmp_path):
     assert longer.run_info["iterations"] == 90
 
 
-@pytest.mark.parametrize("share", [0.2, 0.6, 0.95])
-def test_a_mixture_that_needs_no_training_is_kept_and_comes_back(tmp_path, monkeypatch, share):
+def test_a_mixture_that_needs_no_training_is_kept_and_comes_back(tmp_path, monkeypatch):
     """Killed in searches, importance check or audit; finished, reported, resumed."""
     monkeypatch.setattr(journal, "SAVE_SECONDS", -1.0)
     calls, left = [0], [None]
@@ -216,19 +216,21 @@ def test_a_mixture_that_needs_no_training_is_kept_and_comes_back(tmp_path, monke
     whole = fit()
     assert whole.run_info["iterations"] == 0 and whole.run_info["stop_reason"] == "converged"
     assert int(whole.mixture.num_components) == 2 and whole.run_info["audit"]["num_missed"] == 0
-    outputs = SMALL["outputs"] | {"plots": share == 0.6}
-    total, left[0] = calls[0], int(share * calls[0])
-    with pytest.raises(Killed):
-        fit(workdir=tmp_path / "run", outputs=outputs)
-    left[0] = None
-    resumed = fit(workdir=tmp_path / "run", outputs=outputs)
-    assert_equal(resumed.mixture, whole.mixture)
-    calls[0] = 0
-    again = fit(workdir=tmp_path / "run", outputs=outputs)
-    assert_equal(again.mixture, whole.mixture)
-    assert calls[0] < 0.1 * total  # the look at the target alone
-    summary = json.loads((tmp_path / "run" / "summary.json").read_text())
-    assert summary["verdict"].startswith("TRUST") and summary["audit"]["num_searches"] > 10
+    total = calls[0]
+    for share in (0.2, 0.6, 0.95):
+        folder, outputs = tmp_path / f"{share}", SMALL["outputs"] | {"plots": share == 0.6}
+        left[0] = int(share * total)
+        with pytest.raises(Killed):
+            fit(workdir=folder, outputs=outputs)
+        left[0] = None
+        resumed = fit(workdir=folder, outputs=outputs)
+        assert_equal(resumed.mixture, whole.mixture)
+        calls[0] = 0
+        again = fit(workdir=folder, outputs=outputs)
+        assert_equal(again.mixture, whole.mixture)
+        assert calls[0] < 0.1 * total  # the look at the target alone
+        summary = json.loads((folder / "summary.json").read_text())
+        assert summary["verdict"].startswith("TRUST") and summary["audit"]["num_searches"] > 10
 
 
 def test_files_that_name_the_reference_s_rules_keep_its_meaning():

@@ -293,6 +293,10 @@ def start(folder, config="smoke/gmm", iterations=4000):
             str(iterations),
             "--set",
             "training.checkpoint_interval=5",
+            "--set",
+            "outputs.plots=false",
+            "--set",
+            "outputs.num_report_samples=500",
         ],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -310,7 +314,7 @@ def wait_for(condition, process, seconds=120):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_leaves_checkpoint_metrics_and_export(tmp_path, number):
     folder = tmp_path / "run"
     process = start(folder)
@@ -323,35 +327,6 @@ def test_a_signal_leaves_checkpoint_metrics_and_export(tmp_path, number):
     assert f"gmmvi-ext run --resume --workdir {folder}" in out
     assert (folder / "posterior" / "saved_model.pb").is_file()
     assert list((folder / "checkpoints").glob(f"ckpt-{summary['iterations']}.index"))
-
-
-@pytest.mark.slow
-def test_killed_runs_end_where_the_uninterrupted_one_does(tmp_path):
-    """kill -9 at arbitrary moments, then the same command again."""
-    arguments = [
-        "run",
-        "--config",
-        "smoke/gmm",
-        *QUICK,
-        "--num_iterations",
-        "60",
-        "--set",
-        "training.checkpoint_interval=7",
-    ]
-    assert main([*arguments, "--workdir", str(tmp_path / "whole")]) == 0
-    folder = tmp_path / "parts"
-    for rows in (1, 3):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "gmmvi_ext", *arguments, "--workdir", str(folder)],
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-        )
-        wait_for(lambda: len(read_metrics(folder / "metrics.jsonl")) >= rows, process)  # noqa: B023
-        process.kill()
-        process.wait()
-    assert main([*arguments, "--workdir", str(folder)]) == 0
-    assert_same_state(tmp_path / "whole", folder)
-    assert without_time(tmp_path / "whole") == without_time(folder)
 
 
 @pytest.mark.slow

@@ -34,14 +34,14 @@ class Proposal(NamedTuple):
       x: new samples in component order, [n, D].
       component_index: component of each, int32 [n].
       counts: samples of each component, int32 [K].
-      window: reused samples.
+      window: reused samples; None once it is clear that nothing is reused.
       old_component_log_prob: log N_k at the reused samples; None where nothing is reused.
     """
 
     x: tf.Tensor
     component_index: tf.Tensor
     counts: tf.Tensor
-    window: Window
+    window: Window | None
     old_component_log_prob: ComponentLogProb | None
 
 
