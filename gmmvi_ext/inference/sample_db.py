@@ -319,10 +319,6 @@ class SampleDB(tf.Module):
         """The current window."""
         return tf.nest.map_structure(lambda variable: variable.read_value(), self._window)
 
-    def assign_window(self, window: Window) -> None:
-        """Replaces the window."""
-        tf.nest.map_structure(lambda variable, value: variable.assign(value), self._window, window)
-
     @property
     def num_stored(self) -> tf.Tensor:
         """Samples in the ring, int64."""
