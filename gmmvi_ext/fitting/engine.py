@@ -172,13 +172,14 @@ def _corrected(
         elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None else elbo)
     seconds = result.clock.train + result.clock.start + time.perf_counter() - begin
     reached = "" if elbo is None else f", ELBO about {elbo:.3f}"
-    ended = f"stopped by {result.stop_reason} after {result.iterations} iterations"
+    ended = f"stopped ({result.stop_reason}) after {result.iterations} iterations"
     if stage.is_passed:
         ended = "the first mixture needs no training"
+    count = int(mixture.num_components)
     say(
         f"{ended}, {evaluations:,} target evaluations, {seconds:.1f} s of training "
-        f"({result.clock.trace:.1f} s of them tracing); {int(mixture.num_components)} "
-        f"components{reached}"
+        f"({result.clock.trace:.1f} s of them tracing); {count} "
+        f"component{'s' * (count != 1)}{reached}"
     )
     num_exceptions = context.shared.num_exceptions
     if num_exceptions:

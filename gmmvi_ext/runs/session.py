@@ -154,7 +154,7 @@ def announce_end(result: TrainingResult) -> None:
     """Says why training stopped and what it took."""
     clock = result.clock
     print(
-        f"stopped by {result.stop_reason} after {result.iterations} iterations, "
+        f"stopped ({result.stop_reason}) after {result.iterations} iterations, "
         f"{result.num_target_evaluations:,} target evaluations, {clock.train:.1f} s of training "
         f"({clock.trace:.1f} s of them tracing)"
     )
