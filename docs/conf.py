@@ -54,6 +54,8 @@ html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
 suppress_warnings = ["mystnb.unknown_mime_type", "ref.python"]
+if nb_execution_mode == "off":
+    suppress_warnings.append("mystnb.glue_ref")  # the gallery has no pictures then
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
