@@ -4,10 +4,50 @@
 number. Settings come as Python numbers, hence one function for all of them.
 """
 
+import reprlib
+
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["to_dtype"]
+__all__ = ["as_numbers", "numbers_to_tensor", "to_dtype"]
+
+
+def as_numbers(value, what: str) -> np.ndarray:
+    """`value` as a float64 array.
+
+    Args:
+      value: anything that a user gave.
+      what: name of it, for the message.
+
+    Raises:
+      ValueError: it holds no real numbers, or rows of different lengths.
+    """
+    try:
+        array = np.asarray(value)
+        if array.dtype.kind not in "cSUMm":
+            return array.astype(np.float64)
+    except (TypeError, ValueError):
+        pass
+    raise _no_numbers(value, what)
+
+
+def numbers_to_tensor(value, dtype: tf.DType | None, what: str) -> tf.Tensor:
+    """`value`, perhaps a tensor or a list of them, in `dtype` (None: its own); see `as_numbers`."""
+    if isinstance(value, (tf.Tensor, tf.Variable)):
+        if value.dtype.is_floating or value.dtype.is_integer:
+            return tf.cast(value, value.dtype if dtype is None else dtype)
+    elif not (isinstance(value, (np.ndarray, np.generic)) and value.dtype.kind in "cSUMm"):
+        try:
+            return tf.convert_to_tensor(value, dtype)
+        except (TypeError, ValueError):
+            pass
+    raise _no_numbers(value, what)
+
+
+def _no_numbers(value, what: str) -> ValueError:
+    return ValueError(
+        f"{what} must be a number or an array of real numbers, got {reprlib.repr(value)}."
+    )
 
 
 def to_dtype(value, dtype: tf.DType) -> tf.Tensor:

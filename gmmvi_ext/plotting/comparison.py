@@ -9,7 +9,15 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
 from gmmvi_ext.plotting.elbo import X_LABELS, metric_column
-from gmmvi_ext.plotting.style import INK, MUTED, component_color, new_axes, new_figure, tidy
+from gmmvi_ext.plotting.style import (
+    INK,
+    MUTED,
+    component_color,
+    new_axes,
+    new_figure,
+    plain_text,
+    tidy,
+)
 
 __all__ = ["Curve", "add_legend", "plot_comparison", "plot_comparison_page"]
 
@@ -113,6 +121,7 @@ def _draw_label(ax: Axes, label: str, number: int, members, *, with_error: bool)
     style = {"color": color, "ls": LINE_STYLES[(number // NUM_COLORS) % len(LINE_STYLES)]}
     band = _quartiles([line for line, _ in members]) if len(members) >= MANY else None
     width, alpha = (1.6 if len(members) == 1 else 1.1, 1.0) if band is None else (0.7, 0.5)
+    label = plain_text(label)
     text = f"{label} ({len(members)} runs)" if len(members) > 1 else label
     for place, ((position, height, error), is_failed) in enumerate(members):
         name = text if band is None and place == 0 else None
@@ -177,13 +186,15 @@ def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
         2
     """
     heights = [3.6 + 0.18 * min(_num_labels(curves), MAX_LEGEND) for curves in groups.values()]
+    if not groups:
+        raise ValueError("`groups` must hold at least one target.")
     figure = new_figure((11.0, sum(heights)))
     rows = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for row, (target, curves) in zip(rows, groups.items(), strict=True):
         left, right = row.subplots(1, 2)
         plot_comparison(curves, left)
         plot_comparison(curves, right, x="train_seconds", gap=True)
-        left.set_title(target, loc="left", fontsize=11, color=INK, fontweight="bold")
+        left.set_title(plain_text(target), loc="left", fontsize=11, color=INK, fontweight="bold")
         add_legend(row, left)
     return figure
 
@@ -250,7 +261,7 @@ def _name_outliers(ax: Axes, curves, lines, labels: Sequence[str]) -> None:
     ax.text(
         0.98,
         0.05,
-        f"ended below: {words}{more}",
+        plain_text(f"ended below: {words}{more}"),
         transform=ax.transAxes,
         ha="right",
         fontsize=8,

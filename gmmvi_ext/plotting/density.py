@@ -8,9 +8,11 @@ import tensorflow as tf
 from matplotlib.animation import FuncAnimation
 from matplotlib.axes import Axes
 
+from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import as_seed
+from gmmvi_ext.plotting.marginals import element_labels
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
-from gmmvi_ext.posterior.importance.draws import evaluate_target, sample_mixture
+from gmmvi_ext.posterior.importance.draws import evaluate_target, require_count, sample_mixture
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:
@@ -150,7 +152,16 @@ def _limits(posterior, num_samples: int, seed):
 
 def _grid(limits, size: int):
     """The two axes, and the points [size**2, 2] with the first parameter running fastest."""
-    axes = [np.linspace(*map(float, limits[side]), size) for side in range(2)]
+    require_count("grid_size", size, at_least=2)
+    ranges = as_numbers(limits, "`limits`")
+    if ranges.shape != (2, 2) or not (
+        np.isfinite(ranges).all() and (ranges[:, 0] < ranges[:, 1]).all()
+    ):
+        raise ValueError(
+            "`limits` must be ((low, high), (low, high)) of the two parameters, finite numbers, "
+            f"got {limits!r}."
+        )
+    axes = [np.linspace(*side, size) for side in ranges]
     return axes, np.stack(np.meshgrid(*axes, indexing="xy"), axis=-1).reshape(-1, 2)
 
 
@@ -207,7 +218,7 @@ def _write_key(ax: Axes) -> None:
 
 
 def _label(ax: Axes, posterior, limits) -> None:
-    names = posterior.layout.constrained_names
+    names = element_labels(posterior)
     ax.set(xlim=limits[0], ylim=limits[1])
     ax.set_xlabel(names[0], fontsize=9)
     ax.set_ylabel(names[1], fontsize=9)

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from gmmvi_ext.plotting.marginals import choose_elements, note_left_out
-from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, tidy
+from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, plain_text, tidy
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:
@@ -60,6 +60,11 @@ def plot_forest(
     from gmmvi_ext.posterior.statistics import highest_density_interval
     from gmmvi_ext.posterior.summary import constrained_draws
 
+    if not (isinstance(posteriors, Mapping) or hasattr(posteriors, "layout")):
+        raise TypeError(
+            "`posteriors` must be a posterior, or a dict from labels to posteriors of the same "
+            f"parameters, got {type(posteriors).__name__}."
+        )
     named = posteriors if isinstance(posteriors, Mapping) else {"": posteriors}
     if not named:
         raise ValueError("`posteriors` must hold at least one posterior.")
@@ -89,9 +94,9 @@ def plot_forest(
             markersize=5,
             color="white",
             markeredgecolor=color,
-            label=name or None,
+            label=plain_text(str(name)) or None,
         )
-    ax.set_yticks(np.arange(len(chosen)), [labels[element] for element in chosen], fontsize=8)
+    ax.set_yticks(np.arange(len(chosen)), [plain_text(labels[i]) for i in chosen], fontsize=8)
     ax.set_ylim(len(chosen) - 0.4, -0.6)
     tidy(ax)
     ax.grid(axis="x", color="0.9")

@@ -9,8 +9,8 @@ import tensorflow as tf
 from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_grid, tidy
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture
+from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_grid, plain_text, tidy
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, require_count, sample_mixture
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ __all__ = [
     "choose_elements",
     "draw_marginal",
     "draws_to_plot",
+    "element_labels",
     "note_left_out",
     "plot_marginals",
     "write_key",
@@ -42,6 +43,7 @@ def choose_elements(posterior, names, limit: int) -> list[int]:
       limit: how many at most.
     """
     elements = posterior.layout.constrained_names
+    require_count("max_parameters", limit)
     if names is None:
         return _varying(posterior)[:limit] or [0]
     chosen = []
@@ -53,7 +55,14 @@ def choose_elements(posterior, names, limit: int) -> list[int]:
         if not found:
             raise ValueError(f"unknown parameter {name!r}; this posterior has {elements}.")
         chosen += found
+    if not chosen:
+        raise ValueError(f"`names` is empty; this posterior has {elements}.")
     return chosen[:limit]
+
+
+def element_labels(posterior) -> list[str]:
+    """Names of the elements of the flat constrained vector, as labels of axes."""
+    return [plain_text(name) for name in posterior.layout.constrained_names]
 
 
 def draws_to_plot(posterior, num_samples: int | None, seed) -> ScoredDraws:
@@ -64,6 +73,8 @@ def draws_to_plot(posterior, num_samples: int | None, seed) -> ScoredDraws:
       num_samples: how many are needed; None: what there is, or `NUM_DRAWS`.
       seed: of new draws.
     """
+    if num_samples is not None:
+        require_count("num_samples", num_samples)
     kept = posterior.kept_draws
     if kept is not None and len(kept.x) >= (num_samples or 1):
         return kept
@@ -148,7 +159,7 @@ def plot_marginals(
     draws = draws_to_plot(posterior, num_samples, seed)
     for number, element in enumerate(chosen):
         draw_marginal(posterior, grid[number], element, draws)
-        grid[number].set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
+        grid[number].set_xlabel(element_labels(posterior)[element], fontsize=9)
     for unused in grid[len(chosen) :]:
         unused.set_axis_off()
     note_left_out(grid[min(len(chosen), columns) - 1], posterior, names, len(chosen))

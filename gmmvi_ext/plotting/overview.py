@@ -13,10 +13,11 @@ from gmmvi_ext.plotting.marginals import (
     choose_elements,
     draw_marginal,
     draws_to_plot,
+    element_labels,
     note_left_out,
     write_key,
 )
-from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure
+from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure, plain_text
 from gmmvi_ext.plotting.weights import plot_weights
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def plot_overview(
     figure = new_figure((11.0, 8.4))
     banner, body = figure.subfigures(2, 1, height_ratios=[1, 9])
     banner.set_facecolor(LEVEL_COLORS[report.level])
-    head = f"{title}\n" if title else ""
+    head = f"{plain_text(title)}\n" if title else ""
     banner.text(
         0.5,
         0.5,
@@ -86,7 +87,7 @@ def plot_overview(
     draws = draws_to_plot(posterior, None, 0)
     for cell, element in zip(cells, chosen, strict=True):
         draw_marginal(posterior, cell, element, draws)
-        cell.set_xlabel(posterior.layout.constrained_names[element], fontsize=9)
+        cell.set_xlabel(element_labels(posterior)[element], fontsize=9)
     write_key(cells[0])
     note_left_out(cells[-1], posterior, None, len(chosen))
     return figure

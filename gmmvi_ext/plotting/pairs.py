@@ -9,7 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.patheffects import withStroke
 
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.plotting.marginals import choose_elements, draw_marginal, draws_to_plot
+from gmmvi_ext.plotting.marginals import (
+    choose_elements,
+    draw_marginal,
+    draws_to_plot,
+    element_labels,
+)
 from gmmvi_ext.plotting.style import (
     LEVEL_COLORS,
     LEVEL_WORDS,
@@ -18,7 +23,7 @@ from gmmvi_ext.plotting.style import (
     new_grid,
     tidy,
 )
-from gmmvi_ext.posterior.importance.draws import ScoredDraws
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, require_count
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:
@@ -74,7 +79,8 @@ def plot_pairs(
     """
     chosen = choose_elements(posterior, names, max_parameters)
     grid = new_grid(ax, len(chosen), len(chosen))
-    labels = posterior.layout.constrained_names
+    labels = element_labels(posterior)
+    require_count("num_points", num_points)
     draws = draws_to_plot(posterior, num_samples, seed)
     few = ScoredDraws(*(field[:num_points] for field in draws))
     x = tf.constant(few.x, posterior.mixture.dtype)

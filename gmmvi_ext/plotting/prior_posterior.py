@@ -16,7 +16,8 @@ from gmmvi_ext.plotting.marginals import (
     note_left_out,
     write_key,
 )
-from gmmvi_ext.plotting.style import MUTED, new_grid
+from gmmvi_ext.plotting.style import MUTED, new_grid, plain_text
+from gmmvi_ext.posterior.importance.draws import require_count
 from gmmvi_ext.posterior.predictive import prior_draws
 from gmmvi_ext.targets.joint_distribution import quiet_sampling
 from gmmvi_ext.types import Seed
@@ -81,6 +82,7 @@ def plot_prior_posterior(
     columns = _by_element(posterior, drawn)
     labels = posterior.layout.constrained_names
     wanted = choose_elements(posterior, names, len(labels))
+    require_count("max_parameters", max_parameters)
     chosen = [element for element in wanted if labels[element] in columns][:max_parameters]
     if not chosen:
         raise ValueError(
@@ -97,7 +99,7 @@ def plot_prior_posterior(
     for cell, element in zip(grid, chosen, strict=False):
         draw_marginal(posterior, cell, element, draws)
         _draw_prior(cell, columns[labels[element]])
-        cell.set_xlabel(labels[element], fontsize=9)
+        cell.set_xlabel(plain_text(labels[element]), fontsize=9)
     for unused in grid[len(chosen) :]:
         unused.set_axis_off()
     note_left_out(grid[across - 1], posterior, names, len(chosen))

@@ -10,6 +10,7 @@ from matplotlib import rcParams
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.mathtext import MathTextParser
 
 from gmmvi_ext.notebook import in_notebook
 
@@ -21,6 +22,7 @@ __all__ = [
     "new_figure",
     "new_grid",
     "off_screen",
+    "plain_text",
     "tidy",
 ]
 
@@ -122,6 +124,15 @@ def new_grid(axes, rows: int, columns: int, cell=(2.2, 2.0)) -> np.ndarray:
             f"`ax` must hold {rows} x {columns} axes for what is to be drawn, got {axes.size}."
         )
     return axes.reshape(rows, columns)
+
+
+def plain_text(name: str) -> str:
+    """`name` as a label: formulas between dollars as such, dollars that enclose none as dollars."""
+    try:
+        MathTextParser("path").parse(name)
+    except ValueError:
+        return name.replace("$", r"\$")
+    return name
 
 
 def tidy(ax: Axes) -> None:

@@ -500,6 +500,8 @@ class Posterior(AfterFit, Pictures):
         if not rest:
             raise ValueError("every parameter is given: nothing is left to condition.")
         flat = layout.pack(dict(values), self.mixture.dtype)
+        if flat.shape[0] != 1:
+            raise ValueError(f"`condition` takes one value of each parameter, got {flat.shape[0]}.")
         for name, inside in layout.contains(layout.unpack(flat)).items():
             if not inside.all():
                 support = layout.constraints.get(name, "finite values")

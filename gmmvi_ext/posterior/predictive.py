@@ -19,6 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext import diagnostics
+from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import as_seed, host_generator
 from gmmvi_ext.targets.generative import Generative
 
@@ -137,7 +138,13 @@ def leave_one_out(log_likelihood: np.ndarray, log_ratios: np.ndarray) -> LeaveOn
       log_likelihood: of n observations under S draws of q, [S, n].
       log_ratios: log p~ - log q at the draws, [S]; zeros where there is no target.
     """
-    log_likelihood = np.asarray(log_likelihood, np.float64)
+    log_likelihood = as_numbers(log_likelihood, "the log likelihood")
+    bad = np.isnan(log_likelihood) | (log_likelihood == np.inf)
+    if bad.any():
+        raise ValueError(
+            f"the log likelihood is NaN or +inf in {int(bad.any(axis=1).sum())} of "
+            f"{len(bad)} draws, at {int(bad.any(axis=0).sum())} of {bad.shape[1]} observations."
+        )
     ratios = np.asarray(log_ratios, np.float64)
     whole = diagnostics.pareto_smooth(ratios).log_weights
     pointwise, khat, with_all = [], [], []

@@ -5,6 +5,8 @@
 in the constrained space, estimated from draws of q.
 """
 
+import numbers
+import reprlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -32,7 +34,7 @@ def highest_density_interval(draws: np.ndarray, prob: float) -> np.ndarray:
     Returns:
       lower and upper ends, [D', 2].
     """
-    if not 0.0 < prob < 1.0:
+    if not (isinstance(prob, numbers.Real) and 0.0 < prob < 1.0):
         raise ValueError(f"`prob` must lie strictly between 0 and 1, got {prob!r}.")
     ordered = np.sort(np.asarray(draws, np.float64), axis=0)
     inside = int(np.floor(prob * len(ordered)))
@@ -87,13 +89,29 @@ def kl_divergence(posterior, other, num_samples: int, seed) -> Estimate[float]:
             f"parameters, got {type(other).__name__}."
         )
     draws = posterior.sample(num_samples, seed)
-    log_other = np.asarray(other.log_prob(_for(other, draws, posterior)), np.float64)
+    given = _for(other, draws, posterior)
+    try:
+        log_other = np.asarray(other.log_prob(given), np.float64)
+    except (TypeError, ValueError, KeyError, tf.errors.InvalidArgumentError) as error:
+        raise ValueError(
+            "`other.log_prob` must take draws as `sample` gives them, here "
+            f"{_described(given)}, and it fails: {type(error).__name__}: "
+            f"{reprlib.repr(str(error))}. A TFP distribution over named parameters is a "
+            "`tfd.JointDistributionNamed`."
+        ) from error
     if log_other.shape != (num_samples,):
         raise ValueError(
             f"`other.log_prob` of {num_samples} draws gave shape {list(log_other.shape)}, expected "
             f"[{num_samples}]: it has to be a density of all parameters together."
         )
     return mean_of(posterior.log_prob(draws).astype(np.float64) - log_other)
+
+
+def _described(draws) -> str:
+    if not isinstance(draws, Mapping):
+        return f"an array of shape {list(draws.shape)}"
+    shapes = ", ".join(f"{name!r}: {list(value.shape)}" for name, value in draws.items())
+    return f"a dict of arrays {{{shapes}}}"
 
 
 def _for(other, draws, posterior):

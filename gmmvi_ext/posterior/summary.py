@@ -6,6 +6,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.posterior.importance.draws import sample_mixture
 
 __all__ = [
@@ -59,8 +60,8 @@ def flat_quantiles(mixture: Mixture, layout: Layout, q, num_samples: int, seed) 
 
     Exact where each number is a monotone function of one coordinate; otherwise from draws.
     """
-    levels = np.atleast_1d(np.asarray(q, np.float64))
-    if ((levels <= 0) | (levels >= 1)).any():
+    levels = np.atleast_1d(as_numbers(q, "`q`"))
+    if not ((levels > 0) & (levels < 1)).all():  # NaN is refused, too
         raise ValueError(f"`q` must lie strictly between 0 and 1, got {q}.")
     if not layout.is_elementwise:
         draws = constrained_draws(mixture, layout, num_samples, seed)

@@ -83,7 +83,8 @@ class JointModel(Generative):
                 lambda each: function(*each), (parts, pairs), fn_output_signature=dtypes
             )
 
-        return {name: value.numpy() for name, value in run().items()}
+        found = run.get_concrete_function()()  # a call of `run` counts as retracing, and warns
+        return {name: value.numpy() for name, value in found.items()}
 
 
 def _pointwise(distribution, value: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import numbers_to_tensor
+
 if TYPE_CHECKING:
     from tensorflow_probability import bijectors as tfb
 
@@ -194,7 +196,7 @@ class Layout:
         """
         if isinstance(values, Mapping):
             return self._pack_parts(values, dtype)
-        flat = tf.convert_to_tensor(values, dtype)
+        flat = numbers_to_tensor(values, dtype, "points")
         flat = flat[tf.newaxis] if flat.shape.rank == 1 else flat
         if flat.shape.rank != 2 or flat.shape[-1] != self.num_constrained:
             raise ValueError(
@@ -212,7 +214,7 @@ class Layout:
             raise ValueError(f"expected the names {list(self.shapes)}, got {list(values)}.")
         pieces, counts = [], {}
         for name, shape in self.shapes.items():
-            part = tf.convert_to_tensor(values[name], dtype)
+            part = numbers_to_tensor(values[name], dtype, repr(name))
             found, rank = tuple(part.shape), len(shape)
             if len(found) not in (rank, rank + 1) or found[len(found) - rank :] != shape:
                 wanted = ", ".join(["N", *map(str, shape)])
@@ -229,7 +231,7 @@ class Layout:
         for name, shape in (self.shapes or {}).items():
             elements = element_names(name, shape)
             if shape and name not in whole and all(each in whole for each in elements):
-                given = [tf.convert_to_tensor(whole.pop(each), dtype) for each in elements]
+                given = [numbers_to_tensor(whole.pop(each), dtype, repr(each)) for each in elements]
                 columns = tf.stack([tf.reshape(each, [-1]) for each in given], axis=1)
                 whole[name] = tf.reshape(columns, [-1, *shape])
         return whole

@@ -103,11 +103,13 @@ def answered(target: Target, points: tf.Tensor, seed) -> np.ndarray:
     return value
 
 
-def require_count(name: str, value) -> None:
+def require_count(name: str, value, at_least: int = 1) -> None:
     """A ValueError where `value` is no positive number of draws, searches, chains ..."""
     is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (is_integer and 1 <= value <= MAX_COUNT):
-        raise ValueError(f"`{name}` must be an integer from 1 to {MAX_COUNT:,}, got {value!r}.")
+    if not (is_integer and at_least <= value <= MAX_COUNT):
+        raise ValueError(
+            f"`{name}` must be an integer from {at_least} to {MAX_COUNT:,}, got {value!r}."
+        )
 
 
 def _chunks(x: np.ndarray):

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext import diagnostics
+from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import host_generator
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
 
@@ -39,7 +40,7 @@ class Expectation(NamedTuple):
 def expectation(f, draws: ScoredDraws, space, dtype, *, reweighted: bool) -> Expectation:
     """Average of `f` over draws, see `Posterior.expectation`."""
     values = f(space.unpack(space.forward_flat(tf.constant(draws.x, dtype)).numpy()))
-    values = np.asarray(values, np.float64)
+    values = as_numbers(values, "what the function of an expectation returns")
     num = len(draws.x)
     if values.shape[:1] != (num,):
         raise ValueError(

@@ -13,7 +13,7 @@ from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.exploration.audit import MIN_TELLING
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target, require_count
 from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
 from gmmvi_ext.posterior.predictive import derived_values
 from gmmvi_ext.posterior.report import render
@@ -128,8 +128,7 @@ def make_report(
     posterior, num_samples: int, seed, *, defensive: bool = False
 ) -> tuple[Report, ScoredDraws]:
     """Draws, evaluates and judges; returns the report and the draws for later use."""
-    if num_samples < 100:
-        raise ValueError(f"`num_samples` must be at least 100, got {num_samples}.")
+    require_count("num_samples", num_samples, at_least=100)
     draws = posterior.scored_draws(num_samples, seed)
     mixture, space, target = posterior.mixture, posterior.layout, posterior.target
     numbers = _estimates(draws, target is not None)
