@@ -14,6 +14,7 @@ after training made in `final.npz`: a fit that was killed at any moment goes on 
 """
 
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -171,7 +172,8 @@ def _corrected(
         mixture, evaluations = without_negligible(mixture), evaluations + extra
         elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None else elbo)
     seconds = result.clock.train + result.clock.start + time.perf_counter() - begin
-    reached = "" if elbo is None else f", ELBO about {elbo:.3f}"
+    is_known = elbo is not None and math.isfinite(elbo)
+    reached = f", ELBO about {elbo:.3f}" if is_known else ""
     ended = f"stopped ({result.stop_reason}) after {result.iterations} iterations"
     if stage.is_passed:
         ended = "the first mixture needs no training"

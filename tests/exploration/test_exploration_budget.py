@@ -41,3 +41,25 @@ def test_the_budget_is_never_exceeded(log_prob, budget):
     assert len(first.log_weights) >= 1
     for field in first[:3]:
         assert np.all(np.isfinite(field))
+
+
+@pytest.mark.parametrize("dim", [2, 10])
+def test_a_small_budget_is_enough_for_a_gaussian_of_any_shape(dim):
+    rng = np.random.default_rng(dim)
+    axes = np.linalg.qr(rng.standard_normal((dim, dim)))[0]
+    sd = np.where(np.arange(dim) == 0, 1.0, 0.01)
+    inward = tf.constant(axes / sd, tf.float64)
+    mean = rng.standard_normal(dim)
+
+    def log_prob(x):
+        return -0.5 * tf.reduce_sum(tf.square((x - mean) @ inward), axis=1)
+
+    target = CallableTarget(log_prob, dim, dtype=tf.float64)
+    counted = CountedTarget(target)
+    start = start_from(target, seed=0)
+    first = ModeSearch(counted, start, budget=10 * (dim + 2), seed=0).run()
+    assert counted.count <= 10 * (dim + 2) and len(first.log_weights) == 1
+    np.testing.assert_allclose(first.loc[0], mean, atol=1e-6)
+    factor = first.scale_tril[0]
+    np.testing.assert_allclose(factor @ factor.T, (axes * sd**2) @ axes.T, atol=1e-6)
+    assert np.all(np.triu(factor, 1) == 0.0) and np.all(np.diag(factor) > 0.0)

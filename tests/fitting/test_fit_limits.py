@@ -6,6 +6,7 @@ import types
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 import gmmvi_ext
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
@@ -71,3 +72,14 @@ def test_a_slow_target_takes_no_longer_than_it_may(monkeypatch):
     assert set(stages) == set(posterior.run_info["stage_seconds"])
     total = posterior.run_info["num_target_evaluations"]
     assert sum(stages.values()) == total
+
+
+@pytest.mark.parametrize("most", [60, 100, 200, 300])
+def test_a_handful_of_evaluations_is_not_exceeded_and_gives_a_gaussian(most):
+    def log_density(x):
+        return -0.5 * tf.reduce_sum(tf.square((x - 3.0) / [0.1, 5.0]), axis=1)
+
+    posterior = gmmvi_ext.fit(log_density, num_dimensions=2, max_evaluations=most, verbose=False)
+    assert posterior.run_info["num_target_evaluations"] <= most
+    np.testing.assert_allclose(posterior.mean(), [3.0, 3.0], atol=0.02)
+    np.testing.assert_allclose(posterior.stddev(), [0.1, 5.0], rtol=0.02)

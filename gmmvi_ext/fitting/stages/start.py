@@ -46,6 +46,7 @@ from gmmvi_ext.training.host_state import CheckpointError, is_like
 __all__ = ["StartStage", "Started"]
 
 EVALUATION_SHARE = 0.2  # of `training.max_evaluations`, for searches
+SMALL_SHARE, SMALL = 0.5, 600  # where that is less than the second of these: half, up to it
 CHECK_SHARE = 0.6  # of the same, for searches, importance check and audit
 SEARCH_SECONDS, CHECK_SECONDS = 0.4, 0.6  # shares of `training.max_seconds`, likewise
 MAX_EVALUATIONS = 20_000
@@ -155,7 +156,9 @@ class StartStage:
         budget = config.start.max_evaluations
         if budget is None:
             most = config.training.max_evaluations
-            budget = MAX_EVALUATIONS if most is None else EVALUATION_SHARE * most
+            budget = MAX_EVALUATIONS
+            if most is not None:
+                budget = max(EVALUATION_SHARE * most, min(SMALL_SHARE * most, SMALL))
         deadline = context.deadline(SEARCH_SECONDS)
         counted = CountedTarget(context.shared, journal, deadline=deadline)
         search = ModeSearch(

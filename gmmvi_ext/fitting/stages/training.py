@@ -24,6 +24,7 @@ __all__ = ["TrainingStage", "training_limits"]
 MAX_MODES = 150  # components that exploration may take a mixture to, where nobody has said how many
 TOO_MANY, MAX_HOPELESS = 500.0, 60  # modes, and iterations where they are more
 AUDIT_SHARE, MAX_AUDIT = 0.05, 600  # of `training.max_evaluations`, left for an audit
+MAX_RESERVE = 200  # evaluations before the limit at which no iteration begins any more
 TRACING_SECONDS = 8.0  # that a first iteration may take: with less time there is none
 TRAINING_SECONDS = 0.9  # share of `training.max_seconds` at whose end training is over
 
@@ -118,6 +119,13 @@ class TrainingStage:
         seconds = self._deadline - time.perf_counter()
         if seconds < TRACING_SECONDS and (seconds <= 0 or not self.learner.is_traced):
             limits = dataclasses.replace(limits, max_seconds=0.0)
+        if limits.max_evaluations is not None and self.context.counts_everything:
+            # The iteration that reaches the limit is the last: it should not go far beyond it.
+            most = limits.max_evaluations - min(self._num_samples - 1, MAX_RESERVE)
+            needed = self._num_samples * int(self.learner.mixture().num_components)
+            if limits.max_evaluations < needed and int(self.learner.num_iterations) == 0:
+                most = 0
+            limits = dataclasses.replace(limits, max_evaluations=most)
         if self.is_passed:
             limits = dataclasses.replace(limits, num_iterations=0)
         watching: dict[str, Callable] = {}
@@ -182,6 +190,12 @@ class TrainingStage:
         """When training has to be over; an audit needs some time, too."""
         share = 1.0 if self.context.config.explore.mode == "off" else TRAINING_SECONDS
         return self.context.deadline(share)
+
+    @property
+    def _num_samples(self) -> int:
+        """Samples that a component needs in an iteration."""
+        selector = self.learner.rules.sample_selector
+        return getattr(selector, "desired_samples_per_component", 1)
 
     def _within_limits(self, row: dict) -> StopReason | None:
         """The loop counts finite values and seconds of steps; who pays, pays for all of them."""
