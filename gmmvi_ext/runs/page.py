@@ -37,6 +37,11 @@ details { overflow-x: auto; } details img { min-width: 640px; }
 summary { cursor: pointer; } li { overflow-wrap: anywhere; }
 code { background: #f3f3f3; padding: 0 .2em; }
 .note { color: #666; }
+@media (max-width: 1280px) {  /* all columns in view */
+  table { font-size: 12px; }
+  th, td { padding: .3em .4em; }
+  td.long { min-width: 6em; }
+}
 @media (max-width: 720px) {
   body { margin: 1em auto; }
   .panels { grid-template-columns: 1fr; }
