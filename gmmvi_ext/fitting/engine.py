@@ -39,6 +39,8 @@ from gmmvi_ext.training.stopping import StopReason
 
 __all__ = ["Fitted", "run_stages"]
 
+MAX_LOST = 0.01  # share of evaluations without a finite value that an ELBO may keep quiet about
+
 
 class Fitted(NamedTuple):
     """What a fit ends with.
@@ -174,6 +176,9 @@ def _corrected(
     seconds = result.clock.train + result.clock.start + time.perf_counter() - begin
     is_known = elbo is not None and math.isfinite(elbo)
     reached = f", ELBO about {elbo:.3f}" if is_known else ""
+    lost = result.num_nonfinite / max(1, result.num_nonfinite + result.num_target_evaluations)
+    if is_known and lost > MAX_LOST:
+        reached += f" over finite values alone; {lost:.0%} of the training's had none"
     ended = f"stopped ({result.stop_reason}) after {result.iterations} iterations"
     if stage.is_passed:
         ended = "the first mixture needs no training"

@@ -544,15 +544,18 @@ def main():
         print(table(read(args.out)))
         return
     begin = time.time()
-    for name in args.models.split(","):
-        for way in ("reference", *args.ways.split(",")):
-            done = {(row["model"], row["way"]) for row in read(args.out)}
-            if (name, way) in done or time.time() - begin > args.stop_after:
-                continue
-            row = apart(args, name, way)
-            with args.out.open("a") as file:
-                file.write(json.dumps(row) + "\n")
-            print(name, way, row.get("level"), row.get("mean_error"), row.get("error"), flush=True)
+    names, ways = args.models.split(","), args.ways.split(",")
+    for shift in range(len(ways)):  # one way of every model first
+        for number, name in enumerate(names):
+            for way in ("reference", ways[(number + shift) % len(ways)]):
+                done = {(row["model"], row["way"]) for row in read(args.out)}
+                if (name, way) in done or time.time() - begin > args.stop_after:
+                    continue
+                row = apart(args, name, way)
+                with args.out.open("a") as file:
+                    file.write(json.dumps(row) + "\n")
+                found = (row.get(key) for key in ("level", "mean_error", "error"))
+                print(name, way, *found, flush=True)
 
 
 def apart(args, name: str, way: str) -> dict:

@@ -91,15 +91,15 @@ def test_same_seed_same_posterior_and_limits_hold():
     np.testing.assert_allclose(one.mean(), [1.0, 1.0], atol=0.05)
 
 
-def test_points_of_no_use_count_against_the_limit():
+def test_points_of_no_use_count_against_the_limit_and_qualify_the_elbo(capsys):
     posterior = gmmvi_ext.fit(
         # Eight in nine points of a wide start have no density.
         lambda x: tf.where(tf.reduce_all(x > 0, 1), -tf.reduce_sum(x, 1), float("nan")),
         num_dimensions=3,
         max_evaluations=1000,
         max_components=1,
-        verbose=False,
     )
+    assert "over finite values alone" in capsys.readouterr().err
     assert posterior.run_info["num_nonfinite"] > 0
     assert posterior.run_info["num_target_evaluations"] <= 1000 + 60
     assert posterior.run_info["stop_reason"] == "max_evaluations"
