@@ -5,7 +5,7 @@
 
 Four chains of 1000 draws each. Gradients are leapfrog steps of warm-up and sampling; those of the
 fit stand beside them, and `with fit` counts them. The effective number is the least bulk ESS of all
-unconstrained numbers, r-hat the largest.
+numbers, r-hat the largest.
 """
 
 import argparse
@@ -32,15 +32,16 @@ def chains(model, warmup: int, init_params, metric) -> dict:
         progress_bar=False,
     )
     keys = jax.random.split(jax.random.PRNGKey(2))
-    fields = ("num_steps", "z")
+    fields = ("num_steps",)
     run.warmup(keys[0], init_params=init_params, collect_warmup=True, extra_fields=fields)
     steps = int(np.sum(run.get_extra_fields()["num_steps"]))
     run.run(keys[1], extra_fields=fields)
-    found = run.get_extra_fields(group_by_chain=True)
-    data = arviz.from_dict({name: np.asarray(value) for name, value in found["z"].items()})
+    steps += int(np.sum(run.get_extra_fields()["num_steps"]))
+    draws = run.get_samples(group_by_chain=True)
+    data = arviz.from_dict({name: np.asarray(value) for name, value in draws.items()})
     ess = min(float(value.min()) for value in arviz.ess(data).data_vars.values())
     rhat = max(float(value.max()) for value in arviz.rhat(data).data_vars.values())
-    return {"steps": steps + int(np.sum(found["num_steps"])), "ess": ess, "rhat": rhat}
+    return {"steps": steps, "ess": ess, "rhat": rhat}
 
 
 def main():
