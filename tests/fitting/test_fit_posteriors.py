@@ -91,7 +91,7 @@ def test_same_seed_same_posterior_and_limits_hold():
     np.testing.assert_allclose(one.mean(), [1.0, 1.0], atol=0.05)
 
 
-def test_points_of_no_use_count_against_the_limit_and_qualify_the_elbo(capsys):
+def test_points_of_no_use_count_against_the_limit(capsys):
     posterior = gmmvi_ext.fit(
         # Eight in nine points of a wide start have no density.
         lambda x: tf.where(tf.reduce_all(x > 0, 1), -tf.reduce_sum(x, 1), float("nan")),
