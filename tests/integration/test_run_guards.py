@@ -165,7 +165,7 @@ def test_killed_at_random_moments(tmp_path):
             "--kills",
             "3",
             "--iterations",
-            "100",
+            "240",
             "--folder",
             str(tmp_path),
         ],
