@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout
+from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.targets.base import TargetError
 
 __all__ = ["initial_point", "plain_values"]
@@ -30,6 +31,8 @@ def initial_point(layout: Layout, values: Mapping, dtype) -> np.ndarray | None:
             flat = part.pack(tf.constant(values["x"], dtype))
         else:
             flat = part.pack({name: tf.constant(v, dtype) for name, v in values.items()}, dtype)
+        if flat.shape[0] != 1:
+            raise ValueError(f"give one value of each parameter, got {flat.shape[0]}.")
         unpacked = part.unpack(flat)
         inside = part.contains(unpacked if isinstance(unpacked, Mapping) else {"x": unpacked})
         x = part.inverse_flat(flat)[0].numpy()
@@ -70,8 +73,7 @@ def plain_values(values: Mapping) -> dict:
     """
     plain = {}
     for name, value in values.items():
-        try:
-            plain[str(name)] = np.asarray(value, float).tolist()
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"`initial_values`: {name!r} is no number: {error}.") from error
+        if value is None:
+            raise ValueError(f"`initial_values`: {name!r} is None; leave it out.")
+        plain[str(name)] = as_numbers(value, f"`initial_values`: {name!r}").tolist()
     return plain

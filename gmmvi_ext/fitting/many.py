@@ -21,6 +21,7 @@ from gmmvi_ext.fitting.fits import Fit, Fits
 from gmmvi_ext.fitting.settings import wants_gradient
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.posterior.importance.draws import require_count
 from gmmvi_ext.posterior.report.report import Report
 from gmmvi_ext.targets.callables import CallableTarget
 from gmmvi_ext.targets.mapped import MappedTarget
@@ -105,6 +106,7 @@ def fit_many(
     check_calls(seed, ())
     limits = ("max_evaluations", "max_seconds", "max_components")
     check_limits(*(settings.get(name) for name in limits))
+    require_count("report_samples", report_samples, at_least=100)
     if settings.get("workdir") is not None:
         raise ValueError("`workdir` belongs to a single fit: leave it out of `fit_many`.")
     dtype = checked_dtype(dtype)

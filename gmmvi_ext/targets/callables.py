@@ -341,6 +341,8 @@ class HostTarget(Target):
                 "one number for each point and nothing else."
             )
         array = np.asarray(result)
+        if np.iscomplexobj(array):
+            raise ValueError("the log density is complex: take its real part.")
         if array.shape == () and count == 1:  # SciPy gives a number for a batch of one
             array = array[np.newaxis]
         if array.shape != (count,):

@@ -186,11 +186,12 @@ def test_an_event_shape_that_broadcasts_with_the_batch_of_the_first_look():
     ("function", "match"),
     [
         (lambda x: None, "returned None, expected an array"),
+        (lambda x: 1j * np.asarray(x).sum(-1), "the log density is complex: take its real part"),
         (lambda x: (np.zeros(3), np.zeros([3, 2])), "returned a tuple of 2"),
         (lambda x: tf.cast(tf.reduce_sum(x, 1), tf.complex64), "complex64.*real part"),
         (lambda x: tf.cast(tf.reduce_sum(x, 1), tf.int32), "int32.*floating point"),
     ],
-    ids=["None", "tuple", "complex", "integer"],
+    ids=["None", "complex on the host", "tuple", "complex", "integer"],
 )
 def test_log_density_of_the_wrong_kind(function, match):
     refused(match, function, num_dimensions=2)

@@ -208,6 +208,7 @@ def test_forked_processes_are_refused():
         ({"y": Y}, {"workdir": "here"}, "`workdir` belongs to a single fit"),
         ({"y": Y}, {"max_seconds": -1}, "`max_seconds` must be positive"),
         ({"y": Y}, {"seed": "a"}, "`seed` must be an integer"),
+        ({"y": Y}, {"report_samples": 99}, "`report_samples` must be an integer from 100"),
     ],
 )
 def test_what_is_wrong_for_all_is_said_at_once(data, changes, words):

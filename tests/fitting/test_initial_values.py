@@ -100,7 +100,11 @@ def test_wrong_values_of_fit_are_said():
     settings = {"shapes": SHAPES, "verbose": False}
     with pytest.raises(ValueError, match="must be a dict"):
         gmmvi_ext.fit(density, initial_values=3.0, **settings)
-    with pytest.raises(ValueError, match="'tau' is no number"):
+    with pytest.raises(ValueError, match="'tau' must be a number"):
         gmmvi_ext.fit(density, initial_values={"tau": "a"}, **settings)
+    with pytest.raises(ValueError, match="'tau' is None; leave it out"):
+        gmmvi_ext.fit(density, initial_values={"tau": None}, **settings)
+    with pytest.raises(TargetError, match="give one value of each parameter, got 2"):
+        gmmvi_ext.fit(density, initial_values={"tau": [1.0, 2.0]}, **settings)
     with pytest.raises(ValueError, match="initial_values: needs `mode` auto"):
         gmmvi_ext.fit(density, initial_values={"tau": 1.0}, start="off", **settings)
