@@ -329,8 +329,8 @@ class _News:
     def __init__(self, total: int, is_verbose: bool):
         self._total = total
         self._begin = time.perf_counter()
-        self._is_verbose = is_verbose
-        self._is_terminal = sys.stderr.isatty()
+        self._is_verbose = is_verbose and sys.stderr is not None
+        self._is_terminal = self._is_verbose and sys.stderr.isatty()
         self._every = max(1, total // NUM_NEWS)
 
     def tell(self, fits: list[Fit]) -> None:

@@ -35,6 +35,8 @@ class ProgressDisplay:
         self._last = 0.0
 
     def __enter__(self) -> "ProgressDisplay":
+        if sys.stderr is None:  # a program without a console, or a model that closed it
+            self.is_shown = False
         if self.is_shown:
             if sys.stderr.isatty():
                 self._show = _Bar()

@@ -62,3 +62,10 @@ def test_a_notebook_has_one_output_that_is_renewed_and_cleared(clock, capsys, mo
     assert "20 iterations, K 4, ELBO -3.000, 2,000 evaluations, 1 s" in shown[1]
     assert shown[2:] == [""]
     assert capsys.readouterr().err == ""
+
+
+def test_without_stderr_nothing_is_shown(clock, capsys, monkeypatch):
+    monkeypatch.setattr(sys, "stderr", None)
+    with ProgressDisplay(is_shown=True) as display:
+        display.update(1, evaluations=10, fraction=0.1, components=1, elbo=0.0)
+    assert not display.is_shown and capsys.readouterr().out == ""
