@@ -135,6 +135,10 @@ def _split(x, dev, seed: int, event_shape) -> tuple[np.ndarray, np.ndarray]:
     """Training data and held-out data, a random part where `dev` is a number."""
     if np.ndim(dev) > 0:
         return x, checked_data(dev, event_shape, name="dev")
+    is_number = isinstance(dev, (int, float, np.number)) and (
+        0 <= dev < 1 or float(dev).is_integer()
+    )
+    require(is_number, "dev", "a share below 1, a whole number of data, or data", dev)
     number = math.floor(dev * len(x)) if 0 < dev < 1 else int(dev)
     require(0 <= number < len(x), "dev", f"at least 0 and below the number of data, {len(x)}", dev)
     order = np.random.default_rng(seed).permutation(len(x))

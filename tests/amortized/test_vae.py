@@ -141,6 +141,9 @@ def test_held_out_data_are_a_random_part_and_patience_ends_training():
         ValueError, match="`dev` must be at least 0 and below the number of data, 60"
     ):
         vae.fit(data(), dev=60)
+    for dev in (1.5, float("nan")):
+        with pytest.raises(ValueError, match="`dev` must be a share below 1, a whole number"):
+            vae.fit(data(), dev=dev)
     with pytest.raises(ValueError, match="`num_epochs` must be left out"):
         vae.fit(data(), num_steps=3, num_epochs=2)
 
