@@ -50,6 +50,24 @@ def test_the_budget_is_kept(budget):
     assert target.count <= budget and checked.is_good == (budget >= 600)
 
 
+def test_moments_that_few_draws_leave_uncertain_get_more_of_them():
+    """A log-gamma density, k = 25: skewed a little, ESS 95 %."""
+
+    def log_prob(x):
+        return tf.reduce_sum(25.0 * x - 25.0 * tf.exp(x), axis=1)
+
+    target = CountedTarget(CallableTarget(log_prob, 3))
+    shape = np.eye(3) / 5.0
+    checked = importance_check(target, first(np.zeros(3), shape), num_samples=200)
+    errors = [each["error"] for each in checked.rounds]
+    assert checked.is_good and errors[0] > 0.015 and errors[-1] < 0.015
+    assert 200 * len(errors) < target.count <= 200 * len(errors) + 800  # MAX_MORE
+    means = checked.mixture.loc[0]
+    np.testing.assert_allclose(means, -0.0201, atol=0.01)  # digamma(25) - log 25
+    kept = importance_check(target, first(np.zeros(3), shape), num_samples=200, budget=450)
+    assert len(kept.rounds) == 2
+
+
 def test_a_density_of_another_shape_does_not_pass():
     target = CountedTarget(
         CallableTarget(lambda x: -0.5 * x[:, 0] ** 2 - 8.0 * (x[:, 1] - x[:, 0] ** 2) ** 2, 2)

@@ -33,13 +33,14 @@ __all__ = ["Checked", "first_as_mixture", "importance_check", "is_good_enough", 
 
 MAX_ROUNDS = 5
 MIN_ESS, GOOD_ESS = 0.05, 0.85  # shares of the draws: for another round, and for a mixture to pass
-GOOD_KHAT = 0.5
+GOOD_KHAT, LIMIT_KHAT = 0.5, 0.7  # of few draws, whose k-hat is off by 0.2, and of more
 FLAT_ESS = 0.95  # share at which what the tail of the weights can hide is negligible
 FLAT_WEIGHT = 1.25  # largest weight at which weights have no tail
 GOOD_GAP = 0.05  # nats between log Z and ELBO
 GOOD_SHIFT = 0.05  # of means by reweighting, in standard deviations; of log standard deviations
 DONE_ESS, DONE_KHAT, DONE_GAP, DONE_SHIFT = 0.88, 0.6, 0.07, 0.015  # at which training is over
 FAR_ESS, FAR_GAP = 0.6, 0.2  # of a quarter of the draws: the others can be spared
+MAX_ERROR, MAX_MORE = 0.01, 4.0  # of moments in sd, and multiples of the draws that may join for it
 MIN_GAIN = 0.05  # of the ESS from round to round: else it does not get there
 
 
@@ -50,7 +51,7 @@ class Checked(NamedTuple):
       mixture: the last one, moved by the draws that it was judged by.
       is_good: whether it passed.
       rounds: figures of every round: `ess` (share of the draws), `khat`, `gap`, `shift`,
-        `clear_shift` (beyond two standard errors), `elbo`.
+        `clear_shift` (beyond two standard errors), `error` (of the shifts), `elbo`.
     """
 
     mixture: FirstMixture
@@ -84,18 +85,28 @@ def importance_check(
     mixture = first_as_mixture(first)
     rounds: list[dict] = []
     is_good = False
+    begin = counted.count
     for number in range(MAX_ROUNDS):
-        if budget < (number + 1) * num_samples:
+        left = budget - (counted.count - begin)
+        if left < num_samples:
             break
-        draws = _Draws(counted, mixture, num_samples, tf.random.fold_in(salted, number))
-        rounds.append(draws.figures())
-        figures = rounds[-1]
+        fresh = tf.random.fold_in(salted, number)
+        draws = _Draws(counted, mixture, num_samples, fresh)
+        figures = draws.figures()
+        # The first mixture comes from a Hessian: its moments are moved before they are believed.
+        is_good = number > 0 and _is_good(figures)
+        if is_good:
+            # How exact its moments will be: to a hundredth of a standard deviation.
+            more = int(num_samples * min((figures["error"] / MAX_ERROR) ** 2 - 1.0, MAX_MORE))
+            if 0 < more <= left - num_samples:
+                draws.add(counted, more, tf.random.fold_in(fresh, 1))
+                figures = draws.figures()
+                is_good = _is_good(figures, khat=LIMIT_KHAT)
+        rounds.append(figures)
         # What is short of the limit has to come nearer to it from round to round.
         before = rounds[-2]["ess"] if number > 0 else 0.0
         needed = MIN_ESS if number == 0 else min(before + MIN_GAIN, GOOD_ESS)
         is_hopeless = figures["ess"] < needed
-        # The first mixture comes from a Hessian: its moments are moved before they are believed.
-        is_good = number > 0 and _is_good(figures)
         if is_hopeless and not is_good:
             break
         mixture = draws.moved()
@@ -124,10 +135,10 @@ def is_good_enough(
     )
 
 
-def _is_good(figures: dict) -> bool:
+def _is_good(figures: dict, khat: float = GOOD_KHAT) -> bool:
     return (
         figures["ess"] >= GOOD_ESS
-        and (figures["khat"] <= GOOD_KHAT or figures["ess"] >= FLAT_ESS)
+        and (figures["khat"] <= khat or figures["ess"] >= FLAT_ESS)
         and figures["gap"] <= GOOD_GAP
         and figures["shift"] <= GOOD_SHIFT
     )
@@ -137,24 +148,30 @@ class _Draws:
     """Draws of a mixture and what they weigh."""
 
     def __init__(self, counted: CountedTarget, mixture: Mixture, count: int, seed):
-        mixture = self._mixture = mixtures.cast(mixture, tf.float64)
-        x, _ = mixtures.sample(mixture, count, seed)
-        self._x = x.numpy()
-        log_q = mixtures.log_prob(mixture, x).numpy()
-        self._ratios = counted.values(self._x) - log_q
+        self._mixture = mixtures.cast(mixture, tf.float64)
+        self._x = np.empty((0, self._mixture.components.num_dimensions))
+        self._ratios = np.empty(0)
+        self.add(counted, count, seed)
+
+    def add(self, counted: CountedTarget, count: int, seed) -> None:
+        """Further draws."""
+        x, _ = mixtures.sample(self._mixture, count, seed)
+        ratios = counted.values(x.numpy()) - mixtures.log_prob(self._mixture, x).numpy()
+        self._x = np.concatenate([self._x, x.numpy()])
+        self._ratios = np.concatenate([self._ratios, ratios])
         if not np.isfinite(self._ratios).any():
-            self._khat, self._excess = math.inf, np.zeros(count)
+            self._khat, self._excess = math.inf, np.zeros(len(self._x))
             return
         smoothed = diagnostics.pareto_smooth(self._ratios)
         self._khat = float(smoothed.khat)
-        self._excess = count * np.exp(smoothed.log_weights) - 1.0
+        self._excess = len(self._x) * np.exp(smoothed.log_weights) - 1.0
 
     def figures(self) -> dict:
         """ESS as a share, k-hat (0 where weights are flat), log Z - ELBO, largest shifts."""
         finite = np.isfinite(self._ratios)
         elbo = {"elbo": float(self._ratios[finite].mean()) if finite.any() else -math.inf}
         if finite.mean() < 0.99:
-            names = ("khat", "gap", "shift", "clear_shift")
+            names = ("khat", "gap", "shift", "clear_shift", "error")
             return {"ess": 0.0} | dict.fromkeys(names, math.inf) | elbo
         log_z = np.logaddexp.reduce(self._ratios) - math.log(len(self._ratios))
         is_flat = self._ratios.max() - log_z <= math.log(FLAT_WEIGHT)
@@ -172,6 +189,7 @@ class _Draws:
             "gap": float(log_z - elbo["elbo"]),
             "shift": float(shift.max()),
             "clear_shift": float((shift - 2.0 * error).max()),
+            "error": float(error.max()),
         } | elbo
 
     def moved(self) -> Mixture:
