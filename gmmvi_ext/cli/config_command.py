@@ -4,11 +4,13 @@ import sys
 from collections.abc import Sequence
 
 from gmmvi_ext.cli.flags import CommandFlags
+from gmmvi_ext.cli.quiet import quiet_start
 from gmmvi_ext.config.catalog import names_for
 from gmmvi_ext.config.describe import describe
 from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.loading import load_config
+from gmmvi_ext.config.python_target import check_layout
 from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import UsageError
 from gmmvi_ext.user_code import missing_in_file
@@ -48,6 +50,8 @@ def _check(arguments: Sequence[str]) -> int:
     for file in files:
         try:
             config = load_config(file)
+            with quiet_start():
+                check_layout(config)
         except ConfigError as error:
             num_bad += 1
             print(error, file=sys.stderr)

@@ -12,7 +12,7 @@ from gmmvi_ext.config.errors import ConfigError, Problem
 from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.user_code import USER_ERRORS, load_module, split_name, text_of
 
-__all__ = ["python_target"]
+__all__ = ["check_layout", "python_target"]
 
 
 def python_target(config: Config) -> tuple:
@@ -57,10 +57,31 @@ def python_target(config: Config) -> tuple:
             on_host=not settings.get("is_graph_safe", True),
         )
     except LayoutError as error:
-        keys = {f"constraints.{n}" if n else "constraints": t for n, t in error.problems.items()}
-        raise ConfigError(
-            [Problem(config.origin(key), key, " ".join(t.split())) for key, t in keys.items()]
-        ) from error
+        raise _as_config_error(config, error) from error
+
+
+def check_layout(config: Config) -> None:
+    """Looks at `shapes` and `constraints` without the user's file.
+
+    Raises:
+      ConfigError: they do not fit, all of them named.
+    """
+    shapes, constraints = config.values.get("shapes"), config.values.get("constraints")
+    if not shapes or not constraints:
+        return
+    from gmmvi_ext.constraints.layout import LayoutError, PartsLayout
+
+    try:
+        PartsLayout(shapes, constraints)
+    except LayoutError as error:
+        raise _as_config_error(config, error) from error
+
+
+def _as_config_error(config: Config, error) -> ConfigError:
+    keys = {f"constraints.{n}" if n else "constraints": t for n, t in error.problems.items()}
+    return ConfigError(
+        [Problem(config.origin(key), key, " ".join(t.split())) for key, t in keys.items()]
+    )
 
 
 def _function(module, name: str):

@@ -303,6 +303,19 @@ def test_a_check_says_that_the_function_is_missing(tmp_path, capsys):
     assert "own.py has no 'f'; it has no function or class." in said
 
 
+def test_a_check_finds_constraints_that_do_not_fit_without_running_the_file(tmp_path, capsys):
+    (tmp_path / "own.py").write_text("raise SystemExit('no')\ndef f(p):\n    return p['tau']\n")
+    path = tmp_path / "c.yml"
+    text = "environment_name: python:own.py:f\nshapes: {tau: [], mu: []}\nconstraints: "
+    path.write_text(text + "{tau: positve, mu: simplex}\n")
+    assert main(["config", "check", str(path)]) == 2
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 2 and "constraints.tau: unknown" in said[0] and "'positive'?" in said[0]
+    assert "constraints.mu: constraint 'simplex' needs at least 1" in said[1]
+    path.write_text(text + "{tau: positive}\n")
+    assert main(["config", "check", str(path)]) == 0
+
+
 def test_a_constraint_that_a_comma_has_split_is_told_to_be_quoted(write):
     path = write("log_density", SHAPES, "constraints: {tau: interval(0, 1)}\n")
     with pytest.raises(ConfigError, match=r"split a constraint in \{...\}; quote it"):
