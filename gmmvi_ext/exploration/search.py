@@ -461,7 +461,7 @@ class ModeSearch:
         gets more draws.
 
         Returns:
-          None where not even its draws are finite.
+          None where not even its draws are finite, or where it leads astray.
         """
         dim = len(self._start.mean)
         count = 2 * (dim + 2)
@@ -469,7 +469,10 @@ class ModeSearch:
             return None
         best = self._scored_draws(self._start.mean, np.diag(self._start.scale), count)
         while self.left >= count and best.spread > EXACT and len(best.noise) > dim + 1:
-            new = self._scored_draws(*best.matched(), count)
+            loc, factor = best.matched()
+            if np.abs(loc).max() > self._furthest():
+                return None
+            new = self._scored_draws(loc, factor, count)
             if new.elbo >= best.elbo - 0.5 * math.hypot(new.error, best.error):
                 best = new
             elif self.left >= count:

@@ -14,7 +14,7 @@ from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.config.sections import ParallelSettings
 from gmmvi_ext.fitting.arguments import check_calls, check_limits, check_workdir, checked_dtype
-from gmmvi_ext.fitting.context import FitContext, FitError, printer
+from gmmvi_ext.fitting.context import FitContext, printer
 from gmmvi_ext.fitting.engine import Fitted, run_stages
 from gmmvi_ext.fitting.experiment import fit_in_workdir
 from gmmvi_ext.fitting.initial_values import plain_values
@@ -29,11 +29,7 @@ from gmmvi_ext.types import ConstraintLike, DTypeLike, PathLike
 
 __all__ = ["fit"]
 
-NUMERICS_CHECKED = (
-    "`tf.debugging.enable_check_numerics()` is on, and NaN marks what a fit does not know yet: "
-    "call `tf.debugging.disable_check_numerics()` before. Values and gradients of the target that "
-    "are not finite are counted and named without it."
-)
+
 # Former switches -> the stages that have taken their place; true and false are "auto" and "off".
 _FORMER_SWITCHES = {
     "extend": "explore",
@@ -176,15 +172,10 @@ def fit(
             say(f"note: {cost}")
         context = FitContext(config, target, shared, parallel, say, begin)
         progress = ProgressDisplay(None if verbose and parallel.is_chief else False)
-        try:
-            if workdir is None:
-                fitted = run_stages(context, callbacks=callbacks, progress=progress)
-            else:
-                fitted = _in_folder(context, workdir, callbacks, progress)
-        except tf.errors.InvalidArgumentError as error:
-            if "CheckNumerics" not in str(error):
-                raise
-            raise FitError(NUMERICS_CHECKED) from error
+        if workdir is None:
+            fitted = run_stages(context, callbacks=callbacks, progress=progress)
+        else:
+            fitted = _in_folder(context, workdir, callbacks, progress)
         posterior = fitted.posterior
         return posterior if parallel.is_usable_after_close else posterior.with_target(target)
 

@@ -19,6 +19,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import tensorflow as tf
+
 from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.fitting.context import FitContext, FitError, exception_text
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
@@ -40,6 +42,12 @@ from gmmvi_ext.training.stopping import StopReason
 __all__ = ["Fitted", "run_stages"]
 
 MAX_LOST = 0.01  # share of evaluations without a finite value that an ELBO may keep quiet about
+
+NUMERICS_CHECKED = (
+    "`tf.debugging.enable_check_numerics()` is on, and NaN marks what a fit does not know yet: "
+    "call `tf.debugging.disable_check_numerics()` before. Values and gradients of the target that "
+    "are not finite are counted and named without it."
+)
 
 
 class Fitted(NamedTuple):
@@ -76,6 +84,7 @@ def run_stages(
       TargetError: the target cannot be fitted as it is.
       FitError: the fit ended without a usable mixture.
     """
+    _refuse_checked_numerics()
     config = context.config
     if config.coordinates.mode != "identity":
         context = context.with_coordinates()
@@ -123,6 +132,14 @@ def run_stages(
     if files is not None:
         files.keep_finished(posterior, result)
     return Fitted(posterior, result)
+
+
+def _refuse_checked_numerics() -> None:
+    """Before anything is traced: graphs that later fits share would keep the checks."""
+    try:
+        tf.math.divide(0.0, 0.0)
+    except tf.errors.InvalidArgumentError as error:
+        raise FitError(NUMERICS_CHECKED) from error
 
 
 def _check_target(context: FitContext, start: StartStage) -> None:

@@ -385,3 +385,11 @@ def test_a_check_of_all_numbers_of_tensorflow_is_named_as_what_ends_the_fit():
             )
     finally:
         tf.debugging.disable_check_numerics()
+    fitted = gmmvi_ext.fit(
+        lambda x: -tf.reduce_sum(x**4, -1),
+        2,
+        verbose=False,
+        max_evaluations=1000,
+        importance_check="off",
+    )
+    assert np.isfinite(fitted.mean()).all()  # no graph that fits share has kept the checks
