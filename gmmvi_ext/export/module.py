@@ -53,8 +53,10 @@ def count_of(num_samples: tf.Tensor) -> tf.Tensor:
     """A number of draws (int64) as samplers take it; one that they cannot make is an error."""
     is_possible = tf.logical_and(num_samples >= 0, num_samples <= MAX_COUNT)
     words = f"`num_samples` must be 0 to {MAX_COUNT}; draw in several calls with other seeds, got"
-    tf.raw_ops.Assert(condition=is_possible, data=[words, num_samples])
-    return tf.cast(num_samples, tf.int32)
+    told = tf.raw_ops.Assert(condition=is_possible, data=[words, num_samples])
+    # Nothing orders an assertion before what does not wait for it.
+    with tf.control_dependencies([] if told is None else [told]):
+        return tf.cast(num_samples, tf.int32)
 
 
 class ExportedPosterior(tf.Module):

@@ -22,6 +22,7 @@ def fitted(max_evaluations, mode):
         max_components=2,
         population_monte_carlo=mode,
         explore="off",
+        coordinates="identity",
         verbose=False,
         seed=1,
         training={"num_iterations": 20},
