@@ -50,23 +50,28 @@ def _check(arguments: Sequence[str]) -> int:
     for file in files:
         try:
             config = load_config(file)
-            with quiet_start():
-                check_layout(config)
         except ConfigError as error:
             num_bad += 1
             print(error, file=sys.stderr)
-        else:
-            named = config.code_names()
-            absent = {key: missing_in_file(name) for key, name in named.items()}
-            for key, why in absent.items():
-                if why is not None:
-                    print(f"{file}: {key}: {why}", file=sys.stderr)
-            if any(absent.values()):
-                num_bad += 1
-                continue
-            print(f"{file}: fine ({config.algorithm_name} on {config.target_name})")
-            for key, name in named.items():
-                print(f"{file}: note: {key}: {name} is not run by a check, but before a run starts")
+            continue
+        named = config.code_names()
+        problems = [
+            f"{file}: {key}: {why}"
+            for key, name in named.items()
+            if (why := missing_in_file(name)) is not None
+        ]
+        try:
+            with quiet_start():
+                check_layout(config)
+        except ConfigError as error:
+            problems.append(str(error))
+        if problems:
+            num_bad += 1
+            print(*problems, sep="\n", file=sys.stderr)
+            continue
+        print(f"{file}: fine ({config.algorithm_name} on {config.target_name})")
+        for key, name in named.items():
+            print(f"{file}: note: {key}: {name} is not run by a check, but before a run starts")
     return 2 if num_bad else 0
 
 

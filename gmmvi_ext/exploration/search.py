@@ -20,6 +20,7 @@ import numpy as np
 from gmmvi_ext.exploration.catalog import Catalog, Mode, distinct
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.direct_search import minimize_without_gradient
+from gmmvi_ext.exploration.gaussian_scores import matched_gaussian
 from gmmvi_ext.exploration.laplace import (
     NUM_ELBO_DRAWS,
     fitted_cost,
@@ -45,8 +46,6 @@ SECOND_WIND = 30  # iterations of runs that go on in the scale of a mode
 DIRECT_COST = 100  # evaluations of a direct search for each dimension
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
 MIN_STARTS = 3
-LEAST_CURVATURE = 0.3  # of a Gaussian beside the one before: not twice as wide
-EXACT = 0.01  # nats of spread of the log ratios, where there is nothing left to match
 FEW = 5  # components of a mixture that draws alone have led to
 NEW_MODE_CHANCE = {"auto": 0.005, "thorough": 0.001}  # at which searches end
 MAX_MODES = {"auto": 150, "thorough": 500}  # an estimate beyond it is no case for a mixture
@@ -151,7 +150,7 @@ class ModeSearch:
         if not self._has_gradient:
             return self._without_gradient() or self._by_draws()
         if num_starts < MIN_STARTS:
-            self._small = self._by_score_matching() or self._by_draws()
+            self._small = self._by_scores() or self._by_draws()
             return self._small
         # The first searches leave enough to look at where they have come by.
         points = self._start.points[:num_starts]
@@ -452,43 +451,20 @@ class ModeSearch:
                     found = Catalog(modes)
         self.catalog = self.catalog.with_ends(ends, modes)
 
-    def _by_score_matching(self) -> FirstMixture | None:
-        """With little budget: the Gaussian whose scores are those of the target at its draws.
-
-        In whitened coordinates  L^T grad log p(m + L z) = b - A z  for a Gaussian target: least
-        squares over D + 2 draws know it whole (`fitting.score_matching` is the general case).
-        Rounds of few draws go on from the Gaussian with the higher ELBO; one that is not bettered
-        gets more draws.
-
-        Returns:
-          None where not even its draws are finite, or where it leads astray.
-        """
-        dim = len(self._start.mean)
-        count = 2 * (dim + 2)
-        if self.left < count:
+    def _by_scores(self) -> FirstMixture | None:
+        """With little budget: the Gaussian whose scores the target has."""
+        found = matched_gaussian(
+            self.counted,
+            self._start.mean,
+            np.diag(self._start.scale),
+            self._budget,
+            self._furthest(),
+            self._rng,
+        )
+        if found is None:
             return None
-        best = self._scored_draws(self._start.mean, np.diag(self._start.scale), count)
-        while self.left >= count and best.spread > EXACT and len(best.noise) > dim + 1:
-            loc, factor = best.matched()
-            if np.abs(loc).max() > self._furthest():
-                return None
-            new = self._scored_draws(loc, factor, count)
-            if new.elbo >= best.elbo - 0.5 * math.hypot(new.error, best.error):
-                best = new
-            elif self.left >= count:
-                best = best.joined(self._scored_draws(best.loc, best.factor, count))
-        if not np.isfinite(best.elbo):
-            return None
-        return FirstMixture(np.zeros(1), best.loc[np.newaxis], best.factor[np.newaxis])
-
-    def _scored_draws(self, loc: np.ndarray, factor: np.ndarray, count: int) -> "_ScoredDraws":
-        noise = self._rng.standard_normal((count, len(loc)))
-        loss, slope = self.counted.loss(loc + noise @ factor.T)
-        ratios = 0.5 * np.sum(noise**2, axis=1) + np.log(np.diag(factor)).sum() - loss
-        is_finite = np.isfinite(ratios) & np.isfinite(slope).all(axis=1)
-        lost = count - int(is_finite.sum())
-        noise, scores = noise[is_finite], -slope[is_finite] @ factor
-        return _ScoredDraws(loc, factor, noise, scores, ratios[is_finite], lost)
+        loc, factor = found
+        return FirstMixture(np.zeros(1), loc[np.newaxis], factor[np.newaxis])
 
     def _by_draws(self) -> FirstMixture:
         """Without gradients or budget: wide Gaussians at the best of some draws."""
@@ -509,59 +485,6 @@ class ModeSearch:
             return alone
         factors = np.broadcast_to(0.5 * factor, (len(order), dim, dim))
         return FirstMixture(np.full(len(order), -np.log(len(order))), draws[order], factors)
-
-
-class _ScoredDraws(NamedTuple):
-    """Draws of a Gaussian with the target's scores, whitened.
-
-    Attributes:
-      loc, factor: of the Gaussian, [D] and [D, D].
-      noise: standard normal numbers of the draws, [n, D].
-      scores: L^T grad log p at them, [n, D].
-      ratios: log p - log q up to a constant, [n].
-      lost: draws that were not finite.
-    """
-
-    loc: np.ndarray
-    factor: np.ndarray
-    noise: np.ndarray
-    scores: np.ndarray
-    ratios: np.ndarray
-    lost: int
-
-    @property
-    def elbo(self) -> float:
-        """Up to a constant; -inf where a draw in ten is lost."""
-        is_usable = len(self.ratios) > 0 and self.lost <= 0.1 * len(self.ratios)
-        return float(self.ratios.mean()) if is_usable else -math.inf
-
-    @property
-    def spread(self) -> float:
-        return float(self.ratios.std()) if len(self.ratios) else math.inf
-
-    @property
-    def error(self) -> float:
-        return self.spread / math.sqrt(max(len(self.ratios), 1))
-
-    def joined(self, other: "_ScoredDraws") -> "_ScoredDraws":
-        """With further draws of the same Gaussian."""
-        return self._replace(
-            noise=np.concatenate([self.noise, other.noise]),
-            scores=np.concatenate([self.scores, other.scores]),
-            ratios=np.concatenate([self.ratios, other.ratios]),
-            lost=self.lost + other.lost,
-        )
-
-    def matched(self) -> tuple[np.ndarray, np.ndarray]:
-        """Mean and Cholesky factor of the Gaussian with these scores."""
-        regressors = np.column_stack([np.ones(len(self.noise)), self.noise])
-        found = np.linalg.lstsq(regressors, self.scores, rcond=None)[0]
-        curvature, axes = np.linalg.eigh(-0.5 * (found[1:] + found[1:].T))
-        curvature = np.maximum(curvature, LEAST_CURVATURE)
-        loc = self.loc + self.factor @ axes @ ((axes.T @ found[0]) / curvature)
-        root = self.factor @ axes / np.sqrt(curvature)
-        factor = np.linalg.qr(root.T, mode="r").T  # lower triangular; signs of columns are free
-        return loc, factor * np.sign(np.diag(factor))
 
 
 def _chosen(candidates: list[Mode], most: int) -> list[Mode]:

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from gmmvi_ext.notebook import html_table
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.report.render import html_table
 from gmmvi_ext.posterior.report.report import Report
 
 __all__ = ["Fit", "Fits"]

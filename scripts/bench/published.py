@@ -62,7 +62,7 @@ class Problem(NamedTuple):
     cdf: Callable[[int, np.ndarray], np.ndarray]
 
 
-def rosenbrock_gaussian(dim: int, rng: np.random.Generator) -> Problem:
+def rosenbrock_gaussian() -> Problem:
     """Two curved pairs and two standard normals, times N(0, 3^2) for all."""
     import tensorflow as tf
 
@@ -185,7 +185,7 @@ BUDGETS = {"rosenbrock_gaussian": 18_000, "lumpy-10": 30_000} | {
 def problem_of(name: str, seed: int) -> tuple[Problem, int]:
     """A problem and its number of dimensions."""
     if name == "rosenbrock_gaussian":
-        return rosenbrock_gaussian(6, np.random.default_rng(seed)), 6
+        return rosenbrock_gaussian(), 6
     family, dim = name.removeprefix("vbmc-").split("-")
     rng = np.random.default_rng([seed, int(dim)])
     return FAMILIES[family](int(dim), rng), int(dim)

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 import gmmvi_ext
-from gmmvi_ext.posterior.report.render import html_table
+from gmmvi_ext.notebook import html_table
 
 
 class Balanced(html.parser.HTMLParser):

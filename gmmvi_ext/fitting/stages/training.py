@@ -121,8 +121,9 @@ class TrainingStage:
             limits = dataclasses.replace(limits, max_seconds=0.0)
         if limits.max_evaluations is not None and self.context.counts_everything:
             # The iteration that reaches the limit is the last: it should not go far beyond it.
-            most = limits.max_evaluations - min(self._num_samples - 1, MAX_RESERVE)
-            needed = self._num_samples * int(self.learner.mixture().num_components)
+            count = self.learner.rules.sample_selector.desired_samples_per_component
+            most = limits.max_evaluations - min(count - 1, MAX_RESERVE)
+            needed = count * int(self.learner.mixture().num_components)
             if limits.max_evaluations < needed and int(self.learner.num_iterations) == 0:
                 most = 0
             limits = dataclasses.replace(limits, max_evaluations=most)
@@ -190,12 +191,6 @@ class TrainingStage:
         """When training has to be over; an audit needs some time, too."""
         share = 1.0 if self.context.config.explore.mode == "off" else TRAINING_SECONDS
         return self.context.deadline(share)
-
-    @property
-    def _num_samples(self) -> int:
-        """Samples that a component needs in an iteration."""
-        selector = self.learner.rules.sample_selector
-        return getattr(selector, "desired_samples_per_component", 1)
 
     def _within_limits(self, row: dict) -> StopReason | None:
         """The loop counts finite values and seconds of steps; who pays, pays for all of them."""

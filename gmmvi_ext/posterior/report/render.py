@@ -6,7 +6,9 @@ import math
 import re
 import textwrap
 
-__all__ = ["html_table", "markdown", "notebook", "text"]
+from gmmvi_ext.notebook import html_table
+
+__all__ = ["markdown", "notebook", "text"]
 
 MAX_ROWS = 20  # rows of a table in print; `as_dict` has them all
 MAX_LOCATION = 4  # leading coordinates of a location in print
@@ -15,7 +17,6 @@ LEVEL_COLOR = {"trust": "#1b7837", "reweight": "#8a6508", "unchecked": "#555555"
 LEAST_WEIGHT = 5e-5  # of a component in print: less is 0.0000
 WIDTH = 100
 SLACK = 20  # letters beyond it that do not break a sentence
-CELL = "vertical-align: top; padding: .15em .9em .15em 0"  # of an HTML table
 
 
 def _number(value, digits: int = 4) -> str:
@@ -191,22 +192,6 @@ def markdown(report) -> str:
             "| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows
         ]
     return "\n".join(lines) + "\n"
-
-
-def html_table(header: list[str], rows: list[list[str]]) -> str:
-    """A table of texts; under a header columns but the first to the right."""
-
-    def cells(values, tag):
-        sides = ["left", *["right" if header else "left"] * (len(values) - 1)]
-        return "".join(
-            f'<{tag} style="text-align: {side}; {CELL}">{html.escape(value)}</{tag}>'
-            for side, value in zip(sides, values, strict=True)
-        )
-
-    head = f"<thead><tr>{cells(header, 'th')}</tr></thead>" if header else ""
-    body = "".join(f"<tr>{cells(row, 'td')}</tr>" for row in rows)
-    table = f"<table>{head}<tbody>{body}</tbody></table>"
-    return f'<div style="overflow-x: auto">{table}</div>'  # on a phone the table scrolls alone
 
 
 def notebook(report) -> str:

@@ -26,6 +26,7 @@ from gmmvi_ext.posterior.report.singular import singular_point
 from gmmvi_ext.posterior.report.verdict import MAX_MISSED, Facts, Verdict, judge
 from gmmvi_ext.targets.checks import rounding_of
 from gmmvi_ext.targets.mapped import in_own_coordinates
+from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = ["Report", "make_report"]
 
@@ -356,7 +357,7 @@ def _derived_rows(posterior, draws: ScoredDraws) -> list[dict]:
     flat = posterior.layout.forward_flat(x).numpy()
     try:
         found = derived_values(posterior, posterior.layout.unpack(flat))
-    except Exception as error:  # noqa: BLE001 - code of the user's; the verdict does not need it
+    except USER_ERRORS as error:  # user code; the verdict does not need it
         text = f"what the model derives is not in the report: {type(error).__name__}: {error}"
         warnings.warn(text, UserWarning, stacklevel=4)
         return []

@@ -17,6 +17,7 @@ from pathlib import Path
 
 from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import DOCUMENTS
+from gmmvi_ext.notebook import html_table
 from gmmvi_ext.runs.reading import RunRecord
 from gmmvi_ext.whole_files import whole_file
 
@@ -45,8 +46,6 @@ class Table(list):
         filled = dict.fromkeys(key for row in self for key, each in row.items() if each is not None)
         shown = [key for key in filled if not _LONG.fullmatch(key)]
         cells = [[_shown(row.get(key)) for key in shown] for row in self]
-        from gmmvi_ext.posterior.report.render import html_table  # not by the command: TensorFlow
-
         return html_table([key.replace("_", " ") for key in shown], cells)
 
 
