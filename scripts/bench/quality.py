@@ -4,6 +4,7 @@
     python scripts/bench/quality.py --long               the others too (hours)
     python scripts/bench/quality.py --targets gmm20,funnel --seeds 5 --json quality.json
     python scripts/bench/quality.py --algorithm ZAMTRON --set sample_selector_config.x=y
+    python scripts/bench/quality.py --fit --workdirs DIR --targets gmm100 --seeds 3 --json fit.json
 
 A target's name is that of its file in `configs/experiments/`, of which the target and the initial
 mixture (prior, number of components) are taken; everything else is the package's default, equal for
@@ -14,6 +15,12 @@ budgets that the figures name and at the end. Seconds are those of training, the
 components on the way and the most memory that the process has held so far.
 
 Targets with exact draws get the EUBO too, the mean of log target - log q over 5000 of them.
+
+`--fit` takes nothing but the target: one default `gmmvi_ext.fit` for each budget, with all its
+stages within it, that ends where it finds itself good enough (log Z - ELBO below 0.07, unless
+`--to_the_end`). With `--workdirs` each has a folder
+in which a command that was killed goes on, and which a finished fit is read from; processor seconds
+are those of the last session.
 
     python scripts/bench/quality.py --long --targets talos --budget 100000   the start of a run
 """
@@ -87,6 +94,11 @@ CASES = {
     "star": Case(40_000, (Goal(0.02),)),
     "toy_gmm": Case(20_000, (Goal(0.01),)),
     "goodwin": Case(100_000),
+}
+# Settings of `fit` with which nothing ends it but its budget.
+TO_THE_END = {
+    "importance_check": "off",
+    "training": {"stop_when_converged": False, "num_iterations": 1_000_000},
 }
 HISTORY_INTERVAL = 30  # iterations
 
@@ -225,7 +237,62 @@ def run(name: str, case: Case, args, seed: int) -> dict:
         os.makedirs(args.pictures, exist_ok=True)
         for title, figure in target.figures(previous, x).items():
             figure.savefig(os.path.join(args.pictures, f"{name}_{seed}_{title}.png"))
-    row["goals"] = [
+    return row | {"goals": _reached(row, case)}
+
+
+def run_fit(name: str, case: Case, args, seed: int) -> dict:
+    """One default fit for each budget of the goals; a row like that of `run`."""
+    import gmmvi_ext
+    from gmmvi_ext.config.build import build_target
+
+    row = {"target": name, "seed": seed, "at": {}, "metrics": {}}
+    for budget in sorted({goal.evaluations or case.budget for goal in case.goals} | {case.budget}):
+        # The larger budget does not count where a fit has ended by itself.
+        ended = [each for each in row["at"].values() if not each["is_cut"]]
+        if ended:
+            row["at"][budget] = ended[0]
+            continue
+        target = build_target(configuration(name, args, seed))
+        workdir = args.workdirs and os.path.join(args.workdirs, f"{name}_{seed}_{budget}")
+        processor_begin = time.process_time()
+        posterior = gmmvi_ext.fit(
+            target,
+            seed=seed,
+            max_evaluations=budget,
+            workdir=workdir,
+            verbose=args.verbose,
+            **(TO_THE_END if args.to_the_end else {}),
+        )
+        processor_seconds = time.process_time() - processor_begin
+        report = posterior.report(case.num_samples, seed=seed + 1)
+        info = posterior.run_info
+        row["at"][budget] = {
+            "neg_elbo": report.neg_elbo,
+            "se": report.elbo_se,
+            "log_evidence": report.log_evidence,
+            "eubo": report.eubo if target.can_sample else None,
+            "evaluations": info["num_target_evaluations"],
+            "seconds": sum(info["stage_seconds"].values()),
+            "processor_seconds": processor_seconds,
+            "components": report.num_components,
+            "modes": report.num_modes,
+            "ess": report.ess / report.num_samples,
+            "khat": report.khat,
+            "verdict": report.verdict,
+            "is_cut": info.get("stop_reason") == "max_evaluations",
+            "stop_reason": info.get("stop_reason"),
+            "memory_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        }
+        if args.metrics:
+            x = posterior.unconstrained.sample(PART, seed=4242)
+            mixture = posterior.mixture
+            row["metrics"] = {k: float(v) for k, v in target.metrics(mixture, x).items()}
+    row |= {"dimensions": target.num_dimensions, "stopped_by": "budget", **row["at"][case.budget]}
+    return row | {"goals": _reached(row, case)}
+
+
+def _reached(row: dict, case: Case) -> list[dict]:
+    return [
         {
             "value": goal.value,
             "evaluations": goal.evaluations,
@@ -233,7 +300,6 @@ def run(name: str, case: Case, args, seed: int) -> dict:
         }
         for goal in case.goals
     ]
-    return row
 
 
 def line(rows: list[dict], case: Case) -> str:
@@ -278,6 +344,11 @@ def main():
     parser.add_argument("--max_seconds", type=float, help="training seconds of a run at most")
     parser.add_argument("--budget", type=int, help="evaluations of a run at most")
     parser.add_argument("--verbose", action="store_true", help="the way of each run on stderr")
+    parser.add_argument("--fit", action="store_true", help="by default fits")
+    parser.add_argument(
+        "--to_the_end", action="store_true", help="with --fit: until the evaluations are spent"
+    )
+    parser.add_argument("--workdirs", metavar="DIR", help="with --fit: folders of the fits")
     parser.add_argument("--json", help="file for all figures of all runs")
     args = parser.parse_args()
     names = args.targets.split(",") if args.targets else list(CASES)
@@ -298,7 +369,7 @@ def main():
         rows, case = [], shortened(CASES[name], args.budget)
         for seed in range(args.first_seed, args.first_seed + args.seeds):
             try:
-                rows.append(run(name, case, args, seed))
+                rows.append((run_fit if args.fit else run)(name, case, args, seed))
             except (OSError, ValueError) as error:
                 print(f"| {name} | could not run: {' '.join(str(error).split())[:200]} |")
                 break
