@@ -14,8 +14,8 @@ Maximizes J(q) = E_q[log target(x)] + temperature H(q) over Gaussian mixtures q.
 
 All components go through each step together. An iteration is two graphs, whatever the number of
 components and samples does, with the target between them; runs of the same rules and shapes share
-them (`learning_step`). A long run continues in one graph of loop, target and both. The stages are
-in `iteration`; here are state and order.
+them (`learning_step`). A long run is one graph of loop, target and both. The stages are in
+`iteration`; here are state and order.
 """
 
 import functools
@@ -57,9 +57,9 @@ METRICS = {
 STORE_PER_CANDIDATE = 10
 # With so many, a second of tracing pays.
 MANY_COMPONENTS = 64
-# Iterations after which several of them in one graph begin to pay the 2.5 s that it costs: a call
-# of three graphs takes some 0.3 ms more.
-FUSED_AFTER = 4000
+# Iterations from which several of them in one graph pay the 1.7 s that it costs: three calls take
+# one to two milliseconds more with few components.
+FUSED_AFTER = 1000
 OPTIONS = ("temperature", "use_sample_database", "max_database_size", "many_components")
 
 
@@ -84,6 +84,8 @@ class GMMVI(tf.Module):
     Attributes:
       num_traces: graphs traced for this run, those of the target included; runs that differ in
         target, prior and seed alone share the others (`learning_step`).
+      expected_iterations: how many iterations are to come, set by who knows, else None: a run that
+        is known to be long begins in one graph.
 
     Example:
         >>> algorithm = gmmvi_ext.build_from_config({"environment_name": "funnel"})
@@ -91,6 +93,8 @@ class GMMVI(tf.Module):
         >>> int(algorithm.num_iterations), int(algorithm.num_target_evaluations) > 0
         (1, True)
     """
+
+    expected_iterations: int | None = None
 
     def __init__(
         self,
@@ -241,22 +245,27 @@ class GMMVI(tf.Module):
         """
         if num_iterations < 1:
             raise ValueError(f"`num_iterations` must be at least 1, got {num_iterations}.")
-        most = tf.int64.max if max_evaluations is None else max_evaluations
+        is_limited = max_evaluations is not None
         while True:
-            fuses = num_iterations > 1 and self._num_done >= FUSED_AFTER
-            if fuses and self.target.is_graph_safe:
-                done, metrics = self._iterations(num_iterations, most)
+            if self._fuses(num_iterations):
+                done, metrics = self._iterations(
+                    num_iterations, max_evaluations if is_limited else tf.int64.max
+                )
             else:
                 done, metrics = 1, self._iteration()
             self._num_done += done
             num_iterations -= done
-            if num_iterations == 0 or int(metrics["num_target_evaluations"]) >= most:
+            if num_iterations == 0:
+                return metrics
+            if is_limited and int(metrics["num_target_evaluations"]) >= max_evaluations:
                 return metrics
 
     @property
     def is_traced(self) -> bool:
         """Whether the graphs of the next iteration are there; they take some seconds to make."""
         use_forms = self._use_quadratic_forms()
+        if self._fuses(1):
+            return use_forms in self._calls.loops
         if use_forms in self._calls.graphs:
             return True
         return learning_step(self._settings(use_forms), self._variables()).is_traced
@@ -272,6 +281,12 @@ class GMMVI(tf.Module):
         return self.model.mixture()
 
     # Calls of traced functions --------------------------------------------------------------------
+
+    def _fuses(self, num_iterations: int) -> bool:
+        """Whether the next iterations are one graph; a single one is faster in three calls."""
+        is_long = (self.expected_iterations or 0) >= FUSED_AFTER
+        is_long |= num_iterations > 1 and self._num_done >= FUSED_AFTER
+        return is_long and self.target.is_graph_safe
 
     def _iteration(self) -> dict[str, tf.Tensor]:
         """One iteration, in two graphs around the target."""

@@ -190,6 +190,19 @@ def test_several_iterations_in_one_call_are_the_same_iterations(monkeypatch, fus
         np.testing.assert_array_equal(left, right)
 
 
+def test_a_run_that_is_known_to_be_long_is_one_graph_from_the_start_with_the_same_bits():
+    short, long = build(), build()
+    long.expected_iterations = gmmvi.FUSED_AFTER
+    assert not long.is_traced
+    for _ in range(9):
+        short.step()
+    long.step(), long.steps(8)
+    assert long.is_traced and long.num_traces < short.num_traces + 2
+    assert not short._calls.loops and long.target.num_traces == 0
+    for left, right in zip(short.variables, long.variables, strict=True):
+        np.testing.assert_array_equal(left, right)
+
+
 @pytest.mark.parametrize("on_host", [False, True])
 def test_several_iterations_end_with_the_one_that_reaches_the_evaluations(on_host):
     target = None

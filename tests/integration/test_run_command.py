@@ -271,8 +271,10 @@ def test_a_target_that_turns_nan_ends_with_a_diagnosis(tmp_path, monkeypatch, ca
         "environment_config: {num_dimensions: 2, is_graph_safe: false, gradient: slope}\n"
     )
     assert main(["run", "--config", "t.yml", "--workdir", "run", *QUICK]) == 1
-    error = capsys.readouterr().err.strip()
-    assert "\n" not in error and "gave no finite value" in error and "t.yml:1" in error
+    # On a slow machine there is a line of progress every ten seconds.
+    lines = capsys.readouterr().err.strip().splitlines()
+    [error] = [line for line in lines if " iterations, " not in line]
+    assert "gave no finite value" in error and "t.yml:1" in error
     record = json.loads((tmp_path / "run" / "run.json").read_text())
     assert record["status"] == "failed" and record["stop_reason"] == "no_finite_value"
 

@@ -136,13 +136,15 @@ class TrainingStage:
             watching["budget"] = self._within_limits
         if self.callbacks:
             watching["callbacks"] = self._called
+        watching |= observers or {}
+        self.learner.expected_iterations = None if watching else self._num_expected(limits)
         result = train(
             self.learner,
             limits=limits,
             log_interval=config.log_interval if writers else None if self.blocks else 50,
             evaluate=evaluate,
             writers=writers,
-            observers=watching | (observers or {}),
+            observers=watching,
             convergence=self._convergence,
             checkpoints=checkpoints,
             checkpoint_interval=config.training.checkpoint_interval,
@@ -155,6 +157,20 @@ class TrainingStage:
         if self.is_passed:
             result = dataclasses.replace(result, stop_reason=StopReason.CONVERGED)
         return result
+
+    def _num_expected(self, limits: Limits) -> int | None:
+        """Iterations that the limits leave; None where anything else may end them."""
+        others = self._convergence is not None, limits.max_seconds is not None
+        if any(others) or self.context.is_multi_worker:
+            return None
+        learner, most = self.learner, []
+        if limits.num_iterations is not None:
+            most.append(limits.num_iterations - int(learner.num_iterations))
+        if limits.max_evaluations is not None:
+            count = learner.rules.sample_selector.desired_samples_per_component
+            count *= int(learner.mixture().num_components)
+            most.append((limits.max_evaluations - int(learner.num_target_evaluations)) // count)
+        return min(most, default=None)
 
     @property
     def num_exploration_evaluations(self) -> int:
