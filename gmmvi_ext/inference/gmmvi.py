@@ -245,19 +245,15 @@ class GMMVI(tf.Module):
         """
         if num_iterations < 1:
             raise ValueError(f"`num_iterations` must be at least 1, got {num_iterations}.")
-        is_limited = max_evaluations is not None
         while True:
             if self._fuses(num_iterations):
-                done, metrics = self._iterations(
-                    num_iterations, max_evaluations if is_limited else tf.int64.max
-                )
+                most = tf.int64.max if max_evaluations is None else max_evaluations
+                done, metrics = self._iterations(num_iterations, most)
             else:
                 done, metrics = 1, self._iteration()
             self._num_done += done
             num_iterations -= done
-            if num_iterations == 0:
-                return metrics
-            if is_limited and int(metrics["num_target_evaluations"]) >= max_evaluations:
+            if num_iterations == 0 or self._has_spent(metrics, max_evaluations):
                 return metrics
 
     @property
@@ -366,6 +362,11 @@ class GMMVI(tf.Module):
             (0, nothing),
             parallel_iterations=1,
         )
+
+    def _has_spent(self, metrics: dict[str, tf.Tensor], max_evaluations: int | None) -> bool:
+        if max_evaluations is None:
+            return False
+        return int(metrics["num_target_evaluations"]) >= max_evaluations
 
     def _require_rank(self, values: tf.Tensor) -> None:
         if values.shape.rank != 1:
