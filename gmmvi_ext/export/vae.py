@@ -27,6 +27,7 @@ __all__ = ["ExportedVae", "export_vae"]
 FORMAT = 1
 _SCRIPT = """
 import json, sys
+sys.modules |= {'keras': None, 'jax': None}  # TensorFlow would load them for nothing
 import numpy as np
 import tensorflow as tf
 folder, work = sys.argv[1:]

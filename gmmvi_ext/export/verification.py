@@ -27,6 +27,7 @@ PORTABLE_TOLERANCE = {"float32": 2e-2, "float64": 1e-7}
 
 SCRIPT = """
 import json, sys
+sys.modules |= {'keras': None, 'jax': None}  # TensorFlow would load them for nothing
 import numpy as np
 import tensorflow as tf
 folder, work = sys.argv[1:]

@@ -280,9 +280,10 @@ class GMMVI(tf.Module):
 
     def _fuses(self, num_iterations: int) -> bool:
         """Whether the next iterations are one graph; a single one is faster in three calls."""
-        is_long = (self.expected_iterations or 0) >= FUSED_AFTER
-        is_long |= num_iterations > 1 and self._num_done >= FUSED_AFTER
-        return is_long and self.target.is_graph_safe
+        expected = self.expected_iterations
+        is_known = expected is not None and expected >= FUSED_AFTER
+        is_long = num_iterations > 1 and self._num_done >= FUSED_AFTER
+        return (is_known or is_long) and self.target.is_graph_safe
 
     def _iteration(self) -> dict[str, tf.Tensor]:
         """One iteration, in two graphs around the target."""

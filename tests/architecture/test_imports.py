@@ -15,7 +15,8 @@ PACKAGE = pathlib.Path(__file__).resolve().parents[2] / "gmmvi_ext"
 LAYERS = [
     {
         *("math", "types", "ranges", "registry", "user_code", "compat", "lazy"),
-        *("archives", "confined", "network", "notebook", "tracing", "whole_files"),
+        *("archives", "confined", "network", "notebook", "tensorflow_import"),
+        *("tracing", "whole_files"),
     },
     {"gaussians", "constraints", "natural"},
     {"models", "targets", "divergences", "diagnostics", "exploration"},
