@@ -9,6 +9,8 @@ def __post_init__(self):
 """
 
 import dataclasses
+import math
+import numbers
 import sys
 import typing
 
@@ -18,8 +20,13 @@ __all__ = [
     "POSITIVE",
     "Range",
     "check_ranges",
+    "checked_limit",
     "range_of",
     "require",
+    "require_count",
+    "require_function",
+    "require_name",
+    "require_switches",
 ]
 
 
@@ -45,7 +52,7 @@ class Range:
             below = self.high is None or (
                 value < self.high if self.open_high else value <= self.high
             )
-        except TypeError:  # no number
+        except (TypeError, ValueError):  # no number, or several
             return False
         return bool(above and below)
 
@@ -65,13 +72,55 @@ class Range:
 POSITIVE = Range(0, open_low=True)
 NON_NEGATIVE = Range(0)
 FINITE_NON_NEGATIVE = Range(0, sys.float_info.max, words="non-negative and finite")
-_RANGES: dict[type, dict[str, Range]] = {}  # read off each class once
+MAX_COUNT = 100_000_000
+_RANGES: dict[type, dict[str, Range | None]] = {}  # read off each class once; None of switches
 
 
 def require(condition: bool, name: str, expected: str, value) -> None:
     """Raises ValueError("`name` must be expected, got value.") unless `condition`."""
     if not condition:
         raise ValueError(f"`{name}` must be {expected}, got {value!r}.")
+
+
+def require_count(name: str, value, at_least: int = 1) -> None:
+    """Raises ValueError where `value` is no whole number of draws, searches, chains ..."""
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    is_fine = is_integer and at_least <= value <= MAX_COUNT
+    require(is_fine, name, f"an integer from {at_least} to {MAX_COUNT:,}", value)
+
+
+def require_function(name: str, value, of: str) -> None:
+    """Raises TypeError where `value` cannot be called with what `of` says."""
+    if not callable(value):
+        raise TypeError(f"`{name}` must be a function of {of}, got {type(value).__name__}.")
+
+
+def require_name(value, of: str) -> str:
+    """`value` as a name; ValueError where it is empty or blank."""
+    name = str(value)
+    if not name.strip():
+        raise ValueError(f"the name of {of} must not be empty, got {value!r}.")
+    return name
+
+
+def require_switches(**given: object) -> None:
+    """Raises ValueError for a switch that is neither True nor False: Python takes "no" as true."""
+    for name, value in given.items():
+        is_switch = type(value).__name__ in ("bool", "bool_")  # also NumPy's, without loading it
+        require(is_switch, name, "True or False", value)
+
+
+def checked_limit(name: str, value, *, is_whole: bool = False):
+    """A positive number, or None, which infinity means as well: no limit.
+
+    Raises:
+      ValueError: it is neither, or not whole where that is asked for.
+    """
+    kind = "positive integer" if is_whole else "positive number"
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    is_fine = is_number and value > 0 and not (is_whole and math.isfinite(value) and value % 1)
+    require(value is None or is_fine, name, f"a {kind}, or None for no limit", value)
+    return value if value is None or math.isfinite(value) else None
 
 
 def check_ranges(settings: object) -> None:
@@ -82,6 +131,9 @@ def check_ranges(settings: object) -> None:
     """
     for name, allowed in _ranges(type(settings)).items():
         value = getattr(settings, name)
+        if allowed is None:
+            require_switches(**{name: value})
+            continue
         for item in value if isinstance(value, list | tuple) else (value,):
             require(item is None or item in allowed, name, str(allowed), item)
 
@@ -96,9 +148,13 @@ def range_of(annotation) -> Range | None:
     return next((each for each in inside if each is not None), None)
 
 
-def _ranges(cls: type) -> dict[str, Range]:
+def _ranges(cls: type) -> dict[str, Range | None]:
     if cls not in _RANGES:
         hints = typing.get_type_hints(cls, include_extras=True)
         found = {field.name: range_of(hints[field.name]) for field in dataclasses.fields(cls)}
-        _RANGES[cls] = {name: allowed for name, allowed in found.items() if allowed is not None}
+        _RANGES[cls] = {
+            name: allowed
+            for name, allowed in found.items()
+            if allowed is not None or hints[name] is bool
+        }
     return _RANGES[cls]

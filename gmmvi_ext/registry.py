@@ -8,6 +8,8 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+from gmmvi_ext.ranges import require_name
+
 __all__ = ["Registry", "UnknownNameError", "did_you_mean", "normalized_name"]
 
 
@@ -57,7 +59,7 @@ class Registry:
 
         def decorate(entry):
             for each in (name, *aliases):
-                key = normalized_name(each)
+                key = normalized_name(require_name(each, f"a {self.role}"))
                 if key in self._entries and not _is_same(self._entries[key][1], entry):
                     raise ValueError(
                         f"{self.role} {each!r} is already registered as {self._entries[key][1]!r}."

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import IO
 
 __all__ = [
+    "as_path",
     "own_file",
     "standing",
     "sweep",
@@ -39,6 +40,18 @@ _LEFTOVER = re.compile(
 _LONGEST = 180  # bytes of a name; with what is added it must not exceed 255
 _SHORTENED = r"~[0-9a-f]{8}$"
 _AT_CWD, _EXCHANGE = -100, 2  # AT_FDCWD and RENAME_EXCHANGE of Linux
+
+
+def as_path(value, name: str = "path") -> Path:
+    """The path that a user gave.
+
+    Raises:
+      ValueError: it is none; an empty one would be the current folder.
+    """
+    is_path = isinstance(value, str | os.PathLike) and str(value).strip() != ""
+    if not is_path or "\0" in str(value):
+        raise ValueError(f"`{name}` must be the path of a file or folder, got {value!r}.")
+    return Path(value)
 
 
 @contextlib.contextmanager

@@ -19,6 +19,8 @@ import tensorflow as tf
 
 from gmmvi_ext.adapters.extras import require
 from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.math.casting import floating_dtype
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.targets.callables import CallableTarget
 from gmmvi_ext.types import ConstraintLike, DTypeLike
 
@@ -58,6 +60,7 @@ def from_jax(
         >>> print(target.log_prob(tf.constant([[1.0, -3.0]])).numpy())
         [-5.]
     """
+    require_switches(batched=batched)
     jax = require("jax", extra="jax", caller="from_jax")
     layout = PartsLayout(shapes, constraints, num_dimensions)
     function = log_prob_fn if batched else jax.vmap(log_prob_fn)
@@ -77,7 +80,7 @@ def batch_function(function: Callable, layout: PartsLayout, dtype, *, caller: st
     """
     jax = require("jax", extra="jax", caller=caller)
     jax2tf = require("jax.experimental.jax2tf", extra="jax", caller=caller)
-    dtype = tf.as_dtype(dtype)
+    dtype = floating_dtype(dtype)
     if dtype == tf.float64 and not jax.config.jax_enable_x64:
         raise ValueError(
             f"`{caller}(dtype=tf.float64)` needs JAX's 64-bit mode: call "

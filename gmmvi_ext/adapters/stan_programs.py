@@ -29,6 +29,7 @@ from gmmvi_ext.adapters.stan_bridge import bridgestan_model, has_bridgestan, of_
 from gmmvi_ext.adapters.stan_layout import StanHostLayout
 from gmmvi_ext.adapters.stan_transforms import UnknownTransformError, recognize
 from gmmvi_ext.constraints.layout import Layout
+from gmmvi_ext.ranges import checked_limit
 from gmmvi_ext.targets.callables import HostTarget
 from gmmvi_ext.targets.generative import Generative
 
@@ -218,6 +219,7 @@ def from_stan(
         raise ValueError(f"`backend` must be one of {BACKENDS}, got {backend!r}.")
     if isinstance(num_threads, bool) or not isinstance(num_threads, int) or num_threads < 1:
         raise ValueError(f"`num_threads` must be a positive integer, got {num_threads!r}.")
+    compile_seconds = checked_limit("compile_seconds", compile_seconds)
     is_bridge = hasattr(program, "param_unc_num")
     is_built = hasattr(program, "program_code")
     if not (is_bridge or is_built or isinstance(program, (str, pathlib.Path))):

@@ -18,6 +18,7 @@ from gmmvi_ext.amortized.priors import PriorRule
 from gmmvi_ext.amortized.settings import VaeSettings
 from gmmvi_ext.amortized.storage import read_folder, restore
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.math.casting import floating_dtype
 from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["build_vae", "load_vae"]
@@ -95,7 +96,7 @@ def build_vae(
         baseline_dropout=baseline_dropout,
         posterior_hidden=posterior_hidden,  # type: ignore[arg-type]
         seed=seed,
-        dtype=tf.as_dtype(dtype).name,
+        dtype=floating_dtype(dtype).name,
     )
     return _built(settings, examples)
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.math.casting import as_numbers, to_dtype
 from gmmvi_ext.ranges import require
 
 __all__ = ["checked_data", "count", "latent_shape", "observations", "require_rank", "sizes"]
@@ -24,7 +25,8 @@ def sizes(name: str, values: Sequence[int], *, minimum: int = 1) -> tuple[int, .
 
 def count(name: str, value, *, minimum: int = 0) -> None:
     """Refuses what is no integer >= `minimum`; symbolic numbers pass."""
-    is_fine = tf.is_tensor(value) or (isinstance(value, int | np.integer) and value >= minimum)
+    is_integer = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    is_fine = tf.is_tensor(value) or (is_integer and value >= minimum)
     require(is_fine, name, f"an integer >= {minimum}", value)
 
 
@@ -54,7 +56,7 @@ def require_rank(name: str, tensor: tf.Tensor, event_shape: tuple[int, ...]) -> 
 
 def observations(x, event_shape: tuple[int, ...], dtype) -> tf.Tensor:
     """`x` as a tensor [..., *event_shape]; arrays are converted, other shapes refused."""
-    x = tf.cast(x, dtype) if tf.is_tensor(x) else tf.convert_to_tensor(np.asarray(x), dtype)
+    x = to_dtype(x, dtype, "`x`") if tf.is_tensor(x) else tf.constant(as_numbers(x, "`x`"), dtype)
     require_rank("x", x, event_shape)
     return x
 

@@ -13,7 +13,9 @@ from gmmvi_ext.amortized.densities.base import ConditionalDensity
 from gmmvi_ext.amortized.networks.base import Network
 from gmmvi_ext.amortized.priors.base import Prior
 from gmmvi_ext.lazy import former_names
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.random import as_seed
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import Seed
 
 __all__ = ["EnumerateFn", "JointDistribution", "Likelihood"]
@@ -103,7 +105,10 @@ class JointDistribution(tf.Module):
         Returns:
           z [B, *latent_shape] or [S, B, *latent_shape], and x [B, *event] or [S, B, *event].
         """
+        require_switches(oversample=oversample)
         count("batch_size", batch_size)
+        if sample_size is not None:
+            count("sample_size", sample_size)
         first, second = tf.unstack(tf.random.split(as_seed(seed), 2))
         shape = [batch_size] if oversample or sample_size is None else [sample_size, batch_size]
         z = self.prior.distribution().sample(shape, seed=first)
@@ -111,7 +116,8 @@ class JointDistribution(tf.Module):
 
     def log_prob(self, x: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
         """log p(z, x); the leading axes of x and z broadcast."""
-        x, z = self._data(x), tf.cast(z, self.likelihood.density.dtype)
+        x, z = self._data(x), to_dtype(z, self.likelihood.density.dtype, "`z`")
+        require_rank("z", z, self.prior.latent_shape)
         return self.prior.distribution().log_prob(z) + self.likelihood(z).log_prob(x)
 
     def log_marginal(self, x: tf.Tensor, enumerate_fn: EnumerateFn | None = None) -> tf.Tensor:
@@ -138,6 +144,7 @@ class JointDistribution(tf.Module):
     def naive_bound(self, x: tf.Tensor, num_samples: int, seed: Seed) -> tf.Tensor:
         """mean_s log p(x | z_s) with z_s ~ p(z): a lower bound of log p(x), a loose one, [...]."""
         x = self._data(x)
+        count("num_samples", num_samples, minimum=1)
         rank = x.shape.rank - len(self.event_shape)
         z = self.prior.distribution().sample(num_samples, seed=as_seed(seed))
         z = tf.reshape(z, [num_samples, *[1] * rank, *self.prior.latent_shape])

@@ -12,7 +12,7 @@ from gmmvi_ext.amortized.checks import checked_data, count
 from gmmvi_ext.amortized.evaluation import BoundEvaluator
 from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.amortized.trainer import VAETrainer
-from gmmvi_ext.ranges import require
+from gmmvi_ext.ranges import require, require_function
 from gmmvi_ext.registry import did_you_mean
 
 __all__ = ["History", "fit_model"]
@@ -109,6 +109,12 @@ def fit_model(
         if value is not None:
             count(name, value)
     count("log_interval", log_interval, minimum=1)
+    count("batch_size", batch_size, minimum=1)
+    count("seed", seed)
+    if patience is not None:
+        count("patience", patience, minimum=1)
+    if on_row is not None:
+        require_function("on_row", on_row, "a row of figures (a dict)")
     x = checked_data(x, model.event_shape, name="training data")
     x, held_out = _split(x, dev, seed, model.event_shape)
     require(

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
-from gmmvi_ext.amortized.checks import observations
+from gmmvi_ext.amortized.checks import count, observations
 from gmmvi_ext.amortized.control_variates import Chain, ControlVariate, RewardContext
 from gmmvi_ext.amortized.densities.base import moments
 from gmmvi_ext.amortized.estimators import Estimator, Reparameterized
@@ -22,7 +22,9 @@ from gmmvi_ext.amortized.inference_model import InferenceModel
 from gmmvi_ext.amortized.joint import JointDistribution, Likelihood, draw_observations
 from gmmvi_ext.amortized.priors.base import Prior
 from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, closed_form_rate, draw
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.random import as_seed
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["BoundReport", "LatentVariableModel", "Loss"]
@@ -159,6 +161,7 @@ class LatentVariableModel(tf.Module):
 
     def posterior(self, x: tf.Tensor, *, training: bool = False) -> tfd.Distribution:
         """q(z | x), batch shape [*B]; `training` drops out inputs of layers that do."""
+        require_switches(training=training)
         return self.inference(observations(x, self.event_shape, self.dtype), training=training)
 
     def posterior_moments(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -169,6 +172,7 @@ class LatentVariableModel(tf.Module):
         self, x: tf.Tensor, rate_weight: tf.Tensor | float = 1.0, *, training: bool = False
     ) -> BoundTerms:
         """Terms of the bound at x [*B, *event]."""
+        require_switches(training=training)
         x = observations(x, self.event_shape, self.dtype)
         return BoundTerms(
             self.posterior(x, training=training),
@@ -204,6 +208,9 @@ class LatentVariableModel(tf.Module):
           sample_size: S; None for a single draw without that axis.
           oversample: draw z once and x' S times; else z is drawn anew each time.
         """
+        require_switches(oversample=oversample)
+        if sample_size is not None:
+            count("sample_size", sample_size)
         first, second = tf.unstack(tf.random.split(as_seed(seed), 2))
         shape = [] if oversample or sample_size is None else [sample_size]
         z = self.posterior(x).sample(shape, seed=first)
@@ -217,6 +224,7 @@ class LatentVariableModel(tf.Module):
           num_samples: S.
           seed: int, or a pair of ints.
         """
+        count("num_samples", num_samples, minimum=1)
         terms = self.terms(x)
         z = draw(terms.posterior, num_samples, as_seed(seed))
         log_likelihood, log_prior = terms.model_part(z)
@@ -254,7 +262,9 @@ class LatentVariableModel(tf.Module):
           learn: whether control variates update their running averages.
           training: whether networks are in training mode (dropout).
         """
+        require_switches(learn=learn, training=training)
         x = observations(x, self.event_shape, self.dtype)
+        rate_weight = to_dtype(rate_weight, self.dtype, "`rate_weight`")
         terms = self.terms(x, rate_weight, training=training)
         first, second = tf.unstack(tf.random.split(as_seed(seed), 2))
         control_variate = self.control_variate

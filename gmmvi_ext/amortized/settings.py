@@ -4,6 +4,8 @@ A file names rules by their registered names, so that reading one runs no code o
 """
 
 import dataclasses
+import numbers
+from collections.abc import Iterable
 from typing import Any
 
 import tensorflow as tf
@@ -58,7 +60,11 @@ class VaeSettings:
         put("event_shape", sizes("event_shape", self.event_shape))
         put("latent_dim", latent_shape(self.latent_dim))
         names = self.control_variates
+        is_list = isinstance(names, Iterable)
+        require(is_list, "control_variates", "a list of names", names)
         put("control_variates", (names,) if isinstance(names, str) else tuple(names))
+        is_seed = isinstance(self.seed, numbers.Integral)
+        require(is_seed, "seed", "an integer", self.seed)
         put("baseline_hidden", sizes("baseline_hidden", self.baseline_hidden))
         for name in ("control_decay", "baseline_dropout"):
             value = getattr(self, name)

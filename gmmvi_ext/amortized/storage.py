@@ -11,7 +11,7 @@ import tensorflow as tf
 from gmmvi_ext.amortized.settings import VaeSettings
 from gmmvi_ext.archives import DAMAGE, read_arrays
 from gmmvi_ext.confined import read_inside
-from gmmvi_ext.whole_files import standing, whole_folder
+from gmmvi_ext.whole_files import as_path, standing, whole_folder
 
 __all__ = ["read_folder", "restore", "write_folder"]
 
@@ -34,7 +34,7 @@ def write_folder(
       FileExistsError: `path` holds something else.
       ValueError: see `VaeSettings.to_plain`.
     """
-    folder = Path(path)
+    folder = as_path(path)
     found = {each.name for each in folder.iterdir()} if folder.is_dir() else {""}
     if folder.exists() and found and (_SETTINGS not in found or found - {_SETTINGS, _WEIGHTS}):
         raise FileExistsError(f"{folder} exists and holds no saved VAE; give another path.")
@@ -57,7 +57,7 @@ def read_folder(path: str | Path) -> tuple[VaeSettings, list[dict], dict[str, np
       OSError: a file cannot be opened, or leads out of the folder.
       ValueError: files that are damaged; names the file.
     """
-    folder = standing(path)
+    folder = standing(as_path(path))
     if not (folder / _SETTINGS).is_file():
         raise FileNotFoundError(f"{folder} holds no saved VAE ({_SETTINGS} is missing).")
     try:

@@ -14,13 +14,13 @@ from typing import Annotated
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import checked_data
+from gmmvi_ext.amortized.checks import checked_data, count
 from gmmvi_ext.amortized.control_variates.base import RunningMean
 from gmmvi_ext.amortized.execution import in_order
 from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.amortized.optimizers import OptimizerGroup, Optimizers, OwnOptimizers
 from gmmvi_ext.math.random import stream
-from gmmvi_ext.ranges import NON_NEGATIVE, Range, check_ranges, require
+from gmmvi_ext.ranges import NON_NEGATIVE, Range, check_ranges, require, require_switches
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["Objective", "VAETrainer"]
@@ -99,8 +99,11 @@ class VAETrainer(tf.Module):
         seed: int = 0,
     ):
         super().__init__(name="vae_trainer")
+        require_switches(resample=resample, jit_compile=jit_compile)
+        is_model = isinstance(vae, LatentVariableModel)
+        require(is_model, "vae", "a model as `build_vae` makes them", vae)
         x = checked_data(x, vae.event_shape, name="training data")
-        require(batch_size >= 1, "batch_size", "at least 1", batch_size)
+        count("batch_size", batch_size, minimum=1)
         require(
             batch_size <= len(x), "batch_size", f"at most the number of data, {len(x)}", batch_size
         )
@@ -111,11 +114,13 @@ class VAETrainer(tf.Module):
         self.batch_size, self.num_data = batch_size, len(x)
         self._x = tf.constant(x, vae.dtype)
         self._resample = resample
-        self._objective = objective or Objective()
+        self._objective = Objective() if objective is None else objective
         is_fine = isinstance(self._objective, Objective)
         require(is_fine, "objective", "an `Objective(rate_weight=..., ...)`", objective)
         self._seed = stream(seed, "vae training")
-        self._group = OptimizerGroup(optimizers or Optimizers(), vae.trainable_groups())
+        self._group = OptimizerGroup(
+            Optimizers() if optimizers is None else optimizers, vae.trainable_groups()
+        )
         self._optimizer_state = self._group.state
         self._running_rate = RunningMean(RATE_DECAY, vae.dtype, name="running_rate")
 

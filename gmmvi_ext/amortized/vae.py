@@ -11,13 +11,14 @@ from typing import Any
 
 import tensorflow as tf
 
-from gmmvi_ext.amortized.checks import observations
+from gmmvi_ext.amortized.checks import observations, require_rank
 from gmmvi_ext.amortized.describe import described
 from gmmvi_ext.amortized.evaluation import BoundEvaluator, EvaluatedBound
 from gmmvi_ext.amortized.learning import History, fit_model
 from gmmvi_ext.amortized.model import LatentVariableModel
 from gmmvi_ext.amortized.settings import VaeSettings
 from gmmvi_ext.amortized.storage import write_folder
+from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["VAE"]
@@ -63,7 +64,9 @@ class VAE(LatentVariableModel):
 
     def decode(self, z: TensorLike) -> tf.Tensor:
         """Means of p(x | z), [*B, *event] for z [*B, *latent_shape]."""
-        return self.likelihood.mean(tf.cast(z, self.dtype))
+        z = to_dtype(z, self.dtype, "`z`")
+        require_rank("z", z, self.latent_shape)
+        return self.likelihood.mean(z)
 
     def reconstruct(self, x: TensorLike) -> tf.Tensor:
         """Means of p(x | z) at the mean of q(z | x), [*B, *event]."""

@@ -102,6 +102,8 @@ def _trials(values: dict) -> list[Trial]:
         if values[name] is not None and not 1 <= values[name] <= MAX_WORKERS:
             text = f"--{name}={values[name]}: expected a positive integer up to {MAX_WORKERS}."
             raise UsageError(text)
+    if values["trial_seconds"] == 0:
+        raise UsageError("--trial_seconds=0: expected a positive integer; leave it out for none.")
     words = []
     if values["algorithms"] is not None:
         words = [word.strip() for word in values["algorithms"].split(",")]

@@ -11,6 +11,7 @@ from gmmvi_ext.config import nodes
 from gmmvi_ext.config.codewords import AUTO
 from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.errors import BASE, DEFAULT, Origin
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.user_code import is_code
 
 __all__ = ["Config"]
@@ -190,6 +191,7 @@ class Config:
 
     def to_yaml(self, *, origins: bool = False) -> str:
         """YAML text that loads to the same configuration; `origins` adds where values came from."""
+        require_switches(origins=origins)
         lines: list[str] = []
         _emit(self._tree, "", origins, lines)
         return "\n".join(lines) + "\n"

@@ -140,6 +140,8 @@ def conform(value, spec: FieldSpec) -> tuple[object, str | None]:
     hint = ""
     if isinstance(value, str) and {"int", "float"} & set(spec.kinds):
         hint = " Replace the placeholder." if value.strip().upper() == "TODO" else ""
+    if isinstance(value, float) and math.isinf(value):
+        hint = " Numbers are finite; without a limit, leave it out or give a large one."
     if isinstance(value, dict):
         return value, f"expected {spec.words()}, got a mapping."
     return value, f"expected {spec.words()}, got {_shown(value)}.{hint}"

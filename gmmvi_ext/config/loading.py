@@ -14,6 +14,7 @@ from gmmvi_ext.config.document import Document, Names
 from gmmvi_ext.config.documents import DOCUMENTS, MIXTURE
 from gmmvi_ext.config.errors import BASE, DEFAULT, ConfigError, Origin, Problem
 from gmmvi_ext.config.nodes import Node
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.registry import did_you_mean
 
 __all__ = ["load_config"]
@@ -51,6 +52,7 @@ def load_config(
         >>> config.seed, config.algorithm_name
         (7, 'SAMTRON')
     """
+    require_switches(needs_target=needs_target)
     notes: list[str] = []
     parsed, problems = [], []
     for override in overrides:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.parameter import ConstrainedParameter
 from gmmvi_ext.constraints.validation import checked_value
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import ConstraintLike, DTypeLike, TensorLike
 
 __all__ = ["ConstrainedWeights"]
@@ -55,6 +56,7 @@ class ConstrainedWeights:
         Returns:
           The parameter; assign it to an attribute of the layer and use it like a tensor in `call`.
         """
+        require_switches(trainable=trainable)
         bijector = by_name(constraint)
         kind = tf.as_dtype(dtype or self.variable_dtype)
         value = checked_value(

@@ -12,6 +12,7 @@ import tensorflow_probability as tfp
 from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.tensor_like import TensorLike
 from gmmvi_ext.constraints.validation import InvalidValueError, checked_value
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import ConstraintLike, DTypeLike, Seed
 
 __all__ = ["ConstrainedParameter"]
@@ -54,6 +55,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
         name: str = "parameter",
     ):
         super().__init__(name=name)
+        require_switches(trainable=trainable)
         self._bijector = by_name(constraint)
         if (value is None) == (shape is None) and raw is None:
             raise ValueError(f"parameter {name!r} needs either `value` or `shape`.")
@@ -116,6 +118,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
 
     @trainable.setter
     def trainable(self, trainable: bool) -> None:
+        require_switches(trainable=trainable)
         self.unfreeze() if trainable else self.freeze()
 
     requires_grad = trainable  # PyTorch's word
@@ -147,6 +150,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
         Raises:
           InvalidValueError: if the value is refused; the old value stays.
         """
+        require_switches(cast=cast)
         value = checked_value(
             value, self._bijector, name=self.name, shape=self.shape, dtype=self.dtype, cast=cast
         )

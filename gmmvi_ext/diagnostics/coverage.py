@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 
 from gmmvi_ext.diagnostics.importance import elbo
+from gmmvi_ext.math.casting import as_numbers
+from gmmvi_ext.ranges import Range, require
 from gmmvi_ext.types import Estimate
 
 __all__ = ["entropic_mode_coverage", "eubo", "mass_coverage"]
@@ -37,7 +39,7 @@ def eubo(target_log_prob: np.ndarray, log_q: np.ndarray) -> Estimate[float]:
         >>> eubo(target_log_prob, target_log_prob - 2.0).value  # q is exact: the log evidence, 2
         2.0
     """
-    return elbo(np.asarray(target_log_prob, np.float64) - np.asarray(log_q, np.float64))
+    return elbo(as_numbers(target_log_prob, "`target_log_prob`") - as_numbers(log_q, "`log_q`"))
 
 
 def mass_coverage(
@@ -61,8 +63,13 @@ def mass_coverage(
         >>> round(mass_coverage(at_target, at_q).value, 2)
         0.7
     """
-    level = np.quantile(np.asarray(log_q_at_q, np.float64), 1.0 - mass)
-    inside = float((np.asarray(log_q_at_target, np.float64) >= level).mean())
+    is_share = mass in Range(0, 1, open_low=True, open_high=True)
+    require(is_share, "mass", "strictly between 0 and 1", mass)
+    at_q = as_numbers(log_q_at_q, "`log_q_at_q`")
+    at_target = as_numbers(log_q_at_target, "`log_q_at_target`")
+    for name, values in (("log_q_at_q", at_q), ("log_q_at_target", at_target)):
+        require(values.size > 0, name, "values at one draw or more", values)
+    inside = float((at_target >= np.quantile(at_q, 1.0 - mass)).mean())
     error = np.sqrt(inside * (1.0 - inside) / np.size(log_q_at_target))
     return Estimate(min(inside / mass, 1.0), float(error / mass))
 
@@ -81,7 +88,9 @@ def entropic_mode_coverage(mode_probs: np.ndarray) -> float:
         >>> abs(round(entropic_mode_coverage(one_of_four), 3))
         0.0
     """
-    shares = np.asarray(mode_probs, np.float64).mean(0)
+    probs = as_numbers(mode_probs, "`mode_probs`")
+    require(probs.ndim == 2 and probs.size > 0, "mode_probs", "probabilities [N, M]", mode_probs)
+    shares = probs.mean(0)
     if shares.size == 1:
         return 1.0
     positive = shares[shares > 0]

@@ -11,6 +11,8 @@ With draws `x_s ~ q` and log ratios `l_s = log p~(x_s) - log q(x_s)`:
 import numpy as np
 
 from gmmvi_ext.diagnostics.psis import smooth_log_ratios
+from gmmvi_ext.math.casting import as_numbers
+from gmmvi_ext.ranges import require, require_switches
 from gmmvi_ext.types import Estimate
 
 __all__ = [
@@ -45,7 +47,7 @@ def elbo(log_ratios: np.ndarray) -> Estimate[float]:
         >>> estimate.value, round(estimate.standard_error, 3)
         (2.0, 0.577)
     """
-    ratios = np.asarray(log_ratios, np.float64)
+    ratios = as_numbers(log_ratios, "`log_ratios`")
     if ratios.size < 2:
         return Estimate(float(ratios.mean()) if ratios.size else np.nan, np.nan)
     return Estimate(float(ratios.mean()), float(ratios.std(ddof=1) / np.sqrt(ratios.size)))
@@ -68,7 +70,8 @@ def log_evidence(log_ratios: np.ndarray, *, smooth: bool = True) -> Estimate[flo
         >>> round(float(np.exp(estimate.value)), 3)  # the mean ratio
         2.0
     """
-    ratios = np.asarray(log_ratios, np.float64)
+    require_switches(smooth=smooth)
+    ratios = as_numbers(log_ratios, "`log_ratios`")
     top = ratios.max(initial=-np.inf)
     if not np.isfinite(top):
         return Estimate(-np.inf, np.nan)
@@ -96,7 +99,9 @@ def weighted_mean(values: np.ndarray, log_weights: np.ndarray) -> tuple[np.ndarr
         >>> float(average)
         0.75
     """
-    values = np.asarray(values, np.float64)
+    values = as_numbers(values, "`values`")
+    num = np.size(log_weights)
+    require(values.shape[:1] == (num,), "values", f"one row for each of {num} weights", values)
     weights = _scaled(log_weights)
     weights = weights / weights.sum()
     column = weights.reshape((-1,) + (1,) * (values.ndim - 1))
@@ -106,6 +111,6 @@ def weighted_mean(values: np.ndarray, log_weights: np.ndarray) -> tuple[np.ndarr
 
 def _scaled(log_weights: np.ndarray) -> np.ndarray:
     """exp(log_weights - max); all zero if every weight is zero."""
-    log_weights = np.asarray(log_weights, np.float64)
+    log_weights = as_numbers(log_weights, "`log_weights`")
     top = log_weights.max(initial=-np.inf)
     return np.exp(log_weights - top) if np.isfinite(top) else np.zeros_like(log_weights)

@@ -18,6 +18,7 @@ import numpy as np
 
 from gmmvi_ext.diagnostics.density import DensityMixture
 from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.ranges import Range, require, require_count
 
 __all__ = ["Modes", "find_modes"]
 
@@ -80,8 +81,10 @@ def find_modes(mixture: Mixture, *, dip: float = 0.5, num_iterations: int = 50) 
         >>> print(modes.location[:, 0].round(2), modes.weight.round(3))  # two share a mode
         [0.25 9.  ] [0.8 0.2]
     """
-    if not 0.0 < dip <= 1.0:
-        raise ValueError(f"`dip` must lie in (0, 1], got {dip}.")
+    if not isinstance(mixture, Mixture):
+        raise TypeError(f"`mixture` must be a Mixture, got {type(mixture).__name__}.")
+    require(dip in Range(0, 1, open_low=True), "dip", "in (0, 1]", dip)
+    require_count("num_iterations", num_iterations, at_least=0)
     density = DensityMixture.of(mixture)
     peaks = _climb(density, num_iterations)
     heights = density.log_prob(peaks)

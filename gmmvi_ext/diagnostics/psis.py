@@ -16,6 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gmmvi_ext.math.casting import as_numbers
+from gmmvi_ext.ranges import require, require_count
+
 __all__ = [
     "ParetoSmoothed",
     "fit_generalized_pareto",
@@ -63,6 +66,7 @@ def khat_threshold(num_samples: int) -> float:
         >>> round(khat_threshold(100), 3), khat_threshold(10_000)
         (0.5, 0.7)
     """
+    require_count("num_samples", num_samples)
     if num_samples <= 10:
         return 0.0
     return min(1.0 - 1.0 / math.log10(num_samples), MAX_KHAT_THRESHOLD)
@@ -84,10 +88,13 @@ def fit_generalized_pareto(exceedances: np.ndarray) -> tuple[float, float]:
         >>> round(k, 1), round(sigma, 1)
         (0.5, 0.5)
     """
-    x = np.sort(np.asarray(exceedances, np.float64))
-    num = x.size
+    x = as_numbers(exceedances, "`exceedances`")
+    require(x.ndim == 1, "exceedances", "numbers [M]", exceedances)
+    x, num = np.sort(x), x.size
+    if num < MIN_TAIL:
+        return math.inf, math.nan
     quartile = x[int(num / 4 + 0.5) - 1]
-    if num < MIN_TAIL or not quartile > 0 or not np.isfinite(x[-1]):
+    if not quartile > 0 or not np.isfinite(x[-1]):
         return math.inf, math.nan
     grid_size = 30 + int(math.sqrt(num))
     j = np.arange(1, grid_size + 1)
@@ -129,7 +136,7 @@ def pareto_smooth(log_ratios: np.ndarray) -> ParetoSmoothed:
 
 def smooth_log_ratios(log_ratios: np.ndarray) -> ParetoSmoothed:
     """As `pareto_smooth`, but the ratios keep their scale: all below the tail are untouched."""
-    ratios = np.asarray(log_ratios, np.float64)
+    ratios = as_numbers(log_ratios, "`log_ratios`")
     if ratios.ndim != 1 or ratios.size == 0:
         raise ValueError(f"`log_ratios` must be a non-empty vector, got shape {ratios.shape}.")
     if np.isnan(ratios).any() or np.isposinf(ratios).any():

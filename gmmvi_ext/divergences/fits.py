@@ -11,6 +11,8 @@ from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.kl import kl_on_support
 from gmmvi_ext.divergences.quadrature import kl_quadrature, nodes
 from gmmvi_ext.lazy import lazy_module
+from gmmvi_ext.math.casting import as_numbers, floating_dtype
+from gmmvi_ext.ranges import require_function
 from gmmvi_ext.types import DensityLike, DTypeLike, TensorLike
 
 __all__ = ["GaussianFit", "fit_forward_kl", "fit_reverse_kl"]
@@ -87,6 +89,11 @@ def fit_reverse_kl(
     if bounds is not None:
         _check_bounds(bounds, method)
         starts = [(float(np.mean(bounds[0])), float(np.mean(bounds[1])))]
+    pairs = as_numbers(starts, "`starts`")
+    is_pairs = pairs.ndim == 2 and pairs.shape[1] == 2 and np.isfinite(pairs).all()
+    if not is_pairs or np.any(pairs[:, 1] <= 0):
+        raise ValueError(f"`starts` must be pairs (loc, scale) with scales > 0, got {starts!r}.")
+    dtype = floating_dtype(dtype)
     _refuse_bounded(target)
 
     def divergence(free):
@@ -102,7 +109,7 @@ def fit_reverse_kl(
     )
     tolerance = 1e-12 if getattr(target, "dtype", tf.float64) == tf.float64 else 1e-5
     fits = []
-    for loc, scale in starts:
+    for loc, scale in pairs:
         free = tf.constant([loc, np.log(scale)], dtype)
         if method == "grid":
             free = _best_of_grid(objective, free, bounds)
@@ -168,6 +175,7 @@ def _moments_of(target, dtype) -> GaussianFit:
 
 def _refuse_bounded(target) -> None:
     if not hasattr(target, "log_prob"):
+        require_function("target", target, "points, or a distribution")
         return
     low, high = support.ends(target)
     if bool(tf.reduce_any(tf.math.is_finite(low) | tf.math.is_finite(high))):
@@ -179,7 +187,7 @@ def _refuse_bounded(target) -> None:
 
 
 def _check_bounds(bounds, method: str) -> None:
-    box = np.asarray(bounds, np.float64)
+    box = as_numbers(bounds, "`bounds`")
     fits = box.shape == (2, 2) and np.all(np.isfinite(box)) and np.all(box[:, 0] < box[:, 1])
     if method != "grid" or not fits or not box[1, 0] > 0:
         raise ValueError(

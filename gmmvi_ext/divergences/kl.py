@@ -8,6 +8,7 @@ from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.monte_carlo import kl_mc
 from gmmvi_ext.divergences.quadrature import Quadrature
 from gmmvi_ext.lazy import lazy_module
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import DensityLike, Distribution, Estimate, Seed, TensorLike
 
 __all__ = ["density_derivative", "kl", "kl_on_support"]
@@ -56,6 +57,7 @@ def kl(
     """
     if method not in METHODS:
         raise ValueError(f"`method` must be one of {METHODS}, got {method!r}.")
+    require_count("num_samples", num_samples)
     _check_pair(p, q)
     if method in ("auto", "closed_form"):
         try:

@@ -14,6 +14,7 @@ References:
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["Mmd", "median_squared_differences", "mmd_squared"]
@@ -72,6 +73,7 @@ class Mmd:
         unbiased: bool = False,
         max_chunk_elements: int = 2**24,
     ):
+        require_switches(unbiased=unbiased)
         reference = np.asarray(reference)
         if reference.ndim != 2:
             raise ValueError(f"`reference` must have shape [M, D], got {reference.shape}.")

@@ -5,7 +5,10 @@ from typing import Any
 
 import tensorflow as tf
 
-from gmmvi_ext.divergences.support import log_density
+from gmmvi_ext.divergences.support import log_density, require_distribution
+from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.math.random import as_seed
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import DensityLike, Distribution, Estimate, Seed
 
 __all__ = ["elbo_mc", "kl_mc", "log_evidence_bridge", "log_evidence_iwae"]
@@ -22,7 +25,7 @@ def kl_mc(
       p: distribution with `sample` and `log_prob` (only `log_prob`, normalized, with `importance`).
       q: distribution, or function x -> log density.
       num_samples: number of draws.
-      seed: stateless seed [2].
+      seed: int, or a pair of ints.
       importance: distribution to draw from in place of p, with self-normalized weights.
 
     Example:
@@ -33,6 +36,9 @@ def kl_mc(
         >>> bool(abs(estimate.value - 0.5) < 4.0 * estimate.standard_error)
         True
     """
+    require_distribution(*("p", p) if importance is None else ("importance", importance))
+    require_count("num_samples", num_samples)
+    seed = as_seed(seed)
     log_q = log_density(q)
     if importance is None:
         x = tf.stop_gradient(p.sample(num_samples, seed=seed))
@@ -60,6 +66,7 @@ def elbo_mc(
         >>> round(float(estimate.value), 3), round(float(estimate.standard_error), 3)  # q is exact
         (2.0, 0.0)
     """
+    require_distribution("q", q)
     negative = kl_mc(q, joint_log_prob, num_samples, seed=seed)
     return Estimate(-negative.value, negative.standard_error)
 
@@ -79,7 +86,9 @@ def log_evidence_iwae(
         >>> bool(abs(estimate.value - 2.0) < 4.0 * estimate.standard_error)
         True
     """
-    x = q.sample(num_samples, seed=seed)
+    require_distribution("q", q)
+    require_count("num_samples", num_samples)
+    x = q.sample(num_samples, seed=as_seed(seed))
     log_weights = log_density(joint_log_prob)(x) - q.log_prob(x)
     count = tf.cast(num_samples, log_weights.dtype)
     value = tf.reduce_logsumexp(log_weights) - tf.math.log(count)
@@ -102,7 +111,7 @@ def log_evidence_bridge(
       q: distribution that overlaps with the posterior.
       posterior_samples: draws from the posterior, [M, ...].
       num_samples: number of draws from q.
-      seed: stateless seed [2].
+      seed: int, or a pair of ints.
 
     Example:
         >>> import tensorflow_probability as tfp
@@ -114,9 +123,12 @@ def log_evidence_bridge(
         >>> round(float(log_evidence_bridge(joint_log_prob, proposal, draws, 2000, seed=[0, 2])), 1)
         2.0
     """
-    x = q.sample(num_samples, seed=seed)
-    from_q = joint_log_prob(x) - q.log_prob(x)
-    from_posterior = joint_log_prob(posterior_samples) - q.log_prob(posterior_samples)
+    require_distribution("q", q)
+    require_count("num_samples", num_samples)
+    x, log_joint = q.sample(num_samples, seed=as_seed(seed)), log_density(joint_log_prob)
+    posterior_samples = to_dtype(posterior_samples, x.dtype, "`posterior_samples`")
+    from_q = log_joint(x) - q.log_prob(x)
+    from_posterior = log_joint(posterior_samples) - q.log_prob(posterior_samples)
     num_posterior = tf.cast(tf.shape(from_posterior)[0], from_q.dtype)
     num_q = tf.cast(num_samples, from_q.dtype)
     share_p = tf.math.log(num_posterior / (num_posterior + num_q))

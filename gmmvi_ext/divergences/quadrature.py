@@ -10,8 +10,9 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.divergences.support import log_density
-from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.divergences.support import log_density, require_distribution
+from gmmvi_ext.math.casting import floating_dtype, to_dtype
+from gmmvi_ext.ranges import require_count, require_function
 from gmmvi_ext.types import DensityLike, Distribution, DTypeLike, TensorLike
 
 __all__ = [
@@ -57,7 +58,9 @@ def nodes(rule: str, low, high, num_points: int, dtype) -> tuple[tf.Tensor, tf.T
     """
     if rule not in RULES:
         raise ValueError(f"`rule` must be one of {RULES}, got {rule!r}.")
-    low, high = to_dtype(low, dtype), to_dtype(high, dtype)
+    require_count("num_points", num_points, at_least=2)
+    dtype = floating_dtype(dtype)
+    low, high = to_dtype(low, dtype, "`low`"), to_dtype(high, dtype, "`high`")
     if rule == "gauss_hermite":
         t, w = np.polynomial.hermite.hermgauss(num_points)
         # w e^{t^2}: weights for a plain integral over t, computed without overflow. Beyond 360
@@ -95,6 +98,7 @@ def integrate(
         >>> round(float(integrate(tf.sin, 0.0, np.pi)), 6)
         2.0
     """
+    require_function("function", function, "points [n]")
     x, w = nodes(rule, low, high, num_points, dtype)
     return tf.reduce_sum(w * function(x))
 
@@ -171,6 +175,7 @@ def elbo_quadrature(
         >>> round(float(result.value), 3)  # minus the divergence
         -0.5
     """
+    require_distribution("q", q)
     if low is None or high is None:
         low, high = q.mean() - 4 * q.stddev(), q.mean() + 4 * q.stddev()
         if rule == "gauss_hermite":

@@ -12,9 +12,18 @@ import tensorflow as tf
 
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.ranges import require_function
 from gmmvi_ext.types import DensityLike
 
-__all__ = ["as_points", "centers", "ends", "is_discrete", "landmarks", "log_density"]
+__all__ = [
+    "as_points",
+    "centers",
+    "ends",
+    "is_discrete",
+    "landmarks",
+    "log_density",
+    "require_distribution",
+]
 
 tfd = lazy_module("tensorflow_probability.python.distributions")
 tfb = lazy_module("tensorflow_probability.python.bijectors")
@@ -57,6 +66,15 @@ def ends(dist) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.minimum(one, other), tf.maximum(one, other)
 
 
+def require_distribution(name: str, value) -> None:
+    """Raises TypeError where `value` is nothing that has a density and can be drawn from."""
+    if not (hasattr(value, "log_prob") and hasattr(value, "sample")):
+        raise TypeError(
+            f"`{name}` must be a TFP distribution, with `log_prob` and `sample`, got "
+            f"{type(value).__name__}."
+        )
+
+
 def is_discrete(dist) -> bool:
     """Whether a distribution on the line has no density."""
     try:
@@ -81,6 +99,7 @@ def log_density(p: DensityLike, dtype: tf.DType | None = None) -> Callable:
         [  -inf -0.693   -inf]
     """
     if not hasattr(p, "log_prob"):
+        require_function("p", p, "points, or a distribution")
         return p
     known: Any = p
     inner, inside = known.dtype, _membership(known)

@@ -194,7 +194,7 @@ class ModeSearch:
     def found_so_far(self) -> FirstMixture:
         """A mixture without further evaluations: of the modes, else around the best point met."""
         start, point = self._start, self.counted.best_point
-        loc = start.mean if point is None else point
+        loc = start.center if point is None else point
         alone = FirstMixture(np.zeros(1), loc[np.newaxis], np.diag(start.scale)[np.newaxis])
         return self.of_modes() or alone
 
@@ -455,7 +455,7 @@ class ModeSearch:
         """With little budget: the Gaussian whose scores the target has."""
         found = matched_gaussian(
             self.counted,
-            self._start.mean,
+            self._start.center,
             np.diag(self._start.scale),
             self._budget,
             self._furthest(),
@@ -472,10 +472,12 @@ class ModeSearch:
         dim = len(start.mean)
         count = int(min(200 + 20 * dim, max(self.left, 0)))
         factor = np.diag(start.scale)
-        alone = FirstMixture(np.zeros(1), start.mean[np.newaxis], factor[np.newaxis])
+        alone = FirstMixture(np.zeros(1), start.center[np.newaxis], factor[np.newaxis])
         if count < 1:
             return alone
-        draws = start.mean + start.scale * rng.standard_normal((count, dim))
+        draws = start.center + start.scale * rng.standard_normal((count, dim))
+        if start.given is not None:
+            draws[0] = start.given
         values = self.counted.values(draws)
         order = np.argsort(-values, kind="stable")
         order = order[np.isfinite(values[order])]

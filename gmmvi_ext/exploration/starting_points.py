@@ -32,6 +32,7 @@ class Start(NamedTuple):
       mean, scale: center and width by dimension, [D].
       pool: draws of the prior, [N, D]; empty where there is none.
       reach: widths, in units of `scale`, from which further searches choose.
+      given: center that the user gave, [D], with the mean where nothing was said; None for none.
     """
 
     points: np.ndarray
@@ -39,6 +40,12 @@ class Start(NamedTuple):
     scale: np.ndarray
     pool: np.ndarray
     reach: tuple[float, ...] = INFLATION
+    given: np.ndarray | None = None
+
+    @property
+    def center(self) -> np.ndarray:
+        """Where a Gaussian begins if evaluations do not suffice for searches, [D]."""
+        return self.mean if self.given is None else self.given
 
     def in_coordinates(self, coordinate_map: AnyMap) -> "Start":
         """The same places in the coordinates of a map."""
@@ -56,6 +63,7 @@ class Start(NamedTuple):
             np.sqrt((spread**2).sum(axis=0)),
             inner(self.pool) if len(self.pool) else self.pool,
             self.reach,
+            None if self.given is None else inner(self.given[np.newaxis])[0],
         )
 
 
@@ -68,19 +76,19 @@ def start_from(
       target: its `start` is used where it has one.
       mean, scale: of a Gaussian the user asked for, numbers or [D]; None for neither.
       initial: where the first search begins, [D], NaN where the user said nothing; the center of
-        all searches where there is neither Gaussian nor prior.
+        all searches where there is neither Gaussian nor prior, and of all draws where there are no
+        searches.
       seed: integer.
     """
     start = _start_without(target, mean, scale, seed)
     if initial is None:
         return start
     is_given = np.isfinite(initial)
-    points = start.points.copy()
+    points, center = start.points.copy(), np.where(is_given, initial, start.mean)
     if start.reach != INFLATION:  # around zero, for want of anything else
-        center = np.where(is_given, initial, start.mean)
         points, start = points + center, start._replace(mean=center)
     points[0] = np.where(is_given, initial, points[0])
-    return start._replace(points=points)
+    return start._replace(points=points, given=center)
 
 
 def _start_without(target: Target, mean, scale, seed: int) -> Start:

@@ -13,6 +13,7 @@ from gmmvi_ext.posterior.predictive import (
     pointwise_log_likelihood,
     replicates,
 )
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.types import Seed
 
@@ -45,6 +46,9 @@ def to_arviz(
         >>> to_arviz(posterior, 1000).posterior["a"].shape
         (1, 1000)
     """
+    require_switches(
+        log_likelihood=log_likelihood, predictive=predictive, prior=prior, reweighted=reweighted
+    )
     try:
         import arviz
     except ImportError as error:

@@ -1,7 +1,6 @@
 """Writing and loading the SavedModel of a posterior."""
 
 import json
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,8 +15,9 @@ from gmmvi_ext.export.safety import check_operations, checked_copy
 from gmmvi_ext.export.verification import verify_export
 from gmmvi_ext.posterior import storage
 from gmmvi_ext.posterior.stored_mixture import require_finite
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import PathLike
-from gmmvi_ext.whole_files import whole_folder
+from gmmvi_ext.whole_files import as_path, whole_folder
 
 if TYPE_CHECKING:
     from gmmvi_ext.posterior.posterior import Posterior
@@ -69,7 +69,8 @@ def export_saved_model(
         >>> pathlib.Path("model", "saved_model.pb").exists()
         True
     """
-    folder = Path(path)
+    require_switches(verify=verify)
+    folder = as_path(path)
     require_finite(posterior.mixture)
     refuse_foreign(folder)
     _refuse_ambiguous_names(posterior.layout)
@@ -115,7 +116,7 @@ def load_saved_model(path: PathLike) -> Any:
         >>> print([value.numpy().round(3) for value in out.values()])
         [array([-1.838], dtype=float32)]
     """
-    folder = Path(path)
+    folder = as_path(path)
     file = folder / "export.json"
     if not file.exists():
         raise FileNotFoundError(

@@ -20,7 +20,8 @@ from gmmvi_ext.export.module import count_of
 from gmmvi_ext.export.safety import check_operations
 from gmmvi_ext.export.verification import TOLERANCE, ExportVerificationError, run_elsewhere
 from gmmvi_ext.math.random import STREAMS
-from gmmvi_ext.whole_files import whole_folder
+from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.whole_files import as_path, whole_folder
 
 __all__ = ["ExportedVae", "export_vae"]
 
@@ -112,7 +113,8 @@ def export_vae(
       FileExistsError: `path` holds something that is not an export.
       ExportVerificationError: the written model does not give the same numbers.
     """
-    folder = Path(path)
+    require_switches(verify=verify)
+    folder = as_path(path)
     refuse_foreign(folder)
     module = ExportedVae(vae)
     with whole_folder(folder) as temporary:

@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["MODES", "Terms", "kl_of_factors", "make_terms", "poisson_bound"]
@@ -111,6 +112,7 @@ def poisson_bound(
         >>> bool(poisson_bound(counts, good, loc, scale) > poisson_bound(counts, bad, loc, scale))
         True
     """
+    require_switches(control_variate=control_variate)
     terms = make_terms(loc, scale, mode, num_samples=num_samples, seed=seed)
     totals = tf.reduce_sum(weights, axis=0)  # [L]
     linear = tf.reduce_sum(totals[:, tf.newaxis] * terms.linear)

@@ -1,7 +1,5 @@
 """Poisson factor model as a scikit-learn estimator."""
 
-import numbers
-
 import numpy as np
 import tensorflow as tf
 from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, TransformerMixin
@@ -16,6 +14,7 @@ from gmmvi_ext.factors.multiplicative import (
 )
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import to_counts
+from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, require, require_count, require_switches
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["PoissonFactorModel"]
@@ -175,10 +174,12 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
     def _counts(self, X, *, reset: bool = False):
         """Checked counts as a tensor [n_features, n_samples]."""
         check_mode(self.mode)
-        if not isinstance(self.n_components, numbers.Integral) or self.n_components < 1:
-            raise ValueError(
-                f"`n_components` must be an integer of at least 1, got {self.n_components!r}."
-            )
+        for name in ("n_components", "max_iter", "transform_iter", "n_samples"):
+            require_count(name, getattr(self, name))
+        for name in ("stepsize", "prior_scale", "tol"):
+            allowed = NON_NEGATIVE if name == "tol" else POSITIVE
+            require(getattr(self, name) in allowed, name, str(allowed), getattr(self, name))
+        require_switches(learn_prior=self.learn_prior, verbose=self.verbose)
         if np.ma.isMaskedArray(X) and np.ma.is_masked(X):
             raise ValueError(
                 "`X` is a masked array, and masks are not read; fill or drop the entries first."

@@ -1,33 +1,24 @@
 """Arguments of `fit` that are refused before anything is evaluated: a ValueError names each."""
 
-import os
-from collections.abc import Iterable
-from numbers import Integral, Real
+from collections.abc import Mapping, Sequence
+from numbers import Integral
 
 import tensorflow as tf
 
-__all__ = ["check_calls", "check_limits", "check_workdir", "checked_dtype"]
+from gmmvi_ext.ranges import checked_limit
+from gmmvi_ext.whole_files import as_path
+
+__all__ = ["check_calls", "check_workdir", "checked_limits"]
 
 
-def check_limits(max_evaluations, max_seconds, max_components) -> None:
-    """Refuses limits that are neither None nor positive numbers."""
-    limits = {"max_evaluations": max_evaluations, "max_seconds": max_seconds}
-    for name, value in (limits | {"max_components": max_components}).items():
-        if value is not None and not (isinstance(value, Real) and float(value) > 0):
-            raise ValueError(f"`{name}` must be positive or None, got {value!r}.")
-    if max_components is not None and max_components != int(max_components):
-        raise ValueError(f"`max_components` must be an integer or None, got {max_components!r}.")
-
-
-def checked_dtype(dtype) -> tf.DType:
-    """The floating type that `dtype` names."""
-    try:
-        found = tf.as_dtype(dtype)
-    except TypeError:
-        found = None
-    if found not in (tf.float32, tf.float64):
-        raise ValueError(f"`dtype` must be tf.float32 or tf.float64, got {dtype!r}.")
-    return found
+def checked_limits(given: Mapping) -> dict:
+    """The limits among arguments of `fit`; infinite ones are None, as if they were not given."""
+    is_whole = {"max_evaluations": True, "max_seconds": False, "max_components": True}
+    return {
+        name: checked_limit(name, given[name], is_whole=whole)
+        for name, whole in is_whole.items()
+        if name in given
+    }
 
 
 def check_calls(seed, callbacks) -> None:
@@ -44,7 +35,7 @@ def check_calls(seed, callbacks) -> None:
         )
     if not isinstance(seed, Integral):
         raise ValueError(f"`seed` must be an integer, got {seed!r}.")
-    if callable(callbacks) or not isinstance(callbacks, Iterable):
+    if not isinstance(callbacks, Sequence) or isinstance(callbacks, str):
         raise ValueError(
             "`callbacks` must be a list of functions of a row of metrics, e.g. [callback], got "
             f"{callbacks!r}."
@@ -58,6 +49,5 @@ def check_calls(seed, callbacks) -> None:
 
 def check_workdir(workdir) -> None:
     """Refuses what is no path of a folder."""
-    is_path = isinstance(workdir, str | os.PathLike) and str(workdir).strip() != ""
-    if workdir is not None and (not is_path or "\0" in str(workdir)):
-        raise ValueError(f"`workdir` must be the path of a folder or None, got {workdir!r}.")
+    if workdir is not None:
+        as_path(workdir, "workdir")

@@ -13,13 +13,15 @@ from gmmvi_ext.config.compose import FORMER_KEYS
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.rules import needs_gradient
 from gmmvi_ext.config.sections import ParallelSettings
-from gmmvi_ext.fitting.arguments import check_calls, check_limits, check_workdir, checked_dtype
+from gmmvi_ext.fitting.arguments import check_calls, check_workdir, checked_limits
 from gmmvi_ext.fitting.context import FitContext, printer
 from gmmvi_ext.fitting.engine import Fitted, run_stages
 from gmmvi_ext.fitting.experiment import fit_in_workdir
 from gmmvi_ext.fitting.initial_values import plain_values
 from gmmvi_ext.fitting.settings import fit_config, wants_gradient
+from gmmvi_ext.math.casting import floating_dtype
 from gmmvi_ext.posterior import Posterior
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, refuse_other_run
 from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation, open_parallel
@@ -85,8 +87,9 @@ def fit(
         than eight of them left for training is not trained unless its graphs are there.
       max_components: most components of the mixture.
       initial_values: name of a parameter or of an element (`theta[0]`) -> constrained value where
-        the first search begins, `{"mu": 1.0}`; where the target has no prior the others begin
-        around it. Not needed as a rule, and no bound on where modes are found.
+        the first search begins, `{"mu": 1.0}`; where the target has no prior, or few evaluations
+        are given, the others begin around it. Not needed as a rule, and no bound on where modes
+        are found.
       dtype: of the mixture and of what a function is called with.
       verbose: say on stderr what is found and how it went.
       batched: False if the function takes a single point.
@@ -127,12 +130,20 @@ def fit(
         >>> bool(abs(posterior.mean()["p"] - 8.0 / 12.0) < 0.02)
         True
     """
+    require_switches(batched=batched, verbose=verbose)
     begin = time.perf_counter()
-    check_limits(max_evaluations, max_seconds, max_components)
-    dtype = checked_dtype(dtype)
+    limits = checked_limits(
+        {
+            "max_evaluations": max_evaluations,
+            "max_seconds": max_seconds,
+            "max_components": max_components,
+        }
+    )
+    max_components = limits.pop("max_components")
+    dtype = floating_dtype(dtype)
     check_calls(seed, callbacks)
     check_workdir(workdir)
-    settings = _with_limits(_renamed(settings), max_evaluations, max_seconds)
+    settings = _with_limits(_renamed(settings), limits)
     settings = _with_initial_values(settings, initial_values)
     with _opened(strategy, settings) as parallel:
         say = printer(verbose and parallel.is_chief)
@@ -221,13 +232,13 @@ def _renamed(settings: dict) -> dict:
     return renamed
 
 
-def _with_limits(settings: dict, max_evaluations, max_seconds) -> dict:
+def _with_limits(settings: dict, limits: Mapping) -> dict:
     """The limits as settings of the training; the sooner one counts where both are given."""
-    given = {"max_evaluations": max_evaluations, "max_seconds": max_seconds}
-    given = {name: value for name, value in given.items() if value is not None}
+    given = {name: value for name, value in limits.items() if value is not None}
     if not given:
         return settings
-    training = settings.get("training") or {}
+    training = settings.get("training")
+    training = {} if training is None else training
     if not isinstance(training, Mapping):
         return settings  # refused where the configuration is checked
     other = {name: training.get(name) for name in given}
@@ -258,11 +269,12 @@ def _opened(strategy, settings: dict):
     """Parallel evaluation as a context; what the caller opened is left open."""
     if isinstance(strategy, ParallelEvaluation):
         return contextlib.nullcontext(strategy)
-    given = settings.get("parallel") or {}
+    given = settings.get("parallel")
+    given = {} if given is None else given
     if not isinstance(given, Mapping):
         raise ValueError(f"`parallel` must be a dict such as {{'num_workers': 2}}, got {given!r}.")
     given = dict(given)
-    if strategy == "none":
+    if isinstance(strategy, str) and strategy == "none":
         strategy = given.pop("strategy", "none")
     elif "strategy" in given:
         raise ValueError("give either `strategy` or `parallel['strategy']`, not both.")

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import cloudpickle
@@ -14,15 +14,16 @@ import tensorflow as tf
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.constraints.coordinate_map import map_from_spec
 from gmmvi_ext.constraints.layout import MappedLayout, PartsLayout
-from gmmvi_ext.fitting.arguments import check_calls, check_limits, checked_dtype
+from gmmvi_ext.fitting.arguments import check_calls, checked_limits
 from gmmvi_ext.fitting.call import fit
 from gmmvi_ext.fitting.context import printer
 from gmmvi_ext.fitting.fits import Fit, Fits
 from gmmvi_ext.fitting.settings import wants_gradient
 from gmmvi_ext.gaussians import Mixture
+from gmmvi_ext.math.casting import floating_dtype
 from gmmvi_ext.posterior import Posterior
-from gmmvi_ext.posterior.importance.draws import require_count
 from gmmvi_ext.posterior.report.report import Report
+from gmmvi_ext.ranges import require_count, require_function, require_name, require_switches
 from gmmvi_ext.targets.callables import CallableTarget
 from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
@@ -103,13 +104,14 @@ def fit_many(
         >>> [round(float(each.posterior.mean()["mu"]), 1) for each in fits]  # exact: 6 / 4, 18 / 4
         [1.5, 4.5]
     """
+    require_switches(batched=batched, verbose=verbose)
     check_calls(seed, ())
-    limits = ("max_evaluations", "max_seconds", "max_components")
-    check_limits(*(settings.get(name) for name in limits))
+    checked_limits(settings)
     require_count("report_samples", report_samples, at_least=100)
     if settings.get("workdir") is not None:
         raise ValueError("`workdir` belongs to a single fit: leave it out of `fit_many`.")
-    dtype = checked_dtype(dtype)
+    dtype = floating_dtype(dtype)
+    require_function("log_density", log_density, "the parameters and a data set")
     sets = _data_sets(data)
     names = _checked_names(names, len(sets))
     _refuse_forks(pool)
@@ -308,7 +310,10 @@ def _data_sets(data) -> list:
 
 
 def _checked_names(names, count: int) -> list[str]:
-    names = [str(name) for name in (range(count) if names is None else names)]
+    if names is not None and (isinstance(names, str) or not isinstance(names, Iterable)):
+        raise ValueError(f"`names` must be a list of names, got {names!r}.")
+    given = range(count) if names is None else names
+    names = [require_name(name, "a data set") for name in given]
     if len(names) != count or len(set(names)) != count:
         raise ValueError(f"`names` must be {count} different ones, one for each data set.")
     return names

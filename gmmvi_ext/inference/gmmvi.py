@@ -35,7 +35,7 @@ from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsi
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.models import GmmWrapper, initial_mixture
-from gmmvi_ext.ranges import require
+from gmmvi_ext.ranges import require, require_switches
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.types import ConstraintLike, DTypeLike
@@ -117,6 +117,9 @@ class GMMVI(tf.Module):
         name: str | None = None,
     ):
         super().__init__(name=name)
+        require_switches(use_sample_database=use_sample_database)
+        if many_components is not None:
+            require_switches(many_components=many_components)
         require(temperature > 0, "temperature", "positive", temperature)
         require(max_database_size >= 1, "max_database_size", "at least 1", max_database_size)
         if ng_estimator.requires_gradient and not target.has_gradient:

@@ -9,7 +9,9 @@ import reprlib
 import numpy as np
 import tensorflow as tf
 
-__all__ = ["as_numbers", "numbers_to_tensor", "to_dtype"]
+from gmmvi_ext.types import DTypeLike
+
+__all__ = ["as_numbers", "floating_dtype", "numbers_to_tensor", "to_dtype"]
 
 
 def as_numbers(value, what: str) -> np.ndarray:
@@ -24,7 +26,9 @@ def as_numbers(value, what: str) -> np.ndarray:
     """
     try:
         array = np.asarray(value)
-        if array.dtype.kind not in "cSUMm":
+        # NumPy makes NaN of None.
+        is_missing = array.dtype.kind == "O" and any(each is None for each in array.flat)
+        if array.dtype.kind not in "cSUMm" and not is_missing:
             return array.astype(np.float64)
     except (TypeError, ValueError):
         pass
@@ -50,17 +54,39 @@ def _no_numbers(value, what: str) -> ValueError:
     )
 
 
-def to_dtype(value, dtype: tf.DType) -> tf.Tensor:
+def to_dtype(value, dtype: tf.DType, what: str = "the value") -> tf.Tensor:
     """`value` as a tensor of `dtype`.
 
     Args:
       value: number, (nested) sequence of numbers, array, tensor or variable.
       dtype: of the result. Python numbers and arrays are rounded once, to it.
+      what: name of it, for the message.
+
+    Raises:
+      ValueError: it holds no numbers.
     """
     dtype = tf.as_dtype(dtype)
-    if isinstance(value, (bool, int, float, np.ndarray, np.generic)) or _is_plain(value):
-        return tf.constant(np.asarray(value).astype(dtype.as_numpy_dtype))
-    return tf.cast(value, dtype)
+    try:
+        if isinstance(value, (bool, int, float, np.ndarray, np.generic)) or _is_plain(value):
+            return tf.constant(np.asarray(value).astype(dtype.as_numpy_dtype))
+        return tf.cast(value, dtype)
+    except (TypeError, ValueError, tf.errors.OpError) as error:
+        raise _no_numbers(value, what) from error
+
+
+def floating_dtype(dtype: DTypeLike) -> tf.DType:
+    """float32 or float64, as `dtype` names it.
+
+    Raises:
+      ValueError: it names something else.
+    """
+    try:
+        found = None if isinstance(dtype, (int, np.ndarray)) else tf.as_dtype(dtype)
+    except TypeError:
+        found = None
+    if found not in (tf.float32, tf.float64):
+        raise ValueError(f"`dtype` must be tf.float32 or tf.float64, got {reprlib.repr(dtype)}.")
+    return found
 
 
 def _is_plain(value) -> bool:

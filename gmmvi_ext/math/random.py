@@ -68,7 +68,12 @@ def stream(seed: int, use: str, number: int = 0) -> tf.Tensor:
       seed: of the run; counts modulo 2^31.
       use: a key of `STREAMS`.
       number: counts repetitions of the use that draw apart.
+
+    Raises:
+      ValueError: the seed is no integer.
     """
+    if not isinstance(seed, (int, np.integer)):
+        raise ValueError(f"`seed` must be an integer, got {seed!r}.")
     return tf.constant([seed % 2**31, STREAMS[use] + number], tf.int32)
 
 

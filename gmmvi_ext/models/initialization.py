@@ -13,6 +13,8 @@ from gmmvi_ext.gaussians import (
     LowRankGaussians,
     Mixture,
 )
+from gmmvi_ext.math.casting import floating_dtype
+from gmmvi_ext.ranges import require_count, require_switches
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["initial_mixture"]
@@ -55,10 +57,9 @@ def initial_mixture(
         [[ 1. -1.]] [[9. 0.]
          [0. 9.]]
     """
-    if num_initial_components < 1:
-        raise ValueError(
-            f"`num_initial_components` must be at least 1, got {num_initial_components}."
-        )
+    require_switches(use_diagonal_covs=use_diagonal_covs)
+    require_count("num_dimensions", num_dimensions)
+    require_count("num_initial_components", num_initial_components)
     if use_low_rank is not None and not 1 <= use_low_rank <= num_dimensions:
         raise ValueError(
             f"`use_low_rank` must be between 1 and {num_dimensions} (the dimension), got "
@@ -66,7 +67,7 @@ def initial_mixture(
         )
     if use_low_rank is not None and use_diagonal_covs:
         raise ValueError("`use_low_rank` must be null beside `use_diagonal_covs`; choose one.")
-    dtype = tf.as_dtype(dtype)
+    dtype = floating_dtype(dtype)
     smallest, largest = np.finfo(dtype.as_numpy_dtype).tiny, dtype.max
     roots = math.sqrt(smallest), math.sqrt(largest)  # a deviation: its square must be a number too
     mean = _vector("prior_mean", prior_mean, num_dimensions, (-largest, largest), dtype)

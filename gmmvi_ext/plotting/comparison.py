@@ -18,6 +18,7 @@ from gmmvi_ext.plotting.style import (
     plain_text,
     tidy,
 )
+from gmmvi_ext.ranges import require_switches
 
 __all__ = ["Curve", "add_legend", "plot_comparison", "plot_comparison_page"]
 
@@ -82,6 +83,7 @@ def plot_comparison(
         >>> plot_comparison(curves).get_xlabel()
         'target evaluations'
     """
+    require_switches(gap=gap)
     ax = new_axes(ax)
     if x not in X_LABELS:
         raise ValueError(f"`x` must be one of {sorted(X_LABELS)}, got {x!r}.")

@@ -12,7 +12,8 @@ from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.plotting.marginals import element_labels
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
-from gmmvi_ext.posterior.importance.draws import evaluate_target, require_count, sample_mixture
+from gmmvi_ext.posterior.importance.draws import evaluate_target, sample_mixture
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:

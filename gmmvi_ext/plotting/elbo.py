@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
 from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, new_axes, tidy
+from gmmvi_ext.ranges import require_switches
 
 if TYPE_CHECKING:
     from gmmvi_ext.posterior.report.report import Report
@@ -53,6 +54,7 @@ def plot_elbo(
         >>> axes.get_xlabel(), axes.get_ylabel()
         ('target evaluations', 'ELBO (higher is better)')
     """
+    require_switches(with_badge=with_badge)
     ax = new_axes(ax)
     if x not in X_LABELS:
         raise ValueError(f"`x` must be one of {sorted(X_LABELS)}, got {x!r}.")

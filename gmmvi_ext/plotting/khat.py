@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.diagnostics.psis import smooth_log_ratios
 from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, new_axes, tidy
+from gmmvi_ext.ranges import require_switches
 
 if TYPE_CHECKING:
     from gmmvi_ext.posterior.report.report import Report
@@ -38,6 +39,7 @@ def plot_khat(report: "Report", ax: Axes | None = None, *, with_badge: bool = Tr
         >>> axes.get_xscale(), axes.get_yscale()
         ('log', 'log')
     """
+    require_switches(with_badge=with_badge)
     ax = new_axes(ax)
     tidy(ax)
     ax.set_title("Importance ratios", loc="left", fontsize=10, color=INK)

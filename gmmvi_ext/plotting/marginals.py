@@ -10,7 +10,8 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_grid, plain_text, tidy
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, require_count, sample_mixture
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:

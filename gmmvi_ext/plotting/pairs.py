@@ -23,7 +23,8 @@ from gmmvi_ext.plotting.style import (
     new_grid,
     tidy,
 )
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, require_count
+from gmmvi_ext.posterior.importance.draws import ScoredDraws
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:

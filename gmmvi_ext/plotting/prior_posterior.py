@@ -17,8 +17,8 @@ from gmmvi_ext.plotting.marginals import (
     write_key,
 )
 from gmmvi_ext.plotting.style import MUTED, new_grid, plain_text
-from gmmvi_ext.posterior.importance.draws import require_count
 from gmmvi_ext.posterior.predictive import prior_draws
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.targets.joint_distribution import quiet_sampling
 from gmmvi_ext.types import Seed
 

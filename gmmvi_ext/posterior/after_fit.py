@@ -8,7 +8,7 @@ import numpy as np
 from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior import summary
-from gmmvi_ext.posterior.importance.draws import require_count
+from gmmvi_ext.ranges import require_count, require_switches
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.types import Estimate, Seed, Values
 
@@ -210,6 +210,7 @@ class AfterFit:
             >>> {name: y.shape for name, y in posterior.predict(50, function=toss).items()}
             {'predictive': (50,)}
         """
+        require_switches(prior=prior, reweighted=reweighted)
         from gmmvi_ext.posterior import predictive
 
         return predictive.predict(
@@ -236,6 +237,7 @@ class AfterFit:
             >>> posterior.deterministics(100)
             {}
         """
+        require_switches(reweighted=reweighted)
         from gmmvi_ext.posterior import predictive
 
         draw = self.reweight if reweighted else self.sample  # type: ignore[attr-defined]

@@ -15,6 +15,8 @@ import numpy as np
 
 from gmmvi_ext import diagnostics
 from gmmvi_ext.posterior import summary
+from gmmvi_ext.posterior.merging import posterior_list
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import Estimate, Seed
 
 __all__ = ["Agreement", "agreement"]
@@ -83,9 +85,8 @@ def agreement(posteriors: Sequence, num_samples: int = 20_000, seed: Seed = 0) -
         2 fits DO NOT AGREE: largest shift 3.000 sd (x[0]), largest ratio of sds 1.000, modes [1, 1]
           x[0]: shift 3.000 sd, ratio of sds 1.000
     """
-    posteriors = list(posteriors)
-    if len(posteriors) < 2:
-        raise ValueError(f"`agreement` compares two posteriors or more, got {len(posteriors)}.")
+    posteriors = posterior_list(posteriors, 2)
+    require_count("num_samples", num_samples)
     names = posteriors[0].layout.constrained_names
     for number, other in enumerate(posteriors):
         if other.layout.constrained_names != names:

@@ -9,25 +9,45 @@ mirror step of length one) uses draws that the fits have scored already: the exp
 component are self-normalized importance averages over the pooled draws.
 """
 
+import reprlib
+from collections.abc import Iterable
+
 import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import MappedLayout
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
+from gmmvi_ext.ranges import require_count
 
-__all__ = ["merge_mixtures"]
+__all__ = ["merge_mixtures", "posterior_list"]
 
 NUM_STEPS = 200
 PRUNE = 1e-7  # components below this weight are dropped
 CHUNK = 5000
 
 
+def posterior_list(posteriors, least: int) -> list:
+    """The posteriors that a user gave.
+
+    Raises:
+      TypeError: they are no list of posteriors.
+      ValueError: there are fewer than `least`.
+    """
+    found = list(posteriors) if isinstance(posteriors, Iterable) else None
+    if found is None or not all(hasattr(each, "kept_draws") for each in found):
+        raise TypeError(
+            f"`posteriors` must be a list of posteriors, got {reprlib.repr(posteriors)}."
+        )
+    if len(found) < least:
+        raise ValueError(f"at least {least} of `posteriors` are needed, got {len(found)}.")
+    return found
+
+
 def merge_mixtures(posteriors, num_samples: int, seed) -> tuple[Mixture, dict]:
     """The merged mixture and what to say of its making."""
-    posteriors = list(posteriors)
-    if not posteriors:
-        raise ValueError("`merge` needs at least one posterior.")
+    posteriors = posterior_list(posteriors, 1)
+    require_count("num_samples", num_samples)
     first = posteriors[0]
     for other in posteriors[1:]:
         if (

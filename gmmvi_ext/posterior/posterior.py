@@ -26,17 +26,13 @@ from gmmvi_ext.posterior.after_fit import DEFAULT_SAMPLES, AfterFit
 from gmmvi_ext.posterior.importance import expectations as weighted
 from gmmvi_ext.posterior.importance.component_weights import reweight_components
 from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
-from gmmvi_ext.posterior.importance.draws import (
-    ScoredDraws,
-    require_count,
-    sample_mixture,
-    score_draws,
-)
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture, score_draws
 from gmmvi_ext.posterior.importance.population_monte_carlo import population_monte_carlo
 from gmmvi_ext.posterior.pictures import Pictures
 from gmmvi_ext.posterior.report.modes import mode_rows
 from gmmvi_ext.posterior.report.report import Report, make_report
 from gmmvi_ext.posterior.unconstrained import UnconstrainedMixture
+from gmmvi_ext.ranges import checked_limit, require_count, require_switches
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.mapped import MappedTarget
 from gmmvi_ext.targets.user_model import as_target
@@ -51,6 +47,10 @@ else:
     tfd = lazy_module("tensorflow_probability.python.distributions")
 
 
+_OTHER_WAYS = {
+    "mixture": " `gmmvi_ext.gaussians` has those, `gmmvi_ext.load` reads a posterior from files.",
+    "target": " A function is attached by `posterior.with_target(function)`.",
+}
 _MASS = ("mass", "mass_se")
 PROPOSALS_PER_DRAW, MAX_SILENT = 10, 20_000  # of `reweight`
 MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
@@ -99,6 +99,15 @@ class Posterior(AfterFit, Pictures):
         target: Target | None = None,
         run_info: Mapping | None = None,
     ):
+        kinds = {"mixture": Mixture, "layout": Layout, "target": Target, "run_info": Mapping}
+        given = {"mixture": mixture, "layout": layout, "target": target, "run_info": run_info}
+        for name, kind in kinds.items():
+            value = given[name]
+            if not isinstance(value, kind) and (value is not None or name == "mixture"):
+                raise TypeError(
+                    f"`{name}` must be a {kind.__name__}, got {type(value).__name__}."
+                    f"{_OTHER_WAYS.get(name, '')}"
+                )
         self.mixture = mixture
         if layout is None and target is not None and bijector is None and parameter_names is None:
             layout = target.layout
@@ -282,6 +291,7 @@ class Posterior(AfterFit, Pictures):
             >>> print(posterior.quantiles([0.5, 0.975])["b"].round(2))  # exp(0), exp(1.96)
             [1.  7.1]
         """
+        require_count("num_samples", num_samples)
         flat = summary.flat_quantiles(self.mixture, self.layout, q, num_samples, seed)
         return self._single(flat[0]) if np.ndim(q) == 0 else self.layout.unpack(flat)
 
@@ -333,6 +343,7 @@ class Posterior(AfterFit, Pictures):
             >>> report.level, round(float(report.elbo), 3)  # the log evidence, log(2 pi)
             ('trust', 1.838)
         """
+        require_switches(defensive=defensive)
         self.last_report, _ = make_report(self, num_samples, seed, defensive=defensive)
         return self.last_report
 
@@ -367,8 +378,7 @@ class Posterior(AfterFit, Pictures):
         """
         target = self._need_target("`audit`")
         require_count("num_searches", num_searches)
-        if max_evaluations is not None:
-            require_count("max_evaluations", max_evaluations)
+        max_evaluations = checked_limit("max_evaluations", max_evaluations, is_whole=True)
         if target.is_stochastic:
             raise ValueError("`audit` needs exact values of the target, and these are noisy.")
         found = audit(
@@ -409,8 +419,10 @@ class Posterior(AfterFit, Pictures):
             >>> abs(float(result.value) - 2.0) < 4.0 * float(result.standard_error)
             True
         """
+        require_switches(defensive=defensive)
         if reweighted is None:
             reweighted = self.target is not None
+        require_switches(reweighted=reweighted)
         if reweighted:
             self._need_target("a reweighted expectation")
         if defensive and not reweighted:
@@ -451,6 +463,7 @@ class Posterior(AfterFit, Pictures):
             >>> print(posterior.stddev().round(1), draws.std(axis=0).round(1))
             [1.3 1.3] [1. 1.]
         """
+        require_switches(replace=replace, defensive=defensive)
         self._need_target("`reweight`")
         require_count("num_samples", num_samples)
         if num_proposals is None:
@@ -495,6 +508,8 @@ class Posterior(AfterFit, Pictures):
             >>> given.parameter_names
             ['b']
         """
+        if not isinstance(values, Mapping):
+            raise ValueError(f"`values` must be a dict name -> value, got {values!r}.")
         dims, layout = self.layout.select(list(values))
         rest = self.layout.others(list(values))
         if not rest:
@@ -559,7 +574,10 @@ class Posterior(AfterFit, Pictures):
             >>> print(posterior.population_monte_carlo(always=True).stddev().round(1))
             [1.3 1.3]
         """
+        require_switches(always=always)
         target = self._need_target("`population_monte_carlo`")
+        require_count("num_samples", num_samples)
+        seed = as_seed(seed)
         found = population_monte_carlo(
             self.mixture, target, num_samples=num_samples, seed=seed, always=always
         )
@@ -591,6 +609,8 @@ class Posterior(AfterFit, Pictures):
             [0.5 0.5]
         """
         target = self._need_target("`reweight_components`")
+        require_count("num_samples", num_samples)
+        seed = as_seed(seed)
         found = reweight_components(self.mixture, target, num_samples=num_samples, seed=seed)
         about = found._asdict()
         return self._adapted("component_weights", about.pop("mixture"), about)
@@ -700,6 +720,7 @@ class Posterior(AfterFit, Pictures):
             >>> gmmvi_ext.posterior.load("posterior").parameter_names
             ['a', 'b']
         """
+        require_switches(allow_outside=allow_outside)
         saved = storage.load(path, bijector, target, allow_outside=allow_outside)
         posterior = cls(saved.mixture, layout=saved.layout, run_info=saved.run_info)
         if target is not None:
@@ -783,6 +804,7 @@ class Posterior(AfterFit, Pictures):
             >>> draws is posterior.scored_draws(1000)  # kept: the target is not asked again
             True
         """
+        require_count("num_samples", num_samples)
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._scored:
             scored = score_draws(self.mixture, self.target, num_samples, seed)
@@ -805,6 +827,7 @@ class Posterior(AfterFit, Pictures):
             True
         """
         target = self._need_target("defensive draws")
+        require_count("num_samples", num_samples)
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._defensive:
             self._defensive = {key: defensive_draws(self.mixture, target, num_samples, seed)}

@@ -21,6 +21,7 @@ import tensorflow as tf
 from gmmvi_ext import diagnostics
 from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import as_seed, host_generator
+from gmmvi_ext.ranges import require_function, require_name
 from gmmvi_ext.targets.generative import Generative
 
 __all__ = [
@@ -112,6 +113,7 @@ def replicates(posterior, draws, function, seed) -> dict[str, np.ndarray]:
     """A replicate of the data for each of the draws, name -> [S, *shape]."""
     generator = host_generator(seed, "predictive")
     if function is not None:
+        require_function("function", function, "draws and a NumPy generator")
         found = function(draws, generator)
         return _named(found, _count(draws), "predictive", "predict")
     model = _model(posterior, "predict", "function(draws, rng)")
@@ -127,6 +129,7 @@ def derived_values(posterior, draws) -> dict[str, np.ndarray]:
 def pointwise_log_likelihood(posterior, draws, function) -> dict:
     """Log likelihood of every observation, name -> [S, *shape]."""
     if function is not None:
+        require_function("function", function, "draws")
         return _named(function(draws), _count(draws), "log_likelihood", "log_likelihood")
     return _model(posterior, "log_likelihood", "function(draws)").log_likelihood(_by_name(draws))
 
@@ -210,6 +213,10 @@ def _by_name(draws) -> Mapping:
 def _named(found, count: int, name: str, method: str) -> dict[str, np.ndarray]:
     """What a user's function gave, as named arrays [count, ...]."""
     named = dict(found) if isinstance(found, Mapping) else {name: found}
+    if not named:
+        raise ValueError(f"the function of `{method}` gave an empty dict.")
+    for key in named:
+        require_name(key, f"what the function of `{method}` gives")
     result = {key: np.asarray(value) for key, value in named.items()}
     for key, value in result.items():
         if value.shape[:1] != (count,):

@@ -28,7 +28,7 @@ from gmmvi_ext.posterior.stored_mixture import (
 )
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.joint_distribution import is_joint, joint_target
-from gmmvi_ext.whole_files import standing, write_whole
+from gmmvi_ext.whole_files import as_path, standing, write_whole
 
 __all__ = ["Saved", "describe", "load", "save"]
 
@@ -57,7 +57,7 @@ def save(posterior, path) -> str:
       ValueError: a number of the mixture is not finite; nothing is written.
     """
     require_finite(posterior.mixture)
-    folder = Path(path)
+    folder = as_path(path)
     folder.mkdir(parents=True, exist_ok=True)
     write_mixture(posterior.mixture, folder / "mixture.npz")
     write_whole(folder / "posterior.json", json.dumps(describe(posterior), indent=1) + "\n")
@@ -92,7 +92,7 @@ def load(path, bijector=None, target=None, *, allow_outside: bool = False) -> Sa
       OSError: a file cannot be opened, or leads out of the folder.
       ValueError: a file is damaged or holds something else; names file and entry.
     """
-    folder = standing(path)
+    folder = standing(as_path(path))
     file = folder / "posterior.json"
     if not file.exists():
         inner = folder / "posterior"

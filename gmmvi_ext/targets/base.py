@@ -12,6 +12,8 @@ import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
 from gmmvi_ext.gaussians.mixture import Mixture
+from gmmvi_ext.math.casting import floating_dtype
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.types import DTypeLike, Seed
@@ -72,15 +74,14 @@ class Target(tf.Module):
         name: str | None = None,
     ):
         super().__init__(name=name)
-        if num_dimensions < 1:
-            raise ValueError(f"`num_dimensions` must be at least 1, got {num_dimensions}.")
+        require_count("num_dimensions", num_dimensions)
         if layout is not None and layout.num_dimensions != num_dimensions:
             raise ValueError(
                 f"`num_dimensions` is {num_dimensions}, but the layout has "
                 f"{layout.num_dimensions} unconstrained dimensions."
             )
         self.num_dimensions = int(num_dimensions)
-        self.dtype = tf.as_dtype(dtype)
+        self.dtype = floating_dtype(dtype)
         self._layout = layout
         self._graphs = _Graphs()
 

@@ -16,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.targets.base import Target, value_and_gradient
 from gmmvi_ext.targets.continuation import continued, rise, secant_slopes
 from gmmvi_ext.types import DTypeLike, Seed
@@ -65,6 +66,7 @@ class CallableTarget(Target):
         name: str | None = None,
     ):
         super().__init__(_size(num_dimensions, layout), layout=layout, dtype=dtype, name=name)
+        require_switches(batched=batched, is_graph_safe=is_graph_safe)
         self._log_prob_fn = log_prob_fn
         self._batched = batched
         self._sample_fn = sample_fn
@@ -179,6 +181,7 @@ class HostTarget(Target):
         name: str | None = None,
     ):
         super().__init__(_size(num_dimensions, layout), layout=layout, dtype=dtype, name=name)
+        require_switches(batched=batched)
         self._log_prob_fn = log_prob_fn
         self._gradient_fn: Any = gradient_fn
         self._log_prob_and_grad_fn = log_prob_and_grad_fn

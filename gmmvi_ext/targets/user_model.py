@@ -10,6 +10,7 @@ from collections.abc import Callable
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.targets.base import Target, TargetError
 from gmmvi_ext.targets.callables import CallableTarget, HostTarget, shape_message
 from gmmvi_ext.targets.checks import (
@@ -55,6 +56,7 @@ def as_target(
       ValueError: arguments that contradict each other or the target.
       TargetError: the function cannot be used as it is; the message says what to change.
     """
+    require_switches(batched=batched)
     layout_given = {"num_dimensions": num_dimensions, "shapes": shapes}
     host_given = {"gradient": gradient, "executor": executor}
     host_given |= {} if batched else {"batched": False}

@@ -6,6 +6,7 @@ import time
 from typing import SupportsFloat
 
 from gmmvi_ext.notebook import in_notebook
+from gmmvi_ext.ranges import require_switches
 
 __all__ = ["ProgressDisplay"]
 
@@ -30,6 +31,8 @@ class ProgressDisplay:
     """
 
     def __init__(self, is_shown: bool | None = None):
+        if is_shown is not None:
+            require_switches(is_shown=is_shown)
         self.is_shown = is_shown is not False
         self._show: _Bar | _Cell | _Lines | None = None
         self._last = 0.0

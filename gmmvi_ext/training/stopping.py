@@ -5,6 +5,8 @@ import enum
 import itertools
 import math
 
+from gmmvi_ext.ranges import NON_NEGATIVE, require
+
 __all__ = ["DEFAULT_NUM_ITERATIONS", "Convergence", "Limits", "StopReason"]
 
 DEFAULT_NUM_ITERATIONS = 1000
@@ -60,8 +62,7 @@ class Limits:
     def __post_init__(self):
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if value is not None and not value >= 0:
-                raise ValueError(f"`{field.name}` must be at least 0, got {value!r}.")
+            require(value is None or value in NON_NEGATIVE, field.name, str(NON_NEGATIVE), value)
         if self.num_iterations is self.max_evaluations is self.max_seconds is None:
             object.__setattr__(self, "num_iterations", DEFAULT_NUM_ITERATIONS)
 

@@ -8,6 +8,8 @@ import tensorflow_probability as tfp
 import gmmvi_ext
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.fitting import FitError
+from gmmvi_ext.fitting.arguments import checked_limits
+from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.user_model import as_target
 
@@ -240,12 +242,19 @@ def test_joint_that_is_not_batched():
 
 @pytest.mark.parametrize("name", ["max_evaluations", "max_seconds", "max_components"])
 def test_limits_have_to_be_positive(name):
-    refused(f"`{name}` must be positive", good, shapes=SHAPES, **{name: 0})
+    refused(
+        f"`{name}` must be a positive .*, or None for no limit", good, shapes=SHAPES, **{name: 0}
+    )
 
 
 @pytest.mark.parametrize("name", ["max_evaluations", "max_seconds", "max_components"])
 def test_limits_have_to_be_numbers(name):
-    refused(f"`{name}` must be positive", good, shapes=SHAPES, **{name: "many"})
+    refused(
+        f"`{name}` must be a positive .*, or None for no limit",
+        good,
+        shapes=SHAPES,
+        **{name: "many"},
+    )
 
 
 def test_arguments_of_the_wrong_type():
@@ -393,3 +402,43 @@ def test_a_check_of_all_numbers_of_tensorflow_is_named_as_what_ends_the_fit():
         importance_check="off",
     )
     assert np.isfinite(fitted.mean()).all()  # no graph that fits share has kept the checks
+
+
+def test_an_infinite_limit_is_none():
+    unlimited = {"max_evaluations": float("inf"), "max_seconds": np.inf}
+    assert checked_limits(unlimited) == dict.fromkeys(unlimited)
+    assert checked_limits({"max_seconds": 2.5, "max_components": np.int64(3)}) == {
+        "max_seconds": 2.5,
+        "max_components": 3,
+    }
+
+
+@pytest.mark.parametrize("value", [float("nan"), True, 2.5, -1, [3]])
+def test_a_limit_of_evaluations_is_a_whole_number(value):
+    with pytest.raises(ValueError, match="`max_evaluations` must be a positive integer, or None"):
+        checked_limits({"max_evaluations": value})
+
+
+def test_settings_say_how_to_leave_a_limit_out():
+    told = "Numbers are finite; without a limit, leave it out"
+    refused(told, good, shapes=SHAPES, training={"max_seconds": np.inf})
+    refused("expected `key: value` lines", good, shapes=SHAPES, training=0)
+
+
+@pytest.mark.parametrize("name", ["", "  "])
+def test_a_name_is_not_empty(name):
+    refused("the name of a parameter must not be empty", good, shapes={name: ()})
+    with pytest.raises(ValueError, match="the name of a weight updater must not be empty"):
+        WeightUpdater.registry.register(name)(object)
+    with pytest.raises(ValueError, match="the name of a data set must not be empty"):
+        gmmvi_ext.fit_many(lambda p, d: p, np.zeros(1), shapes={"a": ()}, names=[name])
+
+
+@pytest.mark.parametrize("shape", ["", {}])
+def test_what_is_empty_is_not_the_shape_of_a_number(shape):
+    refused("the shape of parameter 'mu' must be a tuple", good, shapes={"mu": shape})
+
+
+@pytest.mark.parametrize("dtype", [None, True, "a", np.zeros(2), tf.int32])
+def test_a_dtype_is_one_of_two(dtype):
+    refused("`dtype` must be tf.float32 or tf.float64", good, shapes=SHAPES, dtype=dtype)

@@ -206,7 +206,7 @@ def test_forked_processes_are_refused():
         ([], {}, "no data set"),
         ({"y": Y}, {"names": ["a"]}, "`names` must be 4 different ones"),
         ({"y": Y}, {"workdir": "here"}, "`workdir` belongs to a single fit"),
-        ({"y": Y}, {"max_seconds": -1}, "`max_seconds` must be positive"),
+        ({"y": Y}, {"max_seconds": -1}, "`max_seconds` must be a positive number, or None"),
         ({"y": Y}, {"seed": "a"}, "`seed` must be an integer"),
         ({"y": Y}, {"report_samples": 99}, "`report_samples` must be an integer from 100"),
     ],

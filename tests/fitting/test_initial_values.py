@@ -7,6 +7,8 @@ from tensorflow_probability import bijectors as tfb
 
 import gmmvi_ext
 from gmmvi_ext.constraints.layout import make_layout
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import start_from
 from gmmvi_ext.fitting.initial_values import initial_point
 from gmmvi_ext.targets import CallableTarget
@@ -78,6 +80,23 @@ def test_of_a_prior_the_first_search_alone_begins_at_the_values():
     np.testing.assert_array_equal(start.points[0], [70.0, 5.0])
     np.testing.assert_array_equal(start.points[1:], before.points[1:])
     np.testing.assert_array_equal(start.mean, before.mean)
+
+
+@pytest.mark.parametrize("has_gradient", [True, False])
+def test_few_evaluations_begin_at_the_values_whatever_the_prior_says(has_gradient):
+    """Of two modes, the one beside the center of the prior and the one of the values."""
+
+    def two(x):
+        return tf.reduce_logsumexp(-50.0 * (x - tf.constant([0.0, 6.0])) ** 2, axis=-1)
+
+    target = CallableTarget(
+        two, 1, prior_fn=lambda count, seed: {"x": tf.random.stateless_normal([count, 1], seed)}
+    )
+    target.has_gradient = has_gradient
+    for place in (0.2, 6.2):
+        start = start_from(target, initial=np.array([place]), seed=0)
+        first = ModeSearch(CountedTarget(target), start, budget=100, seed=0).run()
+        np.testing.assert_allclose(first.loc[0], np.round(place), atol=0.3)
 
 
 def test_a_narrow_mode_far_away_is_found_from_its_place():

@@ -476,7 +476,7 @@ def test_fits_of_one_target_agree_and_those_that_miss_a_mode_do_not(make_mixture
     assert found.num_modes == [3, 2]
     lost = -np.log1p(-np.exp(mixture.log_weights[2]))
     assert found.evidence_gap == pytest.approx(lost, rel=0.05)
-    with pytest.raises(ValueError, match="two posteriors or more, got 1"):
+    with pytest.raises(ValueError, match="at least 2 of `posteriors` are needed, got 1"):
         gmmvi_ext.agreement([whole])
     with pytest.raises(ValueError, match="posterior 1 has the parameters"):
         gmmvi_ext.agreement([whole, Posterior(make_mixture(dims=2))])

@@ -114,5 +114,5 @@ def test_merge_drops_a_component_that_only_hurts(make_target):
 def test_merge_needs_equal_spaces(make_mixture):
     with pytest.raises(ValueError, match="same parameters"):
         Posterior.merge([Posterior(make_mixture(dims=1)), Posterior(make_mixture(dims=2))])
-    with pytest.raises(ValueError, match="at least one"):
+    with pytest.raises(ValueError, match="at least 1 of"):
         Posterior.merge([])

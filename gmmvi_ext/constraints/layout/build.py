@@ -1,6 +1,6 @@
 """Which layout belongs to what users, files and distributions give."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -192,4 +192,8 @@ def _told(shapes: Mapping) -> str:
 
 
 def _as_shapes(names) -> dict:
+    if not isinstance(names, Iterable) or isinstance(names, str):
+        raise ValueError(
+            f"`parameter_names` must be a list of names, or a dict name -> shape, got {names!r}."
+        )
     return dict(names) if isinstance(names, Mapping) else {str(name): () for name in names}

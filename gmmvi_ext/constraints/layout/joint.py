@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.constraints.layout.base import Layout
+from gmmvi_ext.ranges import require_name
 
 if TYPE_CHECKING:
     from tensorflow_probability import bijectors as tfb
@@ -49,7 +50,7 @@ class JointLayout(Layout):
             self.shapes = _divided(names, int(example.shape[-1]))
         else:
             keys, leaves = _keys(example), _leaves(example)
-            names = keys if names is None else [str(name) for name in names]
+            names = keys if names is None else [require_name(n, "a parameter") for n in names]
             if len(names) != len(keys):
                 raise ValueError(f"{len(names)} names for {len(keys)} parameters {keys}.")
             order = names if set(names) == set(keys) else keys

@@ -1,7 +1,7 @@
 """A layout with one bijector for each parameter."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -10,6 +10,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.layout import specs
 from gmmvi_ext.constraints.layout.base import Layout, LayoutError, element_names, same_points
 from gmmvi_ext.lazy import lazy_module
+from gmmvi_ext.ranges import require_name
 
 __all__ = ["Part", "PartsLayout"]
 
@@ -148,7 +149,10 @@ class PartsLayout(Layout):
 
     def select(self, names):
         chosen = {}
-        for name in [names] if isinstance(names, str) else names:
+        names = [names] if isinstance(names, str) else names
+        if not isinstance(names, Iterable) or not all(isinstance(name, str) for name in names):
+            raise ValueError(f"names of parameters must be a list of texts, got {names!r}.")
+        for name in names:
             whole, index = self._owner(name)
             chosen[name] = self.parts[name] if index is None else self._element(whole, index)
         if not chosen:
@@ -328,7 +332,9 @@ def _named_shapes(shapes) -> dict[str, tuple[int, ...]]:
         )
     if not shapes:
         raise ValueError("`shapes` is empty: name at least one parameter.")
-    return {str(name): _shape(name, value) for name, value in shapes.items()}
+    return {
+        require_name(name, "a parameter"): _shape(name, value) for name, value in shapes.items()
+    }
 
 
 def _named_constraints(constraints, shapes: Mapping) -> dict:
@@ -345,6 +351,8 @@ def _named_constraints(constraints, shapes: Mapping) -> dict:
 def _shape(name, value) -> tuple[int, ...]:
     value = (value,) if isinstance(value, (int, np.integer)) else value
     try:
+        if isinstance(value, (str, Mapping)):  # empty ones are not the shape of a number
+            raise TypeError
         shape = tuple(int(size) for size in value)
     except (TypeError, ValueError):
         shape = (-1,)

@@ -16,7 +16,7 @@ from gmmvi_ext.compat import patch_tfp_pad
 from gmmvi_ext.lazy import lazy_module
 
 __all__ = [
-    "SERIALIzABLE",
+    "SERIALIZABLE",
     "UnserializableBijectorError",
     "from_spec",
     "to_spec",
@@ -31,7 +31,7 @@ else:
 base = lazy_module("gmmvi_ext.constraints.base")
 names = lazy_module("gmmvi_ext.constraints.names")
 
-SERIALIzABLE = frozenset(
+SERIALIZABLE = frozenset(
     """Ascending CholeskyOuterProduct CholeskyToInvCholesky CorrelationCholesky Cumsum Exp Expm1
     FillScaleTriL FillTriangular GeneralizedPareto Identity Invert IteratedSigmoidCentered Log Log1p
     MatrixInverseTriL NormalCDF Ordered Permute Power Reciprocal Reshape Scale ScaleMatvecDiag
@@ -58,7 +58,7 @@ def to_spec(bijector):
         return _plain_numbers(base.spec_of(bijector))
     kind = type(bijector).__name__
     is_tfp = type(bijector).__module__.startswith("tensorflow_probability.")
-    if kind not in SERIALIzABLE or not is_tfp:
+    if kind not in SERIALIZABLE or not is_tfp:
         raise UnserializableBijectorError(
             f"bijector {bijector.name!r} of class {kind} has no plain-data form (a constraint name "
             "or one of the known TFP bijectors has)."
@@ -82,10 +82,10 @@ def from_spec(spec, dtype=tf.float32):
     if isinstance(spec, str) or "class" not in spec:
         return names.by_name(spec)
     kind = spec["class"]
-    if kind not in SERIALIzABLE:
+    if kind not in SERIALIZABLE:
         raise ValueError(
             f"bijector class {kind!r} is not one of the known ones: "
-            f"{', '.join(sorted(SERIALIzABLE))}."
+            f"{', '.join(sorted(SERIALIZABLE))}."
         )
     if kind in NEEDS_PAD:
         patch_tfp_pad()

@@ -16,6 +16,7 @@ import tensorflow_probability as tfp
 
 from gmmvi_ext.constraints.parametrize import exponential
 from gmmvi_ext.constraints.parametrize.triangles import Skew, strict_lower
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Grassmannian", "Invertible", "Orthogonal"]
@@ -45,6 +46,7 @@ class Orthogonal(tf.Module):
 
     def __init__(self, map: str = "expm", *, polish: bool = True):
         super().__init__(name="orthogonal")
+        require_switches(polish=polish)
         if map not in self.MAPS:
             raise ValueError(f"`map` of `orthogonal` must be one of {self.MAPS}, got {map!r}.")
         self._map, self._polish = map, polish

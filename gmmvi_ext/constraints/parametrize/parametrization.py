@@ -11,6 +11,7 @@ from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.parametrize import cache
 from gmmvi_ext.constraints.parametrize.maps import MAPS
 from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.ranges import require_switches
 
 __all__ = ["Parametrization", "as_map", "map_of_spec", "right_inverse_of", "spec_of_map"]
 
@@ -184,6 +185,7 @@ class Parametrization(tf.Module):
           ValueError: on a wrong shape or dtype, a missing right inverse, a value whose original is
             not finite, or by `strict`; the old value stays.
         """
+        require_switches(strict=strict)
         current = self.compute()
         if hasattr(y, "dtype") and tf.as_dtype(y.dtype) != current.dtype:
             raise ValueError(

@@ -19,6 +19,7 @@ from gmmvi_ext.constraints.parametrize.parametrization import (
     as_map,
     right_inverse_of,
 )
+from gmmvi_ext.ranges import require_switches
 
 __all__ = [
     "is_parametrized",
@@ -74,6 +75,7 @@ def register_parametrization(
         >>> module.trainable_variables[0].shape  # the original, which optimizers step
         TensorShape([2, 2])
     """
+    require_switches(unsafe=unsafe)
     return _register(module, name, f, right_inverse, unsafe, update)
 
 
@@ -177,6 +179,7 @@ def remove_parametrizations(module: Any, name: str, leave_parametrized: bool = T
         >>> print(isinstance(module.w, tf.Variable), module.w.numpy().tolist())
         True [[1.0, 5.0], [5.0, 2.0]]
     """
+    require_switches(leave_parametrized=leave_parametrized)
     if "." in name:
         inner, last = _inside(module, name)
         remove_parametrizations(inner, last, leave_parametrized)

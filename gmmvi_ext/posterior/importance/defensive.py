@@ -26,6 +26,7 @@ from gmmvi_ext.posterior.importance.draws import (
     evaluate_target,
     sample_mixture,
 )
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.targets.base import Target
 
 __all__ = [
@@ -69,10 +70,9 @@ def defensive_draws(
     """
     if not 0.0 < share < 1.0:
         raise ValueError(f"`share` must lie strictly between 0 and 1, got {share}.")
+    require_count("num_samples", num_samples, at_least=2)
     num_heavy = max(1, round(share * num_samples))
     num_plain = num_samples - num_heavy
-    if num_plain < 1:
-        raise ValueError(f"`num_samples` must be at least 2, got {num_samples}.")
     x, index = sample_mixture(mixture, num_plain, seed)
     salted = substream(seed, "heavy tails")
     heavy, heavy_index = heavy_draws(mixture, num_heavy, salted)

@@ -9,18 +9,17 @@ from gmmvi_ext import diagnostics
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import as_seed, substream
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.targets.base import Target
 
 __all__ = [
     "ScoredDraws",
     "answered",
     "evaluate_target",
-    "require_count",
     "sample_mixture",
     "score_draws",
 ]
 
-MAX_COUNT = 100_000_000
 CHUNK = 5000  # draws per evaluation: bounds memory whatever the number of components
 ATTEMPTS = 4  # at a batch of points: a host function may fail for the moment
 
@@ -101,15 +100,6 @@ def answered(target: Target, points: tf.Tensor, seed) -> np.ndarray:
         if not np.isnan(value).all():
             break
     return value
-
-
-def require_count(name: str, value, at_least: int = 1) -> None:
-    """A ValueError where `value` is no positive number of draws, searches, chains ..."""
-    is_integer = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not (is_integer and at_least <= value <= MAX_COUNT):
-        raise ValueError(
-            f"`{name}` must be an integer from {at_least} to {MAX_COUNT:,}, got {value!r}."
-        )
 
 
 def _chunks(x: np.ndarray):

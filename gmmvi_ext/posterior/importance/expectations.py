@@ -9,6 +9,7 @@ from gmmvi_ext import diagnostics
 from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import host_generator
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
+from gmmvi_ext.ranges import require_function
 
 __all__ = ["Expectation", "expectation", "resample"]
 
@@ -39,6 +40,7 @@ class Expectation(NamedTuple):
 
 def expectation(f, draws: ScoredDraws, space, dtype, *, reweighted: bool) -> Expectation:
     """Average of `f` over draws, see `Posterior.expectation`."""
+    require_function("f", f, "draws")
     values = f(space.unpack(space.forward_flat(tf.constant(draws.x, dtype)).numpy()))
     values = as_numbers(values, "what the function of an expectation returns")
     num = len(draws.x)

@@ -13,7 +13,7 @@ from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.exploration.audit import MIN_TELLING
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
-from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target, require_count
+from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
 from gmmvi_ext.posterior.predictive import derived_values
 from gmmvi_ext.posterior.report import render
@@ -24,6 +24,7 @@ from gmmvi_ext.posterior.report.modes import mode_rows
 from gmmvi_ext.posterior.report.rays import improper_direction
 from gmmvi_ext.posterior.report.singular import singular_point
 from gmmvi_ext.posterior.report.verdict import MAX_MISSED, Facts, Verdict, judge
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.targets.checks import rounding_of
 from gmmvi_ext.targets.mapped import in_own_coordinates
 from gmmvi_ext.user_code import USER_ERRORS

@@ -19,7 +19,7 @@ from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import DOCUMENTS
 from gmmvi_ext.notebook import html_table
 from gmmvi_ext.runs.reading import RunRecord
-from gmmvi_ext.whole_files import whole_file
+from gmmvi_ext.whole_files import as_path, whole_file
 
 __all__ = [
     "Table",
@@ -61,7 +61,7 @@ def read_results(folder: str | Path) -> Table:
     Raises:
       FileNotFoundError: there is no table in it.
     """
-    with (Path(folder) / "results.csv").open(newline="", encoding="utf-8") as file:
+    with (as_path(folder, "folder") / "results.csv").open(newline="", encoding="utf-8") as file:
         return Table(
             {key: _value(key, cell) for key, cell in row.items()} for row in csv.DictReader(file)
         )

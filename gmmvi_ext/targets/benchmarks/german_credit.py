@@ -2,6 +2,7 @@
 
 import tensorflow as tf
 
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.targets.benchmarks.logistic_regression import (
     LogisticRegression,
     MinibatchLogisticRegression,
@@ -60,6 +61,7 @@ def german_credit_minibatch(
         use_own_batch_per_sample True
         prior_std 10.0
     """
+    require_switches(use_own_batch_per_sample=use_own_batch_per_sample)
     return MinibatchLogisticRegression(
         load_german_credit(data_dir),
         batch_size=batch_size,

@@ -21,6 +21,7 @@ import tensorflow as tf
 
 from gmmvi_ext import gaussians
 from gmmvi_ext.gaussians.mixture import Mixture
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.data import RegressionData
 from gmmvi_ext.targets.minibatch import group_by_block, shuffled_blocks, ungroup
@@ -150,6 +151,7 @@ class MinibatchLogisticRegression(LogisticRegression):
         super().__init__(
             data, prior_std=prior_std, size_test_set=size_test_set, dtype=dtype, name=name
         )
+        require_switches(use_own_batch_per_sample=use_own_batch_per_sample)
         if not 1 <= batch_size <= self.data_size:
             raise ValueError(
                 f"`batch_size` must be between 1 and the {self.data_size} training rows, "

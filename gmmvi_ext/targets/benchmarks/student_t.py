@@ -10,6 +10,7 @@ their distribution does not). C itself is never formed: A^T A + I is what the de
 import numpy as np
 import tensorflow as tf
 
+from gmmvi_ext.ranges import require_switches
 from gmmvi_ext.targets.benchmarks.checks import check_count, check_positive
 from gmmvi_ext.targets.benchmarks.elliptical import StudentTMixture
 from gmmvi_ext.targets.registry import TARGETS
@@ -46,6 +47,7 @@ def student_t_mixture(
         >>> target.num_dimensions, target.num_components
         (5, 10)
     """
+    require_switches(harder_setting=harder_setting, use_matlab_target=use_matlab_target)
     if use_matlab_target:
         raise ValueError(
             "`use_matlab_target` must be false: the MATLAB files of that target were never "
