@@ -116,7 +116,7 @@ def test_density_and_gradient_are_those_of_the_tfp_model(name):
     np.testing.assert_allclose(grads, slopes, rtol=1e-3, atol=1e-2)
 
 
-@pytest.mark.parametrize("name", ADAPTERS)
+@pytest.mark.parametrize("name", [name for name in ADAPTERS if name != "jax"])  # NumPyro's is JAX
 @pytest.mark.slow
 def test_schools_have_the_posterior_of_the_tfp_model(name, tfp_fit):
     """Means within 0.1 sd, log sd within 0.1: twice what each fit is allowed from the truth."""

@@ -224,11 +224,11 @@ def test_damaged_configurations_are_refused_by_name(tmp_path, capsys, block):
 
 
 @pytest.mark.slow
-def test_five_hundred_damaged_configurations(tmp_path, capsys):
-    accepted = sum(check(tmp_path, capsys, seed) for seed in range(1000, 1500))
+def test_two_hundred_more_damaged_configurations(tmp_path, capsys):
+    accepted = sum(check(tmp_path, capsys, seed) for seed in range(1000, 1200))
     with capsys.disabled():
-        print(f"\n500 mutations: {accepted} still valid, {500 - accepted} refused by name")
-    assert accepted < 300
+        print(f"\n200 mutations: {accepted} still valid, {200 - accepted} refused by name")
+    assert accepted < 120
 
 
 def test_damaged_overrides_are_refused_by_name(capsys):

@@ -9,6 +9,7 @@ import pytest
 # Logical devices can only be made before TensorFlow is initialized: a process of its own.
 SCRIPT = """
 import json, sys
+import gmmvi_ext
 import tensorflow as tf
 (cpu,) = tf.config.list_physical_devices("CPU")
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)

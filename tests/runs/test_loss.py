@@ -159,25 +159,28 @@ def test_a_sound_one_is_finished(run, finished, capsys):
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("name", "content"),
+    "damages",
     [
-        ("summary.json", b"{"),
-        ("summary.json", b'{"elbo": 3}'),
-        ("summary.md", b""),
-        ("posterior/saved_model.pb", b"x"),
-        ("posterior/export.json", None),
-        ("posterior/mixture.npz", b"PK"),
-        ("posterior/posterior.json", b"[]"),
-        ("posterior/variables/variables.index", None),
+        {"summary.json": b"{", "summary.md": b""},
+        {"summary.json": b'{"elbo": 3}'},
+        {"posterior/saved_model.pb": b"x", "posterior/export.json": None},
+        {
+            "posterior/mixture.npz": b"PK",
+            "posterior/posterior.json": b"[]",
+            "posterior/variables/variables.index": None,
+        },
     ],
+    ids=["both summaries", "another elbo", "model", "numbers"],
 )
-def test_damaged_results_are_named_and_made_again(run, finished, capsys, name, content):
-    (run / name).unlink()
-    if content is not None:
-        (run / name).write_bytes(content)
-    assert damaged_results(read_run(run)) == [name]
+def test_damaged_results_are_named_and_made_again(run, finished, capsys, damages):
+    for name, content in damages.items():
+        (run / name).unlink()
+        if content is not None:
+            (run / name).write_bytes(content)
+    assert set(damaged_results(read_run(run))) == set(damages)
     code, said = again(run, capsys)
-    assert code == 0 and f"note: {name}" in said and "made again" in said
+    assert code == 0 and "made again" in said
+    assert all(name in said for name in damages)
     assert summary_of(run) == summary_of(finished)
     assert not damaged_results(read_run(run))
 
@@ -228,9 +231,7 @@ def test_a_run_that_was_killed_before_its_first_checkpoint_says_that_it_begins_a
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "content", [b"", b"[]", b"null", b"\xff\x00", b'{"sessions": 3}', b'{"status": [], "x": {}}']
-)
+@pytest.mark.parametrize("content", [b"\xff\x00", b'{"sessions": 3}', b'{"status": [], "x": {}}'])
 def test_a_record_of_any_type_costs_nothing(run, finished, capsys, content):
     (run / "run.json").write_bytes(content)
     code, said = again(run, capsys)
@@ -240,7 +241,7 @@ def test_a_record_of_any_type_costs_nothing(run, finished, capsys, content):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("cut", [0, 1, 37, 100, -1])
+@pytest.mark.parametrize("cut", [0, 37, -1])
 def test_metrics_may_be_cut_anywhere(run, finished, capsys, cut):
     content = (run / "metrics.jsonl").read_bytes()
     (run / "metrics.jsonl").write_bytes(content[:cut])
@@ -292,7 +293,7 @@ def test_flips_anywhere_end_with_the_same_result_or_a_sentence(run, finished, ca
     """A byte of any file is changed: never another result without a word."""
     files = [p for p in run.rglob("*") if p.is_file() and p.name != ".lock" and p.stat().st_size]
     rng = np.random.default_rng(0)
-    for number in range(12):
+    for number in range(8):
         file = files[rng.integers(len(files))]
         name, content = file.relative_to(run), bytearray(file.read_bytes())
         content[rng.integers(len(content))] ^= 1 << rng.integers(8)
