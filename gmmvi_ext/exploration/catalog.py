@@ -21,7 +21,7 @@ import tensorflow as tf
 from scipy.special import betaincinv
 
 from gmmvi_ext.constraints.coordinate_map import AnyMap
-from gmmvi_ext.exploration.laplace import cholesky_of
+from gmmvi_ext.math.symmetric import cholesky_of
 
 __all__ = ["Catalog", "Mode", "distinct", "estimated_number", "unseen_limit"]
 

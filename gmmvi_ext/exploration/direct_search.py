@@ -12,8 +12,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from gmmvi_ext.exploration.laplace import cholesky_of
 from gmmvi_ext.exploration.lbfgs import Runs
+from gmmvi_ext.math.symmetric import cholesky_of, symmetric_eigen
 
 __all__ = ["minimize_without_gradient"]
 
@@ -64,7 +64,7 @@ def minimize_without_gradient(
         rows = np.flatnonzero(~(rested | ended))
         if not len(rows) or len(rows) * size > max_evaluations:
             break
-        values_c, basis = np.linalg.eigh(covariance[rows])
+        values_c, basis = symmetric_eigen(covariance[rows])
         lowest = values_c[:, -1:] / MAX_CONDITION
         lengths = np.sqrt(np.maximum(values_c, lowest))  # [r, D]
         noise = rng.standard_normal((len(rows), size, dim))
@@ -113,7 +113,7 @@ def minimize_without_gradient(
         if is_done is not None:
             ended[rows] = is_done(best[rows], best_value[rows]) & np.isfinite(best_value[rows])
             rested &= ~ended
-    level, basis = np.linalg.eigh(covariance)
+    level, basis = symmetric_eigen(covariance)
     factor = cholesky_of(basis * np.sqrt(np.maximum(level, 0.0))[:, np.newaxis, :])
     return Runs([best], best, best_value, np.zeros_like(best), rested, ended), factor
 

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.math.symmetric import symmetric_eigen
 
 __all__ = ["matched_gaussian"]
 
@@ -109,7 +110,7 @@ class _ScoredDraws(NamedTuple):
         """Mean [D] and Cholesky factor [D, D] of the Gaussian with these scores."""
         regressors = np.column_stack([np.ones(len(self.noise)), self.noise])
         found = np.linalg.lstsq(regressors, self.scores, rcond=None)[0]
-        curvature, axes = np.linalg.eigh(-0.5 * (found[1:] + found[1:].T))
+        curvature, axes = symmetric_eigen(-found[1:])
         curvature = np.maximum(curvature, LEAST_CURVATURE)
         loc = self.loc + self.factor @ axes @ ((axes.T @ found[0]) / curvature)
         root = self.factor @ axes / np.sqrt(curvature)

@@ -12,11 +12,11 @@ from typing import NamedTuple
 import numpy as np
 
 from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.math.symmetric import cholesky_of, symmetric_eigen
 
 __all__ = [
     "NUM_ELBO_DRAWS",
     "ScoredGaussians",
-    "cholesky_of",
     "fitted_cost",
     "fitted_hessians",
     "hessian_cost",
@@ -104,20 +104,9 @@ def _curvatures(counted: CountedTarget, points, widths, step, rng):
         rows = -(grads[0] - grads[1]) / (2.0 * step) * widths[:, np.newaxis, :]
     rows = np.where(np.isfinite(rows), rows, 0.0)
     if is_full:
-        return np.linalg.eigh((rows + rows.swapaxes(1, 2)) / 2)
+        return symmetric_eigen(rows)
     precision = np.mean(rows * directions, axis=1)
     return precision, np.broadcast_to(np.eye(dim), (count, dim, dim)).copy()
-
-
-def cholesky_of(root: np.ndarray) -> np.ndarray:
-    """Cholesky factor of root root^T, [C, D, D], by orthogonal steps: it exists in any rounding."""
-    upper = np.linalg.qr(root.swapaxes(1, 2), mode="r")
-    diagonal = np.einsum("cii->ci", upper)
-    factor = (upper * np.where(diagonal < 0, -1.0, 1.0)[:, :, np.newaxis]).swapaxes(1, 2).copy()
-    size = np.abs(factor).max(axis=(1, 2), initial=1e-300)
-    entries = np.einsum("cii->ci", factor)
-    entries[...] = np.maximum(entries, 1e-12 * size[:, np.newaxis])
-    return factor
 
 
 def fitted_hessians(
@@ -157,7 +146,7 @@ def fitted_hessians(
         half = np.zeros((dim, dim))
         half[upper] = -found
         precision[row] = half + half.T
-    level, basis = np.linalg.eigh(precision)
+    level, basis = symmetric_eigen(precision)
     level = np.where(level > 1e-2, level, 1.0)
     root = np.einsum("cij,cjk,ck->cik", scaled, basis, 1.0 / np.sqrt(level))
     return cholesky_of(root)

@@ -13,6 +13,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.constraints.layout import MappedLayout
 from gmmvi_ext.gaussians import FullGaussians, Mixture, component_covariances
+from gmmvi_ext.math.symmetric import cholesky_of, symmetric_eigen
 from gmmvi_ext.targets.base import Target
 
 __all__ = ["MappedTarget", "in_own_coordinates", "linearized"]
@@ -160,7 +161,9 @@ def linearized(mixture: Mixture, coordinate_map: AnyMap) -> Mixture:
     loc = np.asarray(mixture.components.loc, np.float64)
     slopes = coordinate_map.jacobians(loc)
     inner = np.asarray(component_covariances(mixture.components), np.float64)
-    factors = np.linalg.cholesky(slopes @ inner @ slopes.transpose(0, 2, 1))
+    level, basis = symmetric_eigen(inner)
+    widths = np.sqrt(np.maximum(level, 0.0))[:, np.newaxis, :]
+    factors = cholesky_of(slopes @ (basis * widths))
     dtype = mixture.dtype
     outer = coordinate_map.forward(tf.constant(loc)).numpy()
     components = FullGaussians(tf.constant(outer, dtype), tf.constant(factors, dtype))

@@ -31,8 +31,8 @@ from gmmvi_ext.math.random import substream
 
 __all__ = ["LearnedCoordinates", "can_bend", "learn_coordinates", "num_round_samples", "saved_map"]
 
-MAX_ROUNDS, MIN_ROUNDS = 24, 3
-MAX_LAYERS = 2  # maps, one after the other
+MAX_ROUNDS, MIN_ROUNDS = 48, 3
+MAX_LAYERS, MAX_LAYERED = 2, 64  # maps, one after the other, and dimensions up to which
 PATIENCE = 2  # rounds without a rise after which it is over
 RISE = 0.02  # nats of the ELBO
 ITERATIONS = 40  # of L-BFGS in a round
@@ -40,10 +40,14 @@ MAX_ROWS = 4000  # draws that the divergence is a sum of
 NEGLIGIBLE = 1e-5  # weight beside the largest
 MAX_FULL = 250  # dimensions up to which a matrix is learned
 CLEARLY = 2.0  # standard errors
-MAX_HOPELESS, HOPELESS_ESS = 8, 0.03  # rounds, and share of the draws that one has to reach by then
+# Effective share of the draws below which a map has its first rounds, and further ones only while
+# the ELBO rises by so many nats in so many rounds.
+LEAST_ESS, FIRST_ROUNDS, LEAST_RISE, RISE_ROUNDS = 0.03, 8, 1.0, 4
 # A single draw has all the weight, by hundreds of nats: no axis is bent so far, the start is off.
 LONE, MAX_SPREAD = 1.5, 300.0  # effective draws, and nats of the log ratios
-MIN_ESS, MAX_KHAT = 0.1, 0.9  # of one Gaussian with a map: beyond, it has not the right shape
+# A round of some hundred draws knows its ESS and its k-hat to a factor of two: the median of the
+# newest counts. A map with poorer ones is kept where it gains so many nats.
+NUM_NEWEST, MAX_KHAT, LARGE_GAIN = 5, 0.9, 2.0
 EVALUATION_SHARE = 0.3  # of `training.max_evaluations`
 NOTHING = {"elbo": -math.inf, "elbo_se": 0.0, "ess": 0.0, "khat": math.inf}  # of draws
 
@@ -151,16 +155,19 @@ def learn_coordinates(
     begin = first.loc[heaviest], first.scale_tril[heaviest]
     rng = np.random.default_rng(substream(seed, "coordinates").numpy().astype(np.uint32))
     pool = _Draws(counted, num_samples, counted.count + budget, until, rng)
-    bent = _learned(BentGaussians(kind, *begin), pool)
+    plain = BentGaussians("identity", *begin)
+    bent = _learned(BentGaussians(kind, *begin), plain, pool)
     if bent.best is None or (bent.is_hopeless and mode == "auto"):
         return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures)
-    straight = _judged_gaussian(BentGaussians("identity", *begin), pool, bent)
+    straight = _judged_gaussian(plain, pool, bent.family, bent.best)
     found = bent.family.member(bent.best)
     gain = bent.figures["elbo"] - straight["elbo"]
     error = math.hypot(bent.figures["elbo_se"], straight["elbo_se"])
-    is_usable = bent.figures["ess"] >= MIN_ESS and bent.figures["khat"] <= MAX_KHAT
-    is_usable &= math.isfinite(straight["elbo"])
-    if mode == "auto" and not (is_usable and gain > CLEARLY * error):
+    ess, khat = _newest(bent.rounds, "ess"), _newest(bent.rounds, "khat")
+    least = CLEARLY * error
+    if ess < LEAST_ESS or khat > MAX_KHAT:
+        least += LARGE_GAIN
+    if mode == "auto" and not (math.isfinite(straight["elbo"]) and gain > least):
         return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures, straight)
     mixture = FirstMixture(np.zeros(1), found.loc[np.newaxis], found.scale_tril[np.newaxis])
     return LearnedCoordinates(
@@ -228,12 +235,19 @@ class _Bent(NamedTuple):
     is_hopeless: bool
 
 
-def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
-    """The member with the highest ELBO that rounds of score matching lead to."""
+def _learned(family: BentGaussians, plain: BentGaussians, pool: _Draws) -> _Bent:
+    """The member with the highest ELBO that rounds of score matching lead to.
+
+    Args:
+      family: with a map.
+      plain: without one.
+      pool: of the draws.
+    """
     theta, figures = family.first, NOTHING
     best: tuple[BentGaussians, np.ndarray] | None = None
     rounds: list[dict] = []
-    highest, idle, is_hopeless = -math.inf, 0, False
+    highest, idle, is_hopeless, is_better = -math.inf, 0, False, False
+    max_layers = MAX_LAYERS if family.num_dimensions <= MAX_LAYERED else 1
     while len(rounds) < MAX_ROUNDS and pool.can_afford(2):  # one is for the Gaussian
         try:
             found = pool.drawn(family, theta)
@@ -245,11 +259,18 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
             best, figures = (family, theta), found
         idle = 0 if found["elbo"] > highest + RISE + found["elbo_se"] else idle + 1
         highest = max(highest, found["elbo"])
-        is_hopeless = _is_hopeless(rounds, pool.count)
+        is_hopeless = _is_lone(found, pool.count)
         if best is None or is_hopeless:
             break
-        if len(rounds) > MIN_ROUNDS and idle >= PATIENCE:
-            if best[0].num_layers == MAX_LAYERS:
+        is_slow = _is_slow(rounds)
+        if is_slow and not is_better:
+            straight = _judged_gaussian(plain, pool, *best)
+            is_better = figures["elbo"] > straight["elbo"] + LARGE_GAIN
+            is_hopeless = not is_better
+            if is_hopeless:
+                break
+        if len(rounds) > MIN_ROUNDS and (idle >= PATIENCE or is_slow):
+            if best[0].num_layers == max_layers:
                 break
             best, idle = best[0].deepened(best[1]), 0
         family, theta = best
@@ -261,22 +282,31 @@ def _learned(family: BentGaussians, pool: _Draws) -> _Bent:
     return _Bent(family, found_at, figures, rounds, is_hopeless)
 
 
-def _is_hopeless(rounds: list[dict], num_samples: int) -> bool:
-    """Whether no map of the family will do."""
-    newest = rounds[-1]
+def _is_lone(newest: dict, num_samples: int) -> bool:
+    """Whether a single draw has all the weight, by far."""
     spread = newest["elbo_se"] * math.sqrt(num_samples)
-    if newest["ess"] * num_samples < LONE and spread > MAX_SPREAD:
-        return True
-    return len(rounds) >= MAX_HOPELESS and max(each["ess"] for each in rounds) < HOPELESS_ESS
+    return newest["ess"] * num_samples < LONE and spread > MAX_SPREAD
 
 
-def _judged_gaussian(family: BentGaussians, pool: _Draws, bent: _Bent) -> dict:
-    """Figures of the Gaussian that the same draws lead to."""
+def _is_slow(rounds: list[dict]) -> bool:
+    """Whether the ELBO hardly rises any more while the weights are still poor."""
+    if len(rounds) < FIRST_ROUNDS or _newest(rounds, "ess") >= LEAST_ESS:
+        return False
+    return rounds[-1]["elbo"] < rounds[-1 - RISE_ROUNDS]["elbo"] + LEAST_RISE
+
+
+def _newest(rounds: list[dict], key: str) -> float:
+    """Median of a figure of the newest rounds."""
+    return float(np.median([each[key] for each in rounds[-NUM_NEWEST:]]))
+
+
+def _judged_gaussian(plain: BentGaussians, pool: _Draws, bent: BentGaussians, best) -> dict:
+    """Figures of the Gaussian that the draws lead to, with the weights of a member with a map."""
     if not pool.can_afford(1):
         return NOTHING
     try:
-        theta = family.fitted(family.first, pool.scored(bent.family, bent.best), ITERATIONS)
-        theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS)
-        return pool.drawn(family, theta)
+        theta = plain.fitted(plain.first, pool.scored(bent, best), ITERATIONS)
+        theta = plain.fitted(theta, pool.scored(plain, theta), ITERATIONS)
+        return pool.drawn(plain, theta)
     except (FloatingPointError, OutOfTime, np.linalg.LinAlgError):
         return NOTHING

@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.math.random import substream
+from gmmvi_ext.math.symmetric import symmetric_eigen
 from gmmvi_ext.posterior.importance.draws import evaluate_target
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.mapped import in_own_coordinates
@@ -60,7 +61,7 @@ def improper_direction(
     found = _along(mixture, target, center, (np.eye(dim) * spread)[axes], RADII, 1.0)
     if found is None and dim > 1:
         # A mixture grows along a ridge that does not end.
-        lengths, basis = np.linalg.eigh(np.cov(draws, rowvar=False))
+        lengths, basis = symmetric_eigen(np.cov(draws, rowvar=False))
         lengths = np.sqrt(np.maximum(lengths, 0.0))
         is_long = lengths > ELONGATED * max(np.median(lengths[: (dim + 1) // 2]), 1e-300)
         longest = (basis * lengths).T[is_long][-NUM_PRINCIPAL:]

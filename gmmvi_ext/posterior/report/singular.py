@@ -9,6 +9,7 @@ import numpy as np
 
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.lbfgs import minimize
+from gmmvi_ext.math.symmetric import symmetric_eigen
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.mapped import in_own_coordinates
@@ -75,5 +76,5 @@ def _num_singular(counted: CountedTarget, x: np.ndarray, radius: float, spread) 
     hessian = (grads[0] - grads[1]) * spread / (0.1 * radius)
     if not np.isfinite(hessian).all():
         return len(x)
-    curved = np.abs(np.linalg.eigvalsh(0.5 * (hessian + hessian.T)))
+    curved = np.abs(symmetric_eigen(hessian)[0])
     return int(np.sum(curved > IS_SINGULAR * curved.max()))
