@@ -18,6 +18,8 @@ EXTRA_COMPONENTS = 12  # that exploration may add to the default number; a given
 # quarter fewer evaluations.
 ADD_ITERS = 5
 REUSE_RATIO = 4.0
+# Small steps average the noise of minibatches over iterations.
+NOISY_STEPSIZE = 0.03
 # Near what is covered first: the start has looked for modes, what is missing are shapes and tails.
 THRESHOLDS = (10.0, 50.0, 5.0, 200.0, 20.0)
 # Every second new component starts at a draw of the missing mass: in funnels the scores see the
@@ -67,6 +69,10 @@ def auto_values(
             "thresholds_for_add_heuristic": list(THRESHOLDS),
             "residual_add_iters": RESIDUAL_ADD_ITERS,
         }
+    if is_stochastic and values["component_stepsize_adapter_type"] == "improvement-based":
+        values["component_stepsize_adapter_config"] = dict.fromkeys(
+            ("initial_stepsize", "max_stepsize"), NOISY_STEPSIZE
+        )
     return values | {
         "model_initialization": {"prior_mean": None, "prior_scale": None},
         "start": {"mode": "auto"},

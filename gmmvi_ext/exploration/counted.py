@@ -32,7 +32,7 @@ class CountedTarget:
     """The target in float64 NumPy, with a count of evaluations.
 
     Args:
-      target: log density.
+      target: log density; where its values are noisy the exact ones are asked for, if there are.
       journal: keeps the answers on disk; None for none.
       deadline: `time.perf_counter()` from which on it is not asked any more: calls raise
         `OutOfTime`.
@@ -45,7 +45,7 @@ class CountedTarget:
     def __init__(
         self, target: Target, journal: Journal | None = None, *, deadline: float = math.inf
     ):
-        self.target = target
+        self.target = target.exact or target
         self.count = 0
         self.deadline = deadline
         self.best_point: np.ndarray | None = None

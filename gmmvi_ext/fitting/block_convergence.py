@@ -11,6 +11,9 @@ is left out).
 
 The price (`training.stopping.Convergence`) asks for more of a rise that takes more evaluations: in
 the neck of a funnel components may need fresh samples in every iteration, and gain little.
+
+Where values of the target are noisy, a training fits the noise of its samples and their ELBO does
+not show it: the mixture at the end of a block, and the first one, are judged by draws of their own.
 """
 
 import math
@@ -37,10 +40,13 @@ class BlockConvergence:
       kept: holds the mixture at the end of the best block (checkpoints keep it).
       num_dimensions: D.
       convergence: the stop rule over block medians; None never stops.
+      judge: ELBO of a mixture by fresh draws with exact values, which replaces the median; None
+        believes the training.
 
     Attributes:
       best_elbo: median of that block.
       had_relapse: whether any block since the best one fell behind it.
+      num_judgments: mixtures that have been judged.
     """
 
     def __init__(
@@ -49,13 +55,16 @@ class BlockConvergence:
         kept: MixtureState,
         num_dimensions: int,
         convergence: Convergence | None,
+        judge: Callable[[Mixture], float] | None = None,
     ):
         self._mixture_fn = mixture_fn
         self._convergence = convergence
+        self.judge = judge
         self._calm = max(CALM, 0.1 * num_dimensions)
         self._values: list[float] = []
         self._relapses = 0
         self._kept = kept
+        self.num_judgments = 0
         self.best_elbo = -math.inf
         self.had_relapse = False
 
@@ -65,6 +74,8 @@ class BlockConvergence:
         return self._kept.mixture() if math.isfinite(self.best_elbo) else None
 
     def __call__(self, row: dict) -> StopReason | None:
+        if self.judge is not None and self.best_elbo == -math.inf:
+            self.best_elbo = self._judgment(self._kept.mixture())
         elbo = row.get("elbo")
         if elbo is None or not math.isfinite(elbo):
             elbo = -math.inf
@@ -73,6 +84,8 @@ class BlockConvergence:
             return None
         values, self._values = np.array(self._values), []
         low, middle, high = np.quantile(values, [0.25, 0.5, 0.75], method="nearest")
+        if self.judge is not None:
+            low = middle = high = values[-1] = self._judgment(self._mixture_fn())
         is_calm = np.isfinite(low) and high - low <= self._calm
         if not is_calm or middle < self.best_elbo - 0.5 * self._calm:
             has_best = math.isfinite(self.best_elbo)
@@ -100,6 +113,7 @@ class BlockConvergence:
             "relapses": self._relapses,
             "best_elbo": self.best_elbo,
             "had_relapse": self.had_relapse,
+            "num_judgments": self.num_judgments,
             "convergence": None if self._convergence is None else self._convergence.state(),
         }
 
@@ -108,8 +122,17 @@ class BlockConvergence:
         self._values = list(state["values"])
         self._relapses, self.had_relapse = state["relapses"], state["had_relapse"]
         self.best_elbo = state["best_elbo"]
+        self.num_judgments = state.get("num_judgments", 0)
         if self._convergence is not None and state["convergence"] is not None:
             self._convergence.restore(state["convergence"])
+
+    def _judgment(self, mixture: Mixture) -> float:
+        """The ELBO by the judge; minus infinity where it is not finite."""
+        if self.judge is None:
+            raise ValueError("there is nothing that judges mixtures.")
+        self.num_judgments += 1
+        elbo = self.judge(mixture)
+        return elbo if math.isfinite(elbo) else -math.inf
 
     def _judged(self, row: dict, level: float) -> StopReason | None:
         """What the stop rule says of a block at this level."""

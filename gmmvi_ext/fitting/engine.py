@@ -95,7 +95,7 @@ def run_stages(
     state = files.open(learner, kept) if files is not None else {}
     earlier = sum(each for name, each in state.get("clock", {}).items() if name != "trace")
     context = dataclasses.replace(context, earlier_seconds=earlier)
-    spent = _started(start, state, files)
+    spent = _started(start, state, files, kept)
     stage = TrainingStage(
         context,
         learner,
@@ -155,7 +155,7 @@ def _check_target(context: FitContext, start: StartStage) -> None:
         context.say(f"target: {warning}")
 
 
-def _started(start: StartStage, state: dict, files) -> int:
+def _started(start: StartStage, state: dict, files, kept: MixtureState | None) -> int:
     """Evaluations before training; searches for a first mixture unless that has been done."""
     clock = state.setdefault("clock", {})
     is_new = "start" not in state
@@ -166,6 +166,8 @@ def _started(start: StartStage, state: dict, files) -> int:
         journal = None if files is None else files.journal()
         started = start.run(journal) if start.is_on else Started()
         state["start"] = started.as_dict()
+        if kept is not None:
+            kept.assign(start.learner.mixture())
     clock["start"] = start.seconds(clock.get("start", 0.0))
     if is_new and files is not None and start.is_on:
         files.save_start(state)
@@ -183,13 +185,14 @@ def _corrected(
     evaluations = result.num_target_evaluations
     if context.counts_everything:
         evaluations += result.num_nonfinite + spent + stage.num_exploration_evaluations
-    elbo, extra = result.last_row.get("elbo"), 0
+    elbo, judged, extra = result.last_row.get("elbo"), stage.num_judging_evaluations, 0
+    evaluations += judged
     if stage.is_passed:
         elbo = started["importance_check"][-1]["elbo"]
     elif config.training.keep_best and stage.blocks is not None:
         mixture, extra = best_mixture(context, mixture, stage.blocks, evaluations)
         mixture, evaluations = without_negligible(mixture), evaluations + extra
-        elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None else elbo)
+        elbo = max(stage.blocks.best_elbo, float("-inf") if elbo is None or judged else elbo)
     seconds = result.clock.train + result.clock.start + time.perf_counter() - begin
     is_known = elbo is not None and math.isfinite(elbo)
     reached = f", ELBO about {elbo:.3f}" if is_known else ""
@@ -223,7 +226,7 @@ def _corrected(
     if config.training.stop_when_converged:
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
     if context.counts_everything:
-        run_info |= _by_stage(stage, result, spent, extra)
+        run_info |= _by_stage(stage, result, spent, judged + extra)
     run_info |= {name: started[name] for name in ("modes", "importance_check") if name in started}
     if "coordinates" in started:
         found = started["coordinates"]

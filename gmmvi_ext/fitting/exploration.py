@@ -51,12 +51,12 @@ def can_explore(values: dict, learner: GMMVI) -> bool:
     """Whether a fit with this configuration may propose new components.
 
     Not where the number of components was fixed, where an ELBO is no bound of the evidence, where
-    values of the target are noisy, and for low-rank covariances.
+    no exact values of the target are known, and for low-rank covariances.
     """
     return (
         values["num_component_adapter_type"] == "adaptive"
         and learner.temperature == 1.0
-        and not learner.target.is_stochastic
+        and learner.target.exact is not None
         and not isinstance(learner.mixture().components, LowRankGaussians)
     )
 

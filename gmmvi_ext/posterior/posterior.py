@@ -379,7 +379,7 @@ class Posterior(AfterFit, Pictures):
         target = self._need_target("`audit`")
         require_count("num_searches", num_searches)
         max_evaluations = checked_limit("max_evaluations", max_evaluations, is_whole=True)
-        if target.is_stochastic:
+        if target.exact is None:
             raise ValueError("`audit` needs exact values of the target, and these are noisy.")
         found = audit(
             CountedTarget(target),

@@ -3,12 +3,14 @@
 from gmmvi_ext.targets import benchmarks  # noqa: F401 - registers the benchmark targets
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.callables import CallableTarget, HostTarget
+from gmmvi_ext.targets.minibatch_target import MinibatchTarget
 from gmmvi_ext.targets.registry import TARGETS, build_target, target_settings
 
 __all__ = [
     "TARGETS",
     "CallableTarget",
     "HostTarget",
+    "MinibatchTarget",
     "Target",
     "build_target",
     "target_settings",

@@ -18,7 +18,7 @@ from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.types import DTypeLike, Seed
 
-__all__ = ["Target", "TargetError", "value_and_gradient"]
+__all__ = ["ExactTarget", "Target", "TargetError", "value_and_gradient"]
 
 
 class TargetError(ValueError):
@@ -35,6 +35,7 @@ class Target(tf.Module):
         iteration then evaluates the target between two graph calls.
       has_gradient: False if the target offers no gradient; only zero-order estimators can use it.
       is_stochastic: True if values are unbiased estimates (minibatches) that depend on `seed`.
+      has_exact_values: True if they are exact (over all data) without a seed, all the same.
       log_normalizer: log Z where it is known, else None.
       parameter_names: D names, or None.
       data_size: number of data points behind a likelihood, or None.
@@ -57,6 +58,7 @@ class Target(tf.Module):
     is_graph_safe = True
     has_gradient = True
     is_stochastic = False
+    has_exact_values = False
     log_normalizer: float | None = None
     parameter_names: tuple[str, ...] | None = None
     data_size: int | None = None
@@ -115,6 +117,13 @@ class Target(tf.Module):
     ) -> tuple[tf.Tensor, tf.Tensor]:
         """Values [N] and gradients [N, D] with respect to `x`; by autodiff unless overridden."""
         return value_and_gradient(self, lambda points: self.log_prob(points, seed=seed), x)
+
+    @property
+    def exact(self) -> "Target | None":
+        """The same without noise, for all that judges; None where exact values are not known."""
+        if not self.is_stochastic:
+            return self
+        return ExactTarget(self) if self.has_exact_values else None
 
     @property
     def continues_edges(self) -> bool:
@@ -190,6 +199,56 @@ class Target(tf.Module):
     def figures(self, mixture: Mixture, samples: tf.Tensor) -> dict:
         """Target-specific pictures: name -> `matplotlib.figure.Figure`."""
         return {}
+
+
+class ExactTarget(Target):
+    """A stochastic target by its exact values.
+
+    Args:
+      base: has exact values without a seed; its graphs hold those of this one, too.
+    """
+
+    def __init__(self, base: Target):
+        super().__init__(base.num_dimensions, layout=base.layout, dtype=base.dtype, name=base.name)
+        self.base = base
+        self.is_graph_safe = base.is_graph_safe
+        self.has_gradient = base.has_gradient
+        self.log_normalizer = base.log_normalizer
+        self.parameter_names = base.parameter_names
+        self.data_size = base.data_size
+        self.generative = base.generative
+        self.initial_values = base.initial_values
+        self._graphs = base._graphs
+
+    def log_prob(self, x, seed=None):
+        return self.base.log_prob(x)
+
+    def log_prob_and_grad(self, x, seed=None):
+        return self.base.log_prob_and_grad(x)
+
+    def _graph(self, name: str):
+        return super()._graph(f"exact_{name}")  # beside the noisy one
+
+    exact_log_prob = log_prob
+    exact_log_prob_and_grad = log_prob_and_grad
+
+    @property
+    def continues_edges(self) -> bool:
+        return self.base.continues_edges
+
+    @property
+    def can_sample(self) -> bool:
+        return self.base.can_sample
+
+    def sample(self, num_samples, seed):
+        return self.base.sample(num_samples, seed)
+
+    @property
+    def can_start(self) -> bool:
+        return self.base.can_start
+
+    def start(self, num_samples, seed):
+        return self.base.start(num_samples, seed)
 
 
 def value_and_gradient(

@@ -39,6 +39,7 @@ class MappedTarget(Target):
         self.is_graph_safe = base.is_graph_safe
         self.has_gradient = base.has_gradient
         self.is_stochastic = base.is_stochastic
+        self.has_exact_values = base.has_exact_values
         self.log_normalizer = base.log_normalizer
         self.parameter_names = base.parameter_names
         self.data_size = base.data_size

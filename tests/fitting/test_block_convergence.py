@@ -83,3 +83,17 @@ def test_the_best_mixture_survives_a_component_that_strays():
 def test_values_that_are_not_finite_are_survived():
     watch, stopped = watched([float("nan")] * 100 + [None] * 20)
     assert stopped is None and watch.best is None
+
+
+def test_where_training_is_noisy_a_judge_decides_which_mixture_is_best():
+    """The training's own ELBO rises; that by fresh draws falls: the first mixture is kept."""
+    judged = iter([-1.0, -2.0, -3.0])
+    holder = Holder()
+    holder.assign("first")
+    watch = BlockConvergence(lambda: "later", holder, 2, None, judge=lambda _: next(judged))
+    for step in range(2 * BLOCK):
+        watch({"elbo": float(step), "num_target_evaluations": step})
+    assert watch.best == "first"
+    assert watch.best_elbo == -1.0
+    assert watch.num_judgments == 3
+    assert watch.state()["num_judgments"] == 3

@@ -115,7 +115,7 @@ def test_held_out_rows_leave_training_and_give_accuracy():
     split = build_target("breastCancer", {"size_test_set": 227}, dtype=tf.float64)
     assert split.data_size == 569 - 227
     x = _points(whole, 3, scale=0.1)
-    per_row = -np.log1p(np.exp(-x.numpy() @ whole._signed_design.numpy().T))
+    per_row = -np.log1p(np.exp(-x.numpy() @ whole.signed_design.numpy().T))
     prior = whole.log_prob(x) - per_row.sum(1)
     np.testing.assert_allclose(split.log_prob(x), per_row[:, :342].sum(1) + prior)
     metrics = split.metrics(None, x)

@@ -26,7 +26,7 @@ def audited(
     config, target = context.config, context.alone
     found = earlier
     if found is None:
-        if config.explore.mode == "off" or start is None or target.is_stochastic:
+        if config.explore.mode == "off" or start is None or target.exact is None:
             return posterior
         spent = posterior.run_info["num_target_evaluations"]
         num_searches = config.explore.num_audit_searches

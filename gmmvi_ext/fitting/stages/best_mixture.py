@@ -11,7 +11,7 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior.importance.draws import score_draws
 
-__all__ = ["best_mixture", "without_negligible"]
+__all__ = ["best_mixture", "elbo_of", "without_negligible"]
 
 NUM_SAMPLES = 1000  # draws that decide between the last and the best mixture
 MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
@@ -32,18 +32,20 @@ def best_mixture(
       the mixture, and the evaluations this took: none unless the ELBO has fallen back.
     """
     best = blocks.best
-    if best is None or not blocks.had_relapse:
+    if best is None or not (blocks.had_relapse or blocks.judge):
         return last, 0
     if context.affordable(spent) < 2 * NUM_SAMPLES:
         return best, 0
-    target, seed = context.alone, context.config.seed
+    is_better = elbo_of(context, best, NUM_SAMPLES) > elbo_of(context, last, NUM_SAMPLES)
+    return (best if is_better else last), 2 * NUM_SAMPLES
 
-    def elbo(mixture: Mixture) -> float:
-        draws = score_draws(mixture, target, NUM_SAMPLES, stream(seed, "candidates"))
-        finite = draws.is_finite
-        return float(np.mean(draws.log_ratios[finite])) if finite.mean() > 0.5 else -math.inf
 
-    return (best if elbo(best) > elbo(last) else last), 2 * NUM_SAMPLES
+def elbo_of(context: FitContext, mixture: Mixture, num_samples: int) -> float:
+    """The ELBO of a mixture by fresh draws, always the same ones; by finite values, if most are."""
+    seed = stream(context.config.seed, "candidates")
+    draws = score_draws(mixture, context.alone, num_samples, seed)
+    finite = draws.is_finite
+    return float(np.mean(draws.log_ratios[finite])) if finite.mean() > 0.5 else -math.inf
 
 
 def without_negligible(mixture: Mixture) -> Mixture:

@@ -118,7 +118,7 @@ def saved_map(state) -> AnyMap | None:
 def can_bend(learner: GMMVI) -> bool:
     """Whether coordinates can be learned: exact values with gradients, a bound of the evidence."""
     target = learner.target
-    return target.has_gradient and not target.is_stochastic and learner.temperature == 1.0
+    return target.has_gradient and target.exact is not None and learner.temperature == 1.0
 
 
 def num_round_samples(config: Config, num_dimensions: int) -> int:

@@ -230,8 +230,10 @@ class StartStage:
                     bent, found = self._checked_in_coordinates(counted, learned.first, learned.ess)
                     bent = bent._replace(rounds=checked.rounds + bent.rounds)
                     return bent.mixture, bent, found, learned
-            if not checked.is_good:
+            if not checked.is_good and not self._context.target.is_stochastic:
                 first = search.with_candidates(self._max_components())
+            elif not checked.is_good:
+                first = checked.mixture  # noise would be fitted by what joins it
         except OutOfTime:
             return search.found_so_far(), Checked(first, False, []), None, learned
         return checked.mixture if checked.is_good else first, checked, found, learned

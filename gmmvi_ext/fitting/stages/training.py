@@ -1,6 +1,7 @@
 """Stage: training, with exploration where the configuration asks for it."""
 
 import dataclasses
+import functools
 import time
 from collections.abc import Callable, Sequence
 
@@ -11,6 +12,7 @@ from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.exploration import Exploration, can_explore
 from gmmvi_ext.fitting.health import Watchdog
 from gmmvi_ext.fitting.mixture_state import MixtureState
+from gmmvi_ext.fitting.stages.best_mixture import elbo_of
 from gmmvi_ext.fitting.stages.importance_check import num_check_samples
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.training.checkpoints import Checkpoints
@@ -24,6 +26,7 @@ __all__ = ["TrainingStage", "training_limits"]
 MAX_MODES = 150  # components that exploration may take a mixture to, where nobody has said how many
 TOO_MANY, MAX_HOPELESS = 500.0, 60  # modes, and iterations where they are more
 AUDIT_SHARE, MAX_AUDIT = 0.05, 600  # of `training.max_evaluations`, left for an audit
+NUM_JUDGED = 500  # draws with exact values that judge a mixture, where the training's are noisy
 MAX_RESERVE = 200  # evaluations before the limit at which no iteration begins any more
 TRACING_SECONDS = 8.0  # that a first iteration may take: with less time there is none
 TRAINING_SECONDS = 0.9  # share of `training.max_seconds` at whose end training is over
@@ -97,7 +100,10 @@ class TrainingStage:
             num_blocks = max(2, settings.convergence_window // BLOCK)
             rule = Convergence(num_blocks, settings.convergence_tolerance)
         dim = self.learner.target.num_dimensions
-        self.blocks = BlockConvergence(self.learner.mixture, self.kept, dim, rule)
+        judge = None
+        if self.learner.target.is_stochastic and self.learner.target.exact is not None:
+            judge = functools.partial(elbo_of, self.context, num_samples=NUM_JUDGED)
+        self.blocks = BlockConvergence(self.learner.mixture, self.kept, dim, rule, judge)
         self.exploration = self._exploration()
 
     def run(
@@ -177,6 +183,11 @@ class TrainingStage:
         """Evaluations of the target by exploration, over all sessions."""
         return 0 if self.exploration is None else self.exploration.num_evaluations
 
+    @property
+    def num_judging_evaluations(self) -> int:
+        """Exact evaluations of a noisy target that judged mixtures, over all sessions."""
+        return 0 if self.blocks is None else NUM_JUDGED * self.blocks.num_judgments
+
     def _exploration(self) -> Exploration | None:
         config = self.context.config
         if self.blocks is None or config.explore.mode == "off":
@@ -214,7 +225,7 @@ class TrainingStage:
             return StopReason.MAX_SECONDS
         most = self.limits.max_evaluations
         spent = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
-        spent += self.num_exploration_evaluations
+        spent += self.num_exploration_evaluations + self.num_judging_evaluations
         return StopReason.MAX_EVALUATIONS if most is not None and spent >= most else None
 
     def _called(self, row: dict) -> StopReason | None:

@@ -30,7 +30,7 @@ def missed_jumps(target: Target, draws: np.ndarray, seed: int = 0) -> float:
     Returns:
       the median over segments, if at least a quarter of them cross a jump and it is two or more.
     """
-    if not target.has_gradient or target.is_stochastic:
+    if not target.has_gradient or target.exact is None:
         return 0.0
     counted = CountedTarget(target)
     first, last = draws[np.random.default_rng(seed).permutation(len(draws))[: 2 * NUM_SEGMENTS]][

@@ -226,7 +226,7 @@ def _audited(posterior, seed) -> str:
     if earlier is not None and earlier["num_searches"] >= MIN_TELLING:
         return ""
     target = posterior.target
-    if target.is_stochastic:
+    if target.exact is None:
         return "values of the target are noisy, and searches for modes need exact ones"
     found = posterior.audit(seed=seed)
     if found.num_searches >= MIN_TELLING:

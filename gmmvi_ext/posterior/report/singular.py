@@ -34,7 +34,7 @@ def singular_point(target: Target, draws: ScoredDraws, names: list[str]) -> str 
       draws: of the mixture.
       names: of the D coordinates.
     """
-    if not target.has_gradient or target.is_stochastic:
+    if not target.has_gradient or target.exact is None:
         return None
     target, x = in_own_coordinates(target, draws.x)
     counted, dim = CountedTarget(target), x.shape[1]

@@ -54,6 +54,7 @@ class BayesianNetwork(Target):
 
     data_size: int
     is_stochastic = True
+    has_exact_values = True
     label_dtype = None  # None: the dtype of the target
 
     def __init__(

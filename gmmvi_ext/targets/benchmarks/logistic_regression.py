@@ -38,6 +38,9 @@ class LogisticRegression(Target):
       prior_std: standard deviation of the Gaussian prior of every weight.
       size_test_set: number of rows at the end that are held out for the metrics.
 
+    Attributes:
+      signed_design: columns of the training rows, times the sign of the label, [M, D].
+
     Example:
         >>> from gmmvi_ext.targets.benchmarks import LogisticRegression
         >>> from gmmvi_ext.targets.data import RegressionData
@@ -74,25 +77,26 @@ class LogisticRegression(Target):
         self.parameter_names = ("intercept", *data.names)
         self.data_size = num_train
         self.prior_std = float(prior_std)
-        self._signed_design = tf.constant(signed[:num_train], self.dtype)  # [M, D]
+        self.signed_design = tf.constant(signed[:num_train], self.dtype)  # [M, D]
         self._signed_test_design = tf.constant(signed[num_train:], self.dtype)
 
     def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
-        return self._log_likelihood(x)[0] + self._log_prior(x)
+        return self._log_likelihood(x)[0] + self.log_prior(x)
 
     def log_prob_and_grad(
         self, x: tf.Tensor, seed: Seed | None = None
     ) -> tuple[tf.Tensor, tf.Tensor]:
         values, slopes = self._log_likelihood(x)
-        grads = tf.linalg.matmul(slopes, self._signed_design)
-        return values + self._log_prior(x), grads - x / self.prior_std**2
+        grads = tf.linalg.matmul(slopes, self.signed_design)
+        return values + self.log_prior(x), grads - x / self.prior_std**2
 
     def _log_likelihood(self, x: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Sum over the data [N], and the derivative by each margin [N, M]."""
-        margins = tf.linalg.matmul(x, self._signed_design, transpose_b=True)  # [N, M]
+        margins = tf.linalg.matmul(x, self.signed_design, transpose_b=True)  # [N, M]
         return -tf.reduce_sum(tf.math.softplus(-margins), axis=-1), tf.math.sigmoid(-margins)
 
-    def _log_prior(self, x: tf.Tensor) -> tf.Tensor:
+    def log_prior(self, x: tf.Tensor) -> tf.Tensor:
+        """Log density of the prior, [N]."""
         log_constant = -0.5 * math.log(2.0 * math.pi) - math.log(self.prior_std)
         squares = tf.reduce_sum(tf.square(x), axis=-1) / self.prior_std**2
         return self.num_dimensions * log_constant - 0.5 * squares
@@ -136,6 +140,7 @@ class MinibatchLogisticRegression(LogisticRegression):
     """
 
     is_stochastic = True
+    has_exact_values = True
 
     def __init__(
         self,
@@ -177,12 +182,12 @@ class MinibatchLogisticRegression(LogisticRegression):
         num_points = tf.shape(x)[0]
         num_blocks = tf.maximum(1, tf.minimum(self.max_blocks, num_points))
         rows = shuffled_blocks(seed, self.data_size, self.batch_size, num_blocks)
-        blocks = tf.gather(self._signed_design, rows)  # [B, batch, D]
+        blocks = tf.gather(self.signed_design, rows)  # [B, batch, D]
         grouped = group_by_block(x, num_blocks)  # [B, G, D]
         margins = tf.linalg.matmul(grouped, blocks, transpose_b=True)  # [B, G, batch]
         scale = self.data_size / self.batch_size
         sums = -scale * tf.reduce_sum(tf.math.softplus(-margins), axis=-1)
-        values = ungroup(sums, num_points) + self._log_prior(x)
+        values = ungroup(sums, num_points) + self.log_prior(x)
         if not with_grad:
             return values, None
         slopes = scale * tf.linalg.matmul(tf.math.sigmoid(-margins), blocks)  # [B, G, D]
