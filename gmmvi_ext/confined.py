@@ -20,6 +20,7 @@ __all__ = [
     "printable",
     "read_inside",
     "read_json",
+    "try_json",
 ]
 
 MAX_BYTES = 64 * 2**20  # of a file that is read at once
@@ -117,8 +118,19 @@ def read_inside(path: str | Path, folder: str | Path | None, limit: int = MAX_BY
 
 def read_json(path: str | Path, folder: str | Path | None) -> dict | None:
     """The object of a JSON file of a folder, see `read_inside`; None if it cannot be read."""
+    return try_json(path, folder)[0]
+
+
+def try_json(path: str | Path, folder: str | Path | None) -> tuple[dict | None, str]:
+    """The object of a JSON file of a folder, or None and why; no reason where there is no file."""
     try:
         value = json.loads(read_inside(path, folder))
-    except (OSError, ValueError, RecursionError):
-        return None
-    return value if isinstance(value, dict) else None
+    except FileNotFoundError:
+        return None, ""
+    except OSError as error:
+        return None, printable(f"{path}: {error.strerror or error}")
+    except (ValueError, RecursionError) as error:
+        return None, printable(f"{path} is damaged, it cannot be read as JSON: {error}")
+    if isinstance(value, dict):
+        return value, ""
+    return None, printable(f"{path} is damaged, it holds no JSON object")

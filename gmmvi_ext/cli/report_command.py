@@ -41,6 +41,8 @@ def main(arguments: Sequence[str]) -> int:
     if not values["allow_outside"]:
         for words in itertools.chain(*map(leading_out, folders)):
             print(f"note: {words}: left out; --allow_outside follows it.", file=sys.stderr)
+    for reason in itertools.chain(*(record.troubles for record in records)):
+        print(f"note: {reason}.", file=sys.stderr)
     rows = table_rows(records, run_names(records))
     shown = [key for key in short_headings(records) if key in rows[0]]
     sys.stdout.write(_text([{key: row[key] for key in shown} for row in rows]))

@@ -229,6 +229,7 @@ def _details(record: RunRecord, name: str) -> str:
     lines = []
     if summary.get("verdict"):
         lines.append(f"<p>{html.escape(summary['verdict'])}</p>")
+    lines += [f"<p><b>{html.escape(reason)}.</b></p>" for reason in record.troubles]
     if run.get("problem"):
         lines.append(f"<p><b>{html.escape(run['problem'])}</b></p>")
     versions = ", ".join(f"{k} {v}" for k, v in (run.get("versions") or {}).items())

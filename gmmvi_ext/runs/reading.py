@@ -6,10 +6,10 @@ from pathlib import Path
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.document import Document
-from gmmvi_ext.config.documents import MIXTURE
+from gmmvi_ext.config.documents import DOCUMENTS, MIXTURE
 from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.confined import is_file, is_folder, printable, read_inside, read_json
+from gmmvi_ext.confined import is_file, is_folder, printable, read_inside, try_json
 from gmmvi_ext.training.writers import MAX_DRAWN, read_metrics
 
 __all__ = ["RunRecord", "read_run", "sessions_of", "trials_folder"]
@@ -19,6 +19,17 @@ _LARGEST = 1e300
 _MAPS = ("config", "files", "num_threads", "seconds", "versions")
 _LISTS = ("command", "sessions", "sittings")
 _TEXTS = ("stop_reason", "verdict")
+_SHOWN = {  # of tables
+    *("algorithm", "seed", "status", "stop_reason", "verdict"),
+    *(
+        key
+        for document in DOCUMENTS.values()
+        for column in document.columns.values()
+        for key in (column.key, column.error_key)
+        if key
+    ),
+}
+_LONGEST = 300  # letters of a reason
 _NUMBERS = ("iterations", "num_nonfinite", "num_target_evaluations", "seed")
 
 
@@ -32,6 +43,7 @@ class RunRecord:
       run: `run.json`, empty if there is none.
       summary: `summary.json`, empty before the end.
       inside: folder that its files must not lead out of; None for wherever they lead.
+      unread: what of its files cannot be used, and why, a sentence each.
     """
 
     path: Path
@@ -39,6 +51,7 @@ class RunRecord:
     run: dict
     summary: dict
     inside: Path | None = None
+    unread: tuple[str, ...] = ()
 
     @property
     def document(self) -> Document:
@@ -49,11 +62,29 @@ class RunRecord:
     def metrics(self) -> list[dict]:
         """Rows of `metrics.jsonl`, an even choice of many; none if it cannot be read."""
         try:
-            path = self.path / "metrics.jsonl"
-            rows = read_metrics(path, most=MAX_DRAWN, inside=self.inside)
+            rows = read_metrics(self._metrics_path, most=MAX_DRAWN, inside=self.inside)
             return [_figures(row) for row in rows]
         except OSError:
             return []
+
+    @property
+    def _metrics_path(self) -> Path:
+        return self.path / "metrics.jsonl"
+
+    @property
+    def troubles(self) -> list[str]:
+        """Why figures are missing that a run leaves: what cannot be used, a sentence each."""
+        told = list(self.unread)
+        if self.status == "finished" and not (self.summary or self.unread):
+            told.append(f"{self.path / 'summary.json'} is missing")
+        try:
+            ends = read_metrics(self._metrics_path, most=1, inside=self.inside)
+            is_empty = not is_file(self._metrics_path) or self._metrics_path.stat().st_size == 0
+            if not (ends or is_empty or self.metrics):
+                told.append(f"{self._metrics_path} is damaged, it holds no row that can be read")
+        except OSError as error:
+            told.append(f"{self._metrics_path}: {error.strerror or error}")
+        return [printable(each) for each in told]
 
     @property
     def overview(self) -> bytes | None:
@@ -87,14 +118,26 @@ def read_run(folder: str | Path, *, allow_outside: bool = False) -> RunRecord:
     """Reads the files of a run; what is absent or unreadable, or leads out of it, stays empty."""
     path = Path(folder)
     inside = None if allow_outside else path
-    config = None
+    config, unread = None, []
     if is_file(path / "config.yml"):
         try:
             config = load_config(path / "config.yml", needs_target=False, within=inside)
-        except ConfigError:
-            config = None
-    run, summary = (read_json(path / name, inside) or {} for name in ("run.json", "summary.json"))
-    return RunRecord(path, config, _record(run), _summary(summary), inside)
+        except ConfigError as error:
+            unread.append(" ".join(str(error).split())[:_LONGEST])
+    found: list[dict] = []
+    for name, kept in (("run.json", _record), ("summary.json", _summary)):
+        entries, reason = try_json(path / name, inside)
+        found.append(kept(entries or {}))
+        lost = [key for key in sorted(_SHOWN) if key in (entries or {}) and key not in found[-1]]
+        if lost:
+            kinds = (
+                "is of another kind than a run writes" if len(lost) == 1 else "are of other kinds"
+            )
+            reason = f"{path / name}: {', '.join(lost)} {kinds}"
+        if reason:
+            unread.append(reason)
+    run, summary = found
+    return RunRecord(path, config, run, summary, inside, tuple(unread))
 
 
 def sessions_of(run: dict) -> list[str]:

@@ -13,6 +13,7 @@ from gmmvi_ext.cli import main
 from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.plotting.comparison import Curve, plot_comparison, plot_comparison_page
 from gmmvi_ext.runs import compare
+from gmmvi_ext.runs.sweep.results import collect_rows
 
 STEP = "component_stepsize_adapter_config.initial_stepsize"
 
@@ -236,3 +237,40 @@ def test_a_mixture_and_a_vae_stand_side_by_side(tmp_path, capsys):
     head, *lines = capsys.readouterr().out.splitlines()
     assert "k-hat" in head and "distortion" in head and len(lines) == 4
     assert "IWAE bound" in out.read_text()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "told"),
+    [
+        ("summary.json", '{"elbo": -1.', "summary.json is damaged, it cannot be read as JSON"),
+        ("summary.json", "[]", "summary.json is damaged, it holds no JSON object"),
+        ("summary.json", '{"elbo": "a"}', "summary.json: elbo is of another kind"),
+        ("summary.json", None, "summary.json is missing"),
+        ("run.json", "\xff", "run.json is damaged"),
+        ("run.json", '{"seed": "a", "status": 3}', "run.json: seed, status are of other kinds"),
+        ("metrics.jsonl", "{\n[\n", "metrics.jsonl is damaged, it holds no row that can be read"),
+        ("config.yml", "seed: [", "config.yml"),
+    ],
+    ids=lambda value: str(value)[:20] or "nothing",
+)
+def test_why_figures_are_missing_is_said_once(tmp_path, capsys, name, content, told):
+    folder, out = make_run(tmp_path / "a"), tmp_path / "page.html"
+    if content is None:
+        (folder / name).unlink()
+    else:
+        (folder / name).write_text(content, encoding="latin-1")
+    assert main(["report", str(folder), "--out", str(out)]) == 0
+    [note] = [line for line in capsys.readouterr().err.splitlines() if line.startswith("note: ")]
+    assert told in note
+    assert re.sub(r"[<>'\"&]|&\w+;", "", told.split(":")[0]) in out.read_text()
+    [row] = collect_rows({"a": compare.find_runs([folder])[0]}, {"a": {}}, {})
+    assert told in row["problem"]
+
+
+def test_a_sound_run_and_one_that_has_not_ended_have_nothing_to_say(tmp_path, capsys):
+    whole, begun = make_run(tmp_path / "a"), make_run(tmp_path / "b", status="running")
+    with (begun / "metrics.jsonl").open("a") as file:
+        file.write('{"iteration": 30, "el')  # half a row
+    for name in ("summary.json", "metrics.jsonl", "run.json"):
+        (begun / name).unlink(missing_ok=True)
+    assert not any(record.troubles for record in compare.find_runs([whole, begun]))

@@ -11,6 +11,7 @@ from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.runs.sweep import (
     collect_rows,
     median_interval,
+    paired_differences,
     read_results,
     read_run,
     summarize,
@@ -152,3 +153,26 @@ def test_a_notebook_reads_and_shows_the_table_of_a_sweep(tmp_path):
     assert summarize(read, ["algorithm"])[0]["elbo_median"] == -1.23456789
     assert "verdict" not in page and "elbo se" not in page  # long ones are in the rows alone
     assert "SAMTRON" in summarize(read, ["algorithm"])._repr_html_()
+
+
+def test_paired_differences_are_free_of_what_the_seeds_do():
+    noise = np.random.default_rng(0).normal(0.0, 100.0, 8)
+    rows = [
+        {"algorithm": name, "seed": seed, "elbo": noise[seed] + gain + 0.01 * seed}
+        for name, gain in (("A", 1.0), ("B", 0.0))
+        for seed in range(8)
+    ]
+    rows[-1]["elbo"] = None  # failed: its partner has no pair
+    [row] = paired_differences(rows, "algorithm")
+    assert (row["algorithm"], row["minus"], row["pairs"], row["higher"]) == ("A", "B", 7, 7)
+    assert row["median"] == pytest.approx(1.0) and row["coverage"] == 1.0 - 2.0 * 2.0**-7
+    assert paired_differences(rows[:8], "algorithm") == []
+
+
+def test_pairs_have_to_be_told_apart():
+    rows = [{"algorithm": "A", "seed": 0, "x": x, "elbo": 0.0} for x in (1, 2)]
+    with pytest.raises(ValueError, match="two runs with algorithm A have seed .0.: name in"):
+        paired_differences(rows, "algorithm")
+    assert paired_differences(rows, "x")[0]["median"] == 0.0
+    with pytest.raises(ValueError, match="no run has the column 'loss'; there are algorithm, seed"):
+        paired_differences(rows, "algorithm", "loss")
