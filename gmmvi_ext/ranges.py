@@ -52,9 +52,9 @@ class Range:
             below = self.high is None or (
                 value < self.high if self.open_high else value <= self.high
             )
+            return bool(above and below)
         except (TypeError, ValueError):  # no number, or several
             return False
-        return bool(above and below)
 
     def __str__(self) -> str:
         if self.words:

@@ -66,12 +66,14 @@ def whole_file(path: str | Path, mode: str = "wb", **options) -> Iterator[IO]:
     path = Path(path)
     temporary = _beside(path, _PART)
     flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, 0o666)
+    with _errors_of(path):
+        descriptor = os.open(temporary, flags, 0o666)
     try:
         with os.fdopen(descriptor, mode, **options) as file:
             _locked(descriptor)
             yield file
-        os.replace(temporary, path)
+        with _errors_of(path):
+            os.replace(temporary, path)
     except BaseException:
         with contextlib.suppress(OSError):
             temporary.unlink()
@@ -105,16 +107,27 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
     (Linux); else it stands beside it under another name for a moment, where `standing` finds it.
     """
     folder = Path(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    sweep_beside(folder)
-    temporary, descriptor = _claimed(folder)
+    with _errors_of(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        sweep_beside(folder)
+        temporary, descriptor = _claimed(folder)
     try:
         yield temporary
-        _put(temporary, folder)
+        with _errors_of(folder):
+            _put(temporary, folder)
     finally:
         os.close(descriptor)
         _remove(temporary)
     sweep_beside(folder)
+
+
+@contextlib.contextmanager
+def _errors_of(path: Path) -> Iterator[None]:
+    """Errors name the place that was asked for, not what stands beside it or above."""
+    try:
+        yield
+    except OSError as error:
+        raise OSError(error.errno, error.strerror, str(path)) from error
 
 
 def standing(folder: str | Path) -> Path:

@@ -11,6 +11,7 @@ import pytest
 
 from gmmvi_ext import whole_files
 from gmmvi_ext.whole_files import (
+    as_path,
     own_file,
     standing,
     sweep,
@@ -177,3 +178,23 @@ def test_a_file_of_two_names_is_changed_under_one_alone(tmp_path):
     assert (tmp_path / "a").read_text() == "minemore"
     own_file(tmp_path / "none")
     assert names(tmp_path) == ["a", "victim"]
+
+
+def test_errors_name_the_place_that_was_asked_for(tmp_path):
+    write_whole(tmp_path / "file", "a")
+    (tmp_path / "folder" / "a").mkdir(parents=True)
+    for place in (tmp_path / "file" / "sub", tmp_path / "none" / "sub", tmp_path / "folder"):
+        with pytest.raises(OSError, match="irectory") as caught:
+            write_whole(place, "a")
+        assert caught.value.filename == str(place) and ".part" not in str(caught.value)
+    inner = tmp_path / "file" / "sub" / "folder"
+    with pytest.raises(NotADirectoryError) as caught, whole_folder(inner):
+        pass
+    assert caught.value.filename == str(inner)
+    assert names(tmp_path) == ["file", "folder"]
+
+
+@pytest.mark.parametrize("path", ["", " ", None, 3, "a\0b"])
+def test_what_is_no_path_is_refused(path):
+    with pytest.raises(ValueError, match="`path` must be the path of a file or folder, got"):
+        as_path(path)

@@ -208,13 +208,14 @@ def open_parallel(
         return _Replicated(name, strategy, _task()[0] if is_multi else 0)
     if not isinstance(strategy, str) and hasattr(strategy, "submit"):
         return _Clustered(strategy)
-    if strategy in (None, "none"):
+    chosen = strategy if isinstance(strategy, str) else None  # an array is equal to many
+    if strategy is None or chosen == "none":
         return ParallelEvaluation()
-    if strategy == "mirrored":
+    if chosen == "mirrored":
         return _Replicated("mirrored", _mirrored(num_workers))
-    if strategy == "multi_worker":
+    if chosen == "multi_worker":
         return _multi_worker(allow_network)
-    if strategy == "dask":
+    if chosen == "dask":
         _require_trust([] if address is None else [address], allow_network)
         return _dask(num_workers, address)
     raise ParallelError(
