@@ -164,10 +164,11 @@ def learn_coordinates(
     gain = bent.figures["elbo"] - straight["elbo"]
     error = math.hypot(bent.figures["elbo_se"], straight["elbo_se"])
     ess, khat = _newest(bent.rounds, "ess"), _newest(bent.rounds, "khat")
-    least = CLEARLY * error
-    if ess < LEAST_ESS or khat > MAX_KHAT:
-        least += LARGE_GAIN
-    if mode == "auto" and not (math.isfinite(straight["elbo"]) and gain > least):
+    is_usable = ess >= LEAST_ESS and khat <= MAX_KHAT
+    is_better = gain > CLEARLY * error + (0.0 if is_usable else LARGE_GAIN)
+    if straight == NOTHING:  # no time or no evaluations left for it
+        is_better = is_usable
+    if mode == "auto" and not is_better:
         return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures, straight)
     mixture = FirstMixture(np.zeros(1), found.loc[np.newaxis], found.scale_tril[np.newaxis])
     return LearnedCoordinates(
