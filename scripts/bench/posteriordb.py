@@ -139,9 +139,10 @@ def flat(draws: dict) -> dict[str, np.ndarray]:
 
 def reference(base: pathlib.Path, about: dict) -> dict[str, np.ndarray] | None:
     name = about.get("reference_posterior_name")
-    if not name:
+    path = base / "reference_posteriors" / "draws" / "draws" / f"{name}.json.zip"
+    if not (name and path.exists()):  # accel_gp names draws that the database does not have
         return None
-    chains = read_zip(base / "reference_posteriors" / "draws" / "draws" / f"{name}.json.zip")
+    chains = read_zip(path)
     return {key: np.concatenate([chain[key] for chain in chains]) for key in chains[0]}
 
 
