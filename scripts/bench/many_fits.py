@@ -1,13 +1,15 @@
-"""`fit_many`: seconds, verdicts, memory and errors of many fits of one model in one process.
+"""Many fits of one model in one process: seconds, verdicts, memory, errors.
 
     python scripts/bench/many_fits.py --models logistic --count 1000
     python scripts/bench/many_fits.py --models eight_schools --count 100 --json many.jsonl
+    python scripts/bench/many_fits.py --way fit --count 100
 
 `logistic`: 100 rows, four coefficients ~ N(0, 2.5^2); `eight_schools`: effects drawn from the
-centered model with tau = 5. CPU seconds are those of the fit number 1, 2 and of the last one (mean
-of the last ten), memory is the process's at the end of number 2 and of the last. Ten of the data
+centered model with tau = 5. `--way fit_many` fits in calls with a hundred data sets each and keeps
+what they return; `--way fit` calls `fit` for one data set after the other and drops the posterior.
+Memory is the process's after the second fit (or the first hundred) and at the end. Ten of the data
 sets are also fitted by `fit` with the data as constants: the largest difference of a mean, in
-standard deviations. Parts of a hundred that are in the JSON file already are not made again.
+standard deviations. Hundreds that are in the JSON file already are not made again.
 """
 
 import argparse
@@ -73,54 +75,63 @@ def resident_mb() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
-def part_of(name: str, count: int, part: int) -> dict:
-    """A hundred fits, the first two and the others apart for their memory."""
+def part_of(name: str, count: int, part: int, way: str) -> dict:
+    """A hundred fits."""
     import gmmvi_ext
 
     log_density, data, settings = MODELS[name](count)
     own = {key: value[part * PART : (part + 1) * PART] for key, value in data.items()}
     begin, cpu = time.perf_counter(), time.process_time()
-    seconds, memory, levels, fits = [], [], {}, []
-    # In steps, so that each one's seconds and memory are seen; graphs stay with the function.
-    for index in range(len(own["y"])):
-        before = time.process_time()
-        one = {key: value[index : index + 1] for key, value in own.items()}
-        entry = gmmvi_ext.fit_many(log_density, one, verbose=False, **settings)[0]
-        seconds.append(time.process_time() - before)
-        memory.append(resident_mb())
-        level = "error" if entry.error else entry.report.level
-        levels[level] = levels.get(level, 0) + 1
-        fits.append(entry)
+    if way == "fit_many":
+        fits = list(gmmvi_ext.fit_many(log_density, own, verbose=False, **settings))
+        seconds = [each.seconds for each in fits]
+        memory = [resident_mb()] * 2
+        levels = ["error" if each.error else each.report.level for each in fits]
+        evaluations = [
+            each.posterior.run_info["num_target_evaluations"] for each in fits if not each.error
+        ]
+    else:
+        seconds, memory, levels, evaluations = [], [], [], []
+        for index in range(len(own["y"])):
+            before = time.process_time()
+            posterior = alone(log_density, own, settings, index)
+            levels.append(posterior.report().level)
+            evaluations.append(posterior.run_info["num_target_evaluations"])
+            seconds.append(time.process_time() - before)
+            memory.append(resident_mb())
     wall, cpu = time.perf_counter() - begin, time.process_time() - cpu
+    is_compared = part == 0 and way == "fit_many"
     return {
         "model": name,
         "count": count,
         "part": part,
-        "fits": len(fits),
+        "way": way,
+        "fits": len(levels),
         "wall": wall,
         "cpu": cpu,
         "first": seconds[0],
         "second": seconds[1],
         "last": float(np.mean(seconds[-10:])),
         "memory": [memory[1], memory[-1]],
-        "levels": levels,
-        "evaluations": float(
-            np.median([e.posterior.run_info["num_target_evaluations"] for e in fits if not e.error])
-        ),
-        "difference": differences(log_density, own, settings, fits) if part == 0 else None,
+        "levels": {level: levels.count(level) for level in sorted(set(levels))},
+        "evaluations": float(np.median(evaluations)),
+        "difference": differences(log_density, own, settings, fits) if is_compared else None,
     }
+
+
+def alone(log_density, own: dict, settings: dict, index: int):
+    """`fit` of one data set."""
+    import gmmvi_ext
+
+    one = {key: tf.constant(value[index]) for key, value in own.items()}
+    return gmmvi_ext.fit(lambda p: log_density(p, one), verbose=False, seed=index, **settings)
 
 
 def differences(log_density, own: dict, settings: dict, fits: list) -> float:
     """Largest difference of a mean to separate fits, in standard deviations."""
-    import gmmvi_ext
-
     worst = 0.0
-    for index in range(NUM_SEPARATE):
-        one = {key: tf.constant(value[index]) for key, value in own.items()}
-        posterior = gmmvi_ext.fit(
-            lambda p, one=one: log_density(p, one), verbose=False, seed=7 + index, **settings
-        )
+    for index in range(min(NUM_SEPARATE, len(fits))):
+        posterior = alone(log_density, own, settings, index)
         sd = posterior.stddev()
         for name, mean in posterior.mean().items():
             apart = np.abs(mean - fits[index].posterior.mean()[name]) / sd[name]
@@ -132,6 +143,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--models", default="logistic,eight_schools")
     parser.add_argument("--count", type=int, default=1000)
+    parser.add_argument("--way", choices=("fit_many", "fit"), default="fit_many")
     parser.add_argument("--json", type=Path, default=Path("many_fits.jsonl"))
     args = parser.parse_args()
     lines = args.json.read_text(encoding="utf-8").splitlines() if args.json.exists() else []
@@ -140,9 +152,9 @@ def main() -> None:
     for name in args.models.split(","):
         parts = []
         for part in range(-(-args.count // PART)):
-            key = {"model": name, "count": args.count, "part": part}
+            key = {"model": name, "count": args.count, "part": part, "way": args.way}
             kept = [row for row in rows if key.items() <= row.items()]
-            row = kept[0] if kept else part_of(name, args.count, part)
+            row = kept[0] if kept else part_of(name, args.count, part, args.way)
             if not kept:
                 with args.json.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")
@@ -165,7 +177,7 @@ def line(name: str, parts: list[dict]) -> str:
         f"{parts[0]['first']:.1f}, {parts[0]['second']:.2f}, {parts[-1]['last']:.2f}",
         f"{parts[0]['memory'][0]:.0f}, {parts[-1]['memory'][1]:.0f}",
         f"{np.median([each['evaluations'] for each in parts]):.0f}",
-        f"{parts[0]['difference']:.3f}",
+        "-" if parts[0]["difference"] is None else f"{parts[0]['difference']:.3f}",
     ]
     return f"| {' | '.join(cells)} |"
 
