@@ -41,7 +41,7 @@ from gmmvi_ext.exploration.starting_points import Start, more_points
 __all__ = ["FirstMixture", "ModeSearch"]
 
 SAVE_AT = (5, 13, 25)  # L-BFGS iterations whose points are candidates
-MAX_ITERATIONS = 60
+MAX_ITERATIONS, PER_DIMENSION = 60, 2.0  # in any case, and for each dimension where that is more
 SECOND_WIND = 30  # iterations of runs that go on in the scale of a mode
 DIRECT_COST = 100  # evaluations of a direct search for each dimension
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
@@ -55,6 +55,7 @@ MIN_SEVERAL = 100  # searches where there are several modes: some own few starti
 MIN_SEARCHES = {"auto": 1, "thorough": 300}  # in any case
 MAX_OFF = 0.1  # squared distance to the mode, in units of the inverse Hessian
 MAX_ROUND = 100  # searches in one round
+WANDERING, MAX_WANDERING = 18, 180  # searches between modes of unequal width, a round and in all
 MAX_PROBES = 4000  # in one round, as many as in all before
 MAX_FOLLOWED = 20  # probes that are followed at a time
 MIN_FOLLOWED_COST, MAX_FOLLOWED_COST = 5, 50  # evaluations for each, on average
@@ -115,6 +116,7 @@ class ModeSearch:
         self._first: Runs | None = None
         self._small: FirstMixture | None = None
         self._probes: list[np.ndarray] = []
+        self._has_news, self._num_wandering = True, 0
         dim = len(start.mean)
         self._has_gradient = counted.target.has_gradient
         cost = hessian_cost(dim) if self._has_gradient else fitted_cost(dim)
@@ -138,6 +140,11 @@ class ModeSearch:
             return None
         return chance_to_meet(np.concatenate(self._probes), self.catalog, self._rng)
 
+    @property
+    def _max_iterations(self) -> int:
+        """Of a search that knows nothing of widths."""
+        return max(MAX_ITERATIONS, int(PER_DIMENSION * len(self._start.mean)))
+
     def excuse(self, count: int) -> None:
         """Leaves evaluations that others have made of the same target out of the budget."""
         self._budget += count
@@ -154,7 +161,7 @@ class ModeSearch:
             return self._small
         # The first searches leave enough to look at where they have come by.
         points = self._start.points[:num_starts]
-        self._first = self._searched(points, (*SAVE_AT, MAX_ITERATIONS), self._budget / 2)
+        self._first = self._searched(points, (*SAVE_AT, self._max_iterations), self._budget / 2)
         self._enter(self._first)
         if not self._leads_into_a_spike(self._first):
             self._search_on()
@@ -250,12 +257,32 @@ class ModeSearch:
             if self._is_enough() or catalog.estimated_number > MAX_MODES[self._effort]:
                 return
             before = catalog.num_searches
-            if self._has_gradient and catalog.relevant:
+            if self._wanders:
+                self._wander()
+            elif self._has_gradient and catalog.relevant:
                 self._probe()
             else:
                 self._search_from_more_points()
             if self.catalog.num_searches == before:
                 return
+
+    @property
+    def _wanders(self) -> bool:
+        """Whether searches are to be made between probes, all of which one mode may explain.
+
+        Where modes differ in width one of them is densest at nearly all distant points; the way of
+        a search leads through the regions of others.
+        """
+        is_over = self._num_wandering >= MAX_WANDERING or self.left < 2 * WANDERING
+        return self._has_gradient and self._has_news and not is_over and not self.catalog.are_copies
+
+    def _wander(self) -> None:
+        """Some searches; notes whether any of them has ended in a mode that was not known."""
+        before = len(self.catalog.modes)
+        points = more_points(self._start, self.catalog.locations(), WANDERING, self._rng)
+        self._num_wandering += len(points)
+        self._enter(self._searched(points, (self._max_iterations,), 0.6 * self.left))
+        self._has_news = len(self.catalog.modes) > before
 
     def _search_from_more_points(self) -> None:
         """One round of searches."""
@@ -267,7 +294,7 @@ class ModeSearch:
             return
         points = more_points(self._start, catalog.locations(), count, self._rng)
         if self._has_gradient:
-            self._enter(self._searched(points, (MAX_ITERATIONS,), 0.6 * self.left))
+            self._enter(self._searched(points, (self._max_iterations,), 0.6 * self.left))
         else:
             self._enter(self._directly(points, 0.6 * self.left))
 

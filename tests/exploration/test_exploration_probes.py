@@ -15,6 +15,7 @@ from gmmvi_ext.exploration.probes import (
 )
 from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import start_from
+from gmmvi_ext.targets.benchmarks import random_gmm
 from gmmvi_ext.targets.callables import CallableTarget
 
 LOC = np.array([[0.0, 0.0, 0.0], [40.0, 0.0, 10.0]])
@@ -126,3 +127,12 @@ def test_what_is_looked_for_lies_within_a_thousand_widths_of_wide_modes():
     assert furthest_coordinate(loc, narrow) == 1e6
     assert furthest_coordinate(loc, 683.0 * narrow) == pytest.approx(4.0 + 5000.0 * 683.0)
     assert furthest_coordinate(loc, np.full((1, 2), 683.0)) == pytest.approx(4.0 + 5000.0 * 683.0)
+
+
+def test_modes_that_one_of_them_hides_from_all_probes_are_found_by_searches():
+    """Ten modes in 20 dimensions, wide and narrow in directions of their own; six by probes."""
+    target = random_gmm(num_dimensions=20)
+    counted = CountedTarget(target)
+    search = ModeSearch(counted, start_from(target, seed=0), budget=9000, seed=0)
+    search.run()
+    assert len(search.catalog.relevant) >= 9
