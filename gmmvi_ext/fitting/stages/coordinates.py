@@ -47,7 +47,7 @@ LEAST_ESS, FIRST_ROUNDS, LEAST_RISE, RISE_ROUNDS = 0.03, 8, 1.0, 4
 LONE, MAX_SPREAD = 1.5, 300.0  # effective draws, and nats of the log ratios
 # A round of some hundred draws knows its ESS and its k-hat to a factor of two: the median of the
 # newest counts. A map with poorer ones is kept where it gains so many nats.
-NUM_NEWEST, MAX_KHAT, LARGE_GAIN = 5, 0.9, 2.0
+NUM_NEWEST, MAX_KHAT, LARGE_GAIN = 5, 0.8, 2.0
 EVALUATION_SHARE = 0.3  # of `training.max_evaluations`
 NOTHING = {"elbo": -math.inf, "elbo_se": 0.0, "ess": 0.0, "khat": math.inf}  # of draws
 
