@@ -18,7 +18,7 @@ from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.types import DTypeLike, Seed
 
-__all__ = ["ExactTarget", "Target", "TargetError", "value_and_gradient"]
+__all__ = ["ExactTarget", "Target", "TargetError", "WrappedTarget", "value_and_gradient"]
 
 
 class TargetError(ValueError):
@@ -201,36 +201,35 @@ class Target(tf.Module):
         return {}
 
 
-class ExactTarget(Target):
-    """A stochastic target by its exact values.
+class WrappedTarget(Target):
+    """A target around another one, which answers what the wrapping is not about.
 
     Args:
-      base: has exact values without a seed; its graphs hold those of this one, too.
+      base: what is wrapped.
+      name: of the wrapped one, the base's by default.
     """
 
-    def __init__(self, base: Target):
-        super().__init__(base.num_dimensions, layout=base.layout, dtype=base.dtype, name=base.name)
+    def __init__(self, base: Target, *, name: str | None = None):
+        name = base.name if name is None else name
+        super().__init__(base.num_dimensions, layout=base.layout, dtype=base.dtype, name=name)
         self.base = base
         self.is_graph_safe = base.is_graph_safe
         self.has_gradient = base.has_gradient
+        self.is_stochastic = base.is_stochastic
+        self.has_exact_values = base.has_exact_values
         self.log_normalizer = base.log_normalizer
         self.parameter_names = base.parameter_names
         self.data_size = base.data_size
         self.generative = base.generative
         self.initial_values = base.initial_values
-        self._graphs = base._graphs
 
-    def log_prob(self, x, seed=None):
-        return self.base.log_prob(x)
+    @property
+    def num_exceptions(self) -> int:  # type: ignore[override]
+        return self.base.num_exceptions
 
-    def log_prob_and_grad(self, x, seed=None):
-        return self.base.log_prob_and_grad(x)
-
-    def _graph(self, name: str):
-        return super()._graph(f"exact_{name}")  # beside the noisy one
-
-    exact_log_prob = log_prob
-    exact_log_prob_and_grad = log_prob_and_grad
+    @property
+    def last_exception(self) -> BaseException | None:  # type: ignore[override]
+        return self.base.last_exception
 
     @property
     def continues_edges(self) -> bool:
@@ -249,6 +248,37 @@ class ExactTarget(Target):
 
     def start(self, num_samples, seed):
         return self.base.start(num_samples, seed)
+
+    def metrics(self, mixture, samples):
+        return self.base.metrics(mixture, samples)
+
+    def figures(self, mixture, samples):
+        return self.base.figures(mixture, samples)
+
+
+class ExactTarget(WrappedTarget):
+    """A stochastic target by its exact values.
+
+    Args:
+      base: has exact values without a seed; its graphs hold those of this one, too.
+    """
+
+    def __init__(self, base: Target):
+        super().__init__(base)
+        self.is_stochastic = self.has_exact_values = False
+        self._graphs = base._graphs
+
+    def log_prob(self, x, seed=None):
+        return self.base.log_prob(x)
+
+    def log_prob_and_grad(self, x, seed=None):
+        return self.base.log_prob_and_grad(x)
+
+    def _graph(self, name: str):
+        return super()._graph(f"exact_{name}")  # beside the noisy one
+
+    exact_log_prob = log_prob
+    exact_log_prob_and_grad = log_prob_and_grad
 
 
 def value_and_gradient(

@@ -14,12 +14,12 @@ from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.constraints.layout import MappedLayout
 from gmmvi_ext.gaussians import FullGaussians, Mixture, component_covariances
 from gmmvi_ext.math.symmetric import cholesky_of, symmetric_eigen
-from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.base import Target, WrappedTarget
 
 __all__ = ["MappedTarget", "in_own_coordinates", "linearized"]
 
 
-class MappedTarget(Target):
+class MappedTarget(WrappedTarget):
     """`base` in the coordinates of a map; everything else is asked of `base` itself.
 
     Args:
@@ -33,18 +33,8 @@ class MappedTarget(Target):
     def __init__(self, base: Target, coordinate_map: AnyMap | None = None):
         if isinstance(base, MappedTarget):
             raise ValueError("a target in learned coordinates cannot be given others on top.")
-        super().__init__(base.num_dimensions, layout=base.layout, dtype=base.dtype, name=base.name)
-        self.base = base
+        super().__init__(base)
         self.coordinate_map: AnyMap | None = None
-        self.is_graph_safe = base.is_graph_safe
-        self.has_gradient = base.has_gradient
-        self.is_stochastic = base.is_stochastic
-        self.has_exact_values = base.has_exact_values
-        self.log_normalizer = base.log_normalizer
-        self.parameter_names = base.parameter_names
-        self.data_size = base.data_size
-        self.generative = base.generative
-        self.initial_values = base.initial_values
         if coordinate_map is not None:
             self.set_map(coordinate_map)
 
@@ -84,18 +74,6 @@ class MappedTarget(Target):
         self.base.forget_traces()
 
     @property
-    def num_exceptions(self) -> int:  # type: ignore[override]
-        return self.base.num_exceptions
-
-    @property
-    def last_exception(self) -> BaseException | None:  # type: ignore[override]
-        return self.base.last_exception
-
-    @property
-    def continues_edges(self) -> bool:
-        return self.base.continues_edges
-
-    @property
     def stan_coordinates(self) -> Callable | None:
         """A Stan program's own unconstrained coordinates of points; None for other targets."""
         theirs, found = getattr(self.base, "stan_coordinates", None), self.coordinate_map
@@ -103,16 +81,8 @@ class MappedTarget(Target):
             return theirs
         return lambda z: theirs(found.forward(tf.convert_to_tensor(z)).numpy())
 
-    @property
-    def can_sample(self) -> bool:
-        return self.base.can_sample
-
     def sample(self, num_samples, seed):
         return self._inner(self.base.sample(num_samples, seed))
-
-    @property
-    def can_start(self) -> bool:
-        return self.base.can_start
 
     def start(self, num_samples, seed):
         return self._inner(self.base.start(num_samples, seed))

@@ -13,7 +13,7 @@ import functools
 
 import tensorflow as tf
 
-from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.base import Target, WrappedTarget
 
 __all__ = ["DISAGREEMENT", "ShardedTarget"]
 
@@ -24,7 +24,7 @@ DISAGREEMENT = (
 )
 
 
-class ShardedTarget(Target):
+class ShardedTarget(WrappedTarget):
     """`base`, evaluated in shards; everything else is asked of `base` itself.
 
     Args:
@@ -35,19 +35,12 @@ class ShardedTarget(Target):
     """
 
     def __init__(self, base: Target, strategy: tf.distribute.Strategy):
-        super().__init__(base.num_dimensions, layout=base.layout, dtype=base.dtype, name="sharded")
+        super().__init__(base, name="sharded")
         if not base.is_graph_safe:
             raise ValueError(
                 f"target {base.name!r} is evaluated on the host, which `tf.distribute` cannot "
                 "shard; use the strategy dask."
             )
-        self.base = base
-        self.has_gradient = base.has_gradient
-        self.is_stochastic = base.is_stochastic
-        self.has_exact_values = base.has_exact_values
-        self.log_normalizer = base.log_normalizer
-        self.parameter_names = base.parameter_names
-        self.data_size = base.data_size
         self._strategy = strategy
         self._num_shards = strategy.num_replicas_in_sync
         self._spans_processes = isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy)
@@ -60,26 +53,6 @@ class ShardedTarget(Target):
     def log_prob_and_grad(self, x, seed=None):
         out = self._evaluate(x, seed, with_grad=True)
         return out[:, 0], out[:, 1:]
-
-    def sample(self, num_samples, seed):
-        return self.base.sample(num_samples, seed)
-
-    @property
-    def can_sample(self) -> bool:
-        return self.base.can_sample
-
-    def metrics(self, mixture, samples):
-        return self.base.metrics(mixture, samples)
-
-    def figures(self, mixture, samples):
-        return self.base.figures(mixture, samples)
-
-    @property
-    def can_start(self) -> bool:
-        return self.base.can_start
-
-    def start(self, num_samples, seed):
-        return self.base.start(num_samples, seed)
 
     def _evaluate(self, x: tf.Tensor, seed, *, with_grad: bool) -> tf.Tensor:
         """Values and, if asked for, gradients side by side, [N, 1] or [N, 1 + D]."""
