@@ -3,7 +3,7 @@
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from numbers import Real
 from typing import Any
 
@@ -29,7 +29,7 @@ from gmmvi_ext.targets.user_model import as_target
 from gmmvi_ext.training.progress import ProgressDisplay
 from gmmvi_ext.types import ConstraintLike, DTypeLike, PathLike
 
-__all__ = ["fit"]
+__all__ = ["fit", "opened_fit"]
 
 
 # Former switches -> the stages that have taken their place; true and false are "auto" and "off".
@@ -117,9 +117,9 @@ def fit(
     `block_convergence`), and exploration finds nothing beyond the mixture; or at a limit.
 
     Raises:
-      TargetError, ValueError, TypeError: something is wrong with the arguments or the target; says
-        what and how to mend it.
-      FitError: the fit ended without a usable mixture.
+      TargetError, ValueError, TypeError: something is wrong with the arguments or the target
+        (`gmmvi_ext.targets.TargetError`, a ValueError); says what and how to mend it.
+      FitError: the fit ended without a usable mixture (`gmmvi_ext.fitting.FitError`).
 
     Example:
         >>> def log_density(p):  # 7 heads of 10 tosses, uniform prior
@@ -130,7 +130,74 @@ def fit(
         >>> bool(abs(posterior.mean()["p"] - 8.0 / 12.0) < 0.02)
         True
     """
-    require_switches(batched=batched, verbose=verbose)
+    require_switches(verbose=verbose)
+    check_workdir(workdir)
+    with opened_fit(
+        target,
+        num_dimensions=num_dimensions,
+        shapes=shapes,
+        constraints=constraints,
+        algorithm=algorithm,
+        seed=seed,
+        max_evaluations=max_evaluations,
+        max_seconds=max_seconds,
+        max_components=max_components,
+        initial_values=initial_values,
+        dtype=dtype,
+        batched=batched,
+        gradient=gradient,
+        executor=executor,
+        strategy=strategy,
+        callbacks=callbacks,
+        say=printer(verbose),
+        names_rules=workdir is None,  # a work directory has a line of its own
+        **settings,
+    ) as context:
+        progress = ProgressDisplay(None if verbose and context.parallel.is_chief else False)
+        if workdir is None:
+            fitted = run_stages(context, callbacks=callbacks, progress=progress)
+        else:
+            fitted = _in_folder(context, workdir, callbacks, progress)
+        posterior = fitted.posterior
+        if context.parallel.is_usable_after_close:
+            return posterior
+        return posterior.with_target(context.target)
+
+
+@contextlib.contextmanager
+def opened_fit(
+    target: Any,
+    *,
+    num_dimensions: int | None = None,
+    shapes: Mapping | None = None,
+    constraints: ConstraintLike = None,
+    algorithm: str | Mapping[str, Any] = "auto",
+    seed: int = 0,
+    max_evaluations: int | None = None,
+    max_seconds: float | None = None,
+    max_components: int | None = None,
+    initial_values: Mapping | None = None,
+    dtype: DTypeLike = tf.float32,
+    batched: bool = True,
+    gradient: Callable | None = None,
+    executor: Any = None,
+    strategy: Any = "none",
+    callbacks: Sequence[Callable[[dict], object]] = (),
+    say: Callable[[str], None],
+    names_rules: bool = False,
+    **settings: Any,
+) -> Iterator[FitContext]:
+    """What the stages of `fit` share, from its arguments, which are checked.
+
+    Args:
+      target, ..., **settings: of `fit`.
+      say: takes lines for the user, of the chief of several processes alone.
+      names_rules: whether a line names the rules.
+
+    Raises:
+      TargetError, ValueError, TypeError: as `fit`.
+    """
+    require_switches(batched=batched)
     begin = time.perf_counter()
     limits = checked_limits(
         {
@@ -142,11 +209,10 @@ def fit(
     max_components = limits.pop("max_components")
     dtype = floating_dtype(dtype)
     check_calls(seed, callbacks)
-    check_workdir(workdir)
     settings = _with_limits(_renamed(settings), limits)
     settings = _with_initial_values(settings, initial_values)
     with _opened(strategy, settings) as parallel:
-        say = printer(verbose and parallel.is_chief)
+        say = say if parallel.is_chief else printer(False)
         for warning in parallel.warnings:
             say(f"note: {warning}")
         target, notes = as_target(
@@ -172,7 +238,7 @@ def fit(
         )
         config.label = target.name
         _require_gradient(config, algorithm, target)
-        if workdir is None:  # a work directory has a line of its own
+        if names_rules:
             rules = config.code_word or "custom rules"
             say(f"{rules}, {target.num_dimensions} unconstrained dimensions")
         for note in notes:
@@ -181,14 +247,7 @@ def fit(
         cost = parallel.cost_note(target)
         if cost:
             say(f"note: {cost}")
-        context = FitContext(config, target, shared, parallel, say, begin)
-        progress = ProgressDisplay(None if verbose and parallel.is_chief else False)
-        if workdir is None:
-            fitted = run_stages(context, callbacks=callbacks, progress=progress)
-        else:
-            fitted = _in_folder(context, workdir, callbacks, progress)
-        posterior = fitted.posterior
-        return posterior if parallel.is_usable_after_close else posterior.with_target(target)
+        yield FitContext(config, target, shared, parallel, say, begin)
 
 
 def _in_folder(context: FitContext, workdir, callbacks, progress) -> Fitted:

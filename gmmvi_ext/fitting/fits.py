@@ -47,6 +47,12 @@ class Fit:
     error: str | None
     seconds: float
 
+    def __repr__(self) -> str:
+        if self.report is None:
+            return f"Fit({self.name!r}, FAILED: {self.error})"
+        evidence = f"log evidence {self.report.log_evidence:.6g}"
+        return f"Fit({self.name!r}, {self.report.verdict.split(':')[0]}, {evidence})"
+
     @property
     def trust(self) -> bool:
         """Whether the posterior may be used."""

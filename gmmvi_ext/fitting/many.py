@@ -15,10 +15,11 @@ from gmmvi_ext.config.errors import ConfigError
 from gmmvi_ext.constraints.coordinate_map import map_from_spec
 from gmmvi_ext.constraints.layout import MappedLayout, PartsLayout
 from gmmvi_ext.fitting.arguments import check_calls, checked_limits
-from gmmvi_ext.fitting.call import fit
+from gmmvi_ext.fitting.call import fit, opened_fit
 from gmmvi_ext.fitting.context import printer
 from gmmvi_ext.fitting.fits import Fit, Fits
 from gmmvi_ext.fitting.settings import wants_gradient
+from gmmvi_ext.fitting.stages.start import StartStage
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.math.casting import floating_dtype
 from gmmvi_ext.posterior import Posterior
@@ -108,7 +109,7 @@ def fit_many(
     check_calls(seed, ())
     checked_limits(settings)
     require_count("report_samples", report_samples, at_least=100)
-    if settings.get("workdir") is not None:
+    if settings.pop("workdir", None) is not None:
         raise ValueError("`workdir` belongs to a single fit: leave it out of `fit_many`.")
     dtype = floating_dtype(dtype)
     require_function("log_density", log_density, "the parameters and a data set")
@@ -124,6 +125,10 @@ def fit_many(
     say = printer(verbose)
     for note in notes:
         say(f"target: {note}")
+    with opened_fit(
+        model.target(sets[0]), seed=seed, dtype=dtype, say=printer(False), **settings
+    ) as context:
+        StartStage(context)  # evaluates nothing: what it refuses is wrong for all data sets
     jobs = [
         _Job(name, each, values, report_samples, settings)
         for name, each, values in zip(names, _seeds(seed, len(sets)), sets, strict=True)

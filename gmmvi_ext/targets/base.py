@@ -100,6 +100,11 @@ class Target(tf.Module):
             return PartsLayout(dict.fromkeys(self.parameter_names, ()))
         return PartsLayout(num_dimensions=self.num_dimensions)
 
+    def __repr__(self) -> str:
+        shapes = self.layout.shapes
+        names = "" if shapes is None else f", parameters {list(shapes)}"
+        return f"{type(self).__name__}({self.num_dimensions} dimensions{names})"
+
     def log_prob(self, x: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Unnormalized log density.
 

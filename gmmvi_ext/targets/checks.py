@@ -99,8 +99,8 @@ def check_target(
         kinds = "NaN" if np.isnan(many).all() else "-inf or NaN"
         raise TargetError(
             f"the log density is {kinds} at all of {MANY} draws from the first mixture; check its "
-            "formula and domain, or start where it is finite (model_initialization.prior_mean, "
-            "prior_scale)."
+            "formula and domain, and its data for NaN, or start where it is finite "
+            "(model_initialization.prior_mean, prior_scale)."
         )
     if not target.is_stochastic:
         _check_batch(target, x[:FEW], few, call_seed)

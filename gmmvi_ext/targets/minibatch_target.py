@@ -22,11 +22,16 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import PartsLayout
+from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import as_seed
-from gmmvi_ext.targets.base import Target
+from gmmvi_ext.ranges import require_count, require_function
+from gmmvi_ext.targets.base import Target, TargetError
 from gmmvi_ext.targets.callables import CallableTarget
+from gmmvi_ext.targets.likelihood_checks import check_likelihood, check_log_prior
 from gmmvi_ext.targets.minibatch import group_by_block, ungroup
-from gmmvi_ext.types import ConstraintLike, DTypeLike, Seed
+from gmmvi_ext.targets.rows import rows_of
+from gmmvi_ext.tracing import TracedFunction
+from gmmvi_ext.types import ConstraintLike, DTypeLike, Seed, TensorLike
 
 __all__ = ["MinibatchTarget"]
 
@@ -68,8 +73,9 @@ class MinibatchTarget(Target):
         where `shapes` names them. It has to be a plain sum over the rows, without prior terms.
       data: a nest of arrays that have the rows as their first axis, or a `tf.data.Dataset` of
         batches of `batch_size` rows, which is never held in memory. It is shuffled by its own rules
-        (`dataset.shuffle` before `dataset.batch`); a last batch that is smaller serves for the sum
-        over all rows alone. A fit with a dataset cannot be repeated bit for bit.
+        (`dataset.shuffle` before `dataset.batch`), has to end, and is read anew for every sum over
+        all rows; a last batch that is smaller serves for these alone. A fit with a dataset cannot
+        be repeated bit for bit. Floating numbers come in `dtype`.
       num_dimensions, shapes, constraints: of the parameters, as for `fit`.
       log_prior: parameters -> [N]; None for a flat prior.
       batch_size: rows of a minibatch.
@@ -88,8 +94,10 @@ class MinibatchTarget(Target):
         log evidence. 0 where it is not needed.
 
     Raises:
-      ValueError: rows that do not go together, a batch size out of range, or centers of the wrong
-        shape.
+      TypeError, ValueError: an argument is no function, no count, no data, or rows do not go
+        together.
+      TargetError: a function cannot be used as it is, or has no finite value where a search for
+        the mode begins or at a center; says why and what to do.
 
     Example:
         >>> from gmmvi_ext.targets import MinibatchTarget
@@ -124,23 +132,27 @@ class MinibatchTarget(Target):
         dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
+        require_function("log_likelihood", log_likelihood, "parameters and rows")
+        if log_prior is not None:
+            require_function("log_prior", log_prior, "the parameters")
+        require_count("batch_size", batch_size)
+        require_count("num_batches", num_batches)
+        points = _points(centers)
         layout = PartsLayout(shapes, constraints, num_dimensions)
         super().__init__(layout.num_dimensions, layout=layout, dtype=dtype, name=name)
-        if not callable(log_likelihood):
-            raise TypeError(
-                "`log_likelihood` must be a function of parameters and rows, got "
-                f"{type(log_likelihood).__name__}."
-            )
         self._log_likelihood = log_likelihood
-        prior = log_prior or _flat
-        self._prior = CallableTarget(prior, layout=layout, dtype=dtype)
+        self._prior = CallableTarget(log_prior or _flat, layout=layout, dtype=dtype)
+        if log_prior is not None and not check_log_prior(self._prior):
+            constant = CallableTarget(lambda p: log_prior(p) + _flat(p), layout=layout, dtype=dtype)
+            self._prior = constant
         self.batch_size, self.num_batches = int(batch_size), int(num_batches)
-        self._rows = _Streamed(data) if isinstance(data, tf.data.Dataset) else _Held(data, dtype)
+        self._rows = rows_of(data, self.dtype)
         self.data_size = self._rows.count(self.batch_size, self.num_batches)
+        check_likelihood(self._at, self._rows.few(), self.num_dimensions, self.dtype)
         self.log_offset = 0.0
         self.centers: np.ndarray | None = None
         if centers is not None:
-            self._set_centers(self._mode() if isinstance(centers, str) else centers)
+            self._set_centers(self._mode() if points is None else points)
 
     def log_prob(self, x: tf.Tensor, seed: Seed | None = None) -> tf.Tensor:
         if seed is not None:
@@ -159,21 +171,36 @@ class MinibatchTarget(Target):
         value = prior + tf.cast(value - self.log_offset, self.dtype)
         return value, slope + tf.cast(grad, self.dtype)
 
-    def noise(self, x: tf.Tensor, num_batches: int = 30, seed: int = 0) -> np.ndarray:
-        """Standard deviation of the values at points x [N, D] between minibatches, [N].
+    def noise(
+        self, draws: Mapping[str, Any] | TensorLike, num_batches: int = 30, seed: int = 0
+    ) -> np.ndarray:
+        """Standard deviation of the values between minibatches.
 
         Below a tenth of a nat or so at draws of the posterior, minibatches are as good as all data.
+
+        Args:
+          draws: constrained values as `posterior.sample` gives them: a dict, or an array [N, D].
+          num_batches: minibatches that are compared.
+          seed: of the choice of rows.
+
+        Returns:
+          one for each draw, [N].
         """
-        x = tf.convert_to_tensor(x, self.dtype)
+        require_count("num_batches", num_batches, at_least=2)
+        seed = int(as_seed(seed)[0])
+        x = self.layout.inverse_flat(self.layout.pack(draws, self.dtype))
         seeds = [tf.constant([seed, number]) for number in range(num_batches)]
         found = [self.values(x, each).numpy() for each in seeds]
         return np.std(np.asarray(found, float), axis=0, ddof=1)
 
     def _values(self, x, rows) -> tuple[tf.Tensor, None]:
         """The likelihood of some rows, [N]."""
-        layout = self.layout
-        values = layout.argument(layout.split(layout.held(x)))
-        return tf.cast(self._log_likelihood(values, rows), self.dtype), None
+        return tf.cast(self._at(x, rows), self.dtype), None
+
+    def _at(self, x, rows) -> tf.Tensor:
+        """What the user's function says of unconstrained points, in its own type."""
+        values = self.layout.argument(self.layout.split(self.layout.held(x)))
+        return tf.convert_to_tensor(self._log_likelihood(values, rows))
 
     def _values_and_grads(self, x, rows) -> tuple[tf.Tensor, tf.Tensor]:
         with tf.GradientTape(watch_accessed_variables=False) as tape:
@@ -263,26 +290,28 @@ class MinibatchTarget(Target):
         num_points = tf.maximum(tf.shape(x)[0], 1)
         return self._rows.summed(evaluate, tf.maximum(CHUNK // num_points, 1))
 
-    @tf.function(autograph=False)
-    def _all_rows(self, x):
-        return self.log_prob_and_grad(x)
+    def _all_taylor(self, centers: tf.Tensor) -> list[tf.Tensor]:
+        """Values, gradients and Hessians over all rows, as far as polynomials go."""
+        size = tf.constant(max(CHUNK // (self.num_dimensions * centers.shape[0]), 1))
 
-    @tf.function(autograph=False)
-    def _all_taylor(self, centers):
-        found = self._rows.summed(
-            lambda rows: [each for each in self._taylor(centers, rows) if each is not None],
-            tf.constant(max(CHUNK // (self.num_dimensions * centers.shape[0]), 1)),
-        )
-        return found
+        def summed(x):
+            return self._rows.summed(
+                lambda rows: [each for each in self._taylor(x, rows) if each is not None], size
+            )
 
-    def _set_centers(self, centers) -> None:
-        points = np.atleast_2d(np.asarray(centers, np.float64))
+        return TracedFunction(summed, tf.TensorSpec.from_tensor(centers))(centers)
+
+    def _set_centers(self, points: np.ndarray) -> None:
         if points.ndim != 2 or points.shape[1] != self.num_dimensions or not len(points):
             raise ValueError(
                 f"`centers` must be unconstrained points [J, {self.num_dimensions}], got an array "
-                f"of shape {list(np.shape(centers))}."
+                f"of shape {list(points.shape)}."
             )
         value, grad, *hessian = self._all_taylor(tf.constant(points, self.dtype))
+        named = zip(("value", "gradient", "Hessian"), (value, grad, *hessian), strict=False)
+        for what, part in named:
+            if not np.isfinite(part).all():
+                self._refuse(f"has a {what} that is not finite at the centers {points.tolist()}")
         epsilon = np.finfo(self.dtype.as_numpy_dtype).eps
         if epsilon * abs(float(value[0])) > MAX_ROUNDING:
             self.log_offset = float(value[0])
@@ -340,12 +369,17 @@ class MinibatchTarget(Target):
         """Where a search from zero ends, over all rows, [1, D]."""
         from scipy.optimize import minimize
 
-        first, _ = self._all_rows(tf.zeros([1, self.num_dimensions], self.dtype))
+        origin = tf.zeros([1, self.num_dimensions], self.dtype)
+        first, slope = self.log_prob_and_grad(origin)
+        if not (np.isfinite(first).all() and np.isfinite(slope).all()):
+            self._refuse("is not finite at zero, where the search for the mode begins")
         if np.finfo(self.dtype.as_numpy_dtype).eps * abs(float(first[0])) > MAX_ROUNDING:
             self.log_offset = float(first[0])
 
+        of_all_rows = TracedFunction(self.log_prob_and_grad, tf.TensorSpec.from_tensor(origin))
+
         def loss(x):
-            value, grad = self._all_rows(tf.constant(x[np.newaxis], self.dtype))
+            value, grad = of_all_rows(tf.constant(x[np.newaxis], self.dtype))
             value = float(value[0])
             return (-value if math.isfinite(value) else 1e30), -grad[0].numpy().astype(float)
 
@@ -354,101 +388,36 @@ class MinibatchTarget(Target):
             np.newaxis
         ]
 
-
-class _Held:
-    """Rows in memory."""
-
-    def __init__(self, data, dtype):
-        def tensor(array):
-            array = np.asarray(array)
-            kind = tf.as_dtype(dtype) if np.issubdtype(array.dtype, np.floating) else None
-            return tf.constant(array, kind)
-
-        self._data = tf.nest.map_structure(tensor, data)
-        self._sizes = {
-            int(each.shape[0]) if each.shape else 0 for each in tf.nest.flatten(self._data)
-        }
-
-    def count(self, batch_size: int, num_batches: int) -> int:
-        if len(self._sizes) != 1 or 0 in self._sizes:
-            raise ValueError(
-                "`data` must be arrays of the same number of rows, got first axes of "
-                f"{sorted(self._sizes)}."
-            )
-        self._size = self._sizes.pop()
-        if not (batch_size >= 1 and num_batches >= 1 and batch_size * num_batches <= self._size):
-            raise ValueError(
-                "`batch_size` times `num_batches` must be between 1 and the "
-                f"{self._size} rows, got {batch_size} and {num_batches}."
-            )
-        self._order = tf.constant(np.random.default_rng(0).permutation(self._size), tf.int32)
-        return self._size
-
-    def batches(self, batch_size: int, num_batches: int, seed) -> Callable:
-        """Number of a batch -> its rows: stretches of the shuffled ones, from a random row on."""
-        begin = tf.random.stateless_uniform([], seed, 0, self._size, tf.int32)
-
-        def rows(number):
-            at = (begin + number * batch_size + tf.range(batch_size)) % self._size
-            at = tf.gather(self._order, at)
-            return tf.nest.map_structure(lambda each: tf.gather(each, at), self._data)
-
-        return rows
-
-    def summed(self, evaluate: Callable, size: tf.Tensor) -> list[tf.Tensor]:
-        def part(begin):
-            rows = tf.nest.map_structure(lambda each: each[begin : begin + size], self._data)
-            return [tf.cast(each, tf.float64) for each in evaluate(rows)]
-
-        def add(begin, *sums):
-            return begin + size, *(a + b for a, b in zip(sums, part(begin), strict=True))
-
-        first = part(tf.constant(0))
-        loop = (lambda begin, *_: begin < self._size), add, (size, *first)
-        return list(tf.while_loop(*loop, parallel_iterations=1)[1:])
-
-
-class _Streamed:
-    """Batches of a `tf.data.Dataset`."""
-
-    def __init__(self, data: tf.data.Dataset):
-        self._data = data
-
-    def count(self, batch_size: int, num_batches: int) -> int:
-        def rows(total, batch):
-            return total + tf.shape(tf.nest.flatten(batch)[0], tf.int64)[0]
-
-        size = int(self._data.reduce(tf.constant(0, tf.int64), rows))
-        if size < batch_size:
-            raise ValueError(f"`data` has {size} rows, fewer than `batch_size` {batch_size}.")
-
-        def is_whole(*batch):
-            return tf.equal(tf.shape(tf.nest.flatten(batch)[0])[0], batch_size)
-
-        stream = self._data.filter(is_whole).repeat().prefetch(tf.data.AUTOTUNE)
-        self._iterator = iter(stream)
-        first = next(iter(self._data))
-        found = int(tf.nest.flatten(first)[0].shape[0])
-        if found != batch_size:
-            raise ValueError(
-                f"`data` comes in batches of {found} rows, and `batch_size` is {batch_size}: "
-                "make them equal, by `dataset.batch(n)`."
-            )
-        return size
-
-    def batches(self, batch_size: int, num_batches: int, seed) -> Callable:
-        return lambda number: next(self._iterator)
-
-    def summed(self, evaluate: Callable, size: tf.Tensor) -> list[tf.Tensor]:
-        def add(sums, batch):
-            found = [tf.cast(each, tf.float64) for each in evaluate(batch)]
-            return tuple(a + b for a, b in zip(sums, found, strict=True))
-
-        zeros = tf.nest.map_structure(
-            lambda spec: tf.zeros([1, *spec.shape[1:]], spec.dtype), self._data.element_spec
+    def _refuse(self, what: str) -> None:
+        """Says why the likelihood cannot be expanded, and what to do."""
+        bad = self._rows.not_finite()
+        remedy = (
+            "check its formula and domain (log or sqrt at 0, constraints), give `centers` where it "
+            "is defined, or centers=None."
         )
-        first = [tf.zeros_like(each, tf.float64) for each in evaluate(zeros)]  # for their shapes
-        return list(self._data.reduce(tuple(first), add))
+        if bad.size:
+            remedy = (
+                f"NaN or infinite numbers are in {bad.size} of the {self.data_size} rows of "
+                f"`data`, first in row {bad[0]}; leave such rows out or fill them."
+            )
+        raise TargetError(f"the log density, summed over all rows of `data`, {what}: {remedy}")
+
+
+def _points(centers) -> np.ndarray | None:
+    """Centers as an array, or None for the mode or none at all."""
+    if isinstance(centers, str):
+        if centers == "mode":
+            return None
+    elif centers is None:
+        return None
+    else:
+        points = np.atleast_2d(as_numbers(centers, "`centers`"))
+        if np.isfinite(points).all():
+            return points
+    raise ValueError(
+        '`centers` must be "mode", unconstrained points [J, D] of finite numbers, or None, got '
+        f"{centers!r:.60}."
+    )
 
 
 def _flat(values) -> tf.Tensor:

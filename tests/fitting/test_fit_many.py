@@ -216,6 +216,30 @@ def test_what_is_wrong_for_all_is_said_at_once(data, changes, words):
         gmmvi_ext.fit_many(log_density, data, shapes=SHAPES, **changes)
 
 
+SETTINGS = {
+    "callbacks": ({"callbacks": 3}, "`callbacks` must be a list"),
+    "strategy": ({"strategy": "a"}, "`strategy` must be one of"),
+    "parallel": ({"parallel": {"num_workers": -1}}, "`num_workers`"),
+    "initial values": ({"initial_values": {"nu": 1.0}}, "unknown parameter name 'nu'"),
+    "gradient": ({"gradient": abs}, "`gradient` cannot be given"),
+    "algorithm": ({"algorithm": "FOO"}, "code word 'FOO'"),
+    "prior": ({"model_initialization": {"prior_mean": [1.0, 2.0]}}, "a number or 3 numbers"),
+}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_settings_that_are_wrong_for_all_are_refused_before_any_fit(name, monkeypatch):
+    monkeypatch.setattr(many, "fit", None)
+    settings, words = SETTINGS[name]
+    with pytest.raises(ValueError, match=words):
+        gmmvi_ext.fit_many(log_density, {"y": Y}, shapes=SHAPES, **LIMITS, **settings)
+
+
+def test_an_entry_is_one_line(fits):
+    assert repr(fits[0]).startswith("Fit('0', TRUST, log evidence -")
+    assert repr(fits[2]).startswith("Fit('2', FAILED: TargetError: the log density is NaN")
+
+
 def test_an_unknown_setting_and_a_wrong_model_end_all():
     with pytest.raises(ConfigError, match="temprature"):
         gmmvi_ext.fit_many(log_density, {"y": Y}, shapes=SHAPES, verbose=False, temprature=2.0)

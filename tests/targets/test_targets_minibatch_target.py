@@ -5,9 +5,10 @@ import pytest
 import tensorflow as tf
 
 import gmmvi_ext
+from gmmvi_ext.constraints.layout import PartsLayout
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.posterior.importance.draws import evaluate_target
-from gmmvi_ext.targets import MinibatchTarget
+from gmmvi_ext.targets import MinibatchTarget, TargetError
 
 NUM_ROWS, DIM = 601, 3
 
@@ -154,16 +155,165 @@ def test_a_fit_is_judged_by_all_rows():
     assert posterior.run_info["iterations"] > 0
 
 
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"batch_size": 0}, "`batch_size`"),
-        ({"batch_size": 100, "num_batches": 7}, "601 rows"),
-        ({"centers": [[0.0]]}, "`centers`"),
-        ({"data": [np.zeros((3, DIM)), np.zeros(4)], "batch_size": 1}, "same number of rows"),
-        ({"data": tf.data.Dataset.range(100).batch(10)}, "batches of 10"),
-    ],
-)
-def test_what_does_not_go_together_is_refused(settings, message):
+def _dataset(rows, size=60):
+    return tf.data.Dataset.from_tensor_slices(rows).batch(size)
+
+
+def _read_once():
+    batches = iter([_rows()[:60]] * 3)
+    return tf.data.Dataset.from_generator(
+        lambda: batches, output_signature=tf.TensorSpec((60, DIM), tf.float64)
+    )
+
+
+def _broken():
+    def batches():
+        yield _rows()[:60]
+        raise OSError("the disk is gone")
+
+    return tf.data.Dataset.from_generator(
+        batches, output_signature=tf.TensorSpec((None, DIM), tf.float64)
+    )
+
+
+def _with_nan():
+    rows = _rows()
+    rows[17, 1] = np.nan
+    return rows
+
+
+REFUSED = {
+    "no rows": ({"data": np.zeros((0, DIM))}, "no rows"),
+    "nothing": ({"data": {}}, "no rows"),
+    "None": ({"data": [None]}, "`data` must be an array .* got NoneType"),
+    "a text": ({"data": "rows.csv"}, "`data` must be an array .* got str 'rows.csv'"),
+    "a number": ({"data": 3.0}, "`data` must be an array .* got float 3.0"),
+    "ragged": ({"data": [[1.0, 2.0], [3.0]]}, "`data` must be .* rows of different lengths"),
+    "ragged tensor": ({"data": tf.ragged.constant([[1.0], []])}, "`data` must be .* Ragged"),
+    "lengths": ({"data": [np.zeros((3, DIM)), np.zeros(4)]}, "same number of rows"),
+    "NaN": ({"data": _with_nan()}, "NaN or infinite numbers are in 1 of the 601 rows.* row 17"),
+    "NaN, streamed": ({"data": _dataset(_with_nan())}, "in 1 of the 601 rows.* row 17"),
+    "whole numbers": ({"data": np.ones((99, DIM), int)}, "whole numbers as they are"),
+    "batches": ({"data": _dataset(_rows(), 10)}, "batches of 10"),
+    "fewer": ({"data": _dataset(_rows()[:9])}, "9 rows, fewer than `batch_size` 60"),
+    "no batches": ({"data": tf.data.Dataset.range(100)}, "dataset of batches"),
+    "endless": ({"data": _dataset(_rows()).repeat()}, "never ends"),
+    "read once": ({"data": _read_once()}, "180 rows when it was read first and none"),
+    "broken": ({"data": _broken()}, "cannot be read: OSError: the disk is gone"),
+    "ragged dataset": (
+        {"data": tf.data.Dataset.from_tensor_slices(tf.ragged.constant([[1.0], []])).batch(2)},
+        "rows of fixed shapes",
+    ),
+    "too large": ({"batch_size": 602}, "`batch_size` is 602, more than the 601 rows"),
+    "too many": ({"batch_size": 100, "num_batches": 7}, "is 700, more than the 601 rows"),
+    "center": ({"centers": [[0.0]]}, "`centers` must be unconstrained points"),
+    "center, NaN": ({"centers": [0.0, np.nan, 0.0]}, '`centers` must be "mode", .* finite'),
+    "center, word": ({"centers": "modes"}, "`centers` must be \"mode\", .* got 'modes'"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_does_not_go_together_is_refused(name):
+    settings, message = REFUSED[name]
     with pytest.raises(ValueError, match=message):
         _target(**settings)
+
+
+@pytest.mark.parametrize("value", [0, -1, 60.0, 60.5, True, "60", None, np.nan])
+@pytest.mark.parametrize("name", ["batch_size", "num_batches"])
+def test_what_is_no_count_is_refused(name, value):
+    with pytest.raises(ValueError, match=f"`{name}` must be an integer from 1"):
+        _target(**{name: value})
+
+
+LIKELIHOODS = {
+    "a mean": (lambda w, rows: _log_likelihood(w, rows) / rows.shape[0], "no sum over the rows"),
+    "a prior in it": (lambda w, rows: _log_likelihood(w, rows) + 99.0, "no sum over the rows"),
+    "one number": (lambda w, rows: tf.reduce_sum(rows) * tf.reduce_sum(w), r"has shape \[\]"),
+    "one for each row": (lambda w, rows: tf.matmul(w, rows, transpose_b=True), r"\[7, 2\]"),
+    "whole numbers": (lambda w, rows: tf.ones(w.shape[0], tf.int32), "type int32"),
+    "without parameters": (lambda w, rows: tf.ones(w.shape[0]), "gradient .* is None"),
+    "NumPy": (lambda w, rows: np.sum(np.asarray(w), axis=1), "cannot be traced"),
+    "one argument": (lambda w: w, "`log_likelihood` fails at 7 points and 2 rows"),
+    "nothing": (lambda w, rows: None, "`log_likelihood` fails at"),
+    "NaN": (lambda w, rows: np.nan * _log_likelihood(w, rows), "not finite at zero"),
+}
+
+
+@pytest.mark.parametrize("name", LIKELIHOODS)
+def test_a_likelihood_is_looked_at_by_two_rows(name):
+    function, message = LIKELIHOODS[name]
+    with pytest.raises(TargetError, match=message):
+        MinibatchTarget(function, _rows(), num_dimensions=DIM, batch_size=60, dtype=tf.float64)
+
+
+def test_an_expansion_that_is_not_finite_is_refused_where_it_is():
+    def log_likelihood(w, rows):  # the gradient of a root is infinite at zero
+        return tf.reduce_sum(tf.sqrt(tf.abs(w)), axis=1) * tf.reduce_sum(rows**2)
+
+    with pytest.raises(TargetError, match=r"gradient that is not finite at the centers \[\[0.0"):
+        MinibatchTarget(
+            log_likelihood, _rows(), num_dimensions=DIM, batch_size=60, centers=[0.0] * DIM
+        )
+
+
+PRIORS = {
+    "one number": (lambda w: -tf.reduce_sum(w**2), r"`log_prior` of 7 points has shape \[\]"),
+    "one for each": (lambda w: -(w**2), r"shape \[7, 3\]"),
+    "two arguments": (lambda w, rows: w, "`log_prior` fails"),
+    "NumPy": (lambda w: np.sum(np.asarray(w), axis=1), "`log_prior` cannot be traced"),
+}
+
+
+@pytest.mark.parametrize("name", PRIORS)
+def test_a_prior_is_looked_at(name):
+    function, message = PRIORS[name]
+    with pytest.raises(TargetError, match=message):
+        _target(log_prior=function)
+
+
+def test_a_constant_prior_is_flat():
+    target, flat = (
+        _target(log_prior=lambda w: tf.zeros(tf.shape(w)[0], tf.float64)),
+        _target(log_prior=None),
+    )
+    x = tf.constant(_points(flat))
+    for one, other in zip(target.log_prob_and_grad(x), flat.log_prob_and_grad(x), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-12)
+
+
+@pytest.mark.parametrize("data", [_rows().tolist(), _dataset(_rows())], ids=["lists", "dataset"])
+def test_floating_data_come_in_the_type_of_the_target(data):
+    target = MinibatchTarget(_log_likelihood, data, num_dimensions=DIM, batch_size=60)
+    expected = MinibatchTarget(
+        _log_likelihood, _rows().astype("f"), num_dimensions=DIM, batch_size=60
+    )
+    x = tf.constant(_points(expected), tf.float32)
+    np.testing.assert_allclose(target.log_prob(x), expected.log_prob(x), rtol=1e-5)
+
+
+def test_the_noise_is_that_of_constrained_draws():
+    def log_likelihood(p, rows):
+        return -tf.reduce_sum((rows - p["scale"][:, None]) ** 4, axis=1)
+
+    target = MinibatchTarget(
+        log_likelihood,
+        3.0 + _rows()[:, 0],
+        shapes={"scale": ()},
+        constraints={"scale": "positive"},
+        batch_size=60,
+        centers=None,
+        dtype=tf.float64,
+    )
+    scale = np.array([2.0, 3.0, 5.0])
+    x = target.layout.inverse_flat(target.layout.pack({"scale": scale}, tf.float64))
+    values = [target.values(x, tf.constant([0, number])).numpy() for number in range(30)]
+    np.testing.assert_allclose(target.noise({"scale": scale}), np.std(values, axis=0, ddof=1))
+    with pytest.raises(ValueError, match="expected the names"):
+        target.noise({"x": scale})
+
+
+def test_targets_say_what_they_are():
+    assert repr(_target()) == "MinibatchTarget(3 dimensions)"
+    named = gmmvi_ext.targets.CallableTarget(abs, layout=PartsLayout({"mu": (), "tau": (2,)}))
+    assert repr(named) == "CallableTarget(3 dimensions, parameters ['mu', 'tau'])"

@@ -9,6 +9,8 @@ import time
 from typing import NamedTuple
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
+from gmmvi_ext.config.config import Config
+from gmmvi_ext.config.errors import ConfigError, Problem
 from gmmvi_ext.constraints.coordinate_map import AnyMap
 from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
 from gmmvi_ext.exploration.catalog import Catalog
@@ -132,6 +134,7 @@ class StartStage:
         self.start: Start | None = None
         if self.is_on:
             target = context.target
+            _refuse_other_lengths(config, target.num_dimensions)
             wanted = {**(target.initial_values or {}), **(config.start.initial_values or {})}
             self.start = start_from(
                 context.shared,
@@ -352,6 +355,16 @@ class StartStage:
                 break
             first = joined
         return checked, found
+
+
+def _refuse_other_lengths(config: Config, num_dimensions: int) -> None:
+    """Refuses vectors of `model_initialization` that belong to other dimensions."""
+    for name in ("prior_mean", "prior_scale"):
+        value = config.values["model_initialization"][name]
+        if isinstance(value, list | tuple) and len(value) not in (1, num_dimensions):
+            key = f"model_initialization.{name}"
+            text = f"must be a number or {num_dimensions} numbers, got {value!r}."
+            raise ConfigError(Problem(config.origin(key), key, text))
 
 
 def _is_complete(found: Audit) -> bool:
