@@ -207,7 +207,7 @@ class _Session:
         return [(name, each) for name, each in owners.items() if hasattr(each, "restore")]
 
     def run(self, interrupted: InterruptFlag) -> TrainingResult:
-        reason = self._common(self._earlier_end() or self._limit())
+        reason = self._common(self._earlier_end() or self._limit() or self._spent_before())
         metrics: Mapping[str, SupportsFloat] = {}
         while reason is None:
             metrics = self._advance(self._num_due())
@@ -257,6 +257,13 @@ class _Session:
         if not isinstance(ended, dict) or ended.get("rules") != self._rules():
             return None
         return next((each for each in _OWN_ENDS if str(each) == ended.get("stop_reason")), None)
+
+    def _spent_before(self) -> StopReason | None:
+        """What observers that count say of where an earlier session has ended."""
+        lost = int(self.algorithm.num_nonfinite)
+        asked = [getattr(each, "before", None) for each in self.observers.values()]
+        found = [each(self.evaluations, lost) for each in asked if each is not None]
+        return next((each for each in found if each is not None), None)
 
     def _rules(self) -> dict:
         """Settings of the stop rules, as plain data."""

@@ -11,7 +11,7 @@ import tensorflow as tf
 import gmmvi_ext
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.fitting.context import FitContext
-from gmmvi_ext.targets import HostTarget
+from gmmvi_ext.targets import HostTarget, MinibatchTarget
 from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
 
 
@@ -83,3 +83,22 @@ def test_a_handful_of_evaluations_is_not_exceeded_and_gives_a_gaussian(most):
     assert posterior.run_info["num_target_evaluations"] <= most
     np.testing.assert_allclose(posterior.mean(), [3.0, 3.0], atol=0.02)
     np.testing.assert_allclose(posterior.stddev(), [0.1, 5.0], rtol=0.02)
+
+
+def test_judgments_of_a_noisy_target_count_and_a_fit_that_has_spent_all_is_finished(tmp_path):
+    rows = np.random.default_rng(0).standard_normal((400, 2)).astype("f")
+
+    def log_likelihood(w, rows):
+        margins = tf.linalg.matmul(w, rows, transpose_b=True)
+        return -tf.reduce_sum(tf.math.softplus(-margins), axis=1)
+
+    target = MinibatchTarget(log_likelihood, rows, num_dimensions=2, batch_size=50)
+    settings = {"max_evaluations": 2000, "importance_check": "off", "verbose": False}
+    settings |= {"workdir": tmp_path / "run", "outputs": {"plots": False, "export": False}}
+    first = gmmvi_ext.fit(target, **settings)
+    info = first.run_info
+    assert info["stop_reason"] == "max_evaluations" and info["iterations"] > 0
+    assert info["num_target_evaluations"] <= 2200  # up to those of one iteration
+    again = gmmvi_ext.fit(target, **settings)
+    assert all(again.run_info[name] == each for name, each in info.items() if name != "audit")
+    np.testing.assert_array_equal(again.mixture.components.loc, first.mixture.components.loc)

@@ -360,3 +360,19 @@ def test_a_half_written_last_row_is_dropped(tmp_path):
     path.write_text('{"iteration": 1}\n{"iteration": 2}\n{"iterat')
     truncate_metrics(path, lambda row: True)
     assert path.read_text() == '{"iteration": 1}\n{"iteration": 2}\n'
+
+
+def test_what_an_observer_has_counted_ends_a_session_before_it_begins(counting_algorithm):
+    class Counting:
+        def __call__(self, row):
+            return None
+
+        def before(self, num_evaluations, num_nonfinite):
+            return StopReason.MAX_EVALUATIONS if num_evaluations + num_nonfinite >= 20 else None
+
+    algorithm, observers = counting_algorithm(), {"budget": Counting()}
+    train(algorithm, limits=Limits(num_iterations=2), log_interval=None, observers=observers)
+    again = train(
+        algorithm, limits=Limits(num_iterations=5), log_interval=None, observers=observers
+    )
+    assert (again.iterations, again.stop_reason) == (2, StopReason.MAX_EVALUATIONS)

@@ -11,9 +11,10 @@ from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.posterior.importance.draws import score_draws
 
-__all__ = ["best_mixture", "elbo_of", "without_negligible"]
+__all__ = ["best_mixture", "elbo_of", "num_deciding", "without_negligible"]
 
 NUM_SAMPLES = 1000  # draws that decide between the last and the best mixture
+SHARE = 0.05  # of `max_evaluations`, that the draws of each of the two are at most
 MIN_WEIGHT = 1e-6  # components below it are candidates that were never taken up
 
 
@@ -26,7 +27,8 @@ def best_mixture(
       context: of the fit.
       last: the last mixture.
       blocks: have kept the best one.
-      spent: evaluations so far; without the time for as many draws the best block is believed.
+      spent: evaluations so far; without time or evaluations for the draws the best block is
+        believed.
 
     Returns:
       the mixture, and the evaluations this took: none unless the ELBO has fallen back.
@@ -34,10 +36,20 @@ def best_mixture(
     best = blocks.best
     if best is None or not (blocks.had_relapse or blocks.judge):
         return last, 0
-    if context.affordable(spent) < 2 * NUM_SAMPLES:
+    count, most = num_deciding(context), context.config.training.max_evaluations
+    left = math.inf if most is None or not context.counts_everything else most - spent
+    if min(context.affordable(spent), left) < 2 * count:
         return best, 0
-    is_better = elbo_of(context, best, NUM_SAMPLES) > elbo_of(context, last, NUM_SAMPLES)
-    return (best if is_better else last), 2 * NUM_SAMPLES
+    is_better = elbo_of(context, best, count) > elbo_of(context, last, count)
+    return (best if is_better else last), 2 * count
+
+
+def num_deciding(context: FitContext) -> int:
+    """Draws of a mixture, by which the better one of two is kept."""
+    most = context.config.training.max_evaluations
+    if most is None or not context.counts_everything:
+        return NUM_SAMPLES
+    return min(NUM_SAMPLES, max(int(SHARE * most), 1))
 
 
 def elbo_of(context: FitContext, mixture: Mixture, num_samples: int) -> float:

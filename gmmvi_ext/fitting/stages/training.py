@@ -12,7 +12,7 @@ from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.exploration import Exploration, can_explore
 from gmmvi_ext.fitting.health import Watchdog
 from gmmvi_ext.fitting.mixture_state import MixtureState
-from gmmvi_ext.fitting.stages.best_mixture import elbo_of
+from gmmvi_ext.fitting.stages.best_mixture import elbo_of, num_deciding
 from gmmvi_ext.fitting.stages.importance_check import num_check_samples
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.training.checkpoints import Checkpoints
@@ -51,6 +51,8 @@ def training_limits(
     most = training.max_evaluations
     if most is not None and context.config.explore.mode != "off":
         spent += int(min(AUDIT_SHARE * most, MAX_AUDIT))
+    if most is not None and context.target.is_stochastic and training.keep_best:
+        spent += 2 * num_deciding(context)
     return Limits(
         iterations,
         _left(most, spent),
@@ -102,7 +104,7 @@ class TrainingStage:
         dim = self.learner.target.num_dimensions
         judge = None
         if self.learner.target.is_stochastic and self.learner.target.exact is not None:
-            judge = functools.partial(elbo_of, self.context, num_samples=NUM_JUDGED)
+            judge = functools.partial(elbo_of, self.context, num_samples=self._num_judged)
         self.blocks = BlockConvergence(self.learner.mixture, self.kept, dim, rule, judge)
         self.exploration = self._exploration()
 
@@ -122,7 +124,7 @@ class TrainingStage:
         """
         config, parallel = self.context.config, self.context.parallel
         limits = self.limits
-        seconds = self._deadline - time.perf_counter()
+        seconds = self.deadline - time.perf_counter()
         if seconds < TRACING_SECONDS and (seconds <= 0 or not self.learner.is_traced):
             limits = dataclasses.replace(limits, max_seconds=0.0)
         if limits.max_evaluations is not None and self.context.counts_everything:
@@ -139,7 +141,7 @@ class TrainingStage:
         if self.blocks is not None:
             watching["blocks"] = self.exploration or self.blocks
         if self.context.counts_everything:
-            watching["budget"] = self._within_limits
+            watching["budget"] = _Budget(self)
         if self.callbacks:
             watching["callbacks"] = self._called
         watching |= observers or {}
@@ -186,7 +188,11 @@ class TrainingStage:
     @property
     def num_judging_evaluations(self) -> int:
         """Exact evaluations of a noisy target that judged mixtures, over all sessions."""
-        return 0 if self.blocks is None else NUM_JUDGED * self.blocks.num_judgments
+        return 0 if self.blocks is None else self._num_judged * self.blocks.num_judgments
+
+    @property
+    def _num_judged(self) -> int:
+        return min(NUM_JUDGED, num_deciding(self.context))
 
     def _exploration(self) -> Exploration | None:
         config = self.context.config
@@ -209,25 +215,39 @@ class TrainingStage:
             if config.importance_check.mode != "off"
             else None,
             max_evaluations=self.limits.max_evaluations,
-            deadline=self._deadline,
+            deadline=self.deadline,
             seed=config.seed,
         )
 
     @property
-    def _deadline(self) -> float:
+    def deadline(self) -> float:
         """When training has to be over; an audit needs some time, too."""
         share = 1.0 if self.context.config.explore.mode == "off" else TRAINING_SECONDS
         return self.context.deadline(share)
 
-    def _within_limits(self, row: dict) -> StopReason | None:
-        """The loop counts finite values and seconds of steps; who pays, pays for all of them."""
-        if time.perf_counter() >= self._deadline:
-            return StopReason.MAX_SECONDS
-        most = self.limits.max_evaluations
-        spent = row["num_target_evaluations"] + row.get("num_nonfinite", 0)
-        spent += self.num_exploration_evaluations + self.num_judging_evaluations
-        return StopReason.MAX_EVALUATIONS if most is not None and spent >= most else None
-
     def _called(self, row: dict) -> StopReason | None:
         is_over = any([callback(row) for callback in self.callbacks])
         return StopReason.INTERRUPTED if is_over else None
+
+
+class _Budget:
+    """An observer of the loop, which counts finite values and seconds of steps alone.
+
+    Who pays, pays for all of them.
+    """
+
+    def __init__(self, stage: TrainingStage):
+        self._stage = stage
+
+    def __call__(self, row: dict) -> StopReason | None:
+        if time.perf_counter() >= self._stage.deadline:
+            return StopReason.MAX_SECONDS
+        return self.before(row["num_target_evaluations"], row.get("num_nonfinite", 0))
+
+    def before(self, num_evaluations: int, num_nonfinite: int) -> StopReason | None:
+        """What the limit says after so many evaluations by iterations."""
+        stage = self._stage
+        spent = num_evaluations + num_nonfinite
+        spent += stage.num_exploration_evaluations + stage.num_judging_evaluations
+        most = stage.limits.max_evaluations
+        return StopReason.MAX_EVALUATIONS if most is not None and spent >= most else None
