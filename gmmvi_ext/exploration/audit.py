@@ -31,15 +31,15 @@ from gmmvi_ext.exploration.catalog import (
 )
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.direct_search import minimize_without_gradient
+from gmmvi_ext.exploration.following import followed
 from gmmvi_ext.exploration.laplace import (
     NUM_ELBO_DRAWS,
     fitted_cost,
     fitted_hessians,
+    fitting_gaussians,
     hessian_cost,
     inverse_hessians,
-    scored,
 )
-from gmmvi_ext.exploration.lbfgs import minimize
 from gmmvi_ext.exploration.probes import furthest_coordinate, leads_to, probe_points
 from gmmvi_ext.exploration.starting_points import Start, more_points
 from gmmvi_ext.gaussians import FullGaussians, Mixture
@@ -51,7 +51,6 @@ __all__ = ["MIN_TELLING", "NUM_SEARCHES", "Audit", "audit"]
 
 NUM_SEARCHES = 60  # none of them in missing mass: an upper limit of 5 %
 MIN_TELLING = 10  # searches: fewer are no audit
-MAX_ITERATIONS = 30
 INFLATION = (2.0, 5.0, 15.0)
 RESIDUAL_INFLATION = 2.5
 MAX_RATIO = 3.0  # nats by which log p - log q - log Z may exceed zero where q covers p
@@ -73,6 +72,7 @@ class Audit(NamedTuple):
 
     Attributes:
       num_searches: that came to an end.
+      num_cut_short: that did not, within their iterations and evaluations.
       num_missed: those that ended in mass which the mixture lacks.
       missed_mass: share of the target's mass lacking, as far as the searches show.
       tail_mass: the same by draws inflated two- to fifteenfold: what lies around the mixture.
@@ -83,6 +83,7 @@ class Audit(NamedTuple):
     """
 
     num_searches: int
+    num_cut_short: int
     num_missed: int
     missed_mass: float
     tail_mass: float
@@ -123,7 +124,7 @@ def audit(
     """
     before = counted.count
     if max_evaluations < MIN_EVALUATIONS:
-        return Audit(0, 0, 0.0, 0.0, 1.0, [], math.nan, 0)
+        return Audit(0, 0, 0, 0.0, 0.0, 1.0, [], math.nan, 0)
     salted = substream(seed, "audit")
     rng = np.random.default_rng(np.asarray(salted).astype(np.uint32))
     num_draws = int(min(NUM_DRAWS, DRAWS_SHARE * max_evaluations))
@@ -155,7 +156,8 @@ def audit(
         left = max_evaluations - (counted.count - before)
         cost = (hessian_cost if shapes is None else fitted_cost)(covered.dim) + NUM_ELBO_DRAWS
         most = int(min(num_searches, max(left, 0) // cost, MAX_ELEMENTS // covered.dim**2))
-        modes, found = _lacking(counted, covered, runs, shapes, ends, start, most, rng)
+        budget = max(left - most * cost, 0.0)
+        modes, found = _lacking(counted, covered, runs, shapes, ends, start, most, budget, rng)
     counts = np.bincount(found[found >= 0], minlength=len(modes))
     modes = [mode._replace(num_found=int(count)) for mode, count in zip(modes, counts, strict=True)]
     # Searches that were cut short say something only where they have come upon lacking mass.
@@ -164,6 +166,7 @@ def audit(
     num_searches, num_missed = num_explained + int(is_over.sum()), int((found >= 0).sum())
     return Audit(
         num_searches,
+        len(points) - int(is_over.sum()),
         num_missed,
         _missed_mass(modes, covered.log_z),
         tail_mass,
@@ -177,16 +180,31 @@ def audit(
 def _searches(counted, covered, points, budget: float, rng):
     """The runs, and the shapes that direct searches have learned (None with gradients)."""
     scale = covered.scales(points)
-    common = {"scale": scale, "epsilon": counted.epsilon, "is_done": covered.is_reached}
     if counted.target.has_gradient:
-        if np.isfinite(covered.highest):
-            common["lowest"] = -covered.highest - 0.5 * covered.dim
-        save_at = (MAX_ITERATIONS,)
-        return minimize(counted.loss, points, save_at, budget, covered.furthest, **common), None
+        is_finite = np.isfinite(covered.highest)
+        runs = followed(
+            counted,
+            points,
+            scale,
+            covered.widths,
+            budget,
+            rng,
+            furthest=covered.furthest,
+            is_done=covered.is_reached,
+            lowest=-covered.highest - 0.5 * covered.dim if is_finite else None,
+        )
+        return runs, None
     if scale.ndim == 2:
-        common["scale"] = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
+        scale = scale[:, :, np.newaxis] * np.eye(scale.shape[1])
     return minimize_without_gradient(
-        lambda x: -counted.values(x), points, budget, rng, covered.furthest, **common
+        lambda x: -counted.values(x),
+        points,
+        budget,
+        rng,
+        covered.furthest,
+        scale=scale,
+        epsilon=counted.epsilon,
+        is_done=covered.is_reached,
     )
 
 
@@ -262,6 +280,11 @@ class _Covered:
             return self.components.scale_tril.numpy()
         return self.components.stddevs().numpy()
 
+    @property
+    def widths(self) -> np.ndarray:
+        """Standard deviations of a typical component, [D]."""
+        return np.exp(np.log(self.components.stddevs().numpy()).mean(axis=0))
+
     def scales(self, x: np.ndarray) -> np.ndarray:
         """The scale of the component nearest to each point: [n, D, D], or diagonals [n, D]."""
         return self.factors[np.argmin(self.squared_distances(x), axis=1)]
@@ -326,7 +349,7 @@ def _probed(counted, covered: _Covered, start: Start, count: int, rng):
     return x[index < 0], int((index >= 0).sum())
 
 
-def _lacking(counted, covered: _Covered, runs, shapes, ends, start: Start, most: int, rng):
+def _lacking(counted, covered: _Covered, runs, shapes, ends, start, most: int, budget: float, rng):
     """Distinct modes in lacking mass, and for every one of `ends` which of them, or -1."""
     x = runs.x[ends]
     widths = np.maximum(start.scale, covered.draws.std(axis=0))
@@ -341,11 +364,15 @@ def _lacking(counted, covered: _Covered, runs, shapes, ends, start: Start, most:
             factors = inverse_hessians(counted, x[part], widths, rng, are_modes=are_modes)
         else:
             factors = fitted_hessians(counted, x[part], shapes[ends[part]], rng)
-        draws = scored(counted, x[part], factors, rng)
+        heights = -runs.value[ends[part]]
+        fitted = fitting_gaussians(counted, x[part], heights, factors, rng, budget)
+        factors, draws, short = fitted
         log_q = covered.log_q(draws.x.reshape(-1, covered.dim)).reshape(draws.log_p.shape)
         with np.errstate(divide="ignore", invalid="ignore"):
             lacks = (draws.log_p - covered.log_z - log_q > covered.most).mean(axis=1)
             log_mass = draws.elbos + np.log(lacks)
+        if are_modes:  # halfway between what is sure and what curvature promises
+            log_mass += 0.5 * short
         for row, factor, mass in zip(part, factors, log_mass, strict=True):
             is_known = Catalog(modes).matched(x[row : row + 1])[0] >= 0
             if mass > covered.log_z + math.log(MIN_SHARE) and not is_known:

@@ -5,6 +5,10 @@ beforehand; at a mode they are made again with the widths that the first ones sh
 are of another size (a mode may be a thousandth as wide as the region that was searched, or reach
 far beyond it). Without gradients a quadratic function is fitted to values around the mode, in the
 shape that the search has learned.
+
+Where a mode is bent (a thin curved sheet) that Gaussian leaves it within a small part of its
+widths, and its ELBO lies thousands of nats below the mass. `fitting_gaussians` then adds a ridge to
+the precision, 1 / (s w)^2 with the largest width w and s = 1/2, 1/4, ..., while the ELBO gains.
 """
 
 from typing import NamedTuple
@@ -19,6 +23,7 @@ __all__ = [
     "ScoredGaussians",
     "fitted_cost",
     "fitted_hessians",
+    "fitting_gaussians",
     "hessian_cost",
     "inverse_hessians",
     "scored",
@@ -35,6 +40,8 @@ MAX_GROWTH = 30.0  # of a width from one repeat to the next
 NUM_SIZE_DRAWS = 3
 MAX_FITTED = 25  # dimensions up to which a quadratic function has all its coefficients
 WIDEST = 1e6  # standard deviation that a mode can have
+MAX_SHORT, MIN_GAIN = 3.0, 0.5  # nats: of an ELBO below what curvature promises, and by a ridge
+MAX_HALVINGS = 16
 
 
 def hessian_cost(dim: int) -> int:
@@ -195,3 +202,53 @@ def scored(
     log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     log_c = -0.5 * np.sum(noise**2, axis=1) - 0.5 * dim * np.log(2 * np.pi) - log_det[:, np.newaxis]
     return ScoredGaussians(x, log_c, log_p)
+
+
+def fitting_gaussians(
+    counted: CountedTarget,
+    points: np.ndarray,
+    heights: np.ndarray,
+    factors: np.ndarray,
+    rng: np.random.Generator,
+    max_evaluations: float,
+) -> tuple[np.ndarray, ScoredGaussians, np.ndarray]:
+    """The Gaussians at modes as far as they fit: Cholesky factors [C, D, D], and their draws.
+
+    And by how much the ELBO, which is what is sure of the mass, stays below what curvature promises
+    (Laplace's approximation), beyond the few nats of any shape that is somewhat bent, [C].
+
+    Args:
+      counted: the target.
+      points: modes, [C, D].
+      heights: log densities there, [C].
+      factors: of inverse Hessians, [C, D, D].
+      rng: of the draws.
+      max_evaluations: of the target, beyond the draws of the Gaussians as they are given.
+    """
+    if not len(points):
+        nothing = np.zeros((0, NUM_ELBO_DRAWS))
+        drawn = ScoredGaussians(nothing[:, :, np.newaxis], nothing, nothing)
+        return factors, drawn, np.zeros(0)
+    seed = rng.integers(2**32)  # of all draws: the same noise tells which factor is better
+    drawn = scored(counted, points, factors, np.random.default_rng(seed))
+    # What the ELBO would be if the log density fell as the curvature says.
+    log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
+    promised = heights + log_det + 0.5 * points.shape[1] * np.log(2 * np.pi)
+    rows = np.flatnonzero(~(drawn.elbos >= promised - MAX_SHORT))  # also -inf
+    basis, widths, _ = np.linalg.svd(factors)
+    kept = factors.copy()
+    for halving in range(1, MAX_HALVINGS + 1):
+        max_evaluations -= len(rows) * NUM_ELBO_DRAWS
+        if not len(rows) or max_evaluations < 0:
+            break
+        ridge = 4.0**halving / widths[rows, :1] ** 2
+        narrowed = 1.0 / np.sqrt(1.0 / widths[rows] ** 2 + ridge)
+        tried = cholesky_of(basis[rows] * narrowed[:, np.newaxis])
+        found = scored(counted, points[rows], tried, np.random.default_rng(seed))
+        # A bent mode may need several steps until most draws are finite.
+        gains = ~(found.elbos < drawn.elbos[rows] + MIN_GAIN)
+        rows, taken = rows[gains], np.flatnonzero(gains)
+        kept[rows] = tried[taken]
+        for field, new in zip(drawn, found, strict=True):
+            field[rows] = new[taken]
+    return kept, drawn, np.maximum(promised - MAX_SHORT - drawn.elbos, 0.0)

@@ -6,9 +6,12 @@ with the slope s = L_k^T grad log p(x), the line from x along s passes the mode 
 
     miss^2 = |z|^2 - (z . s)^2 / |s|^2
 
-A point is explained by the mode that its line comes nearest to, if that is within the bulk; only
-the others are worth a search. So a narrow mode among wide ones, which owns a thousandth of the
-points from where searches could start, takes a thousand evaluations instead of a thousand searches.
+A point is explained by the mode that its line comes nearest to, if that is within the bulk.
+Between modes the slope is a sum of the pulls -P_k (x - m_k) of several, P_k = (L_k L_k^T)^-1: a
+point is explained by a pair, too, if the slope lies as near to a sum of two pulls with positive
+factors. Only the others are worth a search. So a narrow mode among wide ones, which owns a
+thousandth of the points from where searches could start, takes a thousand evaluations instead of a
+thousand searches.
 From far away a mode of relative width r < 1 is seen within the directions around it with
 sin(angle) < r, a share of I_{r^2}((D - 1)/2, 1/2) / 2 of all at best: what is narrower, or lies in
 more dimensions, nobody finds who knows nothing but values of the density.
@@ -25,6 +28,7 @@ NEAREST, FURTHEST = 1.5, 1000.0  # radii of shells around a mode, in typical rad
 INFLATION = (0.5, 1.5)  # of where another mode would be
 LARGEST = 1e6  # coordinate at which a search has gone astray, where widths are about one
 NUM_PLANTED, NARROWER = 50, 2.5  # modes to see what probes can find, and how much narrower
+BEYOND = 0.5  # standard deviations of the log widths by which they are narrower than the narrowest
 MAX_ELEMENTS = 8_000_000  # of temporary arrays
 
 
@@ -47,8 +51,9 @@ def probe_points(
     """Points for probes, [count, D].
 
     With one mode known, half of them on shells around it whose radii go from 1.5 to 1000 of its
-    own in geometric steps; with several, four fifths (two where there is a prior) where another
-    mode like those would be. The others are where searches start (`starting_points.more_points`).
+    own in geometric steps, every other one of its shape, the rest as wide in all coordinates; with
+    several, four fifths (two where there is a prior) where another mode like those would be. The
+    others are where searches start (`starting_points.more_points`).
 
     Args:
       start: where the first searches began.
@@ -88,6 +93,9 @@ def _on_shells(loc: np.ndarray, factors: np.ndarray, count: int, rng) -> np.ndar
     which = rng.integers(len(loc), size=count)
     own = factors[which]
     step = own * direction if own.ndim == 2 else np.einsum("nij,nj->ni", own, direction)
+    # In the shape of the mode nothing is as dense as that mode; others have shapes of their own.
+    if own.ndim == 3:
+        step[::2] = (np.linalg.norm(own, axis=2) * direction)[::2]
     # Stratified: few probes have radii of all sizes.
     at = (rng.permutation(count) + rng.random(count)) / max(count, 1)
     radius = np.sqrt(dim) * NEAREST * (FURTHEST / NEAREST) ** at
@@ -129,15 +137,52 @@ def leads_to(x: np.ndarray, grad: np.ndarray, loc: np.ndarray, factors: np.ndarr
         nearest = miss.argmin(axis=1)
         is_led = np.take_along_axis(miss, nearest[:, np.newaxis], axis=1)[:, 0] <= dim
         index[part] = np.where(is_led, nearest, -1)
+        if dim > 2 and len(loc) > 1:
+            rest = ~is_led
+            pulls = -np.einsum("mji,nmj->nmi", inverse, z[rest]) if is_full else -z[rest] * inverse
+            index[part[rest]] = _pulled_by_two(z[rest], grad[part[rest]], pulls, factors)
     return index
+
+
+def _pulled_by_two(z, grad, pulls, factors) -> np.ndarray:
+    """The nearest mode where its pull and that of another one explain the slope, else -1, [n].
+
+    Args:
+      z: whitened offsets to all modes, [n, M, D].
+      grad: of the log density, [n, D].
+      pulls: of all modes, [n, M, D].
+      factors: as for `leads_to`.
+    """
+    dim, rows = z.shape[2], np.arange(len(z))
+    square = np.sum(z * z, axis=2)
+    own = square.argmin(axis=1)
+    scale = factors[own]
+    if scale.ndim == 3:
+        slope = np.einsum("nji,nj->ni", scale, grad)
+        pulls = np.einsum("nji,nmj->nmi", scale, pulls, optimize=True)
+    else:
+        slope, pulls = scale * grad, scale[:, np.newaxis] * pulls
+    slope = slope / np.maximum(np.linalg.norm(slope, axis=1, keepdims=True), 1e-300)
+    pulls = pulls / np.maximum(np.linalg.norm(pulls, axis=2, keepdims=True), 1e-300)
+    first = pulls[rows, own]
+    # Least squares of the slope on the own pull and one other, for all others at once.
+    between = np.einsum("nd,nmd->nm", first, pulls)
+    on_other = np.einsum("nd,nmd->nm", slope, pulls)
+    on_first = np.sum(slope * first, axis=1)[:, np.newaxis]
+    det = np.maximum(1.0 - between**2, 1e-12)
+    a, b = (on_first - between * on_other) / det, (on_other - between * on_first) / det
+    residual = np.where((a >= 0.0) & (b >= 0.0), 1.0 - a * on_first - b * on_other, np.inf)
+    is_led = residual.min(axis=1) <= dim / np.maximum(square[rows, own], dim)
+    return np.where(is_led, own, -1)
 
 
 def chance_to_meet(x: np.ndarray, known: Catalog, rng: np.random.Generator) -> float:
     """What probes could find: the share of planted modes of which at least one probe is part.
 
     Modes are planted where another one would be, 2.5 times narrower than the widest known one, or
-    as narrow as the narrowest, and of average mass; a probe is part of one that is denser there
-    than all that is known.
+    narrower than the narrowest by half of the spread of the log widths (so does the least of some
+    draws lie beyond that of a few less), and of average mass; a probe is part of one that is denser
+    there than all that is known.
 
     Args:
       x: points of all probes, [n, D].
@@ -149,7 +194,9 @@ def chance_to_meet(x: np.ndarray, known: Catalog, rng: np.random.Generator) -> f
     factors = np.array([mode.scale_tril for mode in modes])
     log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
     narrowest = int(log_det.argmin())
-    shrink = max(NARROWER * np.exp((log_det[narrowest] - log_det.max()) / dim), 1.0)
+    log_width = log_det / dim
+    least = min(log_width.max() - np.log(NARROWER), log_width.min() - BEYOND * log_width.std())
+    shrink = max(np.exp(log_width[narrowest] - least), 1.0)
     inverse = shrink * np.linalg.inv(factors[narrowest])
     top = np.logaddexp.reduce([mode.log_mass for mode in modes]) - np.log(len(modes))
     top += -log_det[narrowest] + dim * np.log(shrink) - 0.5 * dim * np.log(2 * np.pi)

@@ -20,11 +20,13 @@ import numpy as np
 from gmmvi_ext.exploration.catalog import Catalog, Mode, distinct
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.direct_search import minimize_without_gradient
+from gmmvi_ext.exploration.following import followed
 from gmmvi_ext.exploration.gaussian_scores import matched_gaussian
 from gmmvi_ext.exploration.laplace import (
     NUM_ELBO_DRAWS,
     fitted_cost,
     fitted_hessians,
+    fitting_gaussians,
     hessian_cost,
     inverse_hessians,
     scored,
@@ -43,9 +45,11 @@ __all__ = ["FirstMixture", "ModeSearch"]
 SAVE_AT = (5, 13, 25)  # L-BFGS iterations whose points are candidates
 MAX_ITERATIONS, PER_DIMENSION = 60, 2.0  # in any case, and for each dimension where that is more
 SECOND_WIND = 30  # iterations of runs that go on in the scale of a mode
+FEW_OWN = 1.5  # Hessians for each run that is followed, on average, at most
 DIRECT_COST = 100  # evaluations of a direct search for each dimension
 MAX_LOSS = 12.0  # nats below the best ELBO at which a candidate is no longer worth a component
 MIN_STARTS = 3
+SHAPES_SHARE = 0.1  # of the evaluations left, for Gaussians at bent modes
 FEW = 5  # components of a mixture that draws alone have led to
 NEW_MODE_CHANCE = {"auto": 0.005, "thorough": 0.001}  # at which searches end
 MAX_MODES = {"auto": 150, "thorough": 500}  # an estimate beyond it is no case for a mixture
@@ -117,6 +121,7 @@ class ModeSearch:
         self._small: FirstMixture | None = None
         self._probes: list[np.ndarray] = []
         self._has_news, self._num_wandering = True, 0
+        self._probes_tell = True
         dim = len(start.mean)
         self._has_gradient = counted.target.has_gradient
         cost = hessian_cost(dim) if self._has_gradient else fitted_cost(dim)
@@ -259,12 +264,14 @@ class ModeSearch:
             before = catalog.num_searches
             if self._wanders:
                 self._wander()
-            elif self._has_gradient and catalog.relevant:
+            elif self._has_gradient and catalog.relevant and self._probes_tell:
                 self._probe()
+                # Around bent modes no slope leads straight to one, nor do steps in their scale.
+                self._probes_tell = self.catalog.num_searches > before
             else:
                 self._search_from_more_points()
-            if self.catalog.num_searches == before:
-                return
+                if self.catalog.num_searches == before:
+                    return
 
     @property
     def _wanders(self) -> bool:
@@ -360,7 +367,8 @@ class ModeSearch:
             least = max(least, MIN_SEVERAL, MIN_PER_MODE * number)
         if catalog.num_searches < least:
             return False
-        if self._has_gradient and number and self.num_probes < self._least_probes():
+        is_probed = self._has_gradient and number and self._probes_tell
+        if is_probed and self.num_probes < self._least_probes():
             return False
         return catalog.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
 
@@ -383,20 +391,20 @@ class ModeSearch:
         return furthest_coordinate(loc, np.array([mode.scale_tril for mode in modes]))
 
     def _followed(self, points: np.ndarray) -> Runs:
-        """Runs in the scale of the mode nearest to each point, until they reach a known one."""
+        """Runs from points that no known mode explains, until they reach one."""
         known = self.catalog
         factors = np.array([mode.scale_tril for mode in known.modes])
         nearest = known.squared_distances(points).argmin(axis=0)
         cost = MAX_ALONE_COST if len(known.modes) == 1 else MAX_FOLLOWED_COST
-        runs = minimize(
-            self.counted.loss,
+        runs = followed(
+            self.counted,
             points,
-            (SECOND_WIND,),
-            min(0.6 * self.left, cost * len(points)),
-            self._furthest(),
-            scale=factors[nearest],
+            factors[nearest],
+            np.exp(np.log(np.linalg.norm(factors, axis=2)).mean(axis=0)),
+            min(0.6 * self.left, (cost + FEW_OWN * hessian_cost(points.shape[1])) * len(points)),
+            self._rng,
+            furthest=self._furthest(),
             lowest=-max(mode.log_prob for mode in known.modes) - 0.5 * points.shape[1],
-            epsilon=self.counted.epsilon,
             is_done=lambda x, loss: known.covers(x, -loss),
         )
         return runs._replace(has_rested=runs.has_rested | runs.is_done)
@@ -467,15 +475,24 @@ class ModeSearch:
             else:
                 shapes = self._shapes[rested[new]]
                 factors = fitted_hessians(self.counted, ends[new], shapes, self._rng)
-            masses = scored(self.counted, ends[new], factors, self._rng).elbos
             # A run may also rest where rounding hides the way on.
             off = np.einsum("cij,ci->cj", factors, runs.grad[rested[new]])
-            are_modes = np.isfinite(masses) & ~self._is_off(off, heights[new])
             found = Catalog()
-            for row, factor, mass, is_mode in zip(new, factors, masses, are_modes, strict=True):
-                if is_mode and found.matched(ends[row : row + 1])[0] < 0:
-                    modes.append(Mode(ends[row], factor, float(mass), float(heights[row]), 0))
-                    found = Catalog(modes)
+            kept: list[int] = []
+            for index in np.flatnonzero(~self._is_off(off, heights[new])):
+                row = new[index]
+                if found.matched(ends[row : row + 1])[0] < 0:
+                    kept.append(index)
+                    found = Catalog([*found.modes, Mode(ends[row], factors[index], 0.0, 0.0, 0)])
+            rows, budget = new[kept], SHAPES_SHARE * self.left
+            factors, draws, _ = fitting_gaussians(
+                self.counted, ends[rows], heights[rows], factors[kept], self._rng, budget
+            )
+            modes = [
+                Mode(ends[row], factor, float(mass), float(heights[row]), 0)
+                for row, factor, mass in zip(rows, factors, draws.elbos, strict=True)
+                if np.isfinite(mass)
+            ]
         self.catalog = self.catalog.with_ends(ends, modes)
 
     def _by_scores(self) -> FirstMixture | None:

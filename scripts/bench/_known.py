@@ -55,6 +55,9 @@ def measure(known, *, fit_seed: int = 0, report_seeds=(0,), **settings) -> dict:
         "log_z": _plain(report.log_evidence),
         "log_z_se": _plain(report.log_evidence_se),
     }
+    audit, modes = (posterior.run_info.get(key) or {} for key in ("audit", "modes"))
+    row["audit"] = {key: value for key, value in audit.items() if key != "modes"}
+    row["searches"] = {key: value for key, value in modes.items() if key != "modes"}
     if not known.is_proper:
         return row | {"wrong": ["improper"]}
     return row | errors(known, posterior, report)
