@@ -65,6 +65,7 @@ PROBES, PROBES_SHARE = 5, 0.5  # for each search, and of the evaluations: where 
 MAX_FULL_SCALE = 100  # dimensions up to which searches are scaled by whole covariances
 MAX_ELEMENTS = 20_000_000  # of all covariances at ends
 MIN_WEIGHT = 1e-5
+MAX_STRAYS = 8
 
 
 class Audit(NamedTuple):
@@ -78,6 +79,8 @@ class Audit(NamedTuple):
       tail_mass: the same by draws inflated two- to fifteenfold: what lies around the mixture.
       missed_limit: upper 95 % limit of the share of searches that end in lacking mass.
       modes: distinct ends in lacking mass; `log_mass` is that of what is lacking.
+      strays: ends beside the mixture without mass of account, [n, D]: where a density does not fall
+        off at all they lie along that direction.
       log_evidence: log Z of the mixture that was audited.
       num_evaluations: of the target.
     """
@@ -89,6 +92,7 @@ class Audit(NamedTuple):
     tail_mass: float
     missed_limit: float
     modes: list[Mode]
+    strays: np.ndarray
     log_evidence: float
     num_evaluations: int
 
@@ -99,6 +103,7 @@ class Audit(NamedTuple):
             {"location": mode.loc.tolist(), "log_mass": mode.log_mass, "num_found": mode.num_found}
             for mode in self.modes
         ]
+        about["strays"] = self.strays.tolist()
         return about
 
 
@@ -124,7 +129,8 @@ def audit(
     """
     before = counted.count
     if max_evaluations < MIN_EVALUATIONS:
-        return Audit(0, 0, 0, 0.0, 0.0, 1.0, [], math.nan, 0)
+        nothing = np.zeros((0, mixture.num_dimensions))
+        return Audit(0, 0, 0, 0.0, 0.0, 1.0, [], nothing, math.nan, 0)
     salted = substream(seed, "audit")
     rng = np.random.default_rng(np.asarray(salted).astype(np.uint32))
     num_draws = int(min(NUM_DRAWS, DRAWS_SHARE * max_evaluations))
@@ -172,6 +178,7 @@ def audit(
         tail_mass,
         unseen_limit(num_missed, num_searches),
         modes,
+        _strays(runs.x[ends[runs.has_rested[ends] & (found < 0)]] if len(ends) else points[:0]),
         covered.log_z,
         counted.count - before,
     )
@@ -379,6 +386,12 @@ def _lacking(counted, covered: _Covered, runs, shapes, ends, start, most: int, b
                 modes.append(Mode(x[row], factor, float(mass), -float(runs.value[ends[row]]), 0))
     modes.sort(key=lambda mode: -mode.log_mass)
     return modes, Catalog(modes).matched(x)
+
+
+def _strays(x: np.ndarray) -> np.ndarray:
+    """A few of the ends [n, D], those furthest out."""
+    order = np.argsort(-np.linalg.norm(x, axis=1), kind="stable")
+    return x[order[:MAX_STRAYS]]
 
 
 def _missed_mass(modes: list[Mode], log_evidence: float) -> float:

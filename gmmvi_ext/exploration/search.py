@@ -63,7 +63,7 @@ WANDERING, MAX_WANDERING = 18, 180  # searches between modes of unequal width, a
 MAX_PROBES = 4000  # in one round, as many as in all before
 MAX_FOLLOWED = 20  # probes that are followed at a time
 MIN_FOLLOWED_COST, MAX_FOLLOWED_COST = 5, 50  # evaluations for each, on average
-LEAST_ALONE = 40  # probes with one mode known
+FEW_DIMENSIONS, LEAST_ALONE = 5, (500, 200)  # probes with one mode known: up to so many, and beyond
 MAX_ALONE, MAX_ALONE_COST = 4, 15  # of them followed, and evaluations for each, on average
 FEW_PROBES = {1: 100, 2: 500, None: 1500}  # with several of equal width, by dimension
 LEAST_PROBES = {1: 200, 2: 500, 3: 3000, 4: 3000, 5: 3000, None: 6000}  # of unequal width
@@ -310,7 +310,7 @@ class ModeSearch:
 
         A probe that is explained counts as a search that has ended there.
         """
-        count = int(np.clip(self.num_probes, LEAST_ALONE, MAX_PROBES))
+        count = int(np.clip(self.num_probes, self._least_alone, MAX_PROBES))
         count = min(count, int(self.left / 2))
         if count < MIN_STARTS:
             return
@@ -377,12 +377,17 @@ class ModeSearch:
         shares = self.catalog.shares
         factor = PROBES[self._effort]
         if len(self.catalog.relevant) == 1:
-            return LEAST_ALONE * factor
+            return self._least_alone * factor
         modes = zip(self.catalog.modes, shares, strict=True)
         if min(mode.num_found for mode, share in modes if share > HEAVY) < MIN_MET:
             return math.inf
         least = FEW_PROBES if self.catalog.are_copies else LEAST_PROBES
         return least.get(len(self._start.mean), least[None]) * factor
+
+    @property
+    def _least_alone(self) -> int:
+        """Probes with one mode known: far out they see a narrower one in few dimensions."""
+        return LEAST_ALONE[int(len(self._start.mean) > FEW_DIMENSIONS)]
 
     def _furthest(self) -> float:
         """The coordinate at which a run has gone astray."""

@@ -216,8 +216,9 @@ def make_report(
 
 def _ends_of_searches(run_info: dict) -> np.ndarray | None:
     """Where the searches of the audit have ended beside the mixture, [n, D]."""
-    modes = (run_info.get("audit") or {}).get("modes")
-    return np.array([mode["location"] for mode in modes]) if modes else None
+    audit = run_info.get("audit") or {}
+    ends = [mode["location"] for mode in audit.get("modes", [])] + audit.get("strays", [])
+    return np.array(ends) if ends else None
 
 
 def _audited(posterior, seed) -> str:
