@@ -119,18 +119,23 @@ class Catalog:
         return np.concatenate(parts, axis=1)
 
     def matched(self, points: np.ndarray) -> np.ndarray:
-        """Index of the mode around each point [n, D], -1 where there is none, [n]."""
+        """Index of the nearest mode whose bulk holds each point [n, D], -1 for none, [n]."""
         if not self.modes or not len(points):
             return np.full(len(points), -1)
-        is_near = self.squared_distances(points) <= _bulk(points.shape[1])
-        return np.where(is_near.any(axis=0), is_near.argmax(axis=0), -1)
+        square = self.squared_distances(points)
+        return np.where(square.min(axis=0) <= _bulk(points.shape[1]), square.argmin(axis=0), -1)
 
     def log_prob(self, points: np.ndarray) -> np.ndarray:
         """Log density of the modes' Gaussians, with their masses, at points [n, D], [n]."""
         return self._log_prob(self.squared_distances(points), points.shape[1])
 
     def covers(self, points: np.ndarray, log_prob: np.ndarray) -> np.ndarray:
-        """Which points [n, D] of this log density [n] lie in the bulk of a mode, as dense as it."""
+        """Which points [n, D] of this log density [n] lie in the bulk of a mode, as dense as it.
+
+        In many dimensions the bulk of a mode reaches to other ones, which are denser there.
+        """
+        if not self.modes or not len(points):
+            return np.zeros(len(points), bool)
         square, dim = self.squared_distances(points), points.shape[1]
         is_near = square.min(axis=0) <= _bulk(dim)
         return is_near & (log_prob <= self._log_prob(square, dim) + MAX_RATIO)

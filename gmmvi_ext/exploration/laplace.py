@@ -26,6 +26,7 @@ __all__ = [
     "fitting_gaussians",
     "hessian_cost",
     "inverse_hessians",
+    "laplace_mass",
     "scored",
 ]
 
@@ -204,6 +205,17 @@ def scored(
     return ScoredGaussians(x, log_c, log_p)
 
 
+def laplace_mass(height, factor: np.ndarray):
+    """Log mass around modes if the log density falls from its height [...] as the curvature says.
+
+    Args:
+      height: log density at the mode, [...].
+      factor: Cholesky factor of the inverse Hessian, [..., D, D].
+    """
+    log_det = np.log(np.diagonal(factor, axis1=-2, axis2=-1)).sum(axis=-1)
+    return height + log_det + 0.5 * factor.shape[-1] * np.log(2 * np.pi)
+
+
 def fitting_gaussians(
     counted: CountedTarget,
     points: np.ndarray,
@@ -231,9 +243,7 @@ def fitting_gaussians(
         return factors, drawn, np.zeros(0)
     seed = rng.integers(2**32)  # of all draws: the same noise tells which factor is better
     drawn = scored(counted, points, factors, np.random.default_rng(seed))
-    # What the ELBO would be if the log density fell as the curvature says.
-    log_det = np.log(np.diagonal(factors, axis1=1, axis2=2)).sum(axis=1)
-    promised = heights + log_det + 0.5 * points.shape[1] * np.log(2 * np.pi)
+    promised = laplace_mass(heights, factors)
     rows = np.flatnonzero(~(drawn.elbos >= promised - MAX_SHORT))  # also -inf
     basis, widths, _ = np.linalg.svd(factors)
     kept = factors.copy()

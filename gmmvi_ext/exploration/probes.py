@@ -27,6 +27,7 @@ __all__ = ["chance_to_meet", "furthest_coordinate", "leads_to", "probe_points"]
 NEAREST, FURTHEST = 1.5, 1000.0  # radii of shells around a mode, in typical radii of it
 INFLATION = (0.5, 1.5)  # of where another mode would be
 LARGEST = 1e6  # coordinate at which a search has gone astray, where widths are about one
+MAX_SINE = 0.5  # of the angle between a slope and the way to the mode that explains it
 NUM_PLANTED, NARROWER = 50, 2.5  # modes to see what probes can find, and how much narrower
 BEYOND = 0.5  # standard deviations of the log widths by which they are narrower than the narrowest
 MAX_ELEMENTS = 8_000_000  # of temporary arrays
@@ -135,7 +136,9 @@ def leads_to(x: np.ndarray, grad: np.ndarray, loc: np.ndarray, factors: np.ndarr
             miss = np.sum(z * z, axis=2) - along**2 / steep
         miss = np.where(along > 0.0, miss, np.inf)
         nearest = miss.argmin(axis=1)
-        is_led = np.take_along_axis(miss, nearest[:, np.newaxis], axis=1)[:, 0] <= dim
+        passed = np.take_along_axis(miss, nearest[:, np.newaxis], axis=1)[:, 0]
+        square = np.sum(z[np.arange(len(part)), nearest] ** 2, axis=1)
+        is_led = passed <= np.minimum(dim, MAX_SINE**2 * square)
         index[part] = np.where(is_led, nearest, -1)
         if dim > 2 and len(loc) > 1:
             rest = ~is_led
@@ -172,7 +175,9 @@ def _pulled_by_two(z, grad, pulls, factors) -> np.ndarray:
     det = np.maximum(1.0 - between**2, 1e-12)
     a, b = (on_first - between * on_other) / det, (on_other - between * on_first) / det
     residual = np.where((a >= 0.0) & (b >= 0.0), 1.0 - a * on_first - b * on_other, np.inf)
-    is_led = residual.min(axis=1) <= dim / np.maximum(square[rows, own], dim)
+    is_led = residual.min(axis=1) <= np.minimum(
+        dim / np.maximum(square[rows, own], 1e-300), MAX_SINE**2
+    )
     return np.where(is_led, own, -1)
 
 

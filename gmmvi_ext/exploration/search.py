@@ -29,6 +29,7 @@ from gmmvi_ext.exploration.laplace import (
     fitting_gaussians,
     hessian_cost,
     inverse_hessians,
+    laplace_mass,
     scored,
 )
 from gmmvi_ext.exploration.lbfgs import Runs, minimize
@@ -61,6 +62,7 @@ MAX_OFF = 0.1  # squared distance to the mode, in units of the inverse Hessian
 MAX_ROUND = 100  # searches in one round
 WANDERING, MAX_WANDERING = 18, 180  # searches between modes of unequal width, a round and in all
 MAX_PROBES = 4000  # in one round, as many as in all before
+MIN_TOLD = 0.25  # share of them that has to lead somewhere
 MAX_FOLLOWED = 20  # probes that are followed at a time
 MIN_FOLLOWED_COST, MAX_FOLLOWED_COST = 5, 50  # evaluations for each, on average
 FEW_DIMENSIONS, LEAST_ALONE = 5, (500, 200)  # probes with one mode known: up to so many, and beyond
@@ -265,9 +267,11 @@ class ModeSearch:
             if self._wanders:
                 self._wander()
             elif self._has_gradient and catalog.relevant and self._probes_tell:
+                probes = self.num_probes
                 self._probe()
                 # Around bent modes no slope leads straight to one, nor do steps in their scale.
-                self._probes_tell = self.catalog.num_searches > before
+                told = self.catalog.num_searches - before
+                self._probes_tell = told > MIN_TOLD * (self.num_probes - probes)
             else:
                 self._search_from_more_points()
                 if self.catalog.num_searches == before:
@@ -469,7 +473,7 @@ class ModeSearch:
         rested = np.flatnonzero(runs.has_rested & np.isfinite(runs.value))
         rested = rested[np.argsort(runs.value[rested], kind="stable")]  # highest first
         ends, heights = runs.x[rested], -runs.value[rested]
-        new = np.flatnonzero(self.catalog.matched(ends) < 0)
+        new = np.flatnonzero(~self.catalog.covers(ends, heights))
         new = new[distinct(ends[new], self._start.scale)][: int(self.left // self._mode_cost)]
         modes: list[Mode] = []
         if len(new):
@@ -485,10 +489,11 @@ class ModeSearch:
             found = Catalog()
             kept: list[int] = []
             for index in np.flatnonzero(~self._is_off(off, heights[new])):
-                row = new[index]
-                if found.matched(ends[row : row + 1])[0] < 0:
+                place, height = ends[new[index]], float(heights[new[index]])
+                if not found.covers(place[np.newaxis], np.array([height]))[0]:
                     kept.append(index)
-                    found = Catalog([*found.modes, Mode(ends[row], factors[index], 0.0, 0.0, 0)])
+                    mass = laplace_mass(height, factors[index])
+                    found = Catalog([*found.modes, Mode(place, factors[index], mass, height, 0)])
             rows, budget = new[kept], SHAPES_SHARE * self.left
             factors, draws, _ = fitting_gaussians(
                 self.counted, ends[rows], heights[rows], factors[kept], self._rng, budget

@@ -43,6 +43,7 @@ MAX_LACKING = 0.005  # share of the mass that the mixture may lack by the audit
 MAX_CHANCE = 0.05  # that a search ends in a new mode: then what audits find is not all there is
 MANY_MODES = 100.0
 MIN_CHANCE = 0.7  # that searches would have met modes somewhat narrower than those known
+MAX_UNMET = 0.5  # of these, beside those that were met
 NO_CAUSES = Causes()
 
 
@@ -176,11 +177,13 @@ def judge(facts: Facts) -> Verdict:
 
 def _blind_audit(facts) -> str:
     """Why searches that found nothing say nothing; empty where they do."""
-    chance = facts.run_info.get("modes", {}).get("chance_to_meet")
-    if chance is None or chance >= MIN_CHANCE:
+    modes = facts.run_info.get("modes", {})
+    chance, number = modes.get("chance_to_meet"), modes.get("num_modes", 1)
+    # With each met by this chance, of `number` that were met some have remained unseen.
+    if chance is None or chance >= max(MIN_CHANCE, 1.0 - MAX_UNMET / number):
         return ""
     return (
-        "the modes differ in width, and of others 2.5 times narrower than the widest the searches "
+        f"the {number} modes known differ in width, and of others somewhat narrower the searches "
         f"would have met {chance:.0%}; say where the posterior may be "
         "(model_initialization.prior_mean, prior_scale, or a prior), compare several seeds, or use "
         '`explore="thorough"`'
