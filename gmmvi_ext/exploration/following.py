@@ -72,6 +72,8 @@ def followed(
         )
 
     runs = run(points, factors, FEW_STEPS, left())
+    # In a foreign scale a line search may find no way down: such a rest is none.
+    runs.has_rested[:] = False
     at = points.copy()
     for _ in range(MAX_SHAPES):
         is_over = runs.has_rested | runs.is_done | ~np.isfinite(runs.value)

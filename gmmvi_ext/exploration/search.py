@@ -66,7 +66,7 @@ MIN_TOLD = 0.25  # share of them that has to lead somewhere
 MAX_FOLLOWED = 20  # probes that are followed at a time
 MIN_FOLLOWED_COST, MAX_FOLLOWED_COST = 5, 50  # evaluations for each, on average
 FEW_DIMENSIONS, LEAST_ALONE = 5, (500, 200)  # probes with one mode known: up to so many, and beyond
-MAX_ALONE, MAX_ALONE_COST = 4, 15  # of them followed, and evaluations for each, on average
+MAX_ALONE, MAX_ALONE_COST = 8, 15  # of them followed, and evaluations for each, on average
 FEW_PROBES = {1: 100, 2: 500, None: 1500}  # with several of equal width, by dimension
 LEAST_PROBES = {1: 200, 2: 500, 3: 3000, 4: 3000, 5: 3000, None: 6000}  # of unequal width
 PROBES = {"auto": 1.0, "thorough": 4.0}
@@ -170,8 +170,9 @@ class ModeSearch:
         points = self._start.points[:num_starts]
         self._first = self._searched(points, (*SAVE_AT, self._max_iterations), self._budget / 2)
         self._enter(self._first)
-        if not self._leads_into_a_spike(self._first):
-            self._search_on()
+        if self._leads_into_a_spike(self._first):
+            return self.with_candidates(1)
+        self._search_on()
         return self.of_modes() or self.with_candidates(1)
 
     def _without_gradient(self) -> FirstMixture | None:

@@ -80,3 +80,21 @@ def test_the_figures_are_plain_data():
 
     found = Catalog([mode([1.0, 2.0], 0.5, 3)], 3)
     assert json.loads(json.dumps(found.as_dict()))["modes"][0]["location"] == [1.0, 2.0]
+
+
+def test_points_belong_to_the_nearest_mode_whose_bulk_holds_them():
+    dim = 45
+    other = np.full(dim, 9.0 / np.sqrt(dim))
+    found = Catalog([mode(np.zeros(dim), 1.0), mode(other, 0.0)])
+    np.testing.assert_array_equal(found.matched(np.array([np.zeros(dim), other])), [0, 1])
+
+
+def test_in_many_dimensions_a_mode_within_the_bulk_of_another_is_not_covered_by_it():
+    dim = 45
+    other = np.full((1, dim), 9.0 / np.sqrt(dim))
+    top = -0.5 * dim * np.log(2 * np.pi)
+    found = Catalog([mode(np.zeros(dim), 0.0)])
+    assert found.matched(other)[0] == 0
+    assert not found.covers(other, np.array([top]))[0]
+    assert found.covers(other, np.array([top - 40.5]))[0]
+    assert not Catalog().covers(other, np.array([top])).any()

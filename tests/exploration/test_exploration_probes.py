@@ -136,3 +136,39 @@ def test_modes_that_one_of_them_hides_from_all_probes_are_found_by_searches():
     search = ModeSearch(counted, start_from(target, seed=0), budget=9000, seed=0)
     search.run()
     assert len(search.catalog.relevant) >= 9
+
+
+def pull(x, which):
+    return slopes(x, LOC[which], FACTORS[which])
+
+
+def test_between_modes_the_slope_is_explained_by_two_pulls():
+    rng = np.random.default_rng(5)
+    x = LOC[0] + (LOC[1] - LOC[0]) * rng.random((300, 1)) + 20.0 * rng.standard_normal((300, 3))
+    share = rng.random((300, 1))
+    index = leads_to(x, share * pull(x, 0) + (1 - share) * pull(x, 1), LOC, FACTORS)
+    assert (index >= 0).all()
+    away = leads_to(x, pull(x, 0) - 2.0 * pull(x, 1), LOC, FACTORS)
+    assert np.mean(away >= 0) < 0.1
+
+
+def test_within_the_reach_of_a_bulk_the_slope_has_to_point_at_the_mode():
+    dim = 45
+    rng = np.random.default_rng(6)
+    loc, other = np.zeros((1, dim)), np.full(dim, 9.0 / np.sqrt(dim))
+    x = other + 0.5 * rng.standard_normal((200, dim))  # all within sqrt(2 D) of both
+    factors = np.eye(dim)[np.newaxis]
+    np.testing.assert_array_equal(leads_to(x, -x, loc, factors), 0)
+    np.testing.assert_array_equal(leads_to(x, other - x, loc, factors), -1)
+
+
+def test_shells_around_a_single_mode_have_points_as_wide_in_all_coordinates():
+    dim = 6
+    factor = np.diag(np.geomspace(1.0, 1e-3, dim))
+    rotation = np.linalg.qr(np.random.default_rng(0).standard_normal((dim, dim)))[0]
+    factor = np.linalg.cholesky(rotation @ factor**2 @ rotation.T)
+    start = start_from(CallableTarget(lambda x: -tf.reduce_sum(x**2, 1), num_dimensions=dim))
+    x = probe_points(start, np.zeros((1, dim)), factor[None], 400, np.random.default_rng(1))[:200]
+    own = np.linalg.norm(np.linalg.solve(factor, x.T), axis=0) / np.linalg.norm(x, axis=1)
+    # Half of the shape of the mode, half far out across its narrow directions.
+    assert np.sum(own > 50.0) >= 60 and np.sum(own < 20.0) >= 60

@@ -188,12 +188,27 @@ def test_jumps_are_a_note_of_what_is_usable_and_a_cause_of_what_is_not():
 
 
 def test_where_searches_would_have_met_few_narrower_modes_an_audit_says_nothing():
-    verdict = judge(GOOD._replace(run_info={"modes": {"chance_to_meet": 0.4}}))
+    def judged(chance, number=2):
+        modes = {"chance_to_meet": chance, "num_modes": number}
+        return judge(GOOD._replace(run_info={"modes": modes}))
+
+    verdict = judged(0.4)
     assert verdict.level == "unchecked" and not verdict.trust
-    assert verdict.sentence.startswith("NOT AUDITED: the modes differ in width")
+    assert verdict.sentence.startswith("NOT AUDITED: the 2 modes known differ in width")
     assert "40%" in verdict.sentence
-    for chance in (None, 0.9):
-        assert judge(GOOD._replace(run_info={"modes": {"chance_to_meet": chance}})).trust
+    assert judged(None).trust and judged(0.9).trust and judged(0.96, number=10).trust
+    # Of ten modes that were met nine times in ten, one more has probably remained unseen.
+    assert judged(0.9, number=10).level == "unchecked"
+
+
+def test_an_audit_most_of_whose_searches_did_not_end_says_nothing():
+    cut = GOOD.audit | {"num_cut_short": GOOD.audit["num_searches"] + 1}
+    verdict = judge(GOOD._replace(audit=cut))
+    assert verdict.level == "unchecked" and not verdict.trust
+    assert f"{cut['num_cut_short']} of {cut['num_searches'] + cut['num_cut_short']}" in (
+        verdict.sentence
+    )
+    assert judge(GOOD._replace(audit=GOOD.audit | {"num_cut_short": 10})).trust
 
 
 def test_mass_that_fresh_searches_find_is_named_with_how_often():

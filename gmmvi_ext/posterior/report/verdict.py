@@ -177,6 +177,14 @@ def judge(facts: Facts) -> Verdict:
 
 def _blind_audit(facts) -> str:
     """Why searches that found nothing say nothing; empty where they do."""
+    audit = facts.audit or {}
+    num_cut, num_searches = audit.get("num_cut_short", 0), audit.get("num_searches", 0)
+    if num_cut > num_searches:
+        return (
+            f"{num_cut} of {num_cut + num_searches} searches for modes did not come to an end, and "
+            "those that did are the ones that began near; allow more evaluations, say where the "
+            "posterior may be, or call `posterior.audit(max_evaluations=...)` with more"
+        )
     modes = facts.run_info.get("modes", {})
     chance, number = modes.get("chance_to_meet"), modes.get("num_modes", 1)
     # With each met by this chance, of `number` that were met some have remained unseen.
