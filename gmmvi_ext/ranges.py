@@ -25,7 +25,9 @@ __all__ = [
     "require",
     "require_count",
     "require_function",
+    "require_module_name",
     "require_name",
+    "require_number",
     "require_switches",
 ]
 
@@ -101,6 +103,21 @@ def require_name(value, of: str) -> str:
     if not name.strip():
         raise ValueError(f"the name of {of} must not be empty, got {value!r}.")
     return name
+
+
+def require_module_name(name):
+    """`name` of a `tf.Module`, None for its default; ValueError where TensorFlow refuses it."""
+    is_fine = name is None or (isinstance(name, str) and name.isidentifier())
+    require(is_fine, "name", "letters, digits and underscores (a Python identifier), or None", name)
+    return name
+
+
+def require_number(name: str, value) -> None:
+    """Raises ValueError where `value` is no finite real number."""
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not is_number and getattr(value, "shape", None) == ():  # of NumPy, a tensor
+        is_number = getattr(value.dtype, "kind", "f") in "fiu"
+    require(is_number and math.isfinite(value), name, "a finite number", value)
 
 
 def require_switches(**given: object) -> None:

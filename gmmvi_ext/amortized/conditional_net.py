@@ -13,6 +13,7 @@ from gmmvi_ext.amortized.checks import latent_shape, sizes
 from gmmvi_ext.amortized.densities.base import DensityRule
 from gmmvi_ext.amortized.networks.base import Network, dense, flattened, num_elements
 from gmmvi_ext.amortized.roles import DENSITIES, part
+from gmmvi_ext.ranges import require_module_name
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["ConditionalNet"]
@@ -52,7 +53,7 @@ class ConditionalNet(tf.Module):
         dtype: DTypeLike = tf.float32,
         name: str = "conditional_net",
     ):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         rule: DensityRule = part(DENSITIES, density)
         self.density = rule.build(latent_shape(outcome), seed=seed + 1, dtype=dtype)
         shape = latent_shape(inputs)

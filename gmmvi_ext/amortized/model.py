@@ -24,7 +24,7 @@ from gmmvi_ext.amortized.priors.base import Prior
 from gmmvi_ext.amortized.terms import BoundEstimate, BoundTerms, closed_form_rate, draw
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.random import as_seed
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import require_module_name, require_switches
 from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["BoundReport", "LatentVariableModel", "Loss"]
@@ -109,7 +109,7 @@ class LatentVariableModel(tf.Module):
         control_variate: ControlVariate | None = None,
         name: str = "vae",
     ):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         estimator = Reparameterized() if estimator is None else estimator
         is_empty = isinstance(control_variate, Chain) and not control_variate.members
         control_variate = None if is_empty else control_variate

@@ -13,6 +13,7 @@ import tensorflow as tf
 from tensorflow_probability import bijectors as tfb
 
 from gmmvi_ext.constraints.base import UncachedBijector
+from gmmvi_ext.ranges import require
 
 __all__ = ["FlatToStructure"]
 
@@ -38,6 +39,7 @@ class FlatToStructure(UncachedBijector):
     """
 
     def __init__(self, bijector: tfb.Bijector, event_shape: Any, *, name: str = "structured"):
+        require(isinstance(name, str) and bool(name), "name", "a text that is not empty", name)
         shapes = tf.nest.map_structure(tf.TensorShape, event_shape, expand_composites=False)
         free_shapes = bijector.inverse_event_shape(shapes)
         flat = tf.nest.flatten(free_shapes)

@@ -12,7 +12,7 @@ import tensorflow_probability as tfp
 from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.tensor_like import TensorLike
 from gmmvi_ext.constraints.validation import InvalidValueError, checked_value
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import require_module_name, require_switches
 from gmmvi_ext.types import ConstraintLike, DTypeLike, Seed
 
 __all__ = ["ConstrainedParameter"]
@@ -54,7 +54,7 @@ class ConstrainedParameter(TensorLike, tf.Module):
         raw: tf.Variable | None = None,
         name: str = "parameter",
     ):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         require_switches(trainable=trainable)
         self._bijector = by_name(constraint)
         if (value is None) == (shape is None) and raw is None:

@@ -21,6 +21,7 @@ from gmmvi_ext.constraints.parameter import ConstrainedParameter
 from gmmvi_ext.constraints.validation import InvalidValueError, refuse_unless
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products, to_counts
+from gmmvi_ext.ranges import require_number
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["PositiveParameter"]
@@ -79,6 +80,7 @@ class PositiveParameter(ConstrainedParameter):
             raise ValueError(
                 f"`elbo_mode` of {name!r} must be one of {ELBO_MODES}, got {elbo_mode!r}."
             )
+        require_number("lower", lower)
         self._mode, self._elbo_mode, self._lower = mode, elbo_mode, float(lower)
         if mode in ("softplus", "exp"):
             constraint = names.positive(lower, base=mode)

@@ -9,10 +9,10 @@ import tensorflow as tf
 from gmmvi_ext.divergences import support
 from gmmvi_ext.divergences.double_exponential import support_nodes
 from gmmvi_ext.divergences.kl import kl_on_support
-from gmmvi_ext.divergences.quadrature import kl_quadrature, nodes
+from gmmvi_ext.divergences.quadrature import kl_quadrature, nodes, require_both_or_neither
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.casting import as_numbers, floating_dtype
-from gmmvi_ext.ranges import require_function
+from gmmvi_ext.ranges import require_count, require_function
 from gmmvi_ext.types import DensityLike, DTypeLike, TensorLike
 
 __all__ = ["GaussianFit", "fit_forward_kl", "fit_reverse_kl"]
@@ -144,7 +144,9 @@ def fit_forward_kl(
         >>> round(float(fitted.loc), 3), round(float(fitted.scale), 3)  # the moments of `gamma`
         (2.0, 1.0)
     """
-    if low is None or high is None:
+    require_both_or_neither(low, high)
+    require_count("num_points", num_points, at_least=2)
+    if low is None:
         return _moments_of(target, dtype)
     log_prob = support.log_density(target, dtype)
     x, w = nodes("trapezoid", low, high, num_points, dtype)

@@ -14,7 +14,7 @@ References:
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import require_count, require_number, require_switches
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["Mmd", "median_squared_differences", "mmd_squared"]
@@ -74,6 +74,8 @@ class Mmd:
         max_chunk_elements: int = 2**24,
     ):
         require_switches(unbiased=unbiased)
+        require_number("alpha", alpha)
+        require_count("max_chunk_elements", max_chunk_elements)
         reference = np.asarray(reference)
         if reference.ndim != 2:
             raise ValueError(f"`reference` must have shape [M, D], got {reference.shape}.")

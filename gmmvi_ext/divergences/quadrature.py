@@ -22,6 +22,7 @@ __all__ = [
     "integrate",
     "kl_quadrature",
     "log_evidence_quadrature",
+    "require_both_or_neither",
 ]
 
 RULES = ("trapezoid", "gauss_legendre", "gauss_hermite")
@@ -176,12 +177,20 @@ def elbo_quadrature(
         -0.5
     """
     require_distribution("q", q)
-    if low is None or high is None:
+    require_both_or_neither(low, high)
+    if low is None:
         low, high = q.mean() - 4 * q.stddev(), q.mean() + 4 * q.stddev()
         if rule == "gauss_hermite":
             low, high = q.mean(), q.stddev()
     negative = kl_quadrature(q, joint_log_prob, low, high, num_points, rule=rule)
     return Quadrature(-negative.value, negative.mass)
+
+
+def require_both_or_neither(low, high) -> None:
+    """ValueError where one end of a range is given alone."""
+    if (low is None) != (high is None):
+        missing, given = ("low", "high") if low is None else ("high", "low")
+        raise ValueError(f"`{given}` is given without `{missing}`: give both ends, or neither.")
 
 
 def log_evidence_quadrature(

@@ -5,7 +5,15 @@ import tensorflow as tf
 from gmmvi_ext.config.build import build_algorithm
 from gmmvi_ext.exploration.search import FirstMixture
 from gmmvi_ext.exploration.starting_points import Start
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
+from gmmvi_ext.gaussians import (
+    Components,
+    DiagonalGaussians,
+    FullGaussians,
+    LowRankGaussians,
+    Mixture,
+    component_covariances,
+    nearest_low_rank,
+)
 from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.targets.base import Target
 
@@ -36,12 +44,20 @@ def set_first_mixture(learner: GMMVI, first: FirstMixture) -> None:
     Args:
       learner: changed in place.
       first: the mixture, with full factors [K, D, D]; where the model's covariances are diagonal,
-        their standard deviations count.
+        their standard deviations count, and where they are of low rank the nearest ones of it.
     """
     model = learner.model
     loc = tf.constant(first.loc, model.dtype)
-    components: DiagonalGaussians | FullGaussians
-    if model.is_diagonal:
+    family = learner.mixture().components
+    components: Components
+    if isinstance(family, LowRankGaussians):
+        full = FullGaussians(loc, tf.constant(first.scale_tril, model.dtype))
+        covariance = component_covariances(full)
+        identity = tf.eye(loc.shape[-1], batch_shape=[loc.shape[0]], dtype=model.dtype)
+        precision = tf.linalg.cholesky_solve(full.scale_tril, identity)
+        alone = 1.0 / tf.linalg.diag_part(precision)  # variances where the others are known
+        components = nearest_low_rank(loc, covariance, alone, family.cov_perturb_factor.shape[-1])
+    elif model.is_diagonal:
         spread = (first.scale_tril**2).sum(axis=2) ** 0.5
         components = DiagonalGaussians(loc, tf.constant(spread, model.dtype))
     else:

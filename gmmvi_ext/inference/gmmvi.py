@@ -35,7 +35,7 @@ from gmmvi_ext.inference.stepsizes import ComponentStepsizeAdapter, WeightStepsi
 from gmmvi_ext.inference.weight_updaters import WeightUpdater
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.models import GmmWrapper, initial_mixture
-from gmmvi_ext.ranges import require, require_switches
+from gmmvi_ext.ranges import require, require_module_name, require_switches
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.types import ConstraintLike, DTypeLike
@@ -116,7 +116,7 @@ class GMMVI(tf.Module):
         seed: int = 0,
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         require_switches(use_sample_database=use_sample_database)
         if many_components is not None:
             require_switches(many_components=many_components)

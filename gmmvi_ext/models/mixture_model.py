@@ -9,6 +9,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.models.learner import LearnerState, initial_learner_state
+from gmmvi_ext.ranges import require_module_name
 from gmmvi_ext.types import Bijector, TensorLike
 
 __all__ = ["MixtureModel"]
@@ -46,7 +47,7 @@ class MixtureModel(tf.Module):
         bijector: Bijector | None = None,
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         self._family = type(mixture.components)
         self.log_weights = _open_variable(mixture.log_weights, "log_weights")
         # One variable for each parameter, under its name: `loc`, `scale_tril` and so on.

@@ -13,7 +13,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints.layout import Layout, PartsLayout
 from gmmvi_ext.gaussians.mixture import Mixture
 from gmmvi_ext.math.casting import floating_dtype
-from gmmvi_ext.ranges import require_count
+from gmmvi_ext.ranges import require_count, require_module_name
 from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.tracing import TracedFunction
 from gmmvi_ext.types import DTypeLike, Seed
@@ -75,7 +75,7 @@ class Target(tf.Module):
         dtype: DTypeLike = tf.float32,
         name: str | None = None,
     ):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         require_count("num_dimensions", num_dimensions)
         if layout is not None and layout.num_dimensions != num_dimensions:
             raise ValueError(

@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.constraints.layout import Layout
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import require_function, require_number, require_switches
 from gmmvi_ext.targets.base import Target, value_and_gradient
 from gmmvi_ext.targets.continuation import continued, rise, secant_slopes
 from gmmvi_ext.types import DTypeLike, Seed
@@ -67,6 +67,9 @@ class CallableTarget(Target):
     ):
         super().__init__(_size(num_dimensions, layout), layout=layout, dtype=dtype, name=name)
         require_switches(batched=batched, is_graph_safe=is_graph_safe)
+        _require_functions(log_prob_fn, sample_fn=sample_fn, prior_fn=prior_fn)
+        if log_normalizer is not None:
+            require_number("log_normalizer", log_normalizer)
         self._log_prob_fn = log_prob_fn
         self._batched = batched
         self._sample_fn = sample_fn
@@ -182,6 +185,9 @@ class HostTarget(Target):
     ):
         super().__init__(_size(num_dimensions, layout), layout=layout, dtype=dtype, name=name)
         require_switches(batched=batched)
+        _require_functions(
+            log_prob_fn, gradient_fn=gradient_fn, log_prob_and_grad_fn=log_prob_and_grad_fn
+        )
         self._log_prob_fn = log_prob_fn
         self._gradient_fn: Any = gradient_fn
         self._log_prob_and_grad_fn = log_prob_and_grad_fn
@@ -411,6 +417,13 @@ class HostTarget(Target):
     @property
     def _is_unnamed(self) -> bool:
         return self._layout is None or self._layout.shapes is None
+
+
+def _require_functions(log_prob_fn, **others) -> None:
+    require_function("log_prob_fn", log_prob_fn, "points")
+    for name, each in others.items():
+        if each is not None:
+            require_function(name, each, "what its page says, or None")
 
 
 def _count(arrays: dict) -> int:

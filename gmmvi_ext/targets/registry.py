@@ -16,9 +16,11 @@ from typing import Any
 
 import tensorflow as tf
 
+from gmmvi_ext.ranges import require_count
 from gmmvi_ext.registry import Registry, did_you_mean
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.types import DTypeLike
+from gmmvi_ext.whole_files import as_path
 
 __all__ = ["TARGETS", "build_target", "target_settings"]
 
@@ -87,6 +89,9 @@ def build_target(
             f"`environment_config` of target {TARGETS.canonical(name)!r} lacks "
             f"{', '.join(map(repr, missing))}; allowed: {', '.join(allowed)}."
         )
+    require_count("seed", seed, at_least=0)
+    if data_dir is not None:
+        as_path(data_dir, "data_dir")
     provided = {"seed": int(seed), "data_dir": data_dir, "dtype": dtype}
     known = inspect.signature(builder).parameters
     return builder(**{key: value for key, value in provided.items() if key in known}, **settings)

@@ -6,6 +6,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 import gmmvi_ext
+from gmmvi_ext.gaussians import LowRankGaussians
 
 tfd = tfp.distributions
 
@@ -103,3 +104,23 @@ def test_points_of_no_use_count_against_the_limit(capsys):
     assert posterior.run_info["num_nonfinite"] > 0
     assert posterior.run_info["num_target_evaluations"] <= 1000 + 60
     assert posterior.run_info["stop_reason"] == "max_evaluations"
+
+
+def test_a_first_mixture_of_low_rank_is_the_nearest_one(tmp_path):
+    """Exact here: x is one common direction beside independent noise."""
+    common, alone = np.array([2.0, -1.0, 1.0]), np.array([1.0, 2.0, 0.5])
+    covariance = np.outer(common, common) + np.diag(alone)
+    precision = tf.constant(np.linalg.inv(covariance), tf.float32)
+    posterior = gmmvi_ext.fit(
+        lambda x: -0.5 * tf.reduce_sum(x * tf.linalg.matmul(x, precision), axis=1),
+        num_dimensions=3,
+        model_initialization={"use_low_rank": 1},
+        max_evaluations=3000,
+        verbose=False,
+    )
+    assert isinstance(posterior.mixture.components, LowRankGaussians)
+    posterior.export(tmp_path / "exported")
+    again = gmmvi_ext.load(tmp_path / "exported")
+    assert isinstance(again.mixture.components, LowRankGaussians)
+    found = np.cov(again.sample(20_000, seed=0), rowvar=False)
+    np.testing.assert_allclose(found, covariance, atol=0.5)

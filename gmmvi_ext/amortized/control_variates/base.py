@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
-from gmmvi_ext.ranges import require
+from gmmvi_ext.ranges import require, require_module_name
 
 __all__ = ["ControlVariate", "RewardContext", "RunningMean"]
 
@@ -58,7 +58,7 @@ class RunningMean(tf.Module):
     """
 
     def __init__(self, decay: float, dtype, name: str = "running_mean"):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         require(0 <= decay < 1, "decay", "in [0, 1)", decay)
         self.decay = decay
         self.total = tf.Variable(tf.zeros([], dtype), trainable=False, name="total")

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.checks import require_rank
 from gmmvi_ext.amortized.keras_backend import require_tensorflow_backend
-from gmmvi_ext.ranges import require
+from gmmvi_ext.ranges import require, require_module_name
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Network", "activation_layer", "dense"]
@@ -41,7 +41,7 @@ class Network(tf.Module):
         name: str = "network",
     ):
         require_tensorflow_backend()
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         self.dtype = tf.as_dtype(dtype)
         stack = keras.Sequential(
             [keras.Input(input_shape, dtype=self.dtype.name), *layers], name=name

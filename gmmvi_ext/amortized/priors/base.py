@@ -9,6 +9,7 @@ import tensorflow as tf
 from tensorflow_probability import distributions as tfd
 
 from gmmvi_ext.amortized.checks import latent_shape
+from gmmvi_ext.ranges import require_module_name
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["Prior", "PriorRule"]
@@ -35,7 +36,7 @@ class Prior(tf.Module):
         parts: Any = (),
         name: str = "prior",
     ):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         self.latent_shape = latent_shape(latent_dim)
         self.values = values
         self.support = support

@@ -10,6 +10,8 @@ from collections.abc import Callable
 
 import tensorflow as tf
 
+from gmmvi_ext.ranges import require_function
+
 __all__ = ["LARGEST_NORM", "expm", "norm"]
 
 TAYLOR_ORDER = 12
@@ -34,6 +36,8 @@ def expm(matrix: tf.Tensor, *, after_squaring: Callable | None = None) -> tf.Ten
         >>> print(tf.linalg.matvec(quarter_turn, [2.0, 1.0]).numpy().round(3))
         [-1.  2.]
     """
+    if after_squaring is not None:
+        require_function("after_squaring", after_squaring, "the squared matrices")
     size = norm(matrix)
     levels = tf.math.ceil(tf.math.log(tf.maximum(size, SMALL_NORM) / SMALL_NORM) / _log(2.0, size))
     scaled = matrix * tf.pow(_log(1.0, size) + 0.5, levels)

@@ -4,6 +4,7 @@ A right inverse returns finite originals from which gradients can move every ent
 edge of the image, where the map is flat, is moved a little inside.
 """
 
+import numbers
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ import tensorflow as tf
 from gmmvi_ext.constraints import names
 from gmmvi_ext.constraints.parametrize.orthogonal import Grassmannian, Invertible, Orthogonal
 from gmmvi_ext.constraints.parametrize.triangles import PositiveSemidefinite, Skew, Symmetric
+from gmmvi_ext.ranges import require, require_count, require_number
 
 __all__ = ["MAPS", "LowRank", "SpectralNorm", "UnitNorm", "box", "nonnegative"]
 
@@ -34,8 +36,7 @@ class LowRank(tf.Module):
 
     def __init__(self, rank: int):
         super().__init__(name="low_rank")
-        if not int(rank) >= 1:
-            raise ValueError(f"`rank` of `low_rank` must be at least 1, got {rank!r}.")
+        require_count("rank", rank)
         self._rank = int(rank)
 
     def get_config(self) -> dict:
@@ -68,6 +69,8 @@ class UnitNorm(tf.Module):
 
     def __init__(self, axis: int = -1):
         super().__init__(name="unit_norm")
+        is_axis = isinstance(axis, numbers.Integral) and not isinstance(axis, bool)
+        require(is_axis, "axis", "an integer", axis)
         self._axis = int(axis)
 
     def get_config(self) -> dict:
@@ -101,6 +104,7 @@ class SpectralNorm(tf.Module):
 
     def __init__(self, bound: float = 1.0):
         super().__init__(name="spectral_norm")
+        require_number("bound", bound)
         self._bound = float(bound)
         if not self._bound > 0:
             raise ValueError(f"`bound` of `spectral_norm` must be positive, got {bound!r}.")

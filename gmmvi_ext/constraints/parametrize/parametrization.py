@@ -11,7 +11,7 @@ from gmmvi_ext.constraints.names import by_name
 from gmmvi_ext.constraints.parametrize import cache
 from gmmvi_ext.constraints.parametrize.maps import MAPS
 from gmmvi_ext.math.casting import to_dtype
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import require_module_name, require_switches
 
 __all__ = ["Parametrization", "as_map", "map_of_spec", "right_inverse_of", "spec_of_map"]
 
@@ -141,7 +141,7 @@ class Parametrization(tf.Module):
     UPDATES = ("auto", "manual")
 
     def __init__(self, originals: Sequence, maps: Sequence, name: str, update: str = "auto"):
-        super().__init__(name=name)
+        super().__init__(name=require_module_name(name))
         if update not in self.UPDATES:
             raise ValueError(f"`update` must be one of {self.UPDATES}, got {update!r}.")
         self.originals = list(originals)

@@ -19,7 +19,7 @@ from gmmvi_ext.constraints.parametrize.parametrization import (
     as_map,
     right_inverse_of,
 )
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import require, require_function, require_switches
 
 __all__ = [
     "is_parametrized",
@@ -76,6 +76,12 @@ def register_parametrization(
         TensorShape([2, 2])
     """
     require_switches(unsafe=unsafe)
+    _require_attribute(name)
+    if not isinstance(f, Parametrization):  # shared
+        require_function("f", f, "the trained variables")
+    if right_inverse is not None:
+        require_function("right_inverse", right_inverse, "the value")
+    require(update in ("auto", "manual"), "update", "'auto' or 'manual'", update)
     return _register(module, name, f, right_inverse, unsafe, update)
 
 
@@ -126,6 +132,11 @@ def _register(module, name, f, right_inverse=None, unsafe=False, update="auto", 
     return module
 
 
+def _require_attribute(name) -> None:
+    is_name = isinstance(name, str) and bool(name)
+    require(is_name, "name", "the name of an attribute that holds a variable, a text", name)
+
+
 def is_parametrized(module: Any, name: str | None = None) -> bool:
     """Whether `module.name`, or any attribute of the module, is parametrized.
 
@@ -137,6 +148,8 @@ def is_parametrized(module: Any, name: str | None = None) -> bool:
         >>> [parametrize.is_parametrized(module, name) for name in ("w", "b", None)]
         [True, False, True]
     """
+    if name is not None:
+        _require_attribute(name)
     found = _parametrizations(module)
     if name is not None and "." in name:
         inner, last = _inside(module, name)
@@ -180,6 +193,7 @@ def remove_parametrizations(module: Any, name: str, leave_parametrized: bool = T
         True [[1.0, 5.0], [5.0, 2.0]]
     """
     require_switches(leave_parametrized=leave_parametrized)
+    _require_attribute(name)
     if "." in name:
         inner, last = _inside(module, name)
         remove_parametrizations(inner, last, leave_parametrized)

@@ -5,6 +5,7 @@ import tensorflow as tf
 import tensorflow_probability as tfp
 
 from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.ranges import require_number
 
 __all__ = ["PositiveSemidefinite", "Skew", "Symmetric", "strict_lower"]
 
@@ -84,6 +85,7 @@ class PositiveSemidefinite(tf.Module):
 
     def __init__(self, jitter: float = 0.0):
         super().__init__(name="psd")
+        require_number("jitter", jitter)
         self._jitter = float(jitter)
 
     def get_config(self) -> dict:
