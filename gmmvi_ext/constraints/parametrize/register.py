@@ -81,7 +81,8 @@ def register_parametrization(
         require_function("f", f, "the trained variables")
     if right_inverse is not None:
         require_function("right_inverse", right_inverse, "the value")
-    require(update in ("auto", "manual"), "update", "'auto' or 'manual'", update)
+    updates = Parametrization.UPDATES
+    require(update in updates, "update", f"one of {updates}", update)
     return _register(module, name, f, right_inverse, unsafe, update)
 
 
