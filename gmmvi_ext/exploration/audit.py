@@ -33,6 +33,7 @@ from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.direct_search import minimize_without_gradient
 from gmmvi_ext.exploration.following import followed
 from gmmvi_ext.exploration.laplace import (
+    MAX_SHORT,
     NUM_ELBO_DRAWS,
     fitted_cost,
     fitted_hessians,
@@ -66,6 +67,7 @@ MAX_FULL_SCALE = 100  # dimensions up to which searches are scaled by whole cova
 MAX_ELEMENTS = 20_000_000  # of all covariances at ends
 MIN_WEIGHT = 1e-5
 MAX_STRAYS = 8
+MAX_EXCESS = 100.0  # nats of an ELBO above what curvature promises: heavy tails have some
 
 
 class Audit(NamedTuple):
@@ -247,7 +249,7 @@ class _Covered:
         """
         rounding = float(np.finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
         usual = max(rounding * abs(self.highest), 1.0)
-        return rounding * np.abs(values) <= MAX_BLUR * usual
+        return rounding * np.abs(values) <= MAX_BLUR * usual  # False for what is no number
 
     def log_q_inflated(self, x: np.ndarray, factor: float) -> np.ndarray:
         """Log density with all components inflated, [n]."""
@@ -378,8 +380,11 @@ def _lacking(counted, covered: _Covered, runs, shapes, ends, start, most: int, b
         with np.errstate(divide="ignore", invalid="ignore"):
             lacks = (draws.log_p - covered.log_z - log_q > covered.most).mean(axis=1)
             log_mass = draws.elbos + np.log(lacks)
-        if are_modes:  # halfway between what is sure and what curvature promises
-            log_mass += 0.5 * short
+        if are_modes:  # halfway between what is sure and what curvature promises of a bent mode
+            log_mass += 0.5 * np.maximum(short - MAX_SHORT, 0.0)
+            # Far more than it promises is rounding, far out, that is taken for height.
+            log_mass[short < -MAX_EXCESS] = -np.inf
+        log_mass[~covered.is_resolved(log_mass, counted.target.dtype)] = -np.inf
         for row, factor, mass in zip(part, factors, log_mass, strict=True):
             is_known = Catalog(modes).matched(x[row : row + 1])[0] >= 0
             if mass > covered.log_z + math.log(MIN_SHARE) and not is_known:

@@ -19,6 +19,7 @@ from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.math.symmetric import cholesky_of, symmetric_eigen
 
 __all__ = [
+    "MAX_SHORT",
     "NUM_ELBO_DRAWS",
     "ScoredGaussians",
     "fitted_cost",
@@ -227,7 +228,7 @@ def fitting_gaussians(
     """The Gaussians at modes as far as they fit: Cholesky factors [C, D, D], and their draws.
 
     And by how much the ELBO, which is what is sure of the mass, stays below what curvature promises
-    (Laplace's approximation), beyond the few nats of any shape that is somewhat bent, [C].
+    (Laplace's approximation), [C]; 0 where there is no ELBO.
 
     Args:
       counted: the target.
@@ -255,10 +256,13 @@ def fitting_gaussians(
         narrowed = 1.0 / np.sqrt(1.0 / widths[rows] ** 2 + ridge)
         tried = cholesky_of(basis[rows] * narrowed[:, np.newaxis])
         found = scored(counted, points[rows], tried, np.random.default_rng(seed))
-        # A bent mode may need several steps until most draws are finite.
+        # A bent mode may need several steps until most draws are finite. More than curvature
+        # promises is no mode: rounding, far out, that is taken for height.
         gains = ~(found.elbos < drawn.elbos[rows] + MIN_GAIN)
+        gains &= found.elbos <= promised[rows] + MAX_SHORT
         rows, taken = rows[gains], np.flatnonzero(gains)
         kept[rows] = tried[taken]
         for field, new in zip(drawn, found, strict=True):
             field[rows] = new[taken]
-    return kept, drawn, np.maximum(promised - MAX_SHORT - drawn.elbos, 0.0)
+    elbos = drawn.elbos
+    return kept, drawn, np.where(np.isfinite(elbos), promised - elbos, 0.0)

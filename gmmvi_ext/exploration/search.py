@@ -171,8 +171,9 @@ class ModeSearch:
         self._first = self._searched(points, (*SAVE_AT, self._max_iterations), self._budget / 2)
         self._enter(self._first)
         if self._leads_into_a_spike(self._first):
-            return self.with_candidates(1)
-        self._search_on()
+            self._widen()
+        else:
+            self._search_on()
         return self.of_modes() or self.with_candidates(1)
 
     def _without_gradient(self) -> FirstMixture | None:
@@ -362,6 +363,28 @@ class ModeSearch:
         factors = inverse_hessians(self.counted, points, self._start.scale, self._rng)
         mass = scored(self.counted, points, factors, self._rng).elbos
         return bool(np.max(mass) > modes[0].log_mass + SPIKE)
+
+    def _widen(self) -> None:
+        """Takes the inverse Hessians for all modes again.
+
+        Gaussians that are narrowed until they fit fit a spike, and what begins with them stays
+        there.
+        """
+        modes = self.catalog.modes[: int(self.left // self._mode_cost)]
+        if not modes or not self._has_gradient:
+            return
+        loc = np.array([mode.loc for mode in modes])
+        counted, rng = self.counted, self._rng
+        factors = inverse_hessians(counted, loc, self._start.scale, rng, are_modes=True)
+        masses = scored(counted, loc, factors, rng).elbos
+        self.catalog = Catalog(
+            [
+                mode._replace(scale_tril=factor, log_mass=float(mass))
+                for mode, factor, mass in zip(modes, factors, masses, strict=True)
+                if np.isfinite(mass)
+            ],
+            self.catalog.num_searches,
+        )
 
     def _is_enough(self) -> bool:
         """Whether further searches are not worth it."""

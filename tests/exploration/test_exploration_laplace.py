@@ -41,7 +41,7 @@ def test_an_exact_gaussian_stays_as_it_is_without_a_further_evaluation():
     )
     np.testing.assert_array_equal(factors, FACTOR[np.newaxis])
     np.testing.assert_allclose(draws.elbos, laplace_mass(5.0, FACTOR), rtol=1e-9)
-    assert target.count == draws.log_p.size and short[0] == 0.0
+    assert target.count == draws.log_p.size and abs(short[0]) < 1e-9
 
 
 def test_at_a_bent_sheet_the_gaussian_is_narrowed_along_it_and_keeps_its_thickness():
@@ -56,7 +56,7 @@ def test_at_a_bent_sheet_the_gaussian_is_narrowed_along_it_and_keeps_its_thickne
     # The mass is exactly that of the flat sheet; the bound was 1e5 nats short and comes near.
     exact = laplace_mass(0.0, whole[0])
     assert exact - 7.0 < draws.elbos[0] < exact
-    np.testing.assert_allclose(short, exact - 3.0 - draws.elbos)
+    np.testing.assert_allclose(short, exact - draws.elbos)
     # The draws returned are those of the Gaussian returned.
     z = np.linalg.solve(factors[0], draws.x[0].T)
     log_det = np.log(np.diagonal(factors[0])).sum()
@@ -76,3 +76,17 @@ def test_no_modes_are_no_evaluations():
     nothing = np.zeros((0, 3)), np.zeros(0), np.zeros((0, 3, 3))
     factors, draws, short = fitting_gaussians(target, *nothing, np.random.default_rng(0), 100)
     assert target.count == 0 and len(factors) == len(draws.elbos) == len(short) == 0
+
+
+def test_heights_that_rounding_makes_are_not_narrowed_to():
+    def rounded(x):
+        square = tf.reduce_sum(x**2, axis=1)
+        return tf.where(square > 1e-8, -1e20 * square, 1e28 * tf.ones_like(square))
+
+    target = counted(rounded, 3)
+    whole, rng = np.eye(3)[np.newaxis], np.random.default_rng(0)
+    factors, draws, short = fitting_gaussians(
+        target, np.zeros((1, 3)), np.zeros(1), whole, rng, 1e6
+    )
+    assert draws.elbos[0] <= laplace_mass(0.0, whole[0]) + 3.0
+    assert np.isfinite(short).all() and np.isfinite(factors).all()
