@@ -4,10 +4,10 @@
        all widths around zero), shells around the modes, and draws where the target is largest
        against the mixture; with gradients several times as many, of which only those are followed
        that no component explains (`probes`)
-    2  searches from there, in the scale of the nearest component; one that comes into the bulk of a
-       component which has about the right density there is over
-    3  where the others end: a Gaussian c (inverse Hessian), its mass, and how much of it the
-       mixture lacks:
+    2  searches from there (`following`); one that comes into the bulk of a component which has
+       about the right density there is over
+    3  where the others end: a Gaussian c (inverse Hessian, narrowed where the mode is bent), its
+       mass, and how much of it the mixture lacks:
 
            lacks_c = P_c(log p - log q - log Z > 3) exp(E_c[log p - log c] - log Z)
 
@@ -249,7 +249,7 @@ class _Covered:
         """
         rounding = float(np.finfo(tf.as_dtype(dtype).as_numpy_dtype).eps)
         usual = max(rounding * abs(self.highest), 1.0)
-        return rounding * np.abs(values) <= MAX_BLUR * usual  # False for what is no number
+        return rounding * np.abs(values) <= MAX_BLUR * usual
 
     def log_q_inflated(self, x: np.ndarray, factor: float) -> np.ndarray:
         """Log density with all components inflated, [n]."""
@@ -374,7 +374,8 @@ def _lacking(counted, covered: _Covered, runs, shapes, ends, start, most: int, b
         else:
             factors = fitted_hessians(counted, x[part], shapes[ends[part]], rng)
         heights = -runs.value[ends[part]]
-        fitted = fitting_gaussians(counted, x[part], heights, factors, rng, budget)
+        share = 0.5 * budget  # for each of the two kinds
+        fitted = fitting_gaussians(counted, x[part], heights, factors, rng, share)
         factors, draws, short = fitted
         log_q = covered.log_q(draws.x.reshape(-1, covered.dim)).reshape(draws.log_p.shape)
         with np.errstate(divide="ignore", invalid="ignore"):

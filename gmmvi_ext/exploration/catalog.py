@@ -37,7 +37,8 @@ class Mode(NamedTuple):
 
     Attributes:
       loc: [D].
-      scale_tril: Cholesky factor of the inverse of minus the Hessian there, [D, D].
+      scale_tril: Cholesky factor of the inverse of minus the Hessian there, narrowed where the mode
+        is bent (`laplace.fitting_gaussians`), [D, D].
       log_mass: ELBO of that Gaussian, a lower bound of the log of the mass around.
       log_prob: log density at `loc`.
       num_found: searches that ended here.

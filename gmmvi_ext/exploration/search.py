@@ -2,7 +2,8 @@
 
     1  L-BFGS from all starting points at once, or CMA-ES where there is no gradient; those that
        come to rest end in a mode
-    2  at every mode a Gaussian (inverse Hessian) with its mass, in the catalog
+    2  at every mode a Gaussian (inverse Hessian, narrowed where the mode is bent) with its mass, in
+       the catalog
     3  further searches while the chance to find a new mode is worth them (`catalog`)
     4  on request, Gaussians along the way of the first searches: where a density rises into a spike
        (the neck of a funnel), the mass lies where they have come by

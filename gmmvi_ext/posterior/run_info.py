@@ -24,6 +24,7 @@ _FIGURES = {  # entry -> its numbers
     "audit": ("num_searches", "num_missed", "missed_mass", "missed_limit"),
     "modes": ("num_searches", "num_modes", "new_mode_chance", "estimated_number"),
 }
+_OPTIONAL = {"audit": ("num_cut_short",), "modes": ("chance_to_meet",)}  # None, absent, or numbers
 
 
 def checked_run_info(found: Mapping, num_dimensions: int) -> dict:
@@ -46,6 +47,9 @@ def _is_usable(key: str, value, num_dimensions: int) -> bool:
     return (
         isinstance(value, Mapping)
         and all(type(value.get(name)) in _NUMBER for name in _FIGURES[key])
+        and all(type(value.get(name)) in (*_NUMBER, type(None)) for name in _OPTIONAL[key])
+        and isinstance(value.get("strays", []), list)
+        and all(_is_place(each, num_dimensions) for each in value.get("strays", []))
         and isinstance(value.get("modes", []), list)
         and all(_is_mode(each, num_dimensions) for each in value.get("modes", []))
     )
@@ -53,9 +57,12 @@ def _is_usable(key: str, value, num_dimensions: int) -> bool:
 
 def _is_mode(value, num_dimensions: int) -> bool:
     location = value.get("location") if isinstance(value, Mapping) else None
+    return _is_place(location, num_dimensions) and type(value.get("num_found")) is int
+
+
+def _is_place(value, num_dimensions: int) -> bool:
     return (
-        isinstance(location, list)
-        and len(location) == num_dimensions
-        and all(type(each) in _NUMBER for each in location)
-        and type(value.get("num_found")) is int
+        isinstance(value, list)
+        and len(value) == num_dimensions
+        and all(type(each) in _NUMBER for each in value)
     )

@@ -63,6 +63,26 @@ def test_modes_are_of_the_dimension(mode):
     assert "modes" not in checked_run_info(odd, 2)
 
 
+@pytest.mark.parametrize(
+    "entry, odd",
+    [
+        ("audit", {"strays": "a"}),
+        ("audit", {"strays": [[0.0]]}),
+        ("audit", {"strays": [["a", 1.0]]}),
+        ("audit", {"num_cut_short": "many"}),
+        ("modes", {"chance_to_meet": "good"}),
+    ],
+)
+def test_what_the_verdict_reads_of_searches_is_looked_at(entry, odd):
+    assert entry not in checked_run_info(SOUND | {entry: SOUND[entry] | odd}, 2)
+
+
+def test_earlier_runs_have_no_strays_and_no_searches_cut_short():
+    assert checked_run_info(SOUND, 2)["audit"] == SOUND["audit"]
+    new = SOUND["audit"] | {"strays": [[1.0, 2.0]], "num_cut_short": 3}
+    assert checked_run_info(SOUND | {"audit": new}, 2)["audit"] == new
+
+
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     folder = tmp_path_factory.mktemp("saved") / "p"

@@ -178,7 +178,7 @@ def judge(facts: Facts) -> Verdict:
 def _blind_audit(facts) -> str:
     """Why searches that found nothing say nothing; empty where they do."""
     audit = facts.audit or {}
-    num_cut, num_searches = audit.get("num_cut_short", 0), audit.get("num_searches", 0)
+    num_cut, num_searches = audit.get("num_cut_short") or 0, audit.get("num_searches", 0)
     if num_cut > num_searches:
         return (
             f"{num_cut} of {num_cut + num_searches} searches for modes did not come to an end, and "
@@ -188,7 +188,7 @@ def _blind_audit(facts) -> str:
     modes = facts.run_info.get("modes", {})
     chance, number = modes.get("chance_to_meet"), modes.get("num_modes", 1)
     # With each met by this chance, of `number` that were met some have remained unseen.
-    if chance is None or chance >= max(MIN_CHANCE, 1.0 - MAX_UNMET / number):
+    if chance is None or chance >= max(MIN_CHANCE, 1.0 - MAX_UNMET / max(number, 1)):
         return ""
     return (
         f"the {number} modes known differ in width, and of others somewhat narrower the searches "
