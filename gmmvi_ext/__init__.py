@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 from gmmvi_ext.lazy import lazy_names
-from gmmvi_ext.tensorflow_import import load_keras_later
+from gmmvi_ext.tensorflow_import import tidy_import
 
 if TYPE_CHECKING:  # what type checkers read of the names that are loaded when first asked for
     from gmmvi_ext.adapters import from_inference_gym as from_inference_gym
@@ -73,5 +73,5 @@ def load(
     return Posterior.load(path, bijector=bijector, target=target, **options)
 
 
-load_keras_later()
+tidy_import()
 __getattr__, __dir__ = lazy_names(__name__, _LAZY)

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Sequence
 
 from gmmvi_ext.cli.flags import CommandFlags
-from gmmvi_ext.cli.quiet import quiet_start
 from gmmvi_ext.config.catalog import names_for
 from gmmvi_ext.config.describe import describe
 from gmmvi_ext.config.documents import DOCUMENTS
@@ -13,6 +12,7 @@ from gmmvi_ext.config.loading import load_config
 from gmmvi_ext.config.python_target import check_layout
 from gmmvi_ext.registry import did_you_mean
 from gmmvi_ext.runs.errors import UsageError
+from gmmvi_ext.tensorflow_import import quiet_start
 from gmmvi_ext.user_code import missing_in_file
 
 __all__ = ["main"]

@@ -8,8 +8,8 @@ import time
 from collections.abc import Sequence
 
 from gmmvi_ext.cli.flags import CommandFlags
-from gmmvi_ext.cli.quiet import quiet_start
 from gmmvi_ext.runs.errors import UsageError
+from gmmvi_ext.tensorflow_import import quiet_start
 
 __all__ = ["main"]
 

@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.cli.flags import CommandFlags
-from gmmvi_ext.cli.quiet import quiet_start
 from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import Origin
@@ -19,6 +18,7 @@ from gmmvi_ext.confined import is_file
 from gmmvi_ext.runs.errors import CommandError, UsageError, disk_trouble
 from gmmvi_ext.runs.trust import refuse_code, refuse_links, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir
+from gmmvi_ext.tensorflow_import import quiet_start
 
 __all__ = ["main"]
 

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.cli.flags import CommandFlags
-from gmmvi_ext.cli.quiet import quiet_start
 from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
@@ -18,6 +17,7 @@ from gmmvi_ext.confined import is_file, is_inside
 from gmmvi_ext.runs.errors import MissingConfig, UsageError
 from gmmvi_ext.runs.trust import refuse_code, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, fresh_folder, refuse_other_run
+from gmmvi_ext.tensorflow_import import quiet_start
 
 __all__ = ["main"]
 

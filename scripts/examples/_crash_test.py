@@ -154,7 +154,7 @@ def report(folder: Path, kills: int) -> int:
     """Compares the two ends number by number."""
     import numpy as np
 
-    from gmmvi_ext.cli.quiet import quiet_start
+    from gmmvi_ext.tensorflow_import import quiet_start
 
     with quiet_start():
         import tensorflow as tf
