@@ -408,7 +408,8 @@ class ModeSearch:
         if len(self.catalog.relevant) == 1:
             return self._least_alone * factor
         modes = zip(self.catalog.modes, shares, strict=True)
-        if min(mode.num_found for mode, share in modes if share > HEAVY) < MIN_MET:
+        met = (mode.num_found for mode, share in modes if share > HEAVY)
+        if min(met, default=MIN_MET) < MIN_MET:  # of very many none is heavy
             return math.inf
         least = FEW_PROBES if self.catalog.are_copies else LEAST_PROBES
         return least.get(len(self._start.mean), least[None]) * factor

@@ -102,6 +102,12 @@ class BlockConvergence:
             self.had_relapse = False
         return None if self._convergence is None else self._judged(row, float(middle))
 
+    def begin_again(self) -> None:
+        """Forgets the blocks that the stop rule has seen, not the best mixture."""
+        self._relapses = 0
+        if self._convergence is not None:
+            self._convergence.restore([])
+
     def rule(self) -> list[float] | None:
         """Settings of the stop rule."""
         return None if self._convergence is None else self._convergence.rule()

@@ -10,6 +10,11 @@ all; either no more than 2000. To a final round belongs an audit (`exploration.a
 searches for modes, whose ends join the mixture where it lacks their mass. Where a final round adds
 components the fit continues: the stop rule keeps its memory and may request another one 20
 iterations later. The audit of the last round, which found nothing to add, is that of the fit.
+
+A training of many components rises slowly for long, below the noise that the stop rule looks past.
+So draws at its end say whether plain draws of the mixture will do (an ESS of half of them, with a
+margin); where that is within reach the fit gets a second wind: the stop rule begins again. Another
+one follows while the ESS has clearly risen.
 """
 
 import math
@@ -23,7 +28,7 @@ from gmmvi_ext.exploration.audit import NUM_SEARCHES, Audit, audit
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.fitting.block_convergence import BLOCK, BlockConvergence
-from gmmvi_ext.fitting.stages.importance_check import is_good_enough
+from gmmvi_ext.fitting.stages.importance_check import is_good_enough, share_of_draws
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.inference.component_adaptation.extrapolation import (
     MIN_WEIGHT,
@@ -44,6 +49,9 @@ SHARE_CHECK = 0.25  # of the evaluations since the last check, for a check
 MIN_BUDGET = 50  # evaluations: fewer are not worth a round
 MIN_AUDIT = 500  # evaluations that an audit may take in any case
 RESOLVED, MAX_UNRESOLVED = 4.0, 0.2  # roundings, and the weight of what is narrower
+# ESS as a share of the draws: what training is to reach, from where on that is within reach, and
+# the rise since the last second wind that is worth another one.
+WANTED_ESS, REACH_ESS, RISE_ESS = 0.6, 0.3, 0.05
 MIN_SHARE = 5e-4  # of the mass: what a mode has to carry to become a component
 
 
@@ -116,6 +124,7 @@ class Exploration:
         self._num_final_rounds = 0
         self.num_rounds = 0
         self.masses: list[float] = []
+        self._winds: list[float] = []  # ESS at every second wind
 
     @property
     def num_evaluations(self) -> int:
@@ -163,7 +172,7 @@ class Exploration:
             has_grown = self._explore(row, SHARE_FINAL * spent, MAX_FINAL)
             least = MIN_AUDIT * self._settings.num_audit_searches / NUM_SEARCHES
             has_grown |= self._search(row, max(SHARE_FINAL * spent, least))
-            if not has_grown:
+            if not has_grown and not self._has_second_wind(row):
                 return reason
             self.audit, self.is_good = None, False
             return None
@@ -186,6 +195,7 @@ class Exploration:
             "num_final_rounds": self._num_final_rounds,
             "num_rounds": self.num_rounds,
             "masses": self.masses,
+            "winds": self._winds,
             "audit": self.audit,
             "is_good": self.is_good,
         }
@@ -198,7 +208,7 @@ class Exploration:
         self._checked_then = state["checked_then"]
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
         self.masses, self.audit = list(state["masses"]), state["audit"]
-        self.is_good = state["is_good"]
+        self._winds, self.is_good = list(state.get("winds", [])), state["is_good"]
 
     def _is_beyond_resolution(self) -> bool:
         """Whether components narrower than the float format tells places apart are of weight.
@@ -221,6 +231,20 @@ class Exploration:
         seed = tf.random.fold_in(self._seed, 2000 + row["iteration"])
         mixture = self._learner.mixture()
         return is_good_enough(self._counted, mixture, num_samples=count, seed=seed)
+
+    def _has_second_wind(self, row: dict) -> bool:
+        """Whether training goes on because the ESS that is wanted is within reach."""
+        count = self._num_check_samples
+        if self.is_good or not count or self._affordable(row, count) < count:
+            return False
+        seed = tf.random.fold_in(self._seed, 3000 + len(self._winds))
+        ess = share_of_draws(self._counted, self._learner.mixture(), num_samples=count, seed=seed)
+        least = self._winds[-1] + RISE_ESS if self._winds else REACH_ESS
+        if not least <= ess < WANTED_ESS:
+            return False
+        self._winds.append(ess)
+        self._watch.begin_again()
+        return True
 
     def _explore(self, row: dict, budget: float, most: int) -> bool:
         """One round; whether components were added."""

@@ -172,3 +172,14 @@ def test_shells_around_a_single_mode_have_points_as_wide_in_all_coordinates():
     own = np.linalg.norm(np.linalg.solve(factor, x.T), axis=0) / np.linalg.norm(x, axis=1)
     # Half of the shape of the mode, half far out across its narrow directions.
     assert np.sum(own > 50.0) >= 60 and np.sum(own < 20.0) >= 60
+
+
+def test_of_very_many_equal_modes_none_has_to_be_met_often():
+    """Each has less than a hundredth of the mass: there is no share to wait for."""
+    target = CallableTarget(lambda x: -0.5 * tf.reduce_sum(x**2, axis=1), 2)
+    search = ModeSearch(CountedTarget(target), start_from(target), budget=1000)
+    places = 100.0 * np.stack(np.meshgrid(range(15), range(15)), -1).reshape(-1, 2)
+    modes = [Mode(place.astype(float), np.eye(2), 0.0, 0.0, 1) for place in places]
+    search.catalog = Catalog(modes, len(modes))
+    assert search.catalog.shares.max() < 0.01
+    assert search._least_probes() == 500

@@ -39,6 +39,18 @@ def test_stops_once_a_plateau_fills_both_windows():
     assert not watch.had_relapse
 
 
+def test_begun_again_it_takes_both_windows_once_more():
+    watch, stopped = watched(noise(1000))
+    best = watch.best
+    watch.begin_again()
+    assert watch.best == best
+    values = 1.0 + noise(1000)
+    answers = [
+        watch({"elbo": v, "num_target_evaluations": stopped + i}) for i, v in enumerate(values)
+    ]
+    assert answers.index(StopReason.CONVERGED) == 2 * 3 * BLOCK - 1
+
+
 def test_a_steady_rise_goes_on():
     assert watched(0.01 * np.arange(1000) + noise(1000))[1] is None
 

@@ -46,6 +46,10 @@ class StillWatch:
 
     def __init__(self, stands_still: bool, elbo: float = 0.0, had_relapse: bool = False):
         self.stands_still, self.best_elbo, self.had_relapse = stands_still, elbo, had_relapse
+        self.num_beginnings = 0
+
+    def begin_again(self):
+        self.num_beginnings += 1
 
     def state(self):
         return {}
@@ -194,6 +198,32 @@ def test_its_state_comes_back_and_goes_on_alike():
     assert after.state() == through.state() and after.num_rounds == 3
     for mine, other in zip(whole.mixture().components, first.mixture().components, strict=True):
         np.testing.assert_array_equal(mine, other)
+
+
+@pytest.mark.parametrize(
+    "shares, num_winds",
+    [
+        ([0.45, 0.52, 0.58, 0.7], 3),  # until what is wanted
+        ([0.45, 0.47, 0.55], 1),  # while it rises clearly
+        ([0.2, 0.5], 0),  # out of reach
+        ([0.65], 0),
+    ],
+)
+def test_a_second_wind_while_enough_draws_for_plain_trust_are_within_reach(
+    shares, num_winds, monkeypatch
+):
+    left = iter(shares)
+    monkeypatch.setattr(
+        "gmmvi_ext.fitting.exploration.share_of_draws", lambda *args, **kwargs: next(left)
+    )
+    watch = StillWatch(True)
+    exploration = Exploration(
+        watch, learner_of(neck(6)), max_components=20, num_check_samples=10**5
+    )
+    exploration._settings = ExploreSettings(mode="auto", max_evaluations=10**6)
+    assert driven(exploration, 400, cost=10**5) == 20 * (num_winds + 1)
+    assert watch.num_beginnings == num_winds
+    assert json.loads(json.dumps(exploration.state()))["winds"] == shares[:num_winds]
 
 
 def test_where_it_makes_no_sense_there_are_no_looks():

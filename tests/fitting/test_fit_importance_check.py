@@ -7,7 +7,7 @@ import tensorflow as tf
 import gmmvi_ext
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import FirstMixture
-from gmmvi_ext.fitting.stages.importance_check import importance_check
+from gmmvi_ext.fitting.stages.importance_check import _is_good, importance_check
 from gmmvi_ext.targets import CallableTarget
 
 
@@ -74,6 +74,13 @@ def test_a_density_of_another_shape_does_not_pass():
     )
     checked = importance_check(target, first([0, 0], np.diag([1.0, 0.25])), num_samples=500)
     assert not checked.is_good
+
+
+@pytest.mark.parametrize(("khat", "passes"), [(0.3, True), (0.9, True), (1.2, False)])
+def test_weights_without_a_mean_do_not_pass_whatever_the_ess(khat, passes):
+    figures = {"ess": 0.97, "khat": khat, "gap": 0.01, "shift": 0.01}
+    assert _is_good(figures) is passes
+    assert _is_good(figures | {"ess": 0.9}) is (khat <= 0.5)
 
 
 def test_points_without_a_value_do_not_pass():

@@ -183,7 +183,7 @@ def test_in_learned_coordinates_the_model_is_asked_in_its_own():
         assert improper_direction(mixture, target, draws, NAMES) == name
 
 
-@pytest.mark.parametrize("family_seed", [10, 11])
+@pytest.mark.parametrize("family_seed", [10, 11, 404])
 def test_a_valley_on_the_way_to_where_the_format_ends_is_no_end_of_falling(family_seed):
     """Mean and precision: along (mu, log tau) the density falls by hundreds, then rises."""
     known = draw_posterior("normal_mean_and_scale", family_seed)

@@ -29,12 +29,20 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.linalg import safe_cholesky
 from gmmvi_ext.math.random import substream
 
-__all__ = ["Checked", "first_as_mixture", "importance_check", "is_good_enough", "num_check_samples"]
+__all__ = [
+    "Checked",
+    "first_as_mixture",
+    "importance_check",
+    "is_good_enough",
+    "num_check_samples",
+    "share_of_draws",
+]
 
 MAX_ROUNDS = 5
 MIN_ESS, GOOD_ESS = 0.05, 0.85  # shares of the draws: for another round, and for a mixture to pass
 GOOD_KHAT, LIMIT_KHAT = 0.5, 0.7  # of few draws, whose k-hat is off by 0.2, and of more
-FLAT_ESS = 0.95  # share at which what the tail of the weights can hide is negligible
+FLAT_ESS = 0.95  # share at which what the tail of the weights can hide is negligible,
+FLAT_KHAT = 1.0  # while they have a mean
 FLAT_WEIGHT = 1.25  # largest weight at which weights have no tail
 GOOD_GAP = 0.05  # nats between log Z and ELBO
 GOOD_SHIFT = 0.05  # of means by reweighting, in standard deviations; of log standard deviations
@@ -115,6 +123,13 @@ def importance_check(
     return Checked(_as_first(mixture), is_good, rounds)
 
 
+def share_of_draws(
+    counted: CountedTarget, mixture: Mixture, *, num_samples: int, seed: tf.Tensor
+) -> float:
+    """ESS of so many fresh draws of a mixture in training, as a share of them."""
+    return _Draws(counted, mixture, num_samples, seed).figures()["ess"]
+
+
 def is_good_enough(
     counted: CountedTarget, mixture: Mixture, *, num_samples: int, seed: tf.Tensor
 ) -> bool:
@@ -138,7 +153,7 @@ def is_good_enough(
 def _is_good(figures: dict, khat: float = GOOD_KHAT) -> bool:
     return (
         figures["ess"] >= GOOD_ESS
-        and (figures["khat"] <= khat or figures["ess"] >= FLAT_ESS)
+        and figures["khat"] <= (FLAT_KHAT if figures["ess"] >= FLAT_ESS else khat)
         and figures["gap"] <= GOOD_GAP
         and figures["shift"] <= GOOD_SHIFT
     )

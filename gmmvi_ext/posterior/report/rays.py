@@ -28,6 +28,7 @@ NUM_PRINCIPAL, ELONGATED = 3, 30.0  # principal axes, and how much longer they a
 NUM_RANDOM = 16
 MARGIN = 0.1  # of d log p / d log r + 1 (or D): slower than this, the mass does not end
 MAX_VALLEY = 50.0  # nats below the center
+NUM_BETWEEN = 12  # radii between two powers of ten, where the format ends between them
 SHOWN = 0.5  # of the largest entry of a direction: what is named of it
 MAX_SHOWN = 3
 
@@ -85,29 +86,52 @@ def improper_direction(
 def _along(mixture, target: Target, center, directions, radii, power: float) -> np.ndarray | None:
     """The first of the directions along which the density falls more slowly than r^-power."""
     rays = np.concatenate([directions, -directions])
-    points = center + radii[:, np.newaxis] * rays[:, np.newaxis, :]
-    points = points.reshape(-1, len(center)).astype(mixture.dtype.as_numpy_dtype)
-    with np.errstate(over="ignore"):
-        values = evaluate_target(target, points, 0).astype(np.float64)
+    values, is_beyond = _on_rays(mixture, target, center, rays, radii)
     is_cut = np.zeros(len(rays), bool)
     level = -np.inf
     if target.layout.has_held and np.count_nonzero(directions, axis=1).max() > 1:
         # Where the format ends the target goes on as a straight line. That tells along one axis;
         # across several, what lies best there may lie beyond, and the line rises for ever. On the
         # way there it may rise out of a valley: only what comes near to the center's level tells.
-        held = target.layout.held(tf.cast(points, target.dtype)).numpy()
-        is_beyond = (held != points).any(axis=1)
         values[is_beyond] = np.nan
-        is_cut = is_beyond.reshape(len(rays), len(radii)).any(axis=1)
-        at = center[np.newaxis].astype(points.dtype)
+        is_cut = is_beyond.any(axis=1)
+        at = center[np.newaxis].astype(mixture.dtype.as_numpy_dtype)
         level = float(evaluate_target(target, at, 0)[0]) - MAX_VALLEY
     epsilon = np.finfo(target.dtype.as_numpy_dtype).eps
-    for ray, value, cut in zip(rays, values.reshape(len(rays), len(radii)), is_cut, strict=True):
+    for ray, value, cut in zip(rays, values, is_cut, strict=True):
         if cut and not (value[~np.isnan(value)][-1:] > level).all():
             continue
-        if _is_improper(value, radii, epsilon, -power - MARGIN):
+        at = radii
+        if cut and _is_improper(value, at, epsilon, -power - MARGIN):
+            at, value = _up_to_the_cut(mixture, target, center, ray, radii, value)
+        if _is_improper(value, at, epsilon, -power - MARGIN):
             return ray
     return None
+
+
+def _on_rays(mixture, target: Target, center, rays, radii) -> tuple[np.ndarray, np.ndarray]:
+    """Log densities, and which of them lie beyond the end of the format, [rays, radii]."""
+    points = center + radii[:, np.newaxis] * rays[:, np.newaxis, :]
+    points = points.reshape(-1, len(center)).astype(mixture.dtype.as_numpy_dtype)
+    with np.errstate(over="ignore"):
+        values = evaluate_target(target, points, 0).astype(np.float64)
+    held = target.layout.held(tf.cast(points, target.dtype)).numpy()
+    shape = len(rays), len(radii)
+    return values.reshape(shape), (held != points).any(axis=1).reshape(shape)
+
+
+def _up_to_the_cut(mixture, target: Target, center, ray, radii, value):
+    """Radii and values of a ray, with further ones between the last that is known and the next.
+
+    A power of ten is a long way: a ray that has risen out of a valley may fall for the rest of it.
+    """
+    last = np.flatnonzero(~np.isnan(value))[-1]
+    if last + 1 == len(radii):
+        return radii, value
+    between = np.geomspace(radii[last], radii[last + 1], NUM_BETWEEN + 2)[1:-1]
+    found, is_beyond = _on_rays(mixture, target, center, ray[np.newaxis], between)
+    found[is_beyond] = np.nan
+    return np.append(radii[: last + 1], between), np.append(value[: last + 1], found[0])
 
 
 def _is_improper(ray: np.ndarray, radii: np.ndarray, epsilon: float, slowest: float) -> bool:
