@@ -260,14 +260,15 @@ class OutputSettings:
     """What a run leaves behind besides checkpoints and metrics.
 
     Attributes:
-      num_report_samples: fresh samples for the summary.
+      num_report_samples: fresh samples for the summary; null takes 20 000, and fewer of a target
+        with which those would take longer than half a minute, or than training.max_seconds.
       export: write the SavedModel `posterior/`.
       plots: write `plots/*.png`.
       tensorboard: write TensorBoard events; "auto" does where tensorboard is installed.
       mlflow: tracking store to write to as well, sqlite:///mlflow.db for example.
     """
 
-    num_report_samples: Annotated[int, Range(500, 10_000_000)] = 20000
+    num_report_samples: Annotated[int, Range(500, 10_000_000)] | None = None
     export: bool = True
     plots: bool = True
     tensorboard: bool | Literal["auto"] = "auto"

@@ -10,7 +10,7 @@ from gmmvi_ext.fitting.stages.best_mixture import without_negligible
 from gmmvi_ext.fitting.stages.coordinates import saved_map
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.runs.errors import CommandError
-from gmmvi_ext.runs.outputs import write_outputs
+from gmmvi_ext.runs.outputs import final_report, write_outputs
 from gmmvi_ext.runs.restore import restored_result
 from gmmvi_ext.runs.workdir import WorkDir
 from gmmvi_ext.targets.mapped import MappedTarget
@@ -52,7 +52,7 @@ def export_mixture_run(
     if workdir is not None:
         write_outputs(config, workdir, posterior, result)
         return 0
-    report = posterior.report(num_samples=config.outputs.num_report_samples, seed=config.seed)
+    report = final_report(config, posterior)
     try:
         posterior.export(out)
     except FileExistsError as error:

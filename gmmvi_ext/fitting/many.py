@@ -33,7 +33,6 @@ from gmmvi_ext.types import ConstraintLike, DTypeLike
 
 __all__ = ["fit_many"]
 
-REPORT_SAMPLES = 20_000
 NUM_NEWS = 20  # lines of progress where it is not a terminal that reads them
 MAX_ERROR = 300  # characters
 
@@ -51,7 +50,7 @@ def fit_many(
     batched: bool = True,
     dtype: DTypeLike = tf.float32,
     verbose: bool = True,
-    report_samples: int = REPORT_SAMPLES,
+    report_samples: int | None = None,
     **settings: Any,
 ) -> Fits:
     """Fits the posterior of every data set under one model.
@@ -85,7 +84,7 @@ def fit_many(
         model once.
       batched, dtype: as for `fit`.
       verbose: say on stderr how far it is.
-      report_samples: draws by which each posterior is judged.
+      report_samples: draws by which each posterior is judged; default as for `Posterior.report`.
       **settings: further arguments of `fit` for each fit, such as `max_evaluations`, `max_seconds`
         and `max_components`.
 
@@ -108,7 +107,8 @@ def fit_many(
     require_switches(batched=batched, verbose=verbose)
     check_calls(seed, ())
     checked_limits(settings)
-    require_count("report_samples", report_samples, at_least=100)
+    if report_samples is not None:
+        require_count("report_samples", report_samples, at_least=100)
     if settings.pop("workdir", None) is not None:
         raise ValueError("`workdir` belongs to a single fit: leave it out of `fit_many`.")
     dtype = floating_dtype(dtype)
@@ -179,7 +179,7 @@ class _Job(NamedTuple):
     name: str
     seed: int
     data: Any
-    report_samples: int
+    report_samples: int | None
     settings: dict
 
 

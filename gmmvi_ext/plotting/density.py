@@ -1,5 +1,6 @@
 """Two parameters: the target as shades, the mixture as contours, and a mixture that learns."""
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ from gmmvi_ext.math.casting import as_numbers
 from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.plotting.marginals import element_labels
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
+from gmmvi_ext.posterior.evaluation_cost import draws_within
 from gmmvi_ext.posterior.importance.draws import evaluate_target, sample_mixture
 from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import Seed
@@ -34,7 +36,7 @@ def plot_density_2d(
     ax: Axes | None = None,
     *,
     limits: Sequence[tuple[float, float]] | None = None,
-    grid_size: int = 150,
+    grid_size: int | None = None,
     num_samples: int = NUM_DRAWS,
     seed: Seed = 0,
 ) -> Axes:
@@ -46,7 +48,7 @@ def plot_density_2d(
       posterior: a `Posterior` of two parameters; `marginal` makes one, which has no target.
       ax: axes to draw on, or None for a new figure.
       limits: ((low, high), (low, high)) of the two parameters; by default those of the draws.
-      grid_size: points of the grid along each axis.
+      grid_size: points of the grid along each axis; default 150, fewer of a slow target.
       num_samples: draws that decide on the limits.
       seed: of the draws.
 
@@ -64,7 +66,7 @@ def plot_density_2d(
     """
     _require_plane(posterior)
     limits = _limits(posterior, num_samples, seed) if limits is None else limits
-    axes, points = _grid(limits, grid_size)
+    axes, points = _grid(limits, _grid_size(posterior, 150) if grid_size is None else grid_size)
     ax = new_axes(ax, size=(6.0, 5.0))
     if posterior.target is not None:
         shades = _shade(ax, axes, _target_log_prob(posterior, points))
@@ -82,7 +84,7 @@ def animate_density_2d(
     *,
     titles: Sequence[str] = (),
     limits: Sequence[tuple[float, float]] | None = None,
-    grid_size: int = 100,
+    grid_size: int | None = None,
     interval: int = 250,
 ) -> FuncAnimation:
     """A mixture that learns, frame by frame: `plot_density_2d` of each posterior in turn.
@@ -94,7 +96,7 @@ def animate_density_2d(
       posteriors: of the same two parameters; the target of the last one is shaded.
       titles: a title for each frame.
       limits: as for `plot_density_2d`; by default those of the last posterior's draws.
-      grid_size: points of the grid along each axis.
+      grid_size: points of the grid along each axis; default 100, fewer of a slow target.
       interval: milliseconds between frames.
 
     Raises:
@@ -114,7 +116,7 @@ def animate_density_2d(
         _require_plane(posterior)
     last = posteriors[-1]
     limits = _limits(last, NUM_DRAWS, 0) if limits is None else limits
-    axes, points = _grid(limits, grid_size)
+    axes, points = _grid(limits, _grid_size(last, 100) if grid_size is None else grid_size)
     truth = None if last.target is None else _target_log_prob(last, points)
     with off_screen():  # the animation is shown, not its first frame
         ax = new_axes(None, size=(5.0, 4.4))
@@ -149,6 +151,11 @@ def _limits(posterior, num_samples: int, seed):
     low, high = np.quantile(values, [TAIL, 1.0 - TAIL], axis=0)
     margin = 0.1 * (high - low)
     return tuple(zip(low - margin, high + margin, strict=True))
+
+
+def _grid_size(posterior, most: int) -> int:
+    """Points along each axis that there is time for."""
+    return math.isqrt(draws_within(posterior, most**2).number)
 
 
 def _grid(limits, size: int):

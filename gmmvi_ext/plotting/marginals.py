@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.plotting.style import INK, MUTED, PALETTE, new_grid, plain_text, tidy
+from gmmvi_ext.posterior.evaluation_cost import draws_within
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, sample_mixture
 from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import Seed
@@ -79,7 +80,9 @@ def draws_to_plot(posterior, num_samples: int | None, seed) -> ScoredDraws:
     kept = posterior.kept_draws
     if kept is not None and len(kept.x) >= (num_samples or 1):
         return kept
-    return posterior.scored_draws(num_samples or NUM_DRAWS, seed)
+    if num_samples is None:
+        num_samples = draws_within(posterior, NUM_DRAWS).number
+    return posterior.scored_draws(num_samples, seed)
 
 
 def note_left_out(ax: Axes, posterior, names, shown: int) -> None:

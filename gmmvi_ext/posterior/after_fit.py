@@ -8,6 +8,7 @@ import numpy as np
 from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior import summary
+from gmmvi_ext.posterior.evaluation_cost import DEFAULT_SAMPLES, draws_within
 from gmmvi_ext.ranges import require_count, require_switches
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.types import Estimate, Seed, Values
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AfterFit"]
 
-DEFAULT_SAMPLES = 20000
+LOO_SAMPLES = 4000
 
 
 class AfterFit:
@@ -276,14 +277,15 @@ class AfterFit:
         return predictive.pointwise_log_likelihood(self, draws, function)
 
     def loo(
-        self, num_samples: int = 4000, seed: Seed = 0, function: Callable | None = None
+        self, num_samples: int | None = None, seed: Seed = 0, function: Callable | None = None
     ) -> "LeaveOneOut":
         """Leave-one-out cross-validation from draws corrected by importance weights.
 
             arviz.compare({"a": a.loo().as_arviz(), "b": b.loo().as_arviz()})
 
         Args:
-          num_samples: draws, each one target evaluation.
+          num_samples: draws, each one target evaluation; default 4000, and fewer of a target with
+            which those would take more than half a minute, down to 1000.
           seed: of the draws.
           function: as for `log_likelihood`.
 
@@ -299,6 +301,8 @@ class AfterFit:
         """
         from gmmvi_ext.posterior import predictive
 
+        if num_samples is None:
+            num_samples = draws_within(self, LOO_SAMPLES).number
         scored = self.scored_draws(num_samples, seed)
         found = predictive.pointwise_log_likelihood(self, self._values(scored.x), function)
         rows = np.concatenate([v.reshape(num_samples, -1) for v in found.values()], axis=1)

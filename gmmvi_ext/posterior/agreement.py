@@ -15,6 +15,7 @@ import numpy as np
 
 from gmmvi_ext import diagnostics
 from gmmvi_ext.posterior import summary
+from gmmvi_ext.posterior.evaluation_cost import DEFAULT_SAMPLES
 from gmmvi_ext.posterior.merging import posterior_list
 from gmmvi_ext.ranges import require_count
 from gmmvi_ext.types import Estimate, Seed
@@ -63,7 +64,7 @@ class Agreement:
         return "\n".join(lines)
 
 
-def agreement(posteriors: Sequence, num_samples: int = 20_000, seed: Seed = 0) -> Agreement:
+def agreement(posteriors: Sequence, num_samples: int | None = None, seed: Seed = 0) -> Agreement:
     """Compares posteriors of the same target, e.g. fits with several seeds.
 
         print(gmmvi_ext.agreement([gmmvi_ext.fit(f, 3, seed=seed) for seed in range(3)]))
@@ -71,7 +72,7 @@ def agreement(posteriors: Sequence, num_samples: int = 20_000, seed: Seed = 0) -
     Args:
       posteriors: two or more, of the same parameters.
       num_samples: draws of each for what has no closed form, and for its evidence where there is
-        no report yet.
+        no report yet; default 20 000, for the evidence of a slow target fewer, as for `report`.
       seed: of the draws.
 
     Raises:
@@ -86,7 +87,8 @@ def agreement(posteriors: Sequence, num_samples: int = 20_000, seed: Seed = 0) -
           x[0]: shift 3.000 sd, ratio of sds 1.000
     """
     posteriors = posterior_list(posteriors, 2)
-    require_count("num_samples", num_samples)
+    if num_samples is not None:
+        require_count("num_samples", num_samples)
     names = posteriors[0].layout.constrained_names
     for number, other in enumerate(posteriors):
         if other.layout.constrained_names != names:
@@ -94,7 +96,8 @@ def agreement(posteriors: Sequence, num_samples: int = 20_000, seed: Seed = 0) -
                 f"posterior {number} has the parameters {other.layout.constrained_names}, expected "
                 f"those of the first one, {names}."
             )
-    moments = [summary.flat_moments(p.mixture, p.layout, num_samples, seed) for p in posteriors]
+    count = num_samples or DEFAULT_SAMPLES
+    moments = [summary.flat_moments(p.mixture, p.layout, count, seed) for p in posteriors]
     means, sds = (np.stack([each[i] for each in moments]).astype(np.float64) for i in (0, 1))
     spread = np.sqrt(np.mean(sds**2, axis=0))
     varies = spread > 0
@@ -118,7 +121,7 @@ def agreement(posteriors: Sequence, num_samples: int = 20_000, seed: Seed = 0) -
     return Agreement(agree, rows, evidence, gap, modes)
 
 
-def _log_evidence(posterior, num_samples: int, seed) -> Estimate[float]:
+def _log_evidence(posterior, num_samples: int | None, seed) -> Estimate[float]:
     report = posterior.last_report
     if report is not None:
         return Estimate(report.log_evidence, report.log_evidence_se)

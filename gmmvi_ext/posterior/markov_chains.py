@@ -20,6 +20,7 @@ import tensorflow as tf
 
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.random import host_generator
+from gmmvi_ext.posterior.evaluation_cost import say_if_long
 from gmmvi_ext.posterior.importance.draws import evaluate_target, score_draws
 
 __all__ = ["ChainStart", "Chains", "chain_start", "independence_metropolis"]
@@ -49,6 +50,7 @@ class Chains(NamedTuple):
 def independence_metropolis(posterior, num_samples: int, num_chains: int, seed) -> Chains:
     """See `Posterior.independence_metropolis`."""
     total = num_chains * (num_samples + 1)
+    say_if_long("independence_metropolis", total, posterior, "num_samples")
     scored = score_draws(posterior.mixture, posterior.target, total, seed)
     log_ratios = scored.log_ratios.reshape(num_chains, num_samples + 1)
     generator = host_generator(seed, "independence Metropolis")

@@ -18,7 +18,6 @@ import tensorflow as tf
 from gmmvi_ext.constraints.layout import MappedLayout
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
-from gmmvi_ext.ranges import require_count
 
 __all__ = ["merge_mixtures", "posterior_list"]
 
@@ -44,10 +43,9 @@ def posterior_list(posteriors, least: int) -> list:
     return found
 
 
-def merge_mixtures(posteriors, num_samples: int, seed) -> tuple[Mixture, dict]:
+def merge_mixtures(posteriors, num_samples: int | None, seed) -> tuple[Mixture, dict]:
     """The merged mixture and what to say of its making."""
     posteriors = posterior_list(posteriors, 1)
-    require_count("num_samples", num_samples)
     first = posteriors[0]
     for other in posteriors[1:]:
         if (
@@ -68,7 +66,7 @@ def merge_mixtures(posteriors, num_samples: int, seed) -> tuple[Mixture, dict]:
         if pool is None or np.isnan(pool.target_log_prob).all():
             posterior._need_target("`merge` of a posterior without scored draws")
             pool = posterior.scored_draws(num_samples, seed)
-            evaluations += num_samples
+            evaluations += len(pool.x)
         pools.append(pool)
     components = type(first.mixture.components)(
         *(

@@ -22,7 +22,13 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.lazy import lazy_module
 from gmmvi_ext.math.random import as_seed
 from gmmvi_ext.posterior import merging, storage, summary
-from gmmvi_ext.posterior.after_fit import DEFAULT_SAMPLES, AfterFit
+from gmmvi_ext.posterior.after_fit import AfterFit
+from gmmvi_ext.posterior.evaluation_cost import (
+    DEFAULT_SAMPLES,
+    Draws,
+    draws_within,
+    say_if_long,
+)
 from gmmvi_ext.posterior.importance import expectations as weighted
 from gmmvi_ext.posterior.importance.component_weights import reweight_components
 from gmmvi_ext.posterior.importance.defensive import DefensiveDraws, defensive_draws
@@ -52,7 +58,10 @@ _OTHER_WAYS = {
     "target": " A function is attached by `posterior.with_target(function)`.",
 }
 _MASS = ("mass", "mass_se")
-PROPOSALS_PER_DRAW, MAX_SILENT = 10, 20_000  # of `reweight`
+# What a posterior with another target does not keep; its stages tell how slow the old one was.
+_OF_THE_TARGET = ("audit", "evaluation_seconds", "stage_seconds", "stage_evaluations")
+PROPOSALS_PER_DRAW, LEAST_PROPOSALS, MAX_SILENT = 10, 4, 20_000  # of `reweight`
+ADAPTING_SAMPLES = 5000  # of population Monte Carlo, and of the weights of components
 MAX_BLOCK_ELEMENTS = 1 << 25  # of [rows, K, D]: 128 MB in float32
 
 
@@ -125,6 +134,7 @@ class Posterior(AfterFit, Pictures):
         self.target = target
         self.run_info = dict(run_info or {})
         self.last_report: Report | None = None
+        self.measured_seconds: tuple[float, float] | None = None  # see `evaluation_cost`
         self._scored: dict[tuple, ScoredDraws] = {}
         self._defensive: dict[tuple, DefensiveDraws] = {}
 
@@ -324,15 +334,22 @@ class Posterior(AfterFit, Pictures):
         ]
 
     def report(
-        self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0, *, defensive: bool = False
+        self,
+        num_samples: int | None = None,
+        seed: Seed = 0,
+        *,
+        defensive: bool = False,
+        max_seconds: float | None = None,
     ) -> Report:
         """Estimates, tables and the verdict from fresh draws; `str()` of it prints them.
 
         Args:
-          num_samples: draws, each one target evaluation.
+          num_samples: draws, each one target evaluation; default 20 000, and fewer of a target with
+            which those would take more than half a minute, down to 1000. The report says so then.
           seed: of the draws.
           defensive: judge by as many heavy-tailed draws as well (see `posterior.defensive`); they
             can only make the verdict worse.
+          max_seconds: in place of the half minute; then down to 100 draws.
 
         Example:
             >>> from gmmvi_ext.models import initial_mixture
@@ -344,7 +361,21 @@ class Posterior(AfterFit, Pictures):
             ('trust', 1.838)
         """
         require_switches(defensive=defensive)
-        self.last_report, _ = make_report(self, num_samples, seed, defensive=defensive)
+        max_seconds = checked_limit("max_seconds", max_seconds)
+        if num_samples is None:
+            populations = 2 if defensive else 1
+            remedy = "report(num_samples={most})"
+            draws = draws_within(
+                self, max_seconds=max_seconds, populations=populations, remedy=remedy
+            )
+        elif max_seconds is None:
+            require_count("num_samples", num_samples, at_least=100)
+            draws = Draws(num_samples)
+        else:
+            raise ValueError(
+                "give either `num_samples` or `max_seconds`, one decides on the other."
+            )
+        self.last_report, _ = make_report(self, draws, seed, defensive=defensive)
         return self.last_report
 
     def audit(
@@ -395,7 +426,7 @@ class Posterior(AfterFit, Pictures):
     def expectation(
         self,
         f: Callable,
-        num_samples: int = DEFAULT_SAMPLES,
+        num_samples: int | None = None,
         seed: Seed = 0,
         *,
         reweighted: bool | None = None,
@@ -405,7 +436,7 @@ class Posterior(AfterFit, Pictures):
 
         Args:
           f: takes draws as `sample` returns them, gives one value per draw, [N, ...].
-          num_samples: draws.
+          num_samples: draws; default as for `report`, whose draws are used again.
           seed: of the draws.
           reweighted: correct by Pareto-smoothed importance weights; default: if there is a target.
           defensive: use draws with a share of heavy tails (only reweighted).
@@ -427,7 +458,12 @@ class Posterior(AfterFit, Pictures):
             self._need_target("a reweighted expectation")
         if defensive and not reweighted:
             raise ValueError("`defensive` draws have to be reweighted: leave `reweighted` out.")
-        draws = self._proposals(num_samples, seed, defensive)
+        if reweighted:
+            draws = self._proposals(num_samples, seed, defensive)
+        else:
+            draws = self._unscored_draws(
+                DEFAULT_SAMPLES if num_samples is None else num_samples, seed
+            )
         return weighted.expectation(
             f, draws, self.layout, self.mixture.dtype, reweighted=reweighted
         )
@@ -447,7 +483,9 @@ class Posterior(AfterFit, Pictures):
           num_samples: draws wanted.
           seed: of proposals and resampling.
           num_proposals: draws of the mixture to choose from, each one target evaluation; default
-            ten times `num_samples`, of which a line on stderr tells where it is over 20 000.
+            ten times `num_samples`, of which a line on stderr tells where it is over 20 000. Of a
+            target with which those would take more than half a minute fewer, down to four times
+            `num_samples`, or those of the report where they are as many.
           replace: allow duplicates (systematic resampling) instead of choosing distinct draws.
           defensive: choose from draws with a share of heavy tails.
 
@@ -467,12 +505,10 @@ class Posterior(AfterFit, Pictures):
         self._need_target("`reweight`")
         require_count("num_samples", num_samples)
         if num_proposals is None:
-            num_proposals = PROPOSALS_PER_DRAW * num_samples
-            if num_proposals > MAX_SILENT:
-                text = f"reweight: evaluates the target {num_proposals:,} times (`num_proposals`)"
-                print(text, file=sys.stderr)
-        require_count("num_proposals", num_proposals)
-        draws = self._proposals(num_proposals, seed, defensive)
+            draws = self._enough_proposals(num_samples, seed, defensive)
+        else:
+            require_count("num_proposals", num_proposals)
+            draws = self._proposals(num_proposals, seed, defensive)
         chosen = weighted.resample(draws, num_samples, seed, replace=replace)
         return self._values(draws.x[chosen])
 
@@ -528,12 +564,13 @@ class Posterior(AfterFit, Pictures):
 
     @classmethod
     def merge(
-        cls, posteriors: Sequence["Posterior"], num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0
+        cls, posteriors: Sequence["Posterior"], num_samples: int | None = None, seed: Seed = 0
     ) -> "Posterior":
         """One posterior with the components of several fits of the same target.
 
         The weights are optimized on draws that each fit has already scored (by `report`,
-        `expectation` or `reweight`); only a fit without any is evaluated, at `num_samples` draws.
+        `expectation` or `reweight`); only a fit without any is evaluated, at `num_samples` draws
+        (default as for `report`).
 
         Example:
             >>> from gmmvi_ext.models import initial_mixture
@@ -550,7 +587,7 @@ class Posterior(AfterFit, Pictures):
         return cls(mixture, layout=first.layout, target=first.target, run_info=run_info)
 
     def population_monte_carlo(
-        self, num_samples: int = 5000, seed: Seed = 0, *, always: bool = False
+        self, num_samples: int | None = None, seed: Seed = 0, *, always: bool = False
     ) -> "Posterior":
         """Adaptive importance sampling: the mixture moves towards its importance-weighted draws.
 
@@ -559,7 +596,8 @@ class Posterior(AfterFit, Pictures):
         and more of them confirm it.
 
         Args:
-          num_samples: target evaluations of a population; there are one to seven.
+          num_samples: target evaluations of a population; there are one to seven. Default 5000, and
+            fewer of a target with which one would take more than half a minute, down to 1000.
           seed: of the draws.
           always: try it whatever k-hat is.
 
@@ -576,7 +614,7 @@ class Posterior(AfterFit, Pictures):
         """
         require_switches(always=always)
         target = self._need_target("`population_monte_carlo`")
-        require_count("num_samples", num_samples)
+        num_samples = self._num_draws(num_samples, ADAPTING_SAMPLES)
         seed = as_seed(seed)
         found = population_monte_carlo(
             self.mixture, target, num_samples=num_samples, seed=seed, always=always
@@ -584,7 +622,7 @@ class Posterior(AfterFit, Pictures):
         about = {"rounds": found.rounds, "num_evaluations": found.num_evaluations}
         return self._adapted("population_monte_carlo", found.mixture, about)
 
-    def reweight_components(self, num_samples: int = 5000, seed: Seed = 0) -> "Posterior":
+    def reweight_components(self, num_samples: int | None = None, seed: Seed = 0) -> "Posterior":
         """This posterior with component weights re-estimated by importance-weighted draws.
 
         The weights of the components move to where KL(p || q) is least (see
@@ -592,7 +630,8 @@ class Posterior(AfterFit, Pictures):
         it falls.
 
         Args:
-          num_samples: draws, and target evaluations.
+          num_samples: draws, and target evaluations; default 5000, and fewer of a target with which
+            those would take more than half a minute, down to 1000.
           seed: of the draws.
 
         Returns:
@@ -609,7 +648,7 @@ class Posterior(AfterFit, Pictures):
             [0.5 0.5]
         """
         target = self._need_target("`reweight_components`")
-        require_count("num_samples", num_samples)
+        num_samples = self._num_draws(num_samples, ADAPTING_SAMPLES)
         seed = as_seed(seed)
         found = reweight_components(self.mixture, target, num_samples=num_samples, seed=seed)
         about = found._asdict()
@@ -669,7 +708,7 @@ class Posterior(AfterFit, Pictures):
         require_agreement(made.layout, layout, (made.dtype, self.mixture.dtype))
         if mapped is not None:
             made = MappedTarget(made, mapped.coordinate_map)
-        run_info = {key: value for key, value in self.run_info.items() if key != "audit"}
+        run_info = {k: v for k, v in self.run_info.items() if k not in _OF_THE_TARGET}
         return Posterior(self.mixture, layout=self.layout, target=made, run_info=run_info)
 
     # Files and other packages -------------------------------------------------------------------
@@ -792,8 +831,10 @@ class Posterior(AfterFit, Pictures):
 
         return export_saved_model(self, path, **options)
 
-    def scored_draws(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> ScoredDraws:
+    def scored_draws(self, num_samples: int | None = None, seed: Seed = 0) -> ScoredDraws:
         """Draws with both log densities, evaluated once per `(num_samples, seed)` and kept.
+
+        As many as `report` takes where `num_samples` is left out.
 
         Example:
             >>> from gmmvi_ext.models import initial_mixture
@@ -804,9 +845,10 @@ class Posterior(AfterFit, Pictures):
             >>> draws is posterior.scored_draws(1000)  # kept: the target is not asked again
             True
         """
-        require_count("num_samples", num_samples)
+        num_samples = self._num_draws(num_samples)
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._scored:
+            say_if_long("draws", num_samples, self, "num_samples")
             scored = score_draws(self.mixture, self.target, num_samples, seed)
             most = max(self._scored, key=lambda kept: kept[0], default=key)
             # A few draws for another purpose do not displace the many of a report.
@@ -814,8 +856,10 @@ class Posterior(AfterFit, Pictures):
             self._scored = kept | {key: scored}
         return self._scored[key]
 
-    def defensive_draws(self, num_samples: int = DEFAULT_SAMPLES, seed: Seed = 0) -> DefensiveDraws:
+    def defensive_draws(self, num_samples: int | None = None, seed: Seed = 0) -> DefensiveDraws:
         """Draws with a share of heavy tails, evaluated once per `(num_samples, seed)` and kept.
+
+        As many as `report` takes where `num_samples` is left out.
 
         Example:
             >>> from gmmvi_ext.models import initial_mixture
@@ -827,9 +871,10 @@ class Posterior(AfterFit, Pictures):
             True
         """
         target = self._need_target("defensive draws")
-        require_count("num_samples", num_samples)
+        num_samples = self._num_draws(num_samples)
         key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
         if key not in self._defensive:
+            say_if_long("draws", num_samples, self, "num_samples")
             self._defensive = {key: defensive_draws(self.mixture, target, num_samples, seed)}
         return self._defensive[key]
 
@@ -857,10 +902,38 @@ class Posterior(AfterFit, Pictures):
             f"{self.layout.num_dimensions} dimensions{names})"
         )
 
-    def _proposals(self, num_samples: int, seed, defensive: bool) -> ScoredDraws:
+    def _proposals(self, num_samples: int | None, seed, defensive: bool) -> ScoredDraws:
         if defensive:
             return self.defensive_draws(num_samples, seed).pooled
         return self.scored_draws(num_samples, seed)
+
+    def _enough_proposals(self, num_samples: int, seed, defensive: bool) -> ScoredDraws:
+        """Draws of which `reweight` chooses `num_samples`, where nothing says how many."""
+        most, least = PROPOSALS_PER_DRAW * num_samples, LEAST_PROPOSALS * num_samples
+        found = draws_within(self, most, least=least, remedy="num_proposals={most}")
+        kept = self.kept_draws
+        if found.is_short and not defensive and kept is not None and len(kept.x) >= least:
+            return kept
+        if found.is_short:
+            print(f"reweight: {found.note}", file=sys.stderr)
+        elif most > MAX_SILENT:
+            text = f"reweight: evaluates the target {most:,} times (`num_proposals`)"
+            print(text, file=sys.stderr)
+        return self._proposals(found.number, seed, defensive)
+
+    def _unscored_draws(self, num_samples: int, seed) -> ScoredDraws:
+        """Draws whose densities do not matter: the kept ones if they are the same."""
+        require_count("num_samples", num_samples)
+        key = (int(num_samples), *np.asarray(as_seed(seed)).tolist())
+        found = self._scored.get(key)
+        return score_draws(self.mixture, None, num_samples, seed) if found is None else found
+
+    def _num_draws(self, num_samples: int | None, most: int = DEFAULT_SAMPLES) -> int:
+        """As given; by the cost of the target where None."""
+        if num_samples is None:
+            return draws_within(self, most).number
+        require_count("num_samples", num_samples)
+        return num_samples
 
     def _adapted(self, stage: str, mixture: Mixture, about: dict) -> "Posterior":
         """The posterior with another mixture; what the stage did goes into `run_info[stage]`."""

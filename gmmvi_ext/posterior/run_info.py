@@ -13,6 +13,7 @@ _NUMBER = (int, float)
 _TYPES: dict[str, tuple[type, ...]] = {
     "algorithm": (str,),
     "converged": (bool,),
+    "evaluation_seconds": _NUMBER,
     "iterations": (int,),
     "num_target_evaluations": (int,),
     "seed": (int,),

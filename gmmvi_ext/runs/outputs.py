@@ -1,10 +1,12 @@
 """What a run leaves behind at its end: summary, SavedModel, plots; and what it prints."""
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.export.folder import remove_damaged
+from gmmvi_ext.posterior.evaluation_cost import MAX_SECONDS
 from gmmvi_ext.runs.pictures import write_pictures
 from gmmvi_ext.runs.record import result_summary, summary_page
 from gmmvi_ext.runs.workdir import WorkDir
@@ -12,7 +14,7 @@ from gmmvi_ext.training.loop import TrainingResult
 from gmmvi_ext.training.writers import MAX_DRAWN, read_metrics, write_json
 from gmmvi_ext.whole_files import write_whole
 
-__all__ = ["write_outputs"]
+__all__ = ["final_report", "write_outputs"]
 
 # Keys of `summary.json` that come from the report; the others come from the run.
 _REPORT_KEYS = (
@@ -30,6 +32,17 @@ _REPORT_KEYS = (
 )
 # What the stages after training add to.
 _RUN_KEYS = ("num_target_evaluations", "train_seconds")
+
+
+def final_report(config: Config, posterior):
+    """The report with as many draws as the file says, or as there is time for.
+
+    A run with a limit gives its report as long again, and no less than reports take by themselves.
+    """
+    count, seconds = config.outputs.num_report_samples, config.training.max_seconds
+    if count is not None or seconds is None or not math.isfinite(seconds):
+        return posterior.report(count, config.seed)
+    return posterior.report(seed=config.seed, max_seconds=max(seconds, MAX_SECONDS))
 
 
 def write_outputs(
@@ -52,7 +65,7 @@ def write_outputs(
       the plots.
     """
     outputs = config.outputs
-    report = posterior.report(num_samples=outputs.num_report_samples, seed=config.seed)
+    report = final_report(config, posterior)
     summary = {key: getattr(report, key) for key in _REPORT_KEYS} | result_summary(result)
     for key in _RUN_KEYS:
         summary[key] = posterior.run_info.get(key, summary[key])

@@ -275,3 +275,21 @@ def test_a_fit_that_a_limit_has_stopped_is_reweighted_if_draws_and_audit_say_tha
     worse.append({"audit": GOOD.audit | {"num_missed": 1}})
     for change in worse:
         assert judge(facts._replace(**change)).level != "reweight", change
+
+
+@pytest.mark.parametrize(
+    ("change", "is_said"),
+    [
+        ({"ess": 150.0}, True),  # a sixth of them: 20 000 would have enough
+        ({"ess": 8.0}, False),
+        ({"khat": 0.69, "unseen": 0.2, "ess": 300.0}, True),
+        ({"khat": 1.4, "ess": 300.0}, False),
+        ({"khat": 1.4, "ess": 900.0}, True),
+        ({"ess": 150.0, "num_samples": 20_000}, False),
+    ],
+)
+def test_few_draws_that_cannot_tell_ask_for_more(change, is_said):
+    facts = GOOD._replace(**{"num_samples": 1000, "ess": 950.0, "largest_weight": 9.0} | change)
+    verdict = judge(facts)
+    assert verdict.level == "reject"
+    assert ("report(num_samples=20000)" in verdict.sentence) == is_said

@@ -40,12 +40,15 @@ class LostEdge(NamedTuple):
     dtype: str
 
 
-def find_lost_edge(target: Target, x: np.ndarray) -> LostEdge | None:
+def find_lost_edge(
+    target: Target, x: np.ndarray, *, max_checked: int = MAX_CHECKED
+) -> LostEdge | None:
     """The parameter with most draws whose density is not known, if they are enough to matter.
 
     Args:
       target: log density; evaluated at some hundred points if many draws sit at an edge.
       x: unconstrained draws of the mixture, [N, D].
+      max_checked: of those at an edge, the most that are looked at, each with three evaluations.
     """
     target, x = in_own_coordinates(target, x)
     layout = target.layout
@@ -63,7 +66,8 @@ def find_lost_edge(target: Target, x: np.ndarray) -> LostEdge | None:
         if len(rows) >= MIN_SHARE * len(x):
             is_part = np.zeros(x.shape[1], bool)
             is_part[part] = True
-            bent = _share_bent(target, points, rows, is_part)
+            some = rows[:: max(1, len(rows) // max_checked)][:max_checked]
+            bent = _share_bent(target, points, some, is_part)
             found.append(LostEdge(name, bent * len(rows) / len(x), True, target.dtype.name))
     worst = max(found, key=lambda each: each.share)
     return worst if worst.share >= MIN_SHARE else None
@@ -71,7 +75,6 @@ def find_lost_edge(target: Target, x: np.ndarray) -> LostEdge | None:
 
 def _share_bent(target: Target, points: tf.Tensor, rows: np.ndarray, part: np.ndarray) -> float:
     """Share of some points beyond `held` before which the density is not straight."""
-    rows = rows[:: max(1, len(rows) // MAX_CHECKED)][:MAX_CHECKED]
     x = tf.gather(points, rows)
     held = target.layout.held(x).numpy()
     inward = -SECANT_STEP * np.sign(x.numpy() - held) * part

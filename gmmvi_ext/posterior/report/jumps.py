@@ -19,13 +19,16 @@ MIN_SHARE = 0.25  # of the segments
 LEAST = 2.0  # nats on a segment: less comes of many modes between its ends
 
 
-def missed_jumps(target: Target, draws: np.ndarray, seed: int = 0) -> float:
+def missed_jumps(
+    target: Target, draws: np.ndarray, seed: int = 0, *, num_segments: int = NUM_SEGMENTS
+) -> float:
     """Nats by which gradients miss the difference between two draws, 0 where they do not.
 
     Args:
-      target: log density with a gradient; evaluated at 400 points.
+      target: log density with a gradient; evaluated at 25 points of each segment.
       draws: [S, D].
       seed: of the choice of pairs.
+      num_segments: how many.
 
     Returns:
       the median over segments, if at least a quarter of them cross a jump and it is two or more.
@@ -33,8 +36,8 @@ def missed_jumps(target: Target, draws: np.ndarray, seed: int = 0) -> float:
     if not target.has_gradient or target.exact is None:
         return 0.0
     counted = CountedTarget(target)
-    first, last = draws[np.random.default_rng(seed).permutation(len(draws))[: 2 * NUM_SEGMENTS]][
-        : 2 * (min(len(draws), 2 * NUM_SEGMENTS) // 2)
+    first, last = draws[np.random.default_rng(seed).permutation(len(draws))[: 2 * num_segments]][
+        : 2 * (min(len(draws), 2 * num_segments) // 2)
     ].reshape(2, -1, draws.shape[1])
     at = np.linspace(0.0, 1.0, NUM_STEPS + 1)[:, np.newaxis, np.newaxis]
     x = first + at * (last - first)  # [T, P, D]

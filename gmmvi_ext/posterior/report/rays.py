@@ -40,6 +40,9 @@ def improper_direction(
     names: list[str],
     seed=0,
     places: np.ndarray | None = None,
+    *,
+    radii: np.ndarray = RADII,
+    num_random: int = NUM_RANDOM,
 ) -> str | None:
     """Coordinates along which the density does not fall off, in words, or None.
 
@@ -51,6 +54,8 @@ def improper_direction(
       seed: of the random directions.
       places: where searches have come to rest beside the mixture, [n, D]: on a floor whose
         direction nobody knows they end along it.
+      radii: where the rays are looked at, in standard deviations.
+      num_random: random directions.
     """
     dim = draws.shape[1]
     heaviest = int(np.argmax(mixture.log_weights))
@@ -59,7 +64,7 @@ def improper_direction(
     center = center[0]
     spread = np.maximum(draws.std(axis=0), 1.0)
     axes = np.linspace(0, dim - 1, min(dim, MAX_AXES)).astype(int)
-    found = _along(mixture, target, center, (np.eye(dim) * spread)[axes], RADII, 1.0)
+    found = _along(mixture, target, center, (np.eye(dim) * spread)[axes], radii, 1.0)
     if found is None and dim > 1:
         # A mixture grows along a ridge that does not end.
         lengths, basis = symmetric_eigen(np.cov(draws, rowvar=False))
@@ -71,11 +76,11 @@ def improper_direction(
     if found is None and dim > 1 and places is not None and len(places):
         away = places - center
         away /= np.maximum(np.linalg.norm(away / spread, axis=1, keepdims=True), 1e-300)
-        found = _along(mixture, target, center, away, RADII[:4], 1.0)
+        found = _along(mixture, target, center, away, radii[: (len(radii) + 1) // 2], 1.0)
     if found is None and dim > 1:
-        random = tf.random.stateless_normal([NUM_RANDOM, dim], substream(seed, "rays")).numpy()
+        random = tf.random.stateless_normal([num_random, dim], substream(seed, "rays")).numpy()
         random *= spread / np.linalg.norm(random, axis=1, keepdims=True)
-        found = _along(mixture, target, center, random, RADII, float(dim))
+        found = _along(mixture, target, center, random, radii, float(dim))
     if found is None:
         return None
     size = np.abs(found / spread)

@@ -39,6 +39,7 @@ def _headline(report) -> list[tuple[str, str]]:
         ("log evidence", _with_error(report.log_evidence, report.log_evidence_se)),
         ("Pareto k-hat", f"{_number(report.khat, 3)} (limit {report.khat_limit:.2f})"),
         ("ESS", f"{_number(report.ess, 5)} of {report.num_samples}"),
+        *([("draws", report.draws_note)] if report.draws_note else []),
         ("modes", str(report.num_modes)),
         ("components", str(report.num_components)),
     ]

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import warnings
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -13,27 +14,50 @@ from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.exploration.audit import MIN_TELLING
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
+from gmmvi_ext.posterior.evaluation_cost import Draws
 from gmmvi_ext.posterior.importance.draws import ScoredDraws, evaluate_target
 from gmmvi_ext.posterior.importance.evidence import robust_log_evidence
 from gmmvi_ext.posterior.predictive import derived_values
 from gmmvi_ext.posterior.report import render
 from gmmvi_ext.posterior.report.causes import find_causes
-from gmmvi_ext.posterior.report.edges import find_lost_edge
-from gmmvi_ext.posterior.report.jumps import missed_jumps
+from gmmvi_ext.posterior.report.edges import MAX_CHECKED, find_lost_edge
+from gmmvi_ext.posterior.report.jumps import NUM_SEGMENTS, missed_jumps
 from gmmvi_ext.posterior.report.modes import mode_rows
-from gmmvi_ext.posterior.report.rays import improper_direction
-from gmmvi_ext.posterior.report.singular import singular_point
+from gmmvi_ext.posterior.report.rays import NUM_RANDOM, RADII, improper_direction
+from gmmvi_ext.posterior.report.singular import MAX_EVALUATIONS, singular_point
 from gmmvi_ext.posterior.report.verdict import MAX_MISSED, Facts, Verdict, judge
-from gmmvi_ext.ranges import require_count
 from gmmvi_ext.targets.checks import rounding_of
 from gmmvi_ext.targets.mapped import in_own_coordinates
 from gmmvi_ext.user_code import USER_ERRORS
 
 __all__ = ["Report", "make_report"]
 
-NUM_EXACT_DRAWS = 5000  # exact draws of the target for EUBO and coverage
 NUM_DERIVED_DRAWS = 1000  # for what the model derives: it may be code of the host, draw by draw
 MAX_DERIVED = 1000  # numbers of that which are kept
+
+
+class Effort(NamedTuple):
+    """Evaluations of the target for what is looked at beside the draws.
+
+    Attributes:
+      exact_draws: of a target that can be sampled, for EUBO and coverage.
+      edge_draws: of those near the edge of a support.
+      rays: random ones, along which the density has to fall off.
+      ray_stride: from one distance on a ray to the next that is looked at.
+      climbing: for climbs from the highest draws.
+      segments: between draws, on which gradients are compared with values.
+    """
+
+    exact_draws: int
+    edge_draws: int
+    rays: int
+    ray_stride: int
+    climbing: int
+    segments: int
+
+
+FULL_EFFORT = Effort(5000, MAX_CHECKED, NUM_RANDOM, 1, MAX_EVALUATIONS, NUM_SEGMENTS)
+SMALL_EFFORT = Effort(500, 50, 4, 2, 60, 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +91,8 @@ class Report:
         `NUM_DERIVED_DRAWS` of the draws.
       defensive: `khat`, `ess`, `log_evidence`, `log_evidence_se` of draws with a share of heavy
         tails; empty without them.
+      evaluation_seconds: for a value of the target, where it decided on `num_samples`; else NaN.
+      draws_note: why there are fewer draws than usual, and how to get more; else empty.
 
     Example:
         >>> from gmmvi_ext.models import initial_mixture
@@ -108,6 +134,8 @@ class Report:
     largest_weight: float = math.nan
     unseen: float = math.nan
     derived: list[dict] = dataclasses.field(default_factory=list)
+    evaluation_seconds: float = math.nan
+    draws_note: str = ""
 
     def as_dict(self) -> dict:
         """Plain data for JSON; numbers that are not finite become None."""
@@ -127,10 +155,17 @@ class Report:
 
 
 def make_report(
-    posterior, num_samples: int, seed, *, defensive: bool = False
+    posterior, chosen: Draws, seed, *, defensive: bool = False
 ) -> tuple[Report, ScoredDraws]:
-    """Draws, evaluates and judges; returns the report and the draws for later use."""
-    require_count("num_samples", num_samples, at_least=100)
+    """Draws, evaluates and judges; returns the report and the draws for later use.
+
+    Args:
+      posterior: a `Posterior`.
+      chosen: how many draws; where they are short, evaluations are saved elsewhere, too.
+      seed: of the draws.
+      defensive: see `Posterior.report`.
+    """
+    num_samples, effort = chosen.number, SMALL_EFFORT if chosen.is_short else FULL_EFFORT
     draws = posterior.scored_draws(num_samples, seed)
     mixture, space, target = posterior.mixture, posterior.layout, posterior.target
     numbers = _estimates(draws, target is not None)
@@ -141,7 +176,7 @@ def make_report(
         numbers["unseen"] = float(np.fmin(numbers["unseen"], evidence.unseen))
         missed = evidence.missed
     parameters = _parameter_rows(posterior, draws)
-    forward = _forward_checks(posterior, draws, seed)
+    forward = _forward_checks(posterior, draws, seed, effort)
     weights = np.exp(np.asarray(mixture.log_weights, np.float64))
     modes = diagnostics.find_modes(mixture)
     num_components = int((weights > 0).sum())
@@ -157,7 +192,7 @@ def make_report(
         names = element_names("x", (space.num_dimensions,))
         if space.num_constrained == space.num_dimensions:
             names = space.constrained_names
-        why = _audited(posterior, seed)
+        why = _audited(posterior, seed, chosen.affordable)
         run_info = dict(posterior.run_info)
         facts = Facts(
             num_samples=num_samples,
@@ -167,12 +202,19 @@ def make_report(
             coverage=forward["coverage"],
             run_info=run_info,
             rounding=rounding_of(draws.target_log_prob, target.dtype.as_numpy_dtype),
-            lost_edge=find_lost_edge(target, draws.x),
+            lost_edge=find_lost_edge(target, draws.x, max_checked=effort.edge_draws),
             missed=missed,
             improper=improper_direction(
-                mixture, target, draws.x, names, seed, _ends_of_searches(run_info)
+                mixture,
+                target,
+                draws.x,
+                names,
+                seed,
+                _ends_of_searches(run_info),
+                radii=RADII[:: effort.ray_stride],
+                num_random=effort.rays,
             ),
-            singular=singular_point(target, draws, names),
+            singular=singular_point(target, draws, names, max_evaluations=effort.climbing),
             audit=None if why else run_info["audit"],
             unaudited=why,
             moment_change=_moment_change(parameters),
@@ -180,7 +222,9 @@ def make_report(
         )
         verdict = judge(facts)
         if verdict.level in ("reject", "reweight"):
-            facts = facts._replace(jumps=missed_jumps(target, draws.x))
+            facts = facts._replace(
+                jumps=missed_jumps(target, draws.x, num_segments=effort.segments)
+            )
             if verdict.level == "reject":
                 _, x = in_own_coordinates(target, draws.x)
                 facts = facts._replace(causes=find_causes(mixture.dtype, x, names))
@@ -208,6 +252,8 @@ def make_report(
         verdict=verdict.sentence,
         trust=verdict.trust,
         level=verdict.level,
+        evaluation_seconds=chosen.seconds,
+        draws_note=chosen.note,
         **numbers,
         **forward,
     )
@@ -221,18 +267,23 @@ def _ends_of_searches(run_info: dict) -> np.ndarray | None:
     return np.array(ends) if ends else None
 
 
-def _audited(posterior, seed) -> str:
-    """Sees to it that there is an audit; why there is none, otherwise."""
+def _audited(posterior, seed, affordable: float) -> str:
+    """Sees to it that there is an audit, with no more evaluations than `affordable`; why there is
+    none, otherwise."""
     earlier = posterior.run_info.get("audit")
     if earlier is not None and earlier["num_searches"] >= MIN_TELLING:
         return ""
     target = posterior.target
     if target.exact is None:
         return "values of the target are noisy, and searches for modes need exact ones"
-    found = posterior.audit(seed=seed)
+    most = None if math.isinf(affordable) else max(int(affordable), 1)
+    found = posterior.audit(seed=seed, max_evaluations=most)
     if found.num_searches >= MIN_TELLING:
         return ""
-    return f"only {found.num_searches} searches for modes came to an end"
+    why = f"only {found.num_searches} searches for modes came to an end"
+    if most is not None:
+        why += f" within {most:,} evaluations (`posterior.audit()` takes as many as it needs)"
+    return why
 
 
 def _estimates(draws: ScoredDraws, has_target: bool) -> dict:
@@ -307,14 +358,14 @@ def _with_heavy_tails(own: Verdict, facts: Facts, heavy: dict) -> Verdict:
     return other._replace(sentence=sentence)
 
 
-def _forward_checks(posterior, draws: ScoredDraws, seed) -> dict:
+def _forward_checks(posterior, draws: ScoredDraws, seed, effort: Effort) -> dict:
     """EUBO and coverage from exact draws, NaN where the target has no sampler."""
     result = {"eubo": math.nan, "eubo_se": math.nan, "coverage": math.nan}
     target = posterior.target
     if target is None or not target.can_sample:
         return result
     salted = substream(seed, "exact draws")
-    exact = np.asarray(target.sample(NUM_EXACT_DRAWS, salted))
+    exact = np.asarray(target.sample(effort.exact_draws, salted))
     points = tf.cast(tf.constant(exact), posterior.mixture.dtype)
     log_q = mixtures.log_prob(posterior.mixture, points).numpy()
     upper = diagnostics.eubo(evaluate_target(target, exact, salted), log_q)

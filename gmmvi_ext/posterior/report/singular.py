@@ -26,13 +26,20 @@ MARGIN = 0.05
 MAX_SHOWN = 3
 
 
-def singular_point(target: Target, draws: ScoredDraws, names: list[str]) -> str | None:
+def singular_point(
+    target: Target,
+    draws: ScoredDraws,
+    names: list[str],
+    *,
+    max_evaluations: int = MAX_EVALUATIONS,
+) -> str | None:
     """Where the density cannot be normalized, and how it rises there, in words, or None.
 
     Args:
       target: log density with a gradient; evaluated at some hundred points.
       draws: of the mixture.
       names: of the D coordinates.
+      max_evaluations: of the climbs.
     """
     if not target.has_gradient or target.exact is None:
         return None
@@ -46,7 +53,7 @@ def singular_point(target: Target, draws: ScoredDraws, names: list[str]) -> str 
         counted.loss,
         x[best],
         (MAX_ITERATIONS,),
-        MAX_EVALUATIONS,
+        max_evaluations,
         scale=np.tile(spread, (len(best), 1)),
         lowest=-highest - 1.0,
         epsilon=counted.epsilon,

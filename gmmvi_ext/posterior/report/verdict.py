@@ -11,6 +11,8 @@ import math
 from typing import NamedTuple
 
 from gmmvi_ext.diagnostics import khat_threshold
+from gmmvi_ext.diagnostics.psis import MAX_KHAT_THRESHOLD
+from gmmvi_ext.posterior.evaluation_cost import DEFAULT_SAMPLES, LEAST_SAMPLES
 from gmmvi_ext.posterior.report.causes import Causes
 from gmmvi_ext.posterior.report.edges import LostEdge
 
@@ -21,6 +23,8 @@ GOOD_ESS_FRACTION = 0.5
 # With which a fit that a limit has stopped may be reweighted.
 PROPOSAL_ESS_FRACTION, PROPOSAL_GAP = 0.2, 0.5
 MIN_ESS = 200.0
+# Fewer refuse mixtures that more would show good, and below `LEAST_SAMPLES` accept what is not.
+FEW_DRAWS = 5000
 MAX_NONFINITE_RATE = 0.01
 # Nats between log evidence and ELBO, an estimate of KL(q || p): what log-normal weights with an ESS
 # of one half have (KL = s^2 / 2, ESS = exp(-s^2)). How far moments are off is looked at by itself.
@@ -161,7 +165,7 @@ def judge(facts: Facts) -> Verdict:
         f"{tail}, ESS {facts.ess / facts.num_samples:.0%}, "
         f"log evidence - ELBO = {max(facts.gap, 0.0):.2g} nats"
     )
-    note = _run_note(facts)
+    note = _run_note(facts) + _few_draws_note(facts)
     why = facts.unaudited if facts.audit is None else _blind_audit(facts)
     if why:
         text = f"NOT AUDITED: {why}. What the draws show is good ({numbers}).{note}"
@@ -353,7 +357,27 @@ def _khat(facts):
     is_harmless = facts.is_flat or (has_mean and facts.unseen <= MAX_HIDDEN)
     if facts.num_nonfinite >= facts.num_samples or facts.khat <= limit or is_harmless:
         return None
-    return f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass", _remedy(facts)
+    # What draws can leave out, and the limit for k-hat, are kinder to more of them.
+    is_even = facts.ess >= GOOD_ESS_FRACTION * facts.num_samples
+    is_unsure = is_even or facts.khat <= MAX_KHAT_THRESHOLD
+    reason = f"k-hat {facts.khat:.2f} > {limit:.2f}, the mixture misses tails or mass"
+    return reason, f"{_more_draws(facts) if is_unsure else ''}{_remedy(facts)}"
+
+
+def _few_draws_note(facts) -> str:
+    """That hundreds of draws miss what thousands show."""
+    if facts.num_samples >= LEAST_SAMPLES:
+        return ""
+    return (
+        f" {facts.num_samples} draws are few: `report(num_samples={DEFAULT_SAMPLES})` may show "
+        "what they miss."
+    )
+
+
+def _more_draws(facts) -> str:
+    """The way out where draws are too few to tell."""
+    few = facts.num_samples < FEW_DRAWS
+    return f"judge by more draws (`report(num_samples={DEFAULT_SAMPLES})`), or " if few else ""
 
 
 def _untrained(facts) -> str:
@@ -375,10 +399,9 @@ def _small_ess(facts):
     enough = min(MIN_ESS, GOOD_ESS_FRACTION * facts.num_samples)  # of few draws most will do
     if facts.num_nonfinite >= facts.num_samples or facts.ess >= enough:
         return None
-    return (
-        f"the ESS is only {facts.ess:.0f} of {facts.num_samples} draws",
-        _remedy(facts),
-    )
+    is_unsure = facts.ess * DEFAULT_SAMPLES >= 2.0 * MIN_ESS * facts.num_samples
+    reason = f"the ESS is only {facts.ess:.0f} of {facts.num_samples} draws"
+    return reason, f"{_more_draws(facts) if is_unsure else ''}{_remedy(facts)}"
 
 
 def _known_evidence(facts):
