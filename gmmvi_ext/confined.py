@@ -15,11 +15,13 @@ __all__ = [
     "is_folder",
     "is_inside",
     "leading_out",
+    "no_folder",
     "open_inside",
     "open_plain",
     "printable",
     "read_inside",
     "read_json",
+    "sort_of",
     "try_json",
 ]
 
@@ -51,6 +53,27 @@ def is_folder(path: str | Path) -> bool:
         return Path(path).is_dir()
     except (OSError, ValueError):
         return False
+
+
+def sort_of(path: str | Path) -> str:
+    """What there is at a path, in words; empty where there is nothing."""
+    path = Path(path)
+    if is_folder(path) or is_file(path):
+        return "a folder" if is_folder(path) else "a file"
+    if not os.path.lexists(path):
+        return ""
+    return "a pipe, socket or device" if path.exists() else "a link that leads nowhere"
+
+
+def no_folder(path: str | Path) -> str:
+    """Why a path is no folder: what stands there, or above it; empty where it is one."""
+    for each in (Path(path), *Path(path).parents):
+        sort = sort_of(each)
+        if sort == "a folder":
+            break
+        if sort:
+            return printable(f"{str(each)[:300]} is {sort}, expected a folder")
+    return "" if is_folder(path) else printable(f"{str(path)[:300]}: no such folder")
 
 
 def is_inside(path: str | Path, folder: str | Path) -> bool:

@@ -8,6 +8,7 @@ locked, `sweep_beside` what is of one name, and of no process that lives.
 
 import contextlib
 import ctypes
+import errno
 import fcntl
 import hashlib
 import os
@@ -18,8 +19,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
+from gmmvi_ext.confined import no_folder
+
 __all__ = [
     "as_path",
+    "make_folder",
     "own_file",
     "standing",
     "sweep",
@@ -52,6 +56,18 @@ def as_path(value, name: str = "path") -> Path:
     if not is_path or "\0" in str(value):
         raise ValueError(f"`{name}` must be the path of a file or folder, got {value!r}.")
     return Path(value)
+
+
+def make_folder(path: str | Path) -> None:
+    """Makes a folder, and those above it, where there is none.
+
+    Raises:
+      NotADirectoryError: something else stands there, or above it; says what.
+    """
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise NotADirectoryError(errno.ENOTDIR, no_folder(path), str(path)) from error
 
 
 @contextlib.contextmanager
@@ -108,7 +124,7 @@ def whole_folder(folder: str | Path) -> Iterator[Path]:
     """
     folder = Path(folder)
     with _errors_of(folder):
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         sweep_beside(folder)
         temporary, descriptor = _claimed(folder)
     try:

@@ -4,7 +4,15 @@ import os
 
 import pytest
 
-from gmmvi_ext.confined import MAX_BYTES, is_inside, leading_out, printable, read_json
+from gmmvi_ext.confined import (
+    MAX_BYTES,
+    is_inside,
+    leading_out,
+    no_folder,
+    printable,
+    read_json,
+    sort_of,
+)
 
 
 @pytest.mark.parametrize(
@@ -47,3 +55,54 @@ def test_names_of_files_are_shown_as_text(tmp_path):
     (words,) = leading_out(tmp_path)
     assert printable(words) == words
     assert not is_inside(tmp_path / "a" / ".." / ".." / "x", tmp_path)
+
+
+def test_what_stands_where_a_folder_is_expected_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    os.mkfifo("pipe")
+    (tmp_path / "link").symlink_to("nowhere")
+    (tmp_path / "right").symlink_to("folder")
+    for name, sort in {
+        "folder": "a folder",
+        "right": "a folder",
+        "file": "a file",
+        "pipe": "a pipe, socket or device",
+        "link": "a link that leads nowhere",
+        "none": "",
+        "n" * 300: "",
+        "\0": "",
+    }.items():
+        assert sort_of(name) == sort, name
+    assert no_folder("folder") == no_folder("right") == no_folder(".") == ""
+    assert no_folder("none/deeper") == "none/deeper: no such folder"
+    assert no_folder("file/deep/er") == "file is a file, expected a folder"
+    assert no_folder("link/deeper") == "link is a link that leads nowhere, expected a folder"
+
+
+def test_every_door_names_what_stands_in_the_way(tmp_path, monkeypatch):
+    import gmmvi_ext
+    from gmmvi_ext.amortized import load_vae
+    from gmmvi_ext.export import load_saved_model
+    from gmmvi_ext.models import initial_mixture
+    from gmmvi_ext.runs.sweep.results import read_results
+
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").touch()
+    posterior = gmmvi_ext.Posterior(initial_mixture(2))
+
+    def export(path):
+        posterior.export(path, verify=False)
+
+    def fit(path):
+        gmmvi_ext.fit(lambda x: -0.5 * (x**2).sum(-1), 2, workdir=path, verbose=False)
+
+    readers = (gmmvi_ext.load, load_saved_model, load_vae, read_results)
+    for door in (*readers, posterior.save, export, fit):
+        with pytest.raises((OSError, ValueError), match="file is a file, expected a folder"):
+            door("file/deeper")
+    for door in readers:
+        with pytest.raises(FileNotFoundError, match="none: no such folder"):
+            door("none")
+    assert [each.name for each in tmp_path.iterdir()] == ["file"]

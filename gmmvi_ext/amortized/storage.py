@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from gmmvi_ext.amortized.settings import VaeSettings
 from gmmvi_ext.archives import DAMAGE, read_arrays
-from gmmvi_ext.confined import read_inside
+from gmmvi_ext.confined import no_folder, read_inside
 from gmmvi_ext.whole_files import as_path, standing, whole_folder
 
 __all__ = ["read_folder", "restore", "write_folder"]
@@ -59,7 +59,8 @@ def read_folder(path: str | Path) -> tuple[VaeSettings, list[dict], dict[str, np
     """
     folder = standing(as_path(path))
     if not (folder / _SETTINGS).is_file():
-        raise FileNotFoundError(f"{folder} holds no saved VAE ({_SETTINGS} is missing).")
+        why = no_folder(folder) or f"{folder} holds no saved VAE ({_SETTINGS} is missing)"
+        raise FileNotFoundError(f"{why}.")
     try:
         document = json.loads(read_inside(folder / _SETTINGS, folder))
         if document.get("gmmvi_ext_vae") != FORMAT:

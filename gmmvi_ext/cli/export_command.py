@@ -14,7 +14,7 @@ from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.documents import MIXTURE
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.confined import is_file
+from gmmvi_ext.confined import is_file, no_folder
 from gmmvi_ext.runs.errors import CommandError, UsageError, disk_trouble
 from gmmvi_ext.runs.trust import refuse_code, refuse_links, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir
@@ -35,7 +35,8 @@ def main(arguments: Sequence[str]) -> int:
         raise UsageError(f"expected one work directory, got {len(positional)}; usage: {_USAGE}.")
     folder = Path(positional[0])
     if not is_file(folder / "config.yml"):
-        raise CommandError(f"{positional[0][:300]}: holds no run (no config.yml).")
+        why = no_folder(folder) or f"{positional[0][:300]}: holds no run (no config.yml)"
+        raise CommandError(f"{why}.")
     overrides = [(f"outputs.{key}", True, Origin("export")) for key in ("export", "plots")]
     within = None if values["allow_outside"] else folder
     if within is not None:

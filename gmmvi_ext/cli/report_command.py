@@ -8,6 +8,7 @@ from pathlib import Path
 from gmmvi_ext.cli.flags import CommandFlags
 from gmmvi_ext.confined import leading_out
 from gmmvi_ext.runs.errors import CommandError, UsageError
+from gmmvi_ext.whole_files import make_folder
 
 __all__ = ["main"]
 
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
     shown = [key for key in short_headings(records) if key in rows[0]]
     sys.stdout.write(_text([{key: row[key] for key in shown} for row in rows]))
     try:
-        out.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(out.parent)
         page, picture = write_page(out, records)
     except OSError as error:
         raise CommandError(f"--out {out}: cannot be written ({error.strerror or error}).") from None

@@ -13,7 +13,7 @@ from gmmvi_ext.cli.tasks import task_of
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import Origin
 from gmmvi_ext.config.loading import load_config
-from gmmvi_ext.confined import is_file, is_inside
+from gmmvi_ext.confined import is_file, is_inside, no_folder
 from gmmvi_ext.runs.errors import MissingConfig, UsageError
 from gmmvi_ext.runs.trust import refuse_code, refuse_outside
 from gmmvi_ext.runs.workdir import WorkDir, folder_of_worker, fresh_folder, refuse_other_run
@@ -100,9 +100,9 @@ def _requested(values: dict) -> tuple[Config, Path]:
             raise MissingConfig
         source = str(Path(values["workdir"]) / "config.yml")
         if not is_file(source):
-            raise UsageError(
-                f"--workdir {values['workdir'][:300]}: holds no run to resume; give --config."
-            )
+            why = f"{values['workdir'][:300]}: holds no run to resume"
+            why = no_folder(values["workdir"]) or why
+            raise UsageError(f"--workdir {why}; give --config and another --workdir.")
     overrides = list(values["set"])
     for key, flag in (
         ("seed", "seed"),

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from gmmvi_ext.config.errors import ConfigError, Origin, Problem
-from gmmvi_ext.confined import is_file, is_folder
+from gmmvi_ext.confined import is_file, sort_of
 from gmmvi_ext.registry import did_you_mean
 
 __all__ = ["find_config", "shipped_example", "shipped_folder", "shipped_names"]
@@ -54,10 +54,9 @@ def find_config(name: str, *, beside: Path | None = None, origin: Origin | None 
         for candidate in (base, *(Path(f"{base}{suffix}") for suffix in SUFFIXES)):
             if base.name and is_file(candidate):
                 return candidate
-    if is_folder(name):
-        raise ConfigError(
-            Problem(origin or Origin(name), "", "is a directory, expected a YAML file.")
-        )
+    sort = sort_of(name).replace("a folder", "a directory")
+    if sort:
+        raise ConfigError(Problem(origin or Origin(name), "", f"is {sort}, expected a YAML file."))
     names = shipped_names()
     message = (
         f"no such file: {name}." if origin else "no such file."

@@ -20,7 +20,7 @@ import tensorflow as tf
 from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import meta_graph_pb2, saved_model_pb2
 
-from gmmvi_ext.confined import open_plain, read_inside
+from gmmvi_ext.confined import no_folder, open_plain, read_inside
 from gmmvi_ext.types import PathLike
 
 __all__ = [
@@ -355,7 +355,7 @@ def _is_repeated(value) -> bool:
 
 def _refuse_links(folder: Path) -> None:
     if not os.path.lexists(folder / "saved_model.pb"):
-        raise FileNotFoundError(f"{folder} holds no saved_model.pb.")
+        raise FileNotFoundError(f"{no_folder(folder) or f'{folder} holds no saved_model.pb'}.")
     for each in _files(folder):
         if not stat.S_ISREG(os.lstat(each).st_mode):
             raise UnsafeExportError(

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 import gmmvi_ext
-from gmmvi_ext.confined import read_inside
+from gmmvi_ext.confined import no_folder, read_inside
 from gmmvi_ext.constraints.layout import element_names
 from gmmvi_ext.export.folder import refuse_foreign, write_model
 from gmmvi_ext.export.module import ExportedPosterior, flat_output_name, signature_name
@@ -120,7 +120,8 @@ def load_saved_model(path: PathLike) -> Any:
     file = folder / "export.json"
     if not file.exists():
         raise FileNotFoundError(
-            f"{folder} holds no export.json: give a folder written by `Posterior.export`."
+            f"{no_folder(folder) or f'{folder} holds no {file.name}'}: give a folder written by "
+            "`Posterior.export`."
         )
     try:
         about = json.loads(read_inside(file, folder))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from gmmvi_ext.gaussians import component_covariances
-from gmmvi_ext.whole_files import whole_file
+from gmmvi_ext.whole_files import make_folder, whole_file
 
 __all__ = ["MixtureDumps"]
 
@@ -32,7 +32,7 @@ class MixtureDumps:
     def __init__(self, folder: str | Path, model, target=None):
         self._folder = Path(folder)
         self._model, self._target = model, target
-        self._folder.mkdir(parents=True, exist_ok=True)
+        make_folder(self._folder)
 
     def __call__(self, row: dict) -> None:
         """An observer of training: writes the mixture if it is the turn of this iteration."""

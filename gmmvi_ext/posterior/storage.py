@@ -15,7 +15,7 @@ from typing import NamedTuple, Union, get_args, get_origin, get_type_hints
 import numpy as np
 import tensorflow as tf
 
-from gmmvi_ext.confined import read_inside
+from gmmvi_ext.confined import no_folder, read_inside
 from gmmvi_ext.constraints.layout import Layout, layout_from_spec
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.posterior.report.report import Report
@@ -28,7 +28,7 @@ from gmmvi_ext.posterior.stored_mixture import (
 )
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.joint_distribution import is_joint, joint_target
-from gmmvi_ext.whole_files import as_path, standing, write_whole
+from gmmvi_ext.whole_files import as_path, make_folder, standing, write_whole
 
 __all__ = ["Saved", "describe", "load", "save"]
 
@@ -58,7 +58,7 @@ def save(posterior, path) -> str:
     """
     require_finite(posterior.mixture)
     folder = as_path(path)
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     write_mixture(posterior.mixture, folder / "mixture.npz")
     write_whole(folder / "posterior.json", json.dumps(describe(posterior), indent=1) + "\n")
     return str(folder)
@@ -98,7 +98,8 @@ def load(path, bijector=None, target=None, *, allow_outside: bool = False) -> Sa
         inner = folder / "posterior"
         hint = f"; did you mean {inner}?" if (inner / file.name).exists() else "."
         raise FileNotFoundError(
-            f"{folder} holds no posterior.json: give a folder written by `Posterior.save` or "
+            f"{no_folder(folder) or f'{folder} holds no {file.name}'}: give a folder written by "
+            "`Posterior.save` or "
             f"`Posterior.export`{hint}"
         )
     inside = None if allow_outside else folder

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gmmvi_ext.config.document import Column
-from gmmvi_ext.confined import is_file, is_folder, is_inside, printable
+from gmmvi_ext.confined import is_file, is_folder, is_inside, no_folder, printable
 from gmmvi_ext.runs.reading import RunRecord, read_run, trials_folder
 
 __all__ = [
@@ -36,7 +36,7 @@ def find_runs(folders: Sequence[str | Path], *, allow_outside: bool = False) -> 
     found: dict[Path, RunRecord] = {}
     for folder in map(Path, folders):
         if not is_folder(folder):
-            raise FileNotFoundError(f"{str(folder)[:300]}: no such folder.")
+            raise FileNotFoundError(f"{no_folder(folder)}.")
         if is_file(folder / "config.yml"):
             paths = [folder]
         else:

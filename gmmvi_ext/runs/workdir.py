@@ -15,7 +15,7 @@ from gmmvi_ext.runs.errors import CommandError
 from gmmvi_ext.runs.loss import changed_settings
 from gmmvi_ext.runs.reading import read_run
 from gmmvi_ext.runs.trust import refuse_links
-from gmmvi_ext.whole_files import sweep
+from gmmvi_ext.whole_files import make_folder, sweep
 
 __all__ = ["WorkDir", "claim_folder", "folder_of_worker", "fresh_folder", "refuse_other_run"]
 
@@ -72,7 +72,7 @@ def claim_folder(
     """
     flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         lock = os.fdopen(os.open(folder / _LOCK, flags, 0o644), "r+b", buffering=0)
     except (OSError, ValueError) as error:
         raise _unwritable(folder, error) from None
@@ -90,7 +90,7 @@ def claim_folder(
         for each in (folder, folder / "checkpoints", folder / "plots"):
             sweep(each)
         for name in inside:
-            (folder / name).mkdir(exist_ok=True)
+            make_folder(folder / name)
     except OSError as error:
         lock.close()
         raise _unwritable(folder, error) from None

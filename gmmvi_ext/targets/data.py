@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gmmvi_ext.archives import DAMAGE
-from gmmvi_ext.whole_files import write_whole
+from gmmvi_ext.whole_files import make_folder, write_whole
 
 __all__ = [
     "DataFileError",
@@ -153,7 +153,7 @@ def _download(url: str, path: Path) -> Path:
     """Fetches `url`; the file appears under `path` only when it is complete."""
     with urllib.request.urlopen(url, timeout=DOWNLOAD_TIMEOUT_SECONDS) as response:
         content = response.read()
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     write_whole(path, content)
     return path
 

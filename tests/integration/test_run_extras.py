@@ -118,7 +118,8 @@ def test_the_mixture_alone_needs_neither_target_nor_code(run, tmp_path, monkeypa
     ("arguments", "part"),
     [
         ([], "expected one work directory, got 0"),
-        (["nosuch"], "nosuch: holds no run (no config.yml)."),
+        (["nosuch"], "nosuch: no such folder."),
+        (["."], ".: holds no run (no config.yml)."),
         (["{run}", "--without_target"], "--without_target needs --out DIR"),
         (["{run}", "--allow_outside", "--out", "{run}"], "exists and is not an export"),
     ],

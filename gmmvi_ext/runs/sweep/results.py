@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gmmvi_ext.config.document import Document
 from gmmvi_ext.config.documents import DOCUMENTS
+from gmmvi_ext.confined import no_folder
 from gmmvi_ext.notebook import html_table
 from gmmvi_ext.runs.reading import RunRecord
 from gmmvi_ext.whole_files import as_path, whole_file
@@ -63,7 +64,11 @@ def read_results(folder: str | Path) -> Table:
     Raises:
       FileNotFoundError: there is no table in it.
     """
-    with (as_path(folder, "folder") / "results.csv").open(newline="", encoding="utf-8") as file:
+    table = as_path(folder, "folder") / "results.csv"
+    if not table.is_file():
+        why = no_folder(folder) or f"{folder} holds no {table.name}"
+        raise FileNotFoundError(f"{why}: give the folder of a sweep.")
+    with table.open(newline="", encoding="utf-8") as file:
         return Table(
             {key: _value(key, cell) for key, cell in row.items()} for row in csv.DictReader(file)
         )
