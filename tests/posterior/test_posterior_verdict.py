@@ -293,3 +293,10 @@ def test_few_draws_that_cannot_tell_ask_for_more(change, is_said):
     verdict = judge(facts)
     assert verdict.level == "reject"
     assert ("report(num_samples=20000)" in verdict.sentence) == is_said
+
+
+def test_few_draws_are_called_few():
+    judged = {n: judge(GOOD._replace(num_samples=n, ess=0.95 * n)) for n in (500, 1000)}
+    assert judged[500].level == judged[1000].level == "trust"
+    assert "500 draws are few: `report(num_samples=20000)`" in judged[500].sentence
+    assert "few" not in judged[1000].sentence
