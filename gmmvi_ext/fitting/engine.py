@@ -200,13 +200,13 @@ def _corrected(
     if is_known and lost > MAX_LOST:
         reached += f" over finite values alone; {lost:.0%} of the training's had none"
     ended = f"stopped ({result.stop_reason}) after {result.iterations} iterations"
+    took = f"{seconds:.1f} s of training ({result.clock.trace:.1f} s of them tracing)"
     if stage.is_passed:
-        ended = "the first mixture needs no training"
+        ended, took = "the first mixture needs no training", f"{seconds:.1f} s"
     count = int(mixture.num_components)
     say(
-        f"{ended}, {evaluations:,} target evaluations, {seconds:.1f} s of training "
-        f"({result.clock.trace:.1f} s of them tracing); {count} "
-        f"component{'s' * (count != 1)}{reached}"
+        f"{ended}, {evaluations:,} target evaluations, {took}; "
+        f"{count} component{'s' * (count != 1)}{reached}"
     )
     num_exceptions = context.shared.num_exceptions
     if num_exceptions:

@@ -298,7 +298,8 @@ def value_and_gradient(
         raise ValueError(
             f"target {target.name!r}: the gradient of `log_prob` with respect to its argument is "
             "None (the value does not depend on it through TensorFlow operations). Provide "
-            "`log_prob_and_grad`, or set `has_gradient = False` and use the MORE estimator."
+            "`log_prob_and_grad`, or set `has_gradient = False` and use a zero-order algorithm "
+            "(`algorithm: ZAMTRON`)."
         )
     return values, tf.convert_to_tensor(grads)  # that of `tf.gather` comes as slices
 

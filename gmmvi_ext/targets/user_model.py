@@ -112,6 +112,8 @@ def as_target(
             f"the log density is of type {found.dtype.name}, expected {named.dtype.name}: "
             + ("take its real part." if found.dtype.is_complex else "compute it in floating point.")
         )
+    if found.without_gradient == list(layout.shapes or ["x"]) and not needs_gradient:
+        named.has_gradient = False  # searches and audits, too, are those by values alone
     return named, _gradient_warnings(found, layout, needs_gradient)
 
 

@@ -316,3 +316,19 @@ def test_a_first_gaussian_that_is_far_off_is_no_case_for_a_map():
     learned = learn_coordinates(counted, first, mode="auto", num_samples=200)
     assert (learned.kind, counted.count) == ("identity", 200)
     assert str(learned) == "identity; rounds that found no map: 1"
+
+
+@pytest.mark.parametrize("mode", ["auto", "full"])
+def test_a_map_that_leaves_out_what_draws_have_met_is_kept_on_demand_alone(mode):
+    """A parabola: the map unfolds one of its ends and puts the other one out of reach."""
+
+    def log_prob(x):
+        return -0.5 * (x[:, 0] / 3.0) ** 2 - 0.5 * ((x[:, 1] - x[:, 0] ** 2) / 0.3) ** 2
+
+    first = FirstMixture(np.zeros(1), np.zeros((1, 2)), np.diag([3.0, 0.3])[np.newaxis])
+    counted = CountedTarget(CallableTarget(log_prob, 2))
+    learned = learn_coordinates(counted, first, mode=mode, num_samples=266)
+    assert learned.bent["elbo"] > learned.gaussian["elbo"] + 1.0
+    assert 0.005 < learned.bent["lost"] < 0.5
+    assert learned.kind == ("identity" if mode == "auto" else "full")
+    assert "the map leaves out" in str(learned)

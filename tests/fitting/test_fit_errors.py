@@ -121,6 +121,19 @@ def test_gradient_is_none():
     )
 
 
+def test_what_the_refusal_of_a_gradient_that_is_none_advises_helps():
+    """Rounded values have none: searches and audit go by values alone, too."""
+    posterior = gmmvi_ext.fit(
+        lambda x: tf.round(-5.0 * tf.reduce_sum(x**2, axis=1)) / 10.0,
+        num_dimensions=1,
+        algorithm="ZAMTRON",
+        max_evaluations=3000,
+        verbose=False,
+    )
+    assert not posterior.target.has_gradient
+    assert abs(posterior.stddev()[0] - 1.0) < 0.1
+
+
 def test_function_that_fails_names_its_arguments():
     def wrong(parameters):
         return tf.linalg.matvec(tf.ones([4, 5]), parameters["theta"])[:, 0]

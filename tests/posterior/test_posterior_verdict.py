@@ -240,11 +240,13 @@ def test_modes_that_still_appear_are_no_trifle_however_light():
     assert judge(GOOD._replace(run_info=known)).trust, "a clean audit has the last word"
 
 
-def test_the_remedy_of_what_was_not_trained_is_to_train_it():
-    audit = GOOD.audit | {"num_missed": 7, "missed_mass": 0.31}
-    sentence = judge(GOOD._replace(audit=audit, run_info={"iterations": 0})).sentence
-    assert 'importance_check="off"' in sentence
-    assert 'importance_check="off"' not in judge(GOOD._replace(audit=audit)).sentence
+@pytest.mark.parametrize(
+    "problem", [{"audit": GOOD.audit | {"num_missed": 7, "missed_mass": 0.31}}, {"khat": 2.0}]
+)
+def test_the_remedy_of_what_was_not_trained_is_to_train_it(problem):
+    sentence = judge(GOOD._replace(**problem, run_info={"iterations": 0})).sentence
+    assert 'importance_check="off"' in sentence and "train longer" not in sentence
+    assert 'importance_check="off"' not in judge(GOOD._replace(**problem)).sentence
 
 
 @pytest.mark.parametrize(

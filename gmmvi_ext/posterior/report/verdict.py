@@ -388,7 +388,9 @@ def _untrained(facts) -> str:
 def _remedy(facts) -> str:
     """What mends a mixture that is too far from the target."""
     remedy = "train longer or allow more components"
-    if facts.num_components == 1:
+    if facts.run_info.get("iterations") == 0:
+        remedy = 'train (`importance_check="off"`), with several components'
+    elif facts.num_components == 1:
         remedy = "allow more than one component, and train longer"
     if facts.num_dimensions >= MANY_DIMENSIONS:
         remedy += f" (in {facts.num_dimensions} dimensions tails are hard: compare several seeds)"
