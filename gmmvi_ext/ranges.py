@@ -9,17 +9,26 @@ def __post_init__(self):
 """
 
 import dataclasses
+import functools
+import inspect
 import math
 import numbers
 import sys
+import types
 import typing
+from collections.abc import Callable
+from typing import Annotated
 
 __all__ = [
     "FINITE_NON_NEGATIVE",
     "NON_NEGATIVE",
     "POSITIVE",
+    "Count",
+    "NonNegative",
+    "Positive",
     "Range",
     "check_ranges",
+    "checked",
     "checked_limit",
     "range_of",
     "require",
@@ -30,6 +39,10 @@ __all__ = [
     "require_number",
     "require_switches",
 ]
+
+
+P = typing.ParamSpec("P")
+R = typing.TypeVar("R")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,8 +87,14 @@ class Range:
 POSITIVE = Range(0, open_low=True)
 NON_NEGATIVE = Range(0)
 FINITE_NON_NEGATIVE = Range(0, sys.float_info.max, words="non-negative and finite")
+# Of arguments: see `checked`.
+Count = Annotated[int, Range(1)]
+Positive = Annotated[float, POSITIVE]
+NonNegative = Annotated[float, FINITE_NON_NEGATIVE]
 MAX_COUNT = 100_000_000
-_RANGES: dict[type, dict[str, Range | None]] = {}  # read off each class once; None of switches
+# Read off each class once: ranges of fields (None of switches) with whether None is allowed, and
+# which fields hold whole numbers.
+_RANGES: dict[type, tuple[dict[str, tuple[Range | None, bool]], set[str]]] = {}
 
 
 def require(condition: bool, name: str, expected: str, value) -> None:
@@ -141,18 +160,51 @@ def checked_limit(name: str, value, *, is_whole: bool = False):
 
 
 def check_ranges(settings: object) -> None:
-    """Refuses a dataclass with a field outside its declared range; None is always inside.
+    """Refuses a dataclass with a field outside its declared range; None is where it says so.
 
     Raises:
       ValueError: names the field, the range and the value; of a list, the first item outside.
     """
-    for name, allowed in _ranges(type(settings)).items():
+    ranges, whole = _ranges(type(settings))
+    for name, (allowed, takes_none) in ranges.items():
         value = getattr(settings, name)
         if allowed is None:
             require_switches(**{name: value})
             continue
         for item in value if isinstance(value, list | tuple) else (value,):
-            require(item is None or item in allowed, name, str(allowed), item)
+            require((item is None and takes_none) or item in allowed, name, str(allowed), item)
+            if name in whole and isinstance(item, float) and math.isfinite(item):
+                require(item % 1 == 0, name, f"{allowed} and a whole number", item)
+
+
+def checked(function: Callable[P, R]) -> Callable[P, R]:
+    """Has a function refuse what its annotations do not allow, before it does anything.
+
+        @checked
+        def factor_step(counts, *, stepsize: Annotated[float, POSITIVE] = 1.0, num_inner: int = 3):
+
+    Looked at are `int`, `float` (scalar tensors, too), `bool`, `str` (not blank), functions, and
+    the `Range` of an `Annotated`; None is allowed where the annotation or the default says so. Of a
+    class it decorates `__init__`.
+
+    Raises:
+      ValueError, TypeError: names the argument, what it must be, and what it is.
+    """
+    signature = inspect.signature(function)
+    rules = _rules(signature)
+
+    @functools.wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            given = signature.bind(*args, **kwargs).arguments
+        except TypeError:
+            given = {}  # the call itself says what is missing
+        for name, value in given.items():
+            if name in rules:
+                rules[name](name, value)
+        return function(*args, **kwargs)
+
+    return call
 
 
 def range_of(annotation) -> Range | None:
@@ -165,13 +217,105 @@ def range_of(annotation) -> Range | None:
     return next((each for each in inside if each is not None), None)
 
 
-def _ranges(cls: type) -> dict[str, Range | None]:
+def _rules(signature: inspect.Signature) -> dict[str, Callable]:
+    """Argument -> what looks at its value."""
+    found = {}
+    for name, parameter in signature.parameters.items():
+        is_one = parameter.kind not in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        rule = _rule(parameter.annotation) if is_one else None
+        if rule is not None:
+            optional = parameter.default is None or parameter.default == ""
+            found[name] = functools.partial(_unless, parameter.default, rule) if optional else rule
+    return found
+
+
+def _unless(default, rule: Callable, name: str, value) -> None:
+    """A rule that lets the default pass, None or an empty text."""
+    if not (value is default or (isinstance(value, str) and value == default)):
+        rule(name, value)
+
+
+def _rule(hint) -> Callable | None:
+    """What looks at values of a type; None for types that are not looked at."""
+    allowed = range_of(hint)
+    kinds = [each for each in _members(hint) if each is not type(None)]
+    if len(kinds) != 1 or typing.get_origin(hint) in (tuple, list):
+        return None
+    kind = _bare(kinds[0])
+    if kind is int:
+        rule: Callable = _require_integer
+    elif kind is float:
+        rule = _require_scalar
+    elif kind is bool:
+        return lambda name, value: require_switches(**{name: value})
+    elif kind is str:
+        return _require_text
+    elif kind is Callable or typing.get_origin(kind) is Callable:
+        return _require_callable
+    else:
+        return None
+    optional = type(None) in _members(hint)
+
+    def look(name: str, value) -> None:
+        if value is None and optional:
+            return
+        rule(name, value)
+        if allowed is not None and not _is_symbolic(value):
+            require(value in allowed, name, str(allowed), value)
+
+    return look
+
+
+def _is_symbolic(value) -> bool:
+    """Whether it is a tensor of a graph, whose number is not known yet."""
+    return hasattr(value, "graph") and hasattr(value, "op")
+
+
+def _require_integer(name: str, value) -> None:
+    if _is_symbolic(value):
+        return
+    is_integer = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    if not is_integer and getattr(value, "shape", None) == ():
+        is_integer = getattr(value.dtype, "is_integer", getattr(value.dtype, "kind", "") in "iu")
+    require(bool(is_integer), name, "an integer", value)
+
+
+def _require_scalar(name: str, value) -> None:
+    if not _is_symbolic(value):
+        require_number(name, value)
+
+
+def _require_text(name: str, value) -> None:
+    require(isinstance(value, str) and bool(value.strip()), name, "a text that is not empty", value)
+
+
+def _require_callable(name: str, value) -> None:
+    if not callable(value):
+        raise TypeError(f"`{name}` must be a function, got {value!r}.")
+
+
+def _members(hint) -> tuple:
+    """Types of a union, also inside sequences; the type itself of others."""
+    if typing.get_origin(hint) in (tuple, list):
+        return tuple(member for each in typing.get_args(hint) for member in _members(each))
+    is_union = typing.get_origin(hint) in (typing.Union, types.UnionType)
+    return typing.get_args(hint) if is_union else (hint,)
+
+
+def _bare(hint):
+    """The type of an `Annotated`."""
+    return typing.get_args(hint)[0] if typing.get_origin(hint) is Annotated else hint
+
+
+def _ranges(cls: type) -> tuple[dict[str, tuple[Range | None, bool]], set[str]]:
     if cls not in _RANGES:
         hints = typing.get_type_hints(cls, include_extras=True)
         found = {field.name: range_of(hints[field.name]) for field in dataclasses.fields(cls)}
-        _RANGES[cls] = {
-            name: allowed
+        ranges = {
+            name: (allowed, type(None) in _members(hints[name]))
             for name, allowed in found.items()
             if allowed is not None or hints[name] is bool
         }
+        kinds = {name: {_bare(each) for each in _members(hints[name])} for name in ranges}
+        _RANGES[cls] = ranges, {n for n in ranges if int in kinds[n] and float not in kinds[n]}
     return _RANGES[cls]

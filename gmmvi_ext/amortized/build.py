@@ -19,6 +19,7 @@ from gmmvi_ext.amortized.settings import VaeSettings
 from gmmvi_ext.amortized.storage import read_folder, restore
 from gmmvi_ext.amortized.vae import VAE
 from gmmvi_ext.math.casting import floating_dtype
+from gmmvi_ext.ranges import checked
 from gmmvi_ext.types import DTypeLike, TensorLike
 
 __all__ = ["build_vae", "load_vae"]
@@ -26,6 +27,7 @@ __all__ = ["build_vae", "load_vae"]
 _STRIDE = 1000  # between the seeds of the parts
 
 
+@checked
 def build_vae(
     event_shape: Sequence[int],
     latent_dim: int | Sequence[int] | None = None,

@@ -5,6 +5,7 @@ net(inputs)         # N(loc, scale^2) over [12] for inputs [..., 5]
 """
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -13,7 +14,7 @@ from gmmvi_ext.amortized.checks import latent_shape, sizes
 from gmmvi_ext.amortized.densities.base import DensityRule
 from gmmvi_ext.amortized.networks.base import Network, dense, flattened, num_elements
 from gmmvi_ext.amortized.roles import DENSITIES, part
-from gmmvi_ext.ranges import require_module_name
+from gmmvi_ext.ranges import Range, checked, require_module_name
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["ConditionalNet"]
@@ -40,6 +41,7 @@ class ConditionalNet(tf.Module):
         (TensorShape([5]), TensorShape([2]))
     """
 
+    @checked
     def __init__(
         self,
         density: DensityRule | str,
@@ -48,7 +50,7 @@ class ConditionalNet(tf.Module):
         *,
         hidden: Sequence[int] = (),
         activation: str = "relu",
-        dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.0,
         seed: int = 0,
         dtype: DTypeLike = tf.float32,
         name: str = "conditional_net",

@@ -1,6 +1,7 @@
 """q(z | x): encoder, head, conditional density."""
 
 from collections.abc import Sequence
+from typing import Annotated
 
 import tensorflow as tf
 from tensorflow_probability import distributions as tfd
@@ -8,6 +9,7 @@ from tensorflow_probability import distributions as tfd
 from gmmvi_ext.amortized.conditional_net import ConditionalNet
 from gmmvi_ext.amortized.densities.base import ConditionalDensity, DensityRule
 from gmmvi_ext.amortized.networks.base import Network
+from gmmvi_ext.ranges import Range, checked
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["InferenceModel"]
@@ -33,6 +35,7 @@ class InferenceModel(tf.Module):
         (TensorShape([1]), TensorShape([2]))
     """
 
+    @checked
     def __init__(
         self,
         encoder: Network,
@@ -40,7 +43,7 @@ class InferenceModel(tf.Module):
         latent_dim: int | Sequence[int],
         *,
         hidden: Sequence[int] = (),
-        dropout: float = 0.0,
+        dropout: Annotated[float, Range(0, 1, open_high=True)] = 0.0,
         seed: int,
         dtype: DTypeLike = tf.float32,
     ):

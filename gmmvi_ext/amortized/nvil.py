@@ -9,6 +9,7 @@ from gmmvi_ext.amortized.control_variates import ControlVariate
 from gmmvi_ext.amortized.control_variates.chain import build_chain
 from gmmvi_ext.amortized.estimators import Estimator, ScoreFunction
 from gmmvi_ext.amortized.vae import VAE
+from gmmvi_ext.ranges import checked
 
 __all__ = ["NVIL"]
 
@@ -31,6 +32,7 @@ class NVIL(VAE):
         TensorShape([])
     """
 
+    @checked
     def __init__(
         self,
         prior: Any,

@@ -13,7 +13,7 @@ from gmmvi_ext.posterior.predictive import (
     pointwise_log_likelihood,
     replicates,
 )
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import Count, checked, require_switches
 from gmmvi_ext.targets.generative import Generative
 from gmmvi_ext.types import Seed
 
@@ -25,9 +25,10 @@ __all__ = ["to_arviz"]
 PROPOSALS = 10  # draws for each of those that importance resampling keeps
 
 
+@checked
 def to_arviz(
     posterior: "Posterior",
-    num_samples: int = 1000,
+    num_samples: Count = 1000,
     seed: Seed = 0,
     *,
     log_likelihood: bool = False,

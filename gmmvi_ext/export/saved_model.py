@@ -15,7 +15,7 @@ from gmmvi_ext.export.safety import check_operations, checked_copy
 from gmmvi_ext.export.verification import verify_export
 from gmmvi_ext.posterior import storage
 from gmmvi_ext.posterior.stored_mixture import require_finite
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import Count, checked, require_switches
 from gmmvi_ext.types import PathLike
 from gmmvi_ext.whole_files import as_path, whole_folder
 
@@ -29,12 +29,13 @@ _DAMAGE = (tf.errors.OpError, AssertionError, FileNotFoundError, LookupError, Ty
 FORMAT = 1
 
 
+@checked
 def export_saved_model(
     posterior: "Posterior",
     path: PathLike,
     *,
     verify: bool = True,
-    num_summary_samples: int = 20000,
+    num_summary_samples: Count = 20000,
     seed: int = 0,
 ) -> str:
     """Writes `posterior` as a SavedModel that needs TensorFlow alone.

@@ -20,7 +20,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import Count, NonNegative, checked, require_switches
 from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["MODES", "Terms", "kl_of_factors", "make_terms", "poisson_bound"]
@@ -49,8 +49,14 @@ class Terms(NamedTuple):
     noise: tf.Tensor
 
 
+@checked
 def make_terms(
-    loc: TensorLike, scale: TensorLike, mode: str, *, num_samples: int = 3, seed: Seed = (0, 0)
+    loc: TensorLike,
+    scale: TensorLike,
+    mode: str,
+    *,
+    num_samples: Count = 3,
+    seed: Seed = (0, 0),
 ) -> Terms:
     """Terms at the current q: loc and scale [L, N].
 
@@ -77,6 +83,7 @@ def sampled_exposure(loc, scale, noise) -> tf.Tensor:
     return tf.exp(tf.minimum(loc + scale * noise, to_dtype(MAX_EXPONENT, loc.dtype)))
 
 
+@checked
 def poisson_bound(
     counts: TensorLike,
     weights: TensorLike,
@@ -85,10 +92,10 @@ def poisson_bound(
     prior_scale: TensorLike = 1.0,
     *,
     mode: str = "lower-bound",
-    num_samples: int = 3,
+    num_samples: Count = 3,
     seed: Seed = (0, 0),
     control_variate: bool = False,
-    eps: float = 1e-8,
+    eps: NonNegative = 1e-8,
 ) -> tf.Tensor:
     """Bound on log p(X), a scalar, with the constant -sum log X!.
 

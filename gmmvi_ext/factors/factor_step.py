@@ -16,6 +16,7 @@ from gmmvi_ext.factors.bounds import Terms, make_terms, sampled_exposure
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products
 from gmmvi_ext.natural import mean_std_to_natural, natural_step, natural_to_mean_std
+from gmmvi_ext.ranges import Count, NonNegative, Positive, checked
 from gmmvi_ext.types import Seed, TensorLike
 
 __all__ = ["factor_step"]
@@ -23,6 +24,7 @@ __all__ = ["factor_step"]
 MAX_HALVINGS = 12
 
 
+@checked
 def factor_step(
     counts: TensorLike,
     weights: TensorLike,
@@ -31,11 +33,11 @@ def factor_step(
     prior_scale: TensorLike,
     *,
     mode: str = "lower-bound",
-    stepsize: float = 1.0,
-    num_inner: int = 3,
-    num_samples: int = 3,
+    stepsize: Positive = 1.0,
+    num_inner: Count = 3,
+    num_samples: Count = 3,
     seed: Seed = (0, 0),
-    eps: float = 1e-8,
+    eps: NonNegative = 1e-8,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     """New (loc, scale), both [L, N].
 

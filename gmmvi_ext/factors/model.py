@@ -12,7 +12,7 @@ from gmmvi_ext.factors.multiplicative import (
     forgetting_rate,
     multiplicative_update,
 )
-from gmmvi_ext.math.casting import to_dtype
+from gmmvi_ext.math.casting import floating_dtype, to_dtype
 from gmmvi_ext.math.count_products import to_counts
 from gmmvi_ext.ranges import NON_NEGATIVE, POSITIVE, require, require_count, require_switches
 from gmmvi_ext.types import TensorLike
@@ -176,6 +176,7 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
         check_mode(self.mode)
         for name in ("n_components", "max_iter", "transform_iter", "n_samples"):
             require_count(name, getattr(self, name))
+        require_count("seed", self.seed, at_least=0)
         for name in ("stepsize", "prior_scale", "tol"):
             allowed = NON_NEGATIVE if name == "tol" else POSITIVE
             require(getattr(self, name) in allowed, name, str(allowed), getattr(self, name))
@@ -184,7 +185,7 @@ class PoissonFactorModel(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Base
             raise ValueError(
                 "`X` is a masked array, and masks are not read; fill or drop the entries first."
             )
-        dtype = tf.as_dtype(self.dtype)
+        dtype = floating_dtype(self.dtype)
         X = validate_data(self, X, accept_sparse="csr", dtype=dtype.as_numpy_dtype, reset=reset)
         lowest = X.data.min(initial=0) if hasattr(X, "tocoo") else X.min(initial=0)
         if lowest < 0:

@@ -8,13 +8,14 @@ Batches of columns are not: W would jump to each batch's optimum, hence the aver
 forgetting.
 """
 
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import tensorflow as tf
 
 from gmmvi_ext.factors.bounds import Terms
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.count_products import ratio_products
+from gmmvi_ext.ranges import NonNegative, Positive, Range, checked
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["Averages", "forgetful_update", "forgetting_rate", "multiplicative_update"]
@@ -42,14 +43,15 @@ class Averages(NamedTuple):
     denominator: tf.Tensor
 
 
+@checked
 def multiplicative_update(
     counts: TensorLike,
     weights: TensorLike,
     terms: Terms,
     *,
     rows: TensorLike | None = None,
-    eps: float = 1e-8,
-    floor: float = 1e-8,
+    eps: NonNegative = 1e-8,
+    floor: NonNegative = 1e-8,
 ) -> tf.Tensor:
     """New weights [D, L].
 
@@ -82,16 +84,17 @@ def multiplicative_update(
     return tf.tensor_scatter_nd_update(weights, rows[:, tf.newaxis], new)
 
 
+@checked
 def forgetful_update(
     counts: TensorLike,
     weights: TensorLike,
     terms: Terms,
     averages: Averages | None,
     *,
-    rate: float,
-    scale: float,
-    eps: float = 1e-8,
-    floor: float = 1e-8,
+    rate: Annotated[float, Range(0, 1)],
+    scale: Positive,
+    eps: NonNegative = 1e-8,
+    floor: NonNegative = 1e-8,
 ) -> tuple[tf.Tensor, Averages]:
     """New weights from a batch of columns, and the averages to pass in next time.
 
@@ -127,7 +130,8 @@ def forgetful_update(
     return tf.maximum(ratio, to_dtype(floor, weights.dtype)), now
 
 
-def forgetting_rate(step: int) -> float:
+@checked
+def forgetting_rate(step: Annotated[int, Range(0)]) -> float:
     """(1 + 0.05 t)^-0.7, slow enough to forget the start, fast enough to converge.
 
     Example:

@@ -14,12 +14,13 @@ from gmmvi_ext.gaussians import (
     Mixture,
 )
 from gmmvi_ext.math.casting import floating_dtype
-from gmmvi_ext.ranges import require_count, require_switches
+from gmmvi_ext.ranges import checked, require_count, require_switches
 from gmmvi_ext.types import DTypeLike
 
 __all__ = ["initial_mixture"]
 
 
+@checked
 def initial_mixture(
     num_dimensions: int,
     *,

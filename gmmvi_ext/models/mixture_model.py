@@ -9,7 +9,7 @@ import tensorflow as tf
 from gmmvi_ext.gaussians import Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.models.learner import LearnerState, initial_learner_state
-from gmmvi_ext.ranges import require_module_name
+from gmmvi_ext.ranges import Count, checked, require_module_name
 from gmmvi_ext.types import Bijector, TensorLike
 
 __all__ = ["MixtureModel"]
@@ -37,13 +37,14 @@ class MixtureModel(tf.Module):
         True
     """
 
+    @checked
     def __init__(
         self,
         mixture: Mixture,
         *,
         stepsize: float = 1.0,
         ridge: float = 1e-12,
-        history_length: int = 2,
+        history_length: Count = 2,
         bijector: Bijector | None = None,
         name: str | None = None,
     ):

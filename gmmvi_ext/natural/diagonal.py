@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.natural.custom import check_gradient, with_expectation_gradient
+from gmmvi_ext.ranges import checked
 from gmmvi_ext.types import TensorLike
 
 __all__ = [
@@ -28,6 +29,7 @@ __all__ = [
 ]
 
 
+@checked
 def natural_to_mean_std(
     theta1: TensorLike, theta2: TensorLike, jitter: float = 0.0, *, gradient: str = "expectation"
 ) -> tuple[tf.Tensor, tf.Tensor]:

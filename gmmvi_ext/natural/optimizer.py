@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.natural.step import DOMAINS, RETRACTIONS, natural_step
+from gmmvi_ext.ranges import Positive, checked
 
 __all__ = ["NaturalGradient"]
 
@@ -41,10 +42,11 @@ class NaturalGradient(tf.Module):
         [3.] [0.5]
     """
 
+    @checked
     def __init__(
         self,
         groups: Sequence[tuple[tf.Variable, ...]],
-        stepsize: float = 0.1,
+        stepsize: Positive = 0.1,
         *,
         num_data: float = 1.0,
         domain: str | Sequence[str] = "diagonal",
@@ -53,8 +55,6 @@ class NaturalGradient(tf.Module):
         max_var: float | None = None,
     ):
         super().__init__(name="natural_gradient")
-        if not stepsize > 0:
-            raise ValueError(f"`stepsize` must be positive, got {stepsize!r}.")
         if retraction not in RETRACTIONS:
             raise ValueError(f"`retraction` must be one of {RETRACTIONS}, got {retraction!r}.")
         groups = [tuple(group) for group in groups]

@@ -17,6 +17,7 @@ import tensorflow as tf
 
 from gmmvi_ext.math.casting import to_dtype
 from gmmvi_ext.math.linalg import safe_cholesky
+from gmmvi_ext.ranges import checked
 
 __all__ = ["DOMAINS", "RETRACTIONS", "natural_step"]
 
@@ -26,6 +27,7 @@ MAX_HALVINGS = 30
 PRECISION_TINY = 1e-37  # a normal number in float32
 
 
+@checked
 def natural_step(
     theta: tuple,
     grads: tuple,

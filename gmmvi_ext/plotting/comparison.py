@@ -18,7 +18,7 @@ from gmmvi_ext.plotting.style import (
     plain_text,
     tidy,
 )
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import checked, require, require_switches
 
 __all__ = ["Curve", "add_legend", "plot_comparison", "plot_comparison_page"]
 
@@ -53,7 +53,13 @@ class Curve:
     metrics: Sequence[Mapping]
     is_failed: bool = False
 
+    def __post_init__(self):
+        is_text = isinstance(self.label, str) and bool(self.label.strip())
+        require(is_text, "label", "a text that is not empty", self.label)
+        require_switches(is_failed=self.is_failed)
 
+
+@checked
 def plot_comparison(
     curves: Sequence[Curve],
     ax: Axes | None = None,

@@ -15,7 +15,7 @@ from gmmvi_ext.plotting.marginals import element_labels
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, off_screen, tidy
 from gmmvi_ext.posterior.evaluation_cost import draws_within
 from gmmvi_ext.posterior.importance.draws import evaluate_target, sample_mixture
-from gmmvi_ext.ranges import require_count
+from gmmvi_ext.ranges import checked, require_count
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ TAIL = 0.002
 NUM_DRAWS = 4000
 
 
+@checked
 def plot_density_2d(
     posterior: "Posterior",
     ax: Axes | None = None,
@@ -79,6 +80,7 @@ def plot_density_2d(
     return ax
 
 
+@checked
 def animate_density_2d(
     posteriors: Sequence,
     *,

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import EngFormatter
 
 from gmmvi_ext.plotting.style import INK, LEVEL_COLORS, MUTED, PALETTE, badge, new_axes, tidy
-from gmmvi_ext.ranges import require_switches
+from gmmvi_ext.ranges import checked, require_switches
 
 if TYPE_CHECKING:
     from gmmvi_ext.posterior.report.report import Report
@@ -23,6 +23,7 @@ X_LABELS = {
 INSET_RATIO = 8.0  # an early range so many times the late one gets its own logarithmic inset
 
 
+@checked
 def plot_elbo(
     metrics: Sequence[Mapping],
     ax: Axes | None = None,

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 
 from gmmvi_ext.plotting.marginals import choose_elements, note_left_out
 from gmmvi_ext.plotting.style import INK, PALETTE, new_axes, plain_text, tidy
+from gmmvi_ext.ranges import checked
 from gmmvi_ext.types import Seed
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ MOST = 40
 ROW = 0.28  # inches
 
 
+@checked
 def plot_forest(
     posteriors: "Posterior | Mapping[str, Posterior]",
     ax: Axes | None = None,

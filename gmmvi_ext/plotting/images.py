@@ -6,6 +6,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from gmmvi_ext.plotting.style import INK, MUTED, new_axes
+from gmmvi_ext.ranges import Count, checked
 from gmmvi_ext.types import TensorLike
 
 __all__ = ["plot_image_grid", "plot_reconstructions"]
@@ -14,11 +15,12 @@ GAP = 1  # pixels between two images
 GAP_LEVELS = {1: 0.2, 3: 0.8}  # light gray: one channel is drawn dark on white
 
 
+@checked
 def plot_image_grid(
     images: TensorLike,
     ax: Axes | None = None,
     *,
-    num_columns: int | None = None,
+    num_columns: Count | None = None,
     title: str = "Images",
 ) -> Axes:
     """Images side by side, row by row.
@@ -45,12 +47,13 @@ def plot_image_grid(
     return ax
 
 
+@checked
 def plot_reconstructions(
     images: TensorLike,
     reconstructions: TensorLike,
     ax: Axes | None = None,
     *,
-    num_columns: int = 12,
+    num_columns: Count = 12,
 ) -> Axes:
     """Data above what the model makes of them, in pairs of rows.
 

@@ -19,6 +19,7 @@ from gmmvi_ext.plotting.marginals import (
 )
 from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure, plain_text
 from gmmvi_ext.plotting.weights import plot_weights
+from gmmvi_ext.ranges import checked
 
 if TYPE_CHECKING:
     from gmmvi_ext.posterior.posterior import Posterior
@@ -29,6 +30,7 @@ NUM_MARGINALS = 4
 COLUMNS = 12  # of the grid: halves above, up to four marginals below
 
 
+@checked
 def plot_overview(
     posterior: "Posterior", metrics: Sequence[Mapping] = (), *, title: str = ""
 ) -> Figure:

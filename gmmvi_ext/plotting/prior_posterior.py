@@ -18,7 +18,7 @@ from gmmvi_ext.plotting.marginals import (
 )
 from gmmvi_ext.plotting.style import MUTED, new_grid, plain_text
 from gmmvi_ext.posterior.predictive import prior_draws
-from gmmvi_ext.ranges import require_count
+from gmmvi_ext.ranges import checked, require_count
 from gmmvi_ext.targets.joint_distribution import quiet_sampling
 from gmmvi_ext.types import Seed
 
@@ -34,6 +34,7 @@ TAIL = 0.01  # of the prior on each side that need not be seen
 REACH = 3.0  # interquartile ranges from its median: heavy tails do not flatten the picture
 
 
+@checked
 def plot_prior_posterior(
     posterior: "Posterior",
     prior: Any = None,

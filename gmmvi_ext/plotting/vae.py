@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.plotting.images import plot_image_grid
 from gmmvi_ext.plotting.style import INK, MUTED, component_color, new_grid, tidy
+from gmmvi_ext.ranges import Count, checked
 from gmmvi_ext.types import TensorLike
 
 if TYPE_CHECKING:
@@ -27,8 +28,14 @@ MAX_COORDINATES = 4
 NUM_PRIOR_DRAWS = 2000
 
 
+@checked
 def plot_prior_samples(
-    vae: "VAE", *, num_latents: int = 12, num_draws: int = 4, seed: int = 0, ax: Axes | None = None
+    vae: "VAE",
+    *,
+    num_latents: Count = 12,
+    num_draws: Count = 4,
+    seed: int = 0,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draws from the model: each column has one z ~ p(z), the mean of p(x | z), and draws of it.
 
@@ -53,8 +60,14 @@ def plot_prior_samples(
     return _grid(vae, tf.concat(rows, axis=0), title, ax)
 
 
+@checked
 def plot_conditional_samples(
-    vae: "VAE", x: TensorLike, *, num_draws: int = 4, seed: int = 0, ax: Axes | None = None
+    vae: "VAE",
+    x: TensorLike,
+    *,
+    num_draws: Count = 4,
+    seed: int = 0,
+    ax: Axes | None = None,
 ) -> Axes:
     """Reconstructions: each column has a datum, the mean of p(x | E[z]), and draws.
 
@@ -80,8 +93,14 @@ def plot_conditional_samples(
     return _grid(vae, tf.concat(rows, axis=0), title, ax)
 
 
+@checked
 def plot_interpolations(
-    vae: "VAE", starts: TensorLike, ends: TensorLike, *, num_steps: int = 9, ax: Axes | None = None
+    vae: "VAE",
+    starts: TensorLike,
+    ends: TensorLike,
+    *,
+    num_steps: Count = 9,
+    ax: Axes | None = None,
 ) -> Axes:
     """Means of p(x | z) on straight lines between the codes of data, a row each.
 
@@ -147,6 +166,7 @@ def plot_prior_components(vae: "VAE", *, ax: Axes | None = None) -> Axes:
     return plot_image_grid(images, ax, num_columns=min(10, len(order)), title=title)
 
 
+@checked
 def plot_prior_pairs(
     vae: "VAE",
     x: TensorLike | None = None,

@@ -8,12 +8,14 @@ from matplotlib.ticker import EngFormatter
 
 from gmmvi_ext.plotting.elbo import X_LABELS
 from gmmvi_ext.plotting.style import INK, component_color, new_axes, tidy
+from gmmvi_ext.ranges import checked
 
 __all__ = ["plot_weights"]
 
 MAX_AREAS = 40  # components with an area of their own; the others share one in gray
 
 
+@checked
 def plot_weights(
     metrics: Sequence[Mapping], ax: Axes | None = None, *, x: str = "num_target_evaluations"
 ) -> Axes:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, SupportsFloat
 
+from gmmvi_ext.ranges import Count, checked
 from gmmvi_ext.training.alarms import SCALE_ADVICE, Alarm
 from gmmvi_ext.training.algorithm import Algorithm
 from gmmvi_ext.training.host_state import restore_state
@@ -88,22 +89,23 @@ def is_on_grid(iteration: int, log_interval: int) -> bool:
     return iteration == 1 or iteration % log_interval == 0
 
 
+@checked
 def train(
     algorithm: Algorithm,
     *,
     limits: Limits | None = None,
-    log_interval: int | None = 50,
+    log_interval: Count | None = 50,
     evaluate: Callable[[int], dict] | None = None,
     writers: Sequence[MetricWriter] = (),
     observers: Mapping[str, Callable[[dict], StopReason | None]] | None = None,
     convergence: Convergence | Patience | None = None,
     checkpoints: Any = None,
-    checkpoint_interval: int = 500,
+    checkpoint_interval: Count = 500,
     progress: ProgressDisplay | None = None,
     host_state: dict | None = None,
     agreed: Callable[[list[int]], Sequence[int]] | None = None,
     watchdog: Any = None,
-    watch_interval: int | None = None,
+    watch_interval: Count | None = None,
 ) -> TrainingResult:
     """Steps until a limit, a stop rule or a signal says stop.
 

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from gmmvi_ext.ranges import Count, checked
 from gmmvi_ext.training.stopping import StopReason
 
 __all__ = ["Patience"]
@@ -24,9 +25,8 @@ class Patience:
         'no_improvement'
     """
 
-    def __init__(self, rows: int | None, keep: Callable[[float], object] | None = None):
-        if rows is not None and rows < 1:
-            raise ValueError(f"`rows` must be at least 1, got {rows}.")
+    @checked
+    def __init__(self, rows: Count | None, keep: Callable[[float], object] | None = None):
         self.rows = rows
         self._keep = keep
         self._best = -math.inf

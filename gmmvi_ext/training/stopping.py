@@ -4,8 +4,9 @@ import dataclasses
 import enum
 import itertools
 import math
+from typing import Annotated
 
-from gmmvi_ext.ranges import NON_NEGATIVE, require
+from gmmvi_ext.ranges import NON_NEGATIVE, Range, checked, require
 
 __all__ = ["DEFAULT_NUM_ITERATIONS", "Convergence", "Limits", "StopReason"]
 
@@ -63,6 +64,8 @@ class Limits:
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
             require(value is None or value in NON_NEGATIVE, field.name, str(NON_NEGATIVE), value)
+            is_whole = value is None or value == math.inf or value % 1 == 0
+            require(is_whole or field.name == "max_seconds", field.name, "a whole number", value)
         if self.num_iterations is self.max_evaluations is self.max_seconds is None:
             object.__setattr__(self, "num_iterations", DEFAULT_NUM_ITERATIONS)
 
@@ -117,9 +120,8 @@ class Convergence:
         -1.0 converged
     """
 
-    def __init__(self, window: int = 10, tolerance: float = 0.01):
-        if window < 2:
-            raise ValueError(f"`window` must be at least 2, got {window}.")
+    @checked
+    def __init__(self, window: Annotated[int, Range(2)] = 10, tolerance: float = 0.01):
         self.window = window
         self.tolerance = tolerance
         self._rows: list[list[float]] = []  # ELBO, evaluations

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from gmmvi_ext.confined import OutsideError, open_inside, open_plain
+from gmmvi_ext.ranges import Count, checked
 from gmmvi_ext.whole_files import own_file, write_whole
 
 __all__ = [
@@ -124,8 +125,12 @@ class TensorBoardWriter:
         self._writer.close()
 
 
+@checked
 def read_metrics(
-    path: str | Path, *, most: int | None = None, inside: str | Path | None = None
+    path: str | Path,
+    *,
+    most: Count | None = None,
+    inside: str | Path | None = None,
 ) -> list[dict]:
     """Rows of a `metrics.jsonl`; lines that are damaged or half written are left out.
 
@@ -174,6 +179,7 @@ def _lines(file: BinaryIO) -> Iterator[bytes]:
     return iter(lambda: file.readline(MAX_ROW), b"")
 
 
+@checked
 def truncate_metrics(path: str | Path, keep: Callable[[dict], bool]) -> None:
     """Cuts off the rows at the end that `keep` does not accept, in one step.
 
