@@ -238,7 +238,7 @@ def _unless(default, rule: Callable, name: str, value) -> None:
 def _rule(hint) -> Callable | None:
     """What looks at values of a type; None for types that are not looked at."""
     allowed = range_of(hint)
-    kinds = [each for each in _members(hint) if each is not type(None)]
+    kinds = [each for each in _members(hint) if each is not type(None) and not _is_tensor(each)]
     if len(kinds) != 1 or typing.get_origin(hint) in (tuple, list):
         return None
     kind = _bare(kinds[0])
@@ -254,16 +254,21 @@ def _rule(hint) -> Callable | None:
         return _require_callable
     else:
         return None
-    optional = type(None) in _members(hint)
+    optional, tensors = type(None) in _members(hint), any(map(_is_tensor, _members(hint)))
 
     def look(name: str, value) -> None:
-        if value is None and optional:
+        if (value is None and optional) or (tensors and hasattr(value, "dtype")):
             return
         rule(name, value)
         if allowed is not None and not _is_symbolic(value):
             require(value in allowed, name, str(allowed), value)
 
     return look
+
+
+def _is_tensor(kind) -> bool:
+    """Whether a type is TensorFlow's, which is not loaded for it: a number for each element."""
+    return getattr(kind, "__name__", "") == "Tensor"
 
 
 def _is_symbolic(value) -> bool:

@@ -31,7 +31,7 @@ PRECISION_TINY = 1e-37  # a normal number in float32
 def natural_step(
     theta: tuple,
     grads: tuple,
-    rho: float,
+    rho: float | tf.Tensor,
     *,
     retraction: str = "backoff",
     domain: str = "diagonal",
@@ -44,7 +44,7 @@ def natural_step(
     Args:
       theta: (theta1, theta2) elementwise, (theta1 [..., D], Theta2 [..., D, D]), or (logits,).
       grads: gradients with respect to the expectation parameters, shapes as `theta`.
-      rho: stepsize, a scalar.
+      rho: stepsize, a scalar or one for each element.
       retraction: one of `RETRACTIONS`.
       domain: one of `DOMAINS`.
       precision_floor: smallest precision that "backoff" accepts (diagonal domain).

@@ -43,8 +43,8 @@ def _values(parameter):
     """What cannot be meant, by the annotation; names of modules may be None."""
     hint, optional = parameter.annotation, parameter.name == "name"
     if typing.get_origin(hint) in (typing.Union, types.UnionType):
-        kinds = [each for each in typing.get_args(hint) if each is not type(None)]
-        optional |= len(kinds) < len(typing.get_args(hint))
+        optional |= type(None) in typing.get_args(hint)
+        kinds = [each for each in typing.get_args(hint) if each not in (type(None), tf.Tensor)]
         hint = kinds[0] if len(kinds) == 1 else None
     if typing.get_origin(hint) is typing.Annotated:
         hint = typing.get_args(hint)[0]
