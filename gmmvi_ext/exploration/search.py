@@ -40,6 +40,7 @@ from gmmvi_ext.exploration.probes import (
     leads_to,
     probe_points,
 )
+from gmmvi_ext.exploration.singular import singular_power
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
 __all__ = ["FirstMixture", "ModeSearch"]
@@ -214,6 +215,21 @@ class ModeSearch:
         loc = start.center if point is None else point
         alone = FirstMixture(np.zeros(1), loc[np.newaxis], np.diag(start.scale)[np.newaxis])
         return self.of_modes() or alone
+
+    def singularity(self) -> tuple[np.ndarray, float] | None:
+        """Where the first searches went up without end, [D], and the power of 1/r; None if not.
+
+        It is asked where the highest of them has ended in no mode.
+        """
+        runs = self._first
+        if runs is None or not np.isfinite(runs.value).any():
+            return None
+        top = np.nanargmin(np.where(np.isfinite(runs.value), runs.value, np.inf))
+        point = runs.x[top]
+        if self.catalog.covers(point[np.newaxis], -runs.value[top : top + 1])[0]:
+            return None
+        power = singular_power(self.counted, point, self._start.scale)
+        return None if power is None else (point, power)
 
     def with_candidates(self, most: int) -> FirstMixture:
         """Modes, and Gaussians on the way of the first searches that lie beside them.

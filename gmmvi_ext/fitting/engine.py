@@ -95,11 +95,11 @@ def run_stages(
     state = files.open(learner, kept) if files is not None else {}
     earlier = sum(each for name, each in state.get("clock", {}).items() if name != "trace")
     context = dataclasses.replace(context, earlier_seconds=earlier)
-    spent = _started(start, state, files, kept)
+    _start(start, state, files, kept)
     stage = TrainingStage(
         context,
         learner,
-        training_limits(context, spent, state["clock"]["start"], state["start"].get("modes")),
+        training_limits(context, state["clock"]["start"], state["start"]),
         kept,
         start.start,
         state["start"].get("is_good", False),
@@ -155,8 +155,8 @@ def _check_target(context: FitContext, start: StartStage) -> None:
         context.say(f"target: {warning}")
 
 
-def _started(start: StartStage, state: dict, files, kept: MixtureState | None) -> int:
-    """Evaluations before training; searches for a first mixture unless that has been done."""
+def _start(start: StartStage, state: dict, files, kept: MixtureState | None) -> None:
+    """Searches for a first mixture unless that has been done."""
     clock = state.setdefault("clock", {})
     is_new = "start" not in state
     if not is_new:
@@ -171,7 +171,6 @@ def _started(start: StartStage, state: dict, files, kept: MixtureState | None) -
     clock["start"] = start.seconds(clock.get("start", 0.0))
     if is_new and files is not None and start.is_on:
         files.save_start(state)
-    return state["start"]["num_evaluations"]
 
 
 def _corrected(
@@ -227,7 +226,8 @@ def _corrected(
         run_info["converged"] = result.stop_reason is StopReason.CONVERGED
     if context.counts_everything:
         run_info |= _by_stage(stage, result, spent, judged + extra)
-    run_info |= {name: started[name] for name in ("modes", "importance_check") if name in started}
+    names = "modes", "importance_check", "singular"
+    run_info |= {name: started[name] for name in names if name in started}
     if "coordinates" in started:
         found = started["coordinates"]
         run_info["coordinates"] = {k: v for k, v in found.items() if k != "coordinate_map"}

@@ -43,6 +43,8 @@ def checked_run_info(found: Mapping, num_dimensions: int) -> dict:
 def _is_usable(key: str, value, num_dimensions: int) -> bool:
     if key in _TYPES:
         return type(value) in _TYPES[key]
+    if key == "singular":
+        return isinstance(value, Mapping) and _is_place(value.get("location"), num_dimensions)
     if key not in _FIGURES:
         return True
     return (

@@ -4,6 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+import gmmvi_ext
+from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.singular import singular_power
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior.importance.draws import score_draws
 from gmmvi_ext.posterior.report.jumps import missed_jumps
@@ -57,6 +60,48 @@ def test_narrow_modes_and_targets_without_gradients_are_not_singular():
     assert singular_point(host, draws_of(host), NAMES) is None
 
 
+def test_a_place_that_a_search_has_found_tells_what_collapsed_draws_do_not():
+    """All draws lie within some roundings of the place: nothing rises between them."""
+    target = power_law(2.6, axes=1)
+    factor = 1e-7 * tf.eye(2)[tf.newaxis]
+    mixture = Mixture(tf.zeros(1), FullGaussians(tf.constant(PLACE)[tf.newaxis], factor))
+    draws = score_draws(mixture, target, 500, 0)
+    assert singular_point(target, draws, NAMES) is None
+    assert "a = 0.4" in singular_point(target, draws, NAMES, PLACE)
+
+
+def narrow_student(scale):
+    def log_prob(x):
+        return -2.5 * tf.math.log1p(tf.reduce_sum(((x - PLACE) / scale) ** 2, -1) / 3.0)
+
+    return CallableTarget(log_prob, 2)
+
+
+@pytest.mark.parametrize("scale", [1e-1, 1e-3, 1e-5])
+@pytest.mark.parametrize("off", [0.0, 0.1])
+def test_power_laws_around_a_smooth_mode_end_in_it(scale, off):
+    """Beyond its width a Student-t falls as a power of the distance, too."""
+    counted = CountedTarget(narrow_student(scale))
+    assert singular_power(counted, PLACE + off * scale, np.ones(2)) is None
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float64])
+@pytest.mark.parametrize(("exponent", "axes"), [(2.12, 2), (2.6, 1), (1.5, 2), (0.7, 1)])
+def test_searches_come_upon_what_has_no_end(dtype, exponent, axes):
+    """It ends before training, and what can be normalized goes on."""
+    base = power_law(exponent, axes)
+    target = CallableTarget(base.log_prob, 2, dtype=dtype)
+    is_singular = exponent >= axes
+    posterior = gmmvi_ext.fit(target, verbose=False, max_evaluations=6000)
+    info = posterior.run_info
+    assert ("singular" in info) is is_singular and (info["iterations"] == 0) is is_singular
+    report = posterior.report(2000)
+    assert ("rises without end at a" in report.verdict.replace("x[0]", "a")) is is_singular
+    if is_singular:
+        assert "prior" in report.verdict and "train longer" not in report.verdict
+        assert info["num_target_evaluations"] < 4000
+
+
 def stairs(x):
     return -0.5 * tf.reduce_sum(x**2, -1) - tf.reduce_sum(tf.floor(2.0 * tf.abs(x)), -1)
 
@@ -80,3 +125,13 @@ def test_smooth_densities_and_kinks_do_not_jump(log_prob):
     x = np.random.default_rng(1).standard_normal((500, 2)).astype(np.float32)
     assert missed_jumps(CallableTarget(log_prob, 2), x) == 0.0
     assert missed_jumps(HostTarget(lambda z: log_prob(tf.constant(z)).numpy(), 2), x) == 0.0
+
+
+def test_rounding_of_coordinates_is_no_jump():
+    """A ridge across the axes: at 1e7 float32 moves points by its width."""
+
+    def ridge(x):
+        return -0.5 * tf.square(0.6 * x[:, 0] - 0.8 * x[:, 1]) - 0.5e-16 * tf.reduce_sum(x**2, -1)
+
+    x = np.random.default_rng(0).standard_normal((400, 1)) * 6e7 * np.array([0.8, 0.6])
+    assert missed_jumps(CallableTarget(ridge, 2), x) == 0.0

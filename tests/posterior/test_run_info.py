@@ -32,6 +32,7 @@ SOUND = {
     "num_target_evaluations": 5,
     "own": {"of the user": [1, "x"]},
     "seed": 1,
+    "singular": {"location": [0.0, 1.5], "power": 2.5},
     "stop_reason": "converged",
     "temperature": 1,
     "train_seconds": 2.5,

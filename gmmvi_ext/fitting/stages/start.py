@@ -8,6 +8,8 @@ import math
 import time
 from typing import NamedTuple
 
+import numpy as np
+
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
 from gmmvi_ext.config.config import Config
 from gmmvi_ext.config.errors import ConfigError, Problem
@@ -72,6 +74,8 @@ class Started(NamedTuple):
       checks: figures of the importance check.
       audit: of a good first mixture; None for others.
       coordinates: what was learned of them; None where nothing was tried.
+      singular: where the density rises without end, too fast to be normalized, and as which power
+        of the distance: nothing is trained then. None where it does not.
     """
 
     num_evaluations: int = 0
@@ -81,6 +85,7 @@ class Started(NamedTuple):
     audit: Audit | None = None
     chance_to_meet: float | None = None
     coordinates: LearnedCoordinates | None = None
+    singular: tuple[np.ndarray, float] | None = None
 
     def as_dict(self) -> dict:
         """Plain data for a checkpoint."""
@@ -93,6 +98,9 @@ class Started(NamedTuple):
             about["audit"] = self.audit.as_dict()
         if self.coordinates is not None:
             about["coordinates"] = self.coordinates.as_dict()
+        if self.singular is not None:
+            point, power = self.singular
+            about["singular"] = {"location": point.tolist(), "power": power}
         return about
 
     @staticmethod
@@ -132,6 +140,7 @@ class StartStage:
         given = config.values["model_initialization"]
         self.is_on = config.start.mode != "off"
         self.start: Start | None = None
+        self._singular: tuple[np.ndarray, float] | None = None
         if self.is_on:
             target = context.target
             _refuse_other_lengths(config, target.num_dimensions)
@@ -185,6 +194,7 @@ class StartStage:
             found,
             search.chance_to_meet,
             learned,
+            self._singular,
         )
         context.say(f"start: {_described(started, len(first.log_weights))}")
         return started
@@ -222,6 +232,9 @@ class StartStage:
         counted.deadline = self._context.deadline(CHECK_SECONDS)
         checked = Checked(first, False, [])
         try:
+            self._singular = search.singularity()
+            if self._singular is not None:
+                return first, checked, None, None
             if self._context.config.importance_check.mode != "off" and self._can_pass():
                 checked, found = self._checked(search, first, start)
             if not checked.is_good and self._bends(search.catalog):
@@ -381,4 +394,6 @@ def _described(started: Started, num_components: int) -> str:
         text += f"; {number} mode{'' if number == 1 else 's'} in {catalog.num_searches} searches"
         if catalog.new_mode_chance > 0.02:
             text += f", the next one ends in a new mode with {catalog.new_mode_chance:.0%}"
+    if started.singular is not None:
+        text += f"; the density rises without end, as 1/r^{started.singular[1]:.2f}"
     return text + ("; good enough without training" if started.is_good else "")

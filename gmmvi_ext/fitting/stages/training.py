@@ -3,7 +3,7 @@
 import dataclasses
 import functools
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
 from gmmvi_ext.exploration.starting_points import Start
@@ -32,21 +32,22 @@ TRACING_SECONDS = 8.0  # that a first iteration may take: with less time there i
 TRAINING_SECONDS = 0.9  # share of `training.max_seconds` at whose end training is over
 
 
-def training_limits(
-    context: FitContext, spent: int, seconds: float, modes: dict | None = None
-) -> Limits:
+def training_limits(context: FitContext, seconds: float, started: Mapping) -> Limits:
     """What the limits of the configuration leave for training.
 
     Args:
       context: of the fit.
-      spent: evaluations before training.
       seconds: before training.
-      modes: what searches have found (`Catalog.as_dict`); None for nothing. Where there are many
-        hundreds, and most searches find new ones, no mixture will do and training soon ends.
+      started: what came before (`Started.as_dict`). Where searches have found many hundreds of
+        modes, and most find new ones, no mixture will do and training soon ends; where the density
+        cannot be normalized there is none.
     """
     training = context.config.training
-    iterations = training.num_iterations
-    if modes and modes["estimated_number"] > TOO_MANY and modes["new_mode_chance"] > 0.5:
+    iterations, spent = training.num_iterations, started["num_evaluations"]
+    modes = started.get("modes")
+    if "singular" in started:
+        iterations = 0
+    elif modes and modes["estimated_number"] > TOO_MANY and modes["new_mode_chance"] > 0.5:
         iterations = min(iterations or MAX_HOPELESS, MAX_HOPELESS)
     most = training.max_evaluations
     if most is not None and context.config.explore.mode != "off":

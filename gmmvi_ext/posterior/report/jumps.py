@@ -48,6 +48,9 @@ def missed_jumps(
         gap = np.abs(np.diff(value, axis=0) - 0.5 * (rise[1:] + rise[:-1]))
         allowed = SMALLEST + np.abs(np.diff(rise, axis=0))
         allowed += ROUNDINGS * counted.epsilon * np.abs(value[1:])
+        # Coordinates are rounded, too: far out by more than the density is wide.
+        moved = np.sum(np.abs(x * slope.reshape(x.shape)), axis=2)
+        allowed += ROUNDINGS * counted.epsilon * np.maximum(moved[1:], moved[:-1])
         missed = np.where(gap > allowed, gap, 0.0).sum(axis=0)
     missed = missed[np.isfinite(missed)]
     if not len(missed) or np.mean(missed > 0.0) < MIN_SHARE:

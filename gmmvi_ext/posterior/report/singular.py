@@ -1,15 +1,13 @@
-"""Does a density rise to infinity somewhere, too fast to be normalized?
+"""Does a density rise to infinity somewhere, too fast to be normalized (`exploration.singular`)?
 
-From the highest draws the density is climbed. Where it goes as r^-b around the point reached, over
-decades of r, and b is no less than the number of directions in which it is singular, there is no
-end to its mass. A mode is smooth once r is less than its width: the slope goes to zero.
+It is asked where searches have found no mode, and, climbing further, where draws are highest.
 """
 
 import numpy as np
 
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.lbfgs import minimize
-from gmmvi_ext.math.symmetric import symmetric_eigen
+from gmmvi_ext.exploration.singular import singular_power
 from gmmvi_ext.posterior.importance.draws import ScoredDraws
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.mapped import in_own_coordinates
@@ -17,12 +15,7 @@ from gmmvi_ext.targets.mapped import in_own_coordinates
 __all__ = ["singular_point"]
 
 NUM_CLIMBS, MAX_ITERATIONS, MAX_EVALUATIONS = 3, 60, 400
-RADII = 10.0 ** -np.arange(1.0, 5.0)  # in standard deviations of the draws
-NUM_DIRECTIONS = 16
 MIN_RISE = 3.0  # nats above the highest draw, and one more for each dimension
-MIN_SLOPE, MAX_BEND = 0.5, 0.15
-IS_SINGULAR = 0.05  # of the largest curvature
-MARGIN = 0.05
 MAX_SHOWN = 3
 
 
@@ -30,6 +23,7 @@ def singular_point(
     target: Target,
     draws: ScoredDraws,
     names: list[str],
+    place: np.ndarray | None = None,
     *,
     max_evaluations: int = MAX_EVALUATIONS,
 ) -> str | None:
@@ -39,16 +33,30 @@ def singular_point(
       target: log density with a gradient; evaluated at some hundred points.
       draws: of the mixture.
       names: of the D coordinates.
+      place: where searches have found it singular, [D]; None where they have not.
       max_evaluations: of the climbs.
     """
     if not target.has_gradient or target.exact is None:
         return None
-    target, x = in_own_coordinates(target, draws.x)
-    counted, dim = CountedTarget(target), x.shape[1]
+    given = np.zeros((0, draws.x.shape[1])) if place is None else np.reshape(place, [1, -1])
+    target, x, given = in_own_coordinates(target, draws.x, given)
+    counted = CountedTarget(target)
+    spread = np.maximum(x.std(axis=0), 1e-30)
+    climbed = _climbed(counted, x, draws, spread, max_evaluations)
+    for point in [*given, *([] if climbed is None else [climbed])]:
+        power = singular_power(counted, point, spread)
+        if power is not None:
+            named = list(zip(names, point, strict=True))[:MAX_SHOWN]
+            shown = ", ".join(f"{name} = {value:.3g}" for name, value in named)
+            return f"{shown}{', ...' if len(point) > MAX_SHOWN else ''} as 1/r^{power:.2f}"
+    return None
+
+
+def _climbed(counted, x, draws: ScoredDraws, spread, max_evaluations: int) -> np.ndarray | None:
+    """A point far above the highest draws, [D]; None where there is none."""
     value = np.where(draws.is_finite, draws.target_log_prob, -np.inf)
     best = np.argsort(-value)[:NUM_CLIMBS]
     highest = counted.values(x[best]).max()
-    spread = np.maximum(x.std(axis=0), 1e-30)
     runs = minimize(
         counted.loss,
         x[best],
@@ -59,29 +67,4 @@ def singular_point(
         epsilon=counted.epsilon,
     )
     top = int(np.argmin(runs.value))
-    if not -runs.value[top] > highest + MIN_RISE + dim:
-        return None
-    point = runs.x[top]
-    direction = np.random.default_rng(0).standard_normal((NUM_DIRECTIONS, dim))
-    direction *= spread / np.linalg.norm(direction, axis=1, keepdims=True)
-    around = point + RADII[:, np.newaxis, np.newaxis] * direction
-    height = counted.values(around.reshape(-1, dim)).reshape(len(RADII), -1).mean(axis=1)
-    slope = np.diff(height) / np.log(10.0)
-    power = slope[1:].mean()
-    if not (power > MIN_SLOPE and np.ptp(slope[1:]) < MAX_BEND * power):
-        return None
-    if power < _num_singular(counted, around[1, 0], RADII[1], spread) - MARGIN:
-        return None
-    shown = ", ".join(f"{n} = {v:.3g}" for n, v in list(zip(names, point, strict=True))[:MAX_SHOWN])
-    return f"{shown}{', ...' if dim > MAX_SHOWN else ''} as 1/r^{power:.2f}"
-
-
-def _num_singular(counted: CountedTarget, x: np.ndarray, radius: float, spread) -> int:
-    """Directions in which the log density is curved as one over the squared distance."""
-    step = 0.05 * radius * np.diag(spread)
-    grads = counted.grads(np.concatenate([x + step, x - step])).reshape(2, len(x), -1)
-    hessian = (grads[0] - grads[1]) * spread / (0.1 * radius)
-    if not np.isfinite(hessian).all():
-        return len(x)
-    curved = np.abs(symmetric_eigen(hessian)[0])
-    return int(np.sum(curved > IS_SINGULAR * curved.max()))
+    return runs.x[top] if -runs.value[top] > highest + MIN_RISE + x.shape[1] else None

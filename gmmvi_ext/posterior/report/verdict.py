@@ -151,6 +151,8 @@ def judge(facts: Facts) -> Verdict:
             problems = [found for test in CAUSES if (found := test(facts)) is not None] + problems
         reasons = "; ".join(problem for problem, _ in problems)
         remedies = list(dict.fromkeys(remedy for _, remedy in problems))
+        if facts.improper is not None or facts.singular is not None:
+            remedies = remedies[:1]  # what has no normalizer nothing else mends
         text = f"DO NOT TRUST: {reasons}. Remedy: {'; or '.join(remedies[:2])}."
         return Verdict("reject", False, text)
     limit = khat_threshold(facts.num_samples)
@@ -316,7 +318,8 @@ def _odd_spread(facts):
     return (
         f"the draws spread over {spread:.1g} in {name}, far from one",
         "rescale the parameters to a spread of about one, or say where to start "
-        "(model_initialization.prior_mean, prior_scale)",
+        "(model_initialization.prior_mean, prior_scale)"
+        + ("; where nothing bounds it, give it a prior or a constraint" if spread > 1.0 else ""),
     )
 
 
