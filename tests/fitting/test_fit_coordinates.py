@@ -14,7 +14,7 @@ from gmmvi_ext.fitting.dumps import MixtureDumps
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.fitting.sample_distance import SampleDistance
 from gmmvi_ext.fitting.score_matching import KINDS, BentGaussians, Scored
-from gmmvi_ext.fitting.stages.coordinates import learn_coordinates
+from gmmvi_ext.fitting.stages.coordinates import _Rounds, learn_coordinates
 from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.models import GmmWrapper, initial_mixture
 from gmmvi_ext.posterior import Posterior
@@ -332,3 +332,49 @@ def test_a_map_that_leaves_out_what_draws_have_met_is_kept_on_demand_alone(mode)
     assert 0.005 < learned.bent["lost"] < 0.5
     assert learned.kind == ("identity" if mode == "auto" else "full")
     assert "the map leaves out" in str(learned)
+
+
+def rounds_of(elbos, ess=0.5, khat=0.3, num_samples=500):
+    rounds = _Rounds(num_samples)
+    for elbo in elbos:
+        rounds.add({"elbo": elbo, "elbo_se": 0.01, "ess": ess, "khat": khat})
+    return rounds
+
+
+def test_a_single_bad_round_does_not_decide_over_a_map():
+    rounds = rounds_of([0.0] * 4)
+    rounds.add({"elbo": 0.0, "elbo_se": 0.01, "ess": 0.001, "khat": 3.0})
+    assert rounds.newest("ess") == 0.5 and rounds.newest("khat") == 0.3
+    for _ in range(2):  # three of five are the median
+        rounds.add({"elbo": 0.0, "elbo_se": 0.01, "ess": 0.001, "khat": 3.0})
+    assert rounds.newest("ess") == 0.001 and rounds.newest("khat") == 3.0
+
+
+@pytest.mark.parametrize(
+    ("elbos", "is_over"),
+    [
+        ([-5.0, -3.0, -1.0, 0.0, 0.5], False),
+        ([-5.0, 0.0, 0.0], False),  # too few rounds
+        ([-5.0, -1.0, 0.0, 0.02, 0.01], True),  # by no more than noise
+        ([-5.0, -1.0, 0.0, -0.5, 0.4], False),  # above the highest, not the last
+    ],
+)
+def test_rounds_end_where_the_elbo_stands_still(elbos, is_over):
+    rounds = rounds_of(elbos)
+    assert rounds.is_over is is_over
+    rounds.begin_again()
+    assert not rounds.is_over
+
+
+def test_poor_weights_need_a_rise_of_some_size():
+    steep, flat = 2.0 * np.arange(8.0), 0.1 * np.arange(8.0)
+    assert not rounds_of(steep, ess=0.01).is_slow and rounds_of(flat, ess=0.01).is_slow
+    assert not rounds_of(flat, ess=0.2).is_slow and not rounds_of(flat[:7], ess=0.01).is_slow
+
+
+def test_a_lone_draw_is_told_by_its_weight_and_distance():
+    lone = _Rounds(100)
+    lone.add({"elbo": -1e4, "elbo_se": 50.0, "ess": 0.01, "khat": 5.0})
+    near = _Rounds(100)
+    near.add({"elbo": -10.0, "elbo_se": 1.0, "ess": 0.01, "khat": 5.0})
+    assert lone.is_lone and not near.is_lone

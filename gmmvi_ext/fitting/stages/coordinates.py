@@ -171,7 +171,7 @@ def learn_coordinates(
     plain = BentGaussians("identity", *begin)
     bent = _learned(BentGaussians(kind, *begin), plain, pool)
     if bent.best is None or (bent.is_hopeless and mode == "auto"):
-        return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures)
+        return LearnedCoordinates("identity", None, None, bent.rounds.rows, bent.figures)
     straight = _judged_gaussian(plain, pool, bent.family, bent.best)
     nats, most = LOST_FEW if dim <= FEW_DIMENSIONS else LOST_MANY
     lost = _lost(bent.family, bent.best, pool, nats)
@@ -179,16 +179,16 @@ def learn_coordinates(
     found = bent.family.member(bent.best)
     gain = bent.figures["elbo"] - straight["elbo"]
     error = math.hypot(bent.figures["elbo_se"], straight["elbo_se"])
-    ess, khat = _newest(bent.rounds, "ess"), _newest(bent.rounds, "khat")
+    ess, khat = bent.rounds.newest("ess"), bent.rounds.newest("khat")
     is_usable = ess >= LEAST_ESS and khat <= MAX_KHAT
     is_better = gain > CLEARLY * error + (0.0 if is_usable else LARGE_GAIN)
     if straight == NOTHING:  # no time or no evaluations left for it
         is_better = is_usable
     if mode == "auto" and not (is_better and lost <= most):
-        return LearnedCoordinates("identity", None, None, bent.rounds, bent.figures, straight)
+        return LearnedCoordinates("identity", None, None, bent.rounds.rows, bent.figures, straight)
     mixture = FirstMixture(np.zeros(1), found.loc[np.newaxis], found.scale_tril[np.newaxis])
     return LearnedCoordinates(
-        kind, found.coordinate_map, mixture, bent.rounds, bent.figures, straight
+        kind, found.coordinate_map, mixture, bent.rounds.rows, bent.figures, straight
     )
 
 
@@ -260,11 +260,62 @@ class _Draws:
         return float(np.exp(np.logaddexp.reduce(log_weights[is_lost]) - log_z) / len(x))
 
 
+class _Rounds:
+    """Figures of all rounds so far, and when there have been enough of them.
+
+    Two things end the rounds with a map: the ELBO stands still (`is_idle`, by the highest that was
+    met), or it hardly rises while the weights are still poor (`is_slow`). A lone draw with all the
+    weight (`is_lone`) ends everything.
+
+    Attributes:
+      rows: `elbo`, `elbo_se`, `ess` and `khat` of every round.
+    """
+
+    def __init__(self, num_samples: int):
+        self._num_samples = num_samples
+        self.rows: list[dict] = []
+        self._highest, self._num_idle = -math.inf, 0
+
+    def add(self, found: dict) -> None:
+        """Takes in the figures of a round."""
+        self.rows.append(found)
+        has_risen = found["elbo"] > self._highest + RISE + found["elbo_se"]
+        self._num_idle = 0 if has_risen else self._num_idle + 1
+        self._highest = max(self._highest, found["elbo"])
+
+    def begin_again(self) -> None:
+        """A deeper map has its own rounds to rise in."""
+        self._num_idle = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether this map has come as far as it gets."""
+        return len(self.rows) > MIN_ROUNDS and (self._num_idle >= PATIENCE or self.is_slow)
+
+    @property
+    def is_lone(self) -> bool:
+        """Whether a single draw has all the weight, by far."""
+        newest = self.rows[-1]
+        spread = newest["elbo_se"] * math.sqrt(self._num_samples)
+        return newest["ess"] * self._num_samples < LONE and spread > MAX_SPREAD
+
+    @property
+    def is_slow(self) -> bool:
+        """Whether the ELBO hardly rises any more while the weights are still poor."""
+        if len(self.rows) < FIRST_ROUNDS or self.newest("ess") >= LEAST_ESS:
+            return False
+        return self.rows[-1]["elbo"] < self.rows[-1 - RISE_ROUNDS]["elbo"] + LEAST_RISE
+
+    def newest(self, key: str) -> float:
+        """Median of a figure of the newest rounds: a single one is off by a factor of two."""
+        return float(np.median([each[key] for each in self.rows[-NUM_NEWEST:]]))
+
+
 class _Bent(NamedTuple):
     family: BentGaussians
     best: np.ndarray | None
     figures: dict
-    rounds: list[dict]
+    rounds: _Rounds
     is_hopeless: bool
 
 
@@ -278,34 +329,32 @@ def _learned(family: BentGaussians, plain: BentGaussians, pool: _Draws) -> _Bent
     """
     theta, figures = family.first, NOTHING
     best: tuple[BentGaussians, np.ndarray] | None = None
-    rounds: list[dict] = []
-    highest, idle, is_hopeless, is_better = -math.inf, 0, False, False
+    rounds = _Rounds(pool.count)
+    is_hopeless = is_better = False
     max_layers = MAX_LAYERS if family.num_dimensions <= MAX_LAYERED else 1
-    while len(rounds) < MAX_ROUNDS and pool.can_afford(2):  # one is for the Gaussian
+    while len(rounds.rows) < MAX_ROUNDS and pool.can_afford(2):  # one is for the Gaussian
         try:
             found = pool.drawn(family, theta)
         except OutOfTime:
             break
-        rounds.append(found)
+        rounds.add(found)
         # The newest is made from most draws: a little below the best is as good.
         if found["elbo"] > figures["elbo"] - math.hypot(found["elbo_se"], figures["elbo_se"]):
             best, figures = (family, theta), found
-        idle = 0 if found["elbo"] > highest + RISE + found["elbo_se"] else idle + 1
-        highest = max(highest, found["elbo"])
-        is_hopeless = _is_lone(found, pool.count)
+        is_hopeless = rounds.is_lone
         if best is None or is_hopeless:
             break
-        is_slow = _is_slow(rounds)
-        if is_slow and not is_better:
+        if rounds.is_slow and not is_better:
             straight = _judged_gaussian(plain, pool, *best)
             is_better = figures["elbo"] > straight["elbo"] + LARGE_GAIN
             is_hopeless = not is_better
             if is_hopeless:
                 break
-        if len(rounds) > MIN_ROUNDS and (idle >= PATIENCE or is_slow):
+        if rounds.is_over:
             if best[0].num_layers == max_layers:
                 break
-            best, idle = best[0].deepened(best[1]), 0
+            best = best[0].deepened(best[1])
+            rounds.begin_again()
         family, theta = best
         try:
             theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS)
@@ -329,24 +378,6 @@ def _lost(family: BentGaussians, theta: np.ndarray, pool: _Draws, nats: float) -
         with contextlib.suppress(OutOfTime):
             pool.drawn(around, around.first)
     return pool.lost(family, theta, nats)
-
-
-def _is_lone(newest: dict, num_samples: int) -> bool:
-    """Whether a single draw has all the weight, by far."""
-    spread = newest["elbo_se"] * math.sqrt(num_samples)
-    return newest["ess"] * num_samples < LONE and spread > MAX_SPREAD
-
-
-def _is_slow(rounds: list[dict]) -> bool:
-    """Whether the ELBO hardly rises any more while the weights are still poor."""
-    if len(rounds) < FIRST_ROUNDS or _newest(rounds, "ess") >= LEAST_ESS:
-        return False
-    return rounds[-1]["elbo"] < rounds[-1 - RISE_ROUNDS]["elbo"] + LEAST_RISE
-
-
-def _newest(rounds: list[dict], key: str) -> float:
-    """Median of a figure of the newest rounds."""
-    return float(np.median([each[key] for each in rounds[-NUM_NEWEST:]]))
 
 
 def _judged_gaussian(plain: BentGaussians, pool: _Draws, bent: BentGaussians, best) -> dict:
