@@ -157,6 +157,7 @@ def audit(
     # The last positions have not been looked at if they came with the last iteration.
     arrived = runs.is_done | (tells & covered.is_reached(runs.x, runs.value))
     ends = np.flatnonzero(tells & ~arrived)
+    ends = ends[~counted.has_risen_beyond(runs.x[ends])]
     ends = ends[np.argsort(runs.value[ends], kind="stable")]
     modes: list[Mode] = []
     found = np.zeros(0, int)

@@ -11,6 +11,7 @@ import tensorflow as tf
 from gmmvi_ext.math.blas import callers_blas_threads
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.targets.base import Target
+from gmmvi_ext.targets.mapped import in_own_coordinates
 
 __all__ = ["CountedTarget", "Journal", "OutOfTime"]
 
@@ -71,6 +72,30 @@ class CountedTarget:
         """Minus the log density [N] and its gradient [N, D]."""
         value, grad = self._evaluated(x, self._both)
         return -value, -grad
+
+    def has_risen_beyond(self, x: np.ndarray) -> np.ndarray:
+        """Which points lie where the density is nothing but the straight line it goes on as, [N].
+
+        Where the float format of a constraint ends a target is continued like that. A line that
+        falls has mass; one that rises, across several coordinates, does so for ever, and what is
+        found there is of its making. So these are points that lie higher than where it begins.
+        """
+        if not len(x) or not self.target.layout.has_held:
+            return np.zeros(len(x), bool)
+        base, own = in_own_coordinates(self.target, x)
+        points = tf.constant(own, base.dtype)
+        held = base.layout.held(points)
+        rows = np.flatnonzero(np.any(held.numpy() != points.numpy(), axis=1))
+        has_risen = np.zeros(len(x), bool)
+        if len(rows):
+            self.count += 2 * len(rows)
+            with callers_blas_threads():
+                there, begin = (
+                    np.asarray(base.values(tf.gather(each, rows), self._seed))
+                    for each in (points, held)
+                )
+            has_risen[rows] = there > begin
+        return has_risen
 
     def _both(self, points: tf.Tensor):
         return self.target.values_and_grads(points, self._seed)

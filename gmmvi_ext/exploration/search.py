@@ -513,6 +513,7 @@ class ModeSearch:
     def _enter(self, runs: Runs) -> None:
         """Puts where the runs came to rest into the catalog."""
         rested = np.flatnonzero(runs.has_rested & np.isfinite(runs.value))
+        rested = rested[~self.counted.has_risen_beyond(runs.x[rested])]
         rested = rested[np.argsort(runs.value[rested], kind="stable")]  # highest first
         ends, heights = runs.x[rested], -runs.value[rested]
         new = np.flatnonzero(~self.catalog.covers(ends, heights))

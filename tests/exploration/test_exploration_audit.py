@@ -14,6 +14,7 @@ from gmmvi_ext.exploration.starting_points import start_from
 from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.targets import CallableTarget, HostTarget
+from gmmvi_ext.targets.user_model import as_target
 
 
 def mixture_at(places, weights=None, scale=1.0, dtype=tf.float32) -> Mixture:
@@ -161,3 +162,21 @@ def test_ends_whose_value_is_rounding_alone_are_no_mass(value, num_missed):
     found = audit(CountedTarget(target), mixture, start, seed=1)
     assert min(found.num_missed, 1) == num_missed
     assert (found.missed_mass > 0.5) == bool(num_missed)
+
+
+def test_what_rises_where_the_float_format_has_ended_is_of_its_making():
+    """Beyond atanh(phi) = 15.9 float32 knows no phi below one, and a straight line goes on."""
+    target, _ = as_target(
+        lambda p: tf.math.log1p(-(p["phi"] ** 2)) - 0.5 * p["mu"] ** 2 * (1.0 - p["phi"] ** 2),
+        shapes={"mu": (), "phi": ()},
+        constraints={"phi": "interval(-1, 1)"},
+    )
+    counted = CountedTarget(target)
+    places = np.array(
+        [[0.0, 0.0], [1e4, 10.0], [0.0, 30.0], [1e3, 100.0], [1e4, 30.0], [1e8, 20.0]]
+    )
+    # Within the format; falling beyond it; rising there, where the density itself falls.
+    np.testing.assert_array_equal(
+        counted.has_risen_beyond(places), [False, False, False, False, True, True]
+    )
+    assert counted.count == 8 and not counted.has_risen_beyond(places[:0]).any()
