@@ -21,7 +21,7 @@ import numpy as np
 from gmmvi_ext.exploration.catalog import Catalog, Mode, distinct
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.direct_search import minimize_without_gradient
-from gmmvi_ext.exploration.following import followed
+from gmmvi_ext.exploration.following import followed, in_own_shapes
 from gmmvi_ext.exploration.gaussian_scores import matched_gaussian
 from gmmvi_ext.exploration.laplace import (
     NUM_ELBO_DRAWS,
@@ -47,6 +47,7 @@ __all__ = ["FirstMixture", "ModeSearch"]
 
 SAVE_AT = (5, 13, 25)  # L-BFGS iterations whose points are candidates
 MAX_ITERATIONS, PER_DIMENSION = 60, 2.0  # in any case, and for each dimension where that is more
+LOST_SHARE = 0.2  # of the evaluations left, for the first searches that have come to no end
 SECOND_WIND = 30  # iterations of runs that go on in the scale of a mode
 FEW_OWN = 1.5  # Hessians for each run that is followed, on average, at most
 DIRECT_COST = 100  # evaluations of a direct search for each dimension
@@ -73,7 +74,8 @@ FEW_PROBES = {1: 100, 2: 500, None: 1500}  # with several of equal width, by dim
 LEAST_PROBES = {1: 200, 2: 500, 3: 3000, 4: 3000, 5: 3000, None: 6000}  # of unequal width
 PROBES = {"auto": 1.0, "thorough": 4.0}
 HEAVY, MIN_MET = 0.01, 6  # share from which a mode has to be met so often by searches and probes
-NUM_PROBES, SPIKE = 2, 3.0  # searches that are looked at, and nats, to tell a spike from a mode
+SEEN_EARLY, SEEN_LATER = 4, 2  # searches that are looked at to tell a spike from a mode, by stage
+SPIKE = 3.0  # nats by which their ways have to be better
 
 
 class FirstMixture(NamedTuple):
@@ -104,6 +106,7 @@ class ModeSearch:
     Attributes:
       catalog: the modes found so far.
       counted: as given.
+      is_cut: whether the budget has ended searches that were worth going on with.
     """
 
     def __init__(
@@ -118,6 +121,7 @@ class ModeSearch:
     ):
         self.counted = counted
         self.catalog = Catalog()
+        self.is_cut = self._goes_on = False
         self._start, self._budget, self._effort = start, budget, effort
         self._max_components = max_components
         self._rng = np.random.default_rng([seed, 2])
@@ -175,6 +179,7 @@ class ModeSearch:
         if self._leads_into_a_spike(self._first):
             self._widen()
         else:
+            self._go_on_with_lost(self._first)
             self._search_on()
         return self.of_modes() or self.with_candidates(1)
 
@@ -276,13 +281,25 @@ class ModeSearch:
         self._search_on()
         return self.of_modes()
 
+    def go_on(self, budget: float) -> FirstMixture | None:
+        """The mixture of all modes after searches that the budget had cut; None without new ones.
+
+        Args:
+          budget: as for the class; a larger one.
+        """
+        before = len(self.catalog.modes)
+        self._budget = max(budget, self._budget)
+        # Searches that were cut brought no news, and probes that were not made told nothing.
+        self._has_news = self._probes_tell = self._goes_on = True
+        self._search_on()
+        return self.of_modes() if len(self.catalog.modes) > before else None
+
     def _search_on(self) -> None:
         """Further rounds, each as large as all before, while they are worth it."""
-        while True:
+        spent, most = -1, MAX_MODES[self._effort]
+        while not self._is_enough() and self.catalog.estimated_number <= most:
             catalog = self.catalog
-            if self._is_enough() or catalog.estimated_number > MAX_MODES[self._effort]:
-                return
-            before = catalog.num_searches
+            before, spent = catalog.num_searches, self.counted.count
             if self._wanders:
                 self._wander()
             elif self._has_gradient and catalog.relevant and self._probes_tell:
@@ -294,7 +311,8 @@ class ModeSearch:
             else:
                 self._search_from_more_points()
                 if self.catalog.num_searches == before:
-                    return
+                    break
+        self.is_cut = self.counted.count == spent or self.left < 2 * MIN_STARTS
 
     @property
     def _wanders(self) -> bool:
@@ -370,9 +388,12 @@ class ModeSearch:
         modes = self.catalog.modes
         if modes and self._is_enough():
             return False  # no further searches, whatever this is
-        best = np.argsort(runs.value, kind="stable")[:NUM_PROBES]
+        # All end in the same spike, and late on the way have lost the mass: several ways early on
+        # tell more.
+        best = np.argsort(runs.value, kind="stable")
         best = best[np.isfinite(runs.value[best])]
-        points = np.concatenate([each[best] for each in runs.saved[:2]])
+        early, later = runs.saved[0][best[:SEEN_EARLY]], runs.saved[1][best[:SEEN_LATER]]
+        points = np.concatenate([early, later])
         points = points[self.catalog.matched(points) < 0]
         points = points[: int(self.left // self._mode_cost)]
         if not modes or not len(points):
@@ -427,7 +448,8 @@ class ModeSearch:
         met = (mode.num_found for mode, share in modes if share > HEAVY)
         if min(met, default=MIN_MET) < MIN_MET:  # of very many none is heavy
             return math.inf
-        least = FEW_PROBES if self.catalog.are_copies else LEAST_PROBES
+        is_few = self.catalog.are_copies or self._goes_on
+        least = FEW_PROBES if is_few else LEAST_PROBES
         return least.get(len(self._start.mean), least[None]) * factor
 
     @property
@@ -451,7 +473,7 @@ class ModeSearch:
             self.counted,
             points,
             factors[nearest],
-            np.exp(np.log(np.linalg.norm(factors, axis=2)).mean(axis=0)),
+            self._typical_widths(),
             min(0.6 * self.left, (cost + FEW_OWN * hessian_cost(points.shape[1])) * len(points)),
             self._rng,
             furthest=self._furthest(),
@@ -464,7 +486,8 @@ class ModeSearch:
         """Runs from `points`; those that do not come to rest go on in the scale of a mode.
 
         Where widths differ by orders of magnitude, L-BFGS needs many iterations to learn them; the
-        inverse Hessian at the best point knows them.
+        inverse Hessian at the best point knows them. Among modes of unequal shapes it knows those
+        of one of them: there each run goes on in the shape of the point where it is.
         """
         before = self.counted.count
         runs = minimize(
@@ -478,6 +501,8 @@ class ModeSearch:
         budget -= self.counted.count - before
         if not np.isfinite(runs.value).any() or budget < 2 * self._mode_cost:
             return runs
+        if not self.catalog.are_copies:
+            return self._going_on(runs, budget)
         if self.catalog.modes:
             factor = self.catalog.modes[0].scale_tril
         else:
@@ -503,6 +528,36 @@ class ModeSearch:
         for old, new in zip(runs[1:], more[1:], strict=True):
             old[tired] = new
         return runs
+
+    def _go_on_with_lost(self, runs: Runs) -> None:
+        """The first searches that have ended in no mode: it may be one of another shape."""
+        is_lost = np.isfinite(runs.value) & ~self.catalog.covers(runs.x, -runs.value)
+        lost = np.flatnonzero(is_lost)
+        if not self.catalog.modes or not len(lost):
+            return
+        again = Runs([], *(field[lost] for field in runs[1:]))
+        again.has_rested[:] = False
+        self._enter(self._going_on(again, LOST_SHARE * self.left))
+
+    def _going_on(self, runs: Runs, budget: float) -> Runs:
+        """Runs among modes of unequal shapes, each in that of the point where it is."""
+        known = self.catalog
+        in_own_shapes(
+            self.counted,
+            runs,
+            runs.x.copy(),
+            self._typical_widths(),
+            budget,
+            self._rng,
+            furthest=self._furthest(),
+            is_done=lambda x, loss: known.covers(x, -loss),
+        )
+        return runs._replace(has_rested=runs.has_rested | runs.is_done)
+
+    def _typical_widths(self) -> np.ndarray:
+        """Of the known modes, by dimension, [D]."""
+        factors = np.array([mode.scale_tril for mode in self.catalog.modes])
+        return np.exp(np.log(np.linalg.norm(factors, axis=2)).mean(axis=0))
 
     @np.errstate(over="ignore", invalid="ignore")  # gradients too large to square
     def _is_off(self, whitened: np.ndarray, value: np.ndarray) -> np.ndarray:

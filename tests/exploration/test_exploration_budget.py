@@ -7,6 +7,7 @@ import tensorflow as tf
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import start_from
+from gmmvi_ext.targets.benchmarks import student_t_mixture
 from gmmvi_ext.targets.callables import CallableTarget
 
 DIM = 4
@@ -63,3 +64,65 @@ def test_a_small_budget_is_enough_for_a_gaussian_of_any_shape(dim):
     factor = first.scale_tril[0]
     np.testing.assert_allclose(factor @ factor.T, (axes * sd**2) @ axes.T, atol=1e-6)
     assert np.all(np.triu(factor, 1) == 0.0) and np.all(np.diag(factor) > 0.0)
+
+
+def modes_of_unequal_width(dim, count):
+    """Equal weights; modes that overlap in wide directions and are told apart by narrow ones."""
+    rng = np.random.default_rng(0)
+    loc = rng.uniform(-50.0, 50.0, (count, dim))
+    roots = 0.1 * dim * rng.standard_normal((count, dim, dim))
+    covariance = roots.swapaxes(1, 2) @ roots + np.eye(dim)
+    inverse = np.linalg.inv(np.linalg.cholesky(covariance))
+    log_det = np.log(np.diagonal(inverse, axis1=1, axis2=2)).sum(axis=1)
+    top = log_det - 0.5 * dim * np.log(2 * np.pi) - np.log(count)
+
+    def log_prob(x):
+        z = tf.einsum("kij,nkj->nki", inverse, x[:, tf.newaxis] - loc)
+        return tf.reduce_logsumexp(top - 0.5 * tf.reduce_sum(z * z, axis=2), axis=1)
+
+    return CallableTarget(log_prob, dim, dtype=tf.float64)
+
+
+def test_searches_that_the_budget_has_cut_go_on_to_all_modes():
+    target = modes_of_unequal_width(12, 8)
+    search = ModeSearch(CountedTarget(target), start_from(target, seed=0), budget=1500, seed=0)
+    search.run()
+    before = len(search.catalog.relevant)
+    assert search.is_cut and 1 < before < 8
+    grown = search.go_on(20_000)
+    assert not search.is_cut and 1500 < search.counted.count <= 20_000
+    assert len(search.catalog.relevant) == len(grown.log_weights) == 8
+    np.testing.assert_allclose(np.exp(grown.log_weights), 1 / 8, atol=1e-3)
+    spent = search.counted.count
+    assert search.go_on(30_000) is None and search.counted.count == spent
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2, 11])
+def test_ways_into_a_funnel_are_more_than_its_mode(seed):
+    """The mode, nine variances below the mouth, has exp(-93) of the mass."""
+
+    def log_prob(x):
+        width = x[:, :1]
+        return -0.5 * tf.square(x[:, 0] / 3.0) - 0.5 * tf.reduce_sum(
+            tf.square(x[:, 1:]) * tf.exp(-width) + width, axis=1
+        )
+
+    target = CallableTarget(log_prob, 10)
+    start = start_from(target, seed=seed)
+    search = ModeSearch(CountedTarget(target), start, budget=20_000, seed=seed)
+    search.run()
+    assert search.num_probes == 0  # nothing is looked for around the mode
+    assert all(mode.log_mass < -50.0 for mode in search.catalog.modes)
+    first = search.with_candidates(10)
+    assert first.loc[np.argmax(first.log_weights), 0] > -15.0
+
+
+@pytest.mark.parametrize("seed", [0, 2])  # seed 2: the first searches end in one mode
+def test_ill_conditioned_modes_with_heavy_tails_are_all_found(seed):
+    """Tails of a Student-t bend the wrong way; the shapes tell nothing of one another."""
+    target = student_t_mixture(seed=seed)
+    start = start_from(target, seed=seed)
+    search = ModeSearch(CountedTarget(target), start, budget=35_000, seed=seed)
+    search.run()
+    off = target.loc.numpy()[:, np.newaxis] - search.catalog.locations()  # [10, M, D]
+    assert off.shape[:2] == (10, 10) and np.abs(off).max(axis=2).min(axis=1).max() < 0.1

@@ -9,6 +9,7 @@ from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import FirstMixture
 from gmmvi_ext.fitting.stages.importance_check import _is_good, importance_check
 from gmmvi_ext.targets import CallableTarget
+from gmmvi_ext.targets.benchmarks import random_gmm
 
 
 def gaussian_target(mean, covariance):
@@ -148,3 +149,14 @@ def test_a_check_of_other_mixtures_than_those_asked_for_ends_no_fit(settings):
     )
     assert posterior.run_info["iterations"] == 3
     assert "importance_check" not in posterior.run_info
+
+
+@pytest.mark.parametrize("limit", [None, 3000])
+def test_searches_go_on_where_what_they_found_fits_unless_they_are_limited(limit):
+    target = random_gmm(seed=1)
+    posterior = gmmvi_ext.fit(
+        target, max_evaluations=15_000, start={"max_evaluations": limit}, seed=1, verbose=False
+    )
+    number = posterior.run_info["modes"]["num_modes"]
+    assert posterior.run_info["num_target_evaluations"] <= 15_000
+    assert number == 10 if limit is None else number < 10

@@ -54,11 +54,13 @@ SMALL_SHARE, SMALL = 0.5, 600  # where that is less than the second of these: ha
 CHECK_SHARE = 0.6  # of the same, for searches, importance check and audit
 SEARCH_SECONDS, CHECK_SECONDS = 0.4, 0.6  # shares of `training.max_seconds`, likewise
 MAX_EVALUATIONS = 20_000
+SEARCH_ON_SHARE, MAX_SEARCHED_ON = 0.5, 60_000  # the same for searches that first modes do not end
 MAX_COMPONENTS = 10  # of the first mixture, unless there are more modes
 MAX_AUDITS = 3
 MIN_AUDIT, AUDIT_SHARE = 600, 0.25  # evaluations of an audit, and as a share of those before it
 MAX_TAIL = 0.02  # share that it may lack around itself, by few draws
 MAX_MISSED = 0.001  # share of the mass that a first mixture may lack: far out it moves an sd
+NEARLY = 0.85  # share of the draws at which a mixture fits the modes that it has
 PROMISING_ESS = 0.6  # share of the draws from which a Gaussian in learned coordinates is checked
 
 
@@ -349,14 +351,17 @@ class StartStage:
         most = config.training.max_evaluations
         budget = math.inf if most is None else CHECK_SHARE * most
         found = None
-        for number in range(MAX_AUDITS):
-            checked = importance_check(
-                counted,
-                first,
-                num_samples=num_samples,
-                budget=budget - counted.count,
-                seed=config.seed + number,
+
+        def check(mixture: FirstMixture, number: int) -> Checked:
+            left, seed = budget - counted.count, config.seed + number
+            return importance_check(
+                counted, mixture, num_samples=num_samples, budget=left, seed=seed
             )
+
+        for number in range(MAX_AUDITS):
+            checked = check(first, number)
+            if _fits(checked) and (grown := self._searched_on(search)) is not None:
+                first, checked = grown, check(grown, number + MAX_AUDITS)
             if not checked.is_good or config.explore.mode == "off":
                 break
             found = self._audited(counted, checked, budget, number)
@@ -369,6 +374,19 @@ class StartStage:
             first = joined
         return checked, found
 
+    def _searched_on(self, search: ModeSearch) -> FirstMixture | None:
+        """The mixture of more modes, where the budget has cut the searches and they find some.
+
+        A mixture that fits where it is leaves the evaluations of its training to them.
+        """
+        config = self._context.config
+        is_limited = config.start.max_evaluations is not None
+        if is_limited or not search.is_cut or len(search.catalog.relevant) < 2:
+            return None
+        most = config.training.max_evaluations
+        budget = MAX_SEARCHED_ON if most is None else min(SEARCH_ON_SHARE * most, MAX_SEARCHED_ON)
+        return search.go_on(budget)
+
 
 def _refuse_other_lengths(config: Config, num_dimensions: int) -> None:
     """Refuses vectors of `model_initialization` that belong to other dimensions."""
@@ -378,6 +396,11 @@ def _refuse_other_lengths(config: Config, num_dimensions: int) -> None:
             key = f"model_initialization.{name}"
             text = f"must be a number or {num_dimensions} numbers, got {value!r}."
             raise ConfigError(Problem(config.origin(key), key, text))
+
+
+def _fits(checked: Checked) -> bool:
+    """Whether Gaussians at modes are about what the target is there, moved by few draws or not."""
+    return checked.is_good or max((each["ess"] for each in checked.rounds), default=0.0) > NEARLY
 
 
 def _is_complete(found: Audit) -> bool:
