@@ -122,7 +122,9 @@ def run_stages(
         if files is not None:
             files.fail(result)
         raise FitError(problem)
-    if stage.exploration is not None and stage.exploration.num_rounds:
+    if stage.exploration is not None and (
+        stage.exploration.num_rounds or stage.exploration.improper
+    ):
         context.say(f"exploration: {stage.exploration}")
     finished = files.finished(result, learner.mixture()) if files is not None else None
     if finished is not None:

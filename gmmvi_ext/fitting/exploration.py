@@ -15,6 +15,10 @@ A training of many components rises slowly for long, below the noise that the st
 So draws at its end say whether plain draws of the mixture will do (an ESS of half of them, with a
 margin); where that is within reach the fit gets a second wind: the stop rule begins again. Another
 one follows while the ESS has clearly risen.
+
+A density that cannot be normalized has no end of training: rays out of the mixture are followed
+once they cost little beside what is spent (`posterior.report.rays`), and again whenever that has
+doubled.
 """
 
 import math
@@ -29,7 +33,13 @@ from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.fitting.block_convergence import BLOCK, BlockConvergence
 from gmmvi_ext.fitting.stages.importance_check import is_good_enough, share_of_draws
-from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, LowRankGaussians, Mixture
+from gmmvi_ext.gaussians import (
+    DiagonalGaussians,
+    FullGaussians,
+    LowRankGaussians,
+    Mixture,
+    sample,
+)
 from gmmvi_ext.inference.component_adaptation.extrapolation import (
     MIN_WEIGHT,
     propose_components,
@@ -38,6 +48,7 @@ from gmmvi_ext.inference.gmmvi import GMMVI
 from gmmvi_ext.math.blas import one_blas_thread
 from gmmvi_ext.math.random import stream
 from gmmvi_ext.models.membership import with_new, without_others
+from gmmvi_ext.posterior.report.rays import RADII, improper_direction, num_ray_points
 from gmmvi_ext.training.stopping import StopReason
 
 __all__ = ["Exploration", "can_explore"]
@@ -52,6 +63,10 @@ RESOLVED, MAX_UNRESOLVED = 4.0, 0.2  # roundings, and the weight of what is narr
 # ESS as a share of the draws: what training is to reach, from where on that is within reach, and
 # the rise since the last second wind that is worth another one.
 WANTED_ESS, REACH_ESS, RISE_ESS = 0.6, 0.3, 0.05
+# Rays: their share of the evaluations before them, growth until the next ones, draws they take.
+SHARE_RAYS, RARER, NUM_RAY_DRAWS = 0.03, 2.0, 1000
+NUM_TOWARDS = 10  # places that rays are led to: the heaviest components, and where the start was
+RAY_RADII, NUM_RANDOM_RAYS = RADII[::2], 8
 MIN_SHARE = 5e-4  # of the mass: what a mode has to carry to become a component
 
 
@@ -92,6 +107,7 @@ class Exploration:
       audit: of the last final round, as plain data; None where it added components, and before.
       is_good: whether the mixture has passed the importance check: nothing that follows training
         would better it.
+      improper: coordinates along which the density does not fall off; None while none are known.
     """
 
     def __init__(
@@ -118,9 +134,10 @@ class Exploration:
         self._seed = stream(seed, "exploration")
         self.audit: dict | None = None
         self.is_good = False
+        self.improper: str | None = None
         self._counted = CountedTarget(learner.target, deadline=deadline)
         self.seconds = 0.0
-        self._last_round_at = self._spent_then = self._checked_then = 0
+        self._last_round_at = self._spent_then = self._checked_then = self._rays_then = 0
         self._num_final_rounds = 0
         self.num_rounds = 0
         self.masses: list[float] = []
@@ -136,13 +153,16 @@ class Exploration:
             "num_rounds": self.num_rounds,
             "num_added_components": len(self.masses),
             "num_evaluations": self.num_evaluations,
-        }
+        } | ({} if self.improper is None else {"improper": self.improper})
 
     def __str__(self) -> str:
         rounds = f"{self.num_rounds} round{'s' if self.num_rounds > 1 else ''}"
-        return (
+        text = (
             f"{rounds}, {len(self.masses)} components added, {self.num_evaluations:,} evaluations"
         )
+        if self.improper is None:
+            return text
+        return f"{text}; the log density does not fall off along {self.improper}"
 
     @one_blas_thread()
     def __call__(self, row: dict) -> StopReason | None:
@@ -159,6 +179,8 @@ class Exploration:
 
     def _explored(self, row: dict, reason: StopReason | None) -> StopReason | None:
         """What the rules of exploration make of the watch's answer."""
+        if row["iteration"] % BLOCK == 0 and self._is_improper(row):
+            return StopReason.NO_IMPROVEMENT
         if not np.isfinite(self._watch.best_elbo) or self._watch.had_relapse:
             return reason
         is_due = row["iteration"] - self._last_round_at >= self._settings.interval
@@ -192,6 +214,7 @@ class Exploration:
             "last_round_at": self._last_round_at,
             "spent_then": self._spent_then,
             "checked_then": self._checked_then,
+            "rays_then": self._rays_then,
             "num_final_rounds": self._num_final_rounds,
             "num_rounds": self.num_rounds,
             "masses": self.masses,
@@ -209,6 +232,7 @@ class Exploration:
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
         self.masses, self.audit = list(state["masses"]), state["audit"]
         self._winds, self.is_good = list(state.get("winds", [])), state["is_good"]
+        self._rays_then = state.get("rays_then", 0)
 
     def _is_beyond_resolution(self) -> bool:
         """Whether components narrower than the float format tells places apart are of weight.
@@ -219,6 +243,38 @@ class Exploration:
         loc, spread = mixture.components.loc.numpy(), mixture.components.stddevs().numpy()
         is_narrow = np.any(spread < RESOLVED * np.finfo(spread.dtype).eps * np.abs(loc), axis=1)
         return bool(np.exp(mixture.log_weights.numpy())[is_narrow].sum() > MAX_UNRESOLVED)
+
+    def _is_improper(self, row: dict) -> bool:
+        """Whether rays say that the density cannot be normalized."""
+        target = self._learner.target
+        dim = target.num_dimensions
+        count = num_ray_points(dim, RAY_RADII, NUM_RANDOM_RAYS, NUM_TOWARDS)
+        spent = self._spent(row)
+        if spent < max(RARER * self._rays_then, count / SHARE_RAYS):
+            return False
+        if self._affordable(row, count) < count:
+            return False
+        self._rays_then = spent
+        self._counted.count += count
+        seed = tf.random.fold_in(self._seed, 4000 + row["iteration"])
+        mixture = self._learner.mixture()
+        self.improper = improper_direction(
+            mixture,
+            target,
+            sample(mixture, NUM_RAY_DRAWS, seed)[0].numpy(),
+            target.layout.coordinate_names,
+            seed,
+            self._towards(mixture),
+            radii=RAY_RADII,
+            num_random=NUM_RANDOM_RAYS,
+        )
+        return self.improper is not None
+
+    def _towards(self, mixture: Mixture) -> np.ndarray:
+        """Places in directions that training has taken: where nothing ends, it goes on there."""
+        heavy = np.argsort(-mixture.log_weights.numpy(), kind="stable")[1:NUM_TOWARDS]
+        places = mixture.components.loc.numpy()[heavy]
+        return places if self._start is None else np.vstack([places, self._start.mean])
 
     def _is_good_enough(self, row: dict) -> bool:
         """Whether fresh draws say that training is over: nothing is gained by a better ELBO."""

@@ -45,6 +45,8 @@ def _is_usable(key: str, value, num_dimensions: int) -> bool:
         return type(value) in _TYPES[key]
     if key == "singular":
         return isinstance(value, Mapping) and _is_place(value.get("location"), num_dimensions)
+    if key == "exploration":
+        return isinstance(value, Mapping) and isinstance(value.get("improper", ""), str)
     if key not in _FIGURES:
         return True
     return (

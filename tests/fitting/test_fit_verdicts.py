@@ -40,6 +40,21 @@ def test_too_hard_a_target_is_not_trusted_and_the_reason_is_right(name, settings
     assert "improper" not in report.verdict and "finite" not in report.verdict
 
 
+def test_a_density_that_cannot_be_normalized_ends_the_training():
+    """Only the sum a + b is determined: no training would ever be over."""
+    posterior = gmmvi_ext.fit(
+        lambda p: -0.5 * tf.square(p["a"] + p["b"] - 1.0) - 0.5 * tf.square(p["c"]),
+        shapes={"a": (), "b": (), "c": ()},
+        max_evaluations=100_000,
+        verbose=False,
+    )
+    assert posterior.run_info["exploration"]["improper"] in ("a, b", "b, a")
+    assert posterior.run_info["num_target_evaluations"] < 60_000
+    report = posterior.report(2000)
+    assert report.level == "reject" and "does not fall off along" in report.verdict
+    assert "give every parameter a prior" in report.verdict
+
+
 @pytest.mark.slow
 def test_unordered_mixture_has_two_modes_of_one_half(example):
     twin = example("gaussian_mixture")

@@ -164,6 +164,13 @@ def test_a_scale_that_follows_another_parameter_beyond_the_format_is_proper():
         assert improper_direction(mixture, target, draws, NAMES, seed) is None
 
 
+def test_places_at_the_center_give_no_direction():
+    mixture, target = one_gaussian(), CallableTarget(lambda x: axes(x, square, square), 2)
+    draws = score_draws(mixture, target, 2000, 0).x
+    for places in (np.zeros([3, 2]), np.array([[0.0, 0.0], [1e-9, 0.0], [3.0, 0.0]])):
+        assert improper_direction(mixture, target, draws, NAMES, 0, places) is None
+
+
 def turned(target):
     """A target in coordinates that mix, and bend, both of its own."""
     scale = np.array([[0.6, -0.8], [0.8, 0.6]])

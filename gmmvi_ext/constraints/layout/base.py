@@ -152,6 +152,13 @@ class Layout:
         shapes = {"x": (self.num_constrained,)} if self.shapes is None else self.shapes
         return [n for name, shape in shapes.items() for n in element_names(name, shape)]
 
+    @property
+    def coordinate_names(self) -> list[str]:
+        """A name for each of the D unconstrained coordinates: that of the number it stands for."""
+        if self.num_constrained == self.num_dimensions:
+            return self.constrained_names
+        return element_names("x", (self.num_dimensions,))
+
     def argument(self, values: Mapping):
         """What a user's function takes: the dict, or the one array where nothing is named."""
         return values["x"] if self.shapes is None else values

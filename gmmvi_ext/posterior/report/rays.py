@@ -19,7 +19,7 @@ from gmmvi_ext.posterior.importance.draws import evaluate_target
 from gmmvi_ext.targets.base import Target
 from gmmvi_ext.targets.mapped import in_own_coordinates
 
-__all__ = ["improper_direction"]
+__all__ = ["improper_direction", "num_ray_points"]
 
 RADII = 10.0 ** np.array([1, 2, 3, 4, 6, 9, 12])  # in standard deviations, at least one
 NEAR_RADII = np.array([10.0, 30.0])  # along principal axes, which are known so far only
@@ -29,6 +29,7 @@ NUM_RANDOM = 16
 MARGIN = 0.1  # of d log p / d log r + 1 (or D): slower than this, the mass does not end
 MAX_VALLEY = 50.0  # nats below the center
 NUM_BETWEEN = 12  # radii between two powers of ten, where the format ends between them
+AWAY = 1e-3  # standard deviations: places closer to the center give no direction
 SHOWN = 0.5  # of the largest entry of a direction: what is named of it
 MAX_SHOWN = 3
 
@@ -52,8 +53,8 @@ def improper_direction(
       draws: of the mixture, [S, D].
       names: of the D coordinates.
       seed: of the random directions.
-      places: where searches have come to rest beside the mixture, [n, D]: on a floor whose
-        direction nobody knows they end along it.
+      places: where searches have come to rest beside the mixture, or training has gone, [n, D]:
+        on a floor whose direction nobody knows they end along it.
       radii: where the rays are looked at, in standard deviations.
       num_random: random directions.
     """
@@ -75,8 +76,10 @@ def improper_direction(
             found = _along(mixture, target, center, longest, NEAR_RADII, 1.0)
     if found is None and dim > 1 and places is not None and len(places):
         away = places - center
-        away /= np.maximum(np.linalg.norm(away / spread, axis=1, keepdims=True), 1e-300)
-        found = _along(mixture, target, center, away, radii[: (len(radii) + 1) // 2], 1.0)
+        distance = np.linalg.norm(away / spread, axis=1, keepdims=True)
+        away = (away / np.maximum(distance, AWAY))[distance[:, 0] > AWAY]
+        if len(away):
+            found = _along(mixture, target, center, away, _near(radii), 1.0)
     if found is None and dim > 1:
         random = tf.random.stateless_normal([num_random, dim], substream(seed, "rays")).numpy()
         random *= spread / np.linalg.norm(random, axis=1, keepdims=True)
@@ -86,6 +89,18 @@ def improper_direction(
     size = np.abs(found / spread)
     shown = np.argsort(-size, kind="stable")[:MAX_SHOWN]
     return ", ".join(names[i] for i in shown if size[i] >= SHOWN * size.max())
+
+
+def num_ray_points(num_dimensions: int, radii: np.ndarray, num_random: int, num_places: int) -> int:
+    """Most evaluations that `improper_direction` takes."""
+    axes = min(num_dimensions, MAX_AXES)
+    towards = num_places * len(_near(radii)) + NUM_PRINCIPAL * len(NEAR_RADII)
+    return 2 * ((axes + num_random) * len(radii) + towards)
+
+
+def _near(radii: np.ndarray) -> np.ndarray:
+    """Those along directions that are known so far only."""
+    return radii[: (len(radii) + 1) // 2]
 
 
 def _along(mixture, target: Target, center, directions, radii, power: float) -> np.ndarray | None:

@@ -189,9 +189,7 @@ def make_report(
             "for the report again.",
         )
     else:
-        names = element_names("x", (space.num_dimensions,))
-        if space.num_constrained == space.num_dimensions:
-            names = space.constrained_names
+        names = space.coordinate_names
         why = _audited(posterior, seed, chosen.affordable)
         run_info = dict(posterior.run_info)
         facts = Facts(
@@ -213,7 +211,8 @@ def make_report(
                 _ends_of_searches(run_info),
                 radii=RADII[:: effort.ray_stride],
                 num_random=effort.rays,
-            ),
+            )
+            or (run_info.get("exploration") or {}).get("improper"),
             singular=singular_point(
                 target,
                 draws,
