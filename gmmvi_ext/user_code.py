@@ -3,6 +3,7 @@ as it is, and what goes wrong in it is one line, not a traceback."""
 
 import ast
 import importlib.util
+import re
 import sys
 import threading
 import traceback
@@ -28,6 +29,12 @@ USER_ERRORS = (Exception, SystemExit)
 SLOW_SECONDS = 10.0
 MAX_READ = 1_000_000  # bytes of a file that a check reads
 _MAKE_NAMES = ("exec", "globals", "setattr", "vars")  # what calls them may have any name
+# What TensorFlow writes before the message of an operation that fails in a graph.
+_OF_GRAPH = re.compile(
+    r"Graph execution error:\s+Detected at node .* defined at \(most recent call last\):\n"
+    r"(?P<places>(\s*File .*, line \d+, in .*\n)*)"
+)
+_AFTER_MESSAGE = re.compile(r"\s*(\[\[\{\{node |\[Op:|Traceback \(most recent call last\))")
 _LOADED: dict[tuple[str, int], ModuleType] = {}  # (path, time of its last change) -> module
 
 
@@ -113,11 +120,20 @@ def _say_slow(path: Path) -> None:
 
 
 def text_of(error: BaseException) -> str:
-    """The message of an error; one of the user's own need not have any that can be read."""
+    """The message of an error; one of the user's own need not have any that can be read.
+
+    Of an operation in a graph: what it says, and the line that made it.
+    """
     try:
-        return str(getattr(error, "message", error)).strip()
+        text = str(getattr(error, "message", error)).strip()
     except Exception:  # noqa: BLE001 - its `__str__` is code of the user, too
         return "its message cannot be read"
+    found = _OF_GRAPH.match(text)
+    message = _AFTER_MESSAGE.split(text[found.end() :])[0].strip() if found else ""
+    if found is None or not message:
+        return text
+    places = re.findall(r'File "(.*)", line (\d+), in', found["places"])
+    return f"{message} ({':'.join(places[-1])})" if places else message
 
 
 def place_of(error: BaseException, path: str | None) -> str:

@@ -17,6 +17,7 @@ suggest (`catalog.estimated_number`) over the number met.
 """
 
 import math
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -48,7 +49,7 @@ from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.blas import one_blas_thread
 from gmmvi_ext.math.random import substream
 
-__all__ = ["MIN_TELLING", "NUM_SEARCHES", "Audit", "audit"]
+__all__ = ["MIN_TELLING", "NUM_SEARCHES", "Audit", "audit", "why_nothing"]
 
 NUM_SEARCHES = 60  # none of them in missing mass: an upper limit of 5 %
 MIN_TELLING = 10  # searches: fewer are no audit
@@ -185,6 +186,16 @@ def audit(
         covered.log_z,
         counted.count - before,
     )
+
+
+def why_nothing(found: Mapping) -> str:
+    """Why an audit, as plain data, is none: no search came to an end. Empty where some did."""
+    if found["num_searches"]:
+        return ""
+    num_cut = found.get("num_cut_short") or 0
+    if num_cut:
+        return f"none of {num_cut} searches for modes came to an end"
+    return f"no search for modes was made: fewer than {MIN_EVALUATIONS} evaluations were left"
 
 
 def _searches(counted, covered, points, budget: float, rng):

@@ -246,6 +246,9 @@ def adapted(
     mixture, learner = state.mixture, state.learner
     keep = rule.delete(learner, mixture, count)
     if keep is not None:
+        # One is left where a rule would delete all.
+        is_heaviest = mixture.log_weights >= tf.reduce_max(mixture.log_weights)
+        keep |= is_heaviest & ~tf.reduce_any(keep)
         mixture, learner = without_others(mixture, learner, keep)
     before = _count64(mixture)
 

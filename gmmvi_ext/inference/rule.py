@@ -69,7 +69,9 @@ class Rule:
             other = f"is a rule for {found.role}" if hasattr(found, "role") else "is no rule"
             return f"{other}; {cls.role}_type takes a subclass of {cls.__name__}."
         fields = _settings(found) if dataclasses.is_dataclass(found) else []
-        if not dataclasses.is_dataclass(found) or _annotated(found, cls) - set(fields):
+        has_own_init = "__init__" in vars(found) and "__dataclass_fields__" not in vars(found)
+        is_whole = dataclasses.is_dataclass(found) and not has_own_init
+        if not is_whole or _annotated(found, cls) - set(fields):
             return "is no dataclass; write @dataclasses.dataclass(frozen=True) above it."
         for name in _annotated(cls, Rule) - set(fields):
             if not hasattr(found, name):

@@ -6,8 +6,10 @@ thing than its role asks for is said in a line that names the method.
 """
 
 import inspect
+import math
 from collections.abc import Callable
 
+import numpy as np
 import tensorflow as tf
 
 from gmmvi_ext.gaussians import Components, DiagonalGaussians, FullGaussians, Mixture
@@ -25,7 +27,11 @@ from gmmvi_ext.user_code import USER_ERRORS, place_of, text_of
 __all__ = ["is_custom", "try_rule"]
 
 _MAX_TEXT = 240  # TensorFlow's messages are longer
+_ADVICE = " You can attempt the following"  # of TensorFlow, for other cases than ours
+_KEPT = "the components to keep"
+_MAX_EXCESS = 1e-3  # of the sum of the weights over one
 _NUM, _DIM, _DRAWS = 2, 2, 5  # of the trial: components, dimensions, draws of each component
+_LOG_WEIGHTS = [math.log(0.4), math.log(0.6)]
 
 
 def is_custom(rule: type[Rule]) -> bool:
@@ -59,7 +65,18 @@ def try_rule(rule: Rule, *, is_diagonal: bool = False, dtype: tf.DType = tf.floa
                 f"{words} must be {kind.name} of shape {wanted} for {_NUM} components in {_DIM} "
                 f"dimensions, got {got}."
             )
+        if value.dtype.is_floating and np.isnan(value).any():
+            raise ValueError(f"{words} must be numbers, got {value.numpy().tolist()}.")
+        if words.endswith(_KEPT) and not np.any(value):
+            raise ValueError(f"{words} must be one or more: the mask is false for all of them.")
 
+    if rule.role == "weight_updater":
+        total = float(tf.reduce_sum(tf.exp(values[0])))
+        if math.isnan(total) or abs(total - 1.0) > _MAX_EXCESS:
+            raise ValueError(
+                f"`update`: log weights must be normalized (tf.nn.log_softmax), got weights that "
+                f"sum to {total:.4g}."
+            )
     if rule.role == "sample_selector":
         _, index, counts = (value.numpy().tolist() for value in values)
         if index != [k for k, count in enumerate(counts) for _ in range(count)]:
@@ -86,7 +103,7 @@ class _Trial:
         except _Refused as error:
             raise ValueError(str(error)) from None
         except USER_ERRORS as error:  # the user's code: one line, not a traceback
-            text = " ".join(text_of(error).split())
+            text = " ".join(text_of(error).split()).partition(_ADVICE)[0]
             place = place_of(error, inspect.getsourcefile(type(self.rule)))
             raise ValueError(
                 f"`{self.method}` fails with {type(error).__name__}{place}: {text[:_MAX_TEXT]}"
@@ -131,7 +148,7 @@ class _Trial:
             if self.is_diagonal
             else FullGaussians(loc, tf.linalg.diag(scale))
         )
-        return Mixture(self.per_component([-0.9, -0.5]), components)
+        return Mixture(self.per_component(_LOG_WEIGHTS), components)
 
     def per_component(self, values) -> tf.Tensor:
         return self.open(tf.constant(values, self.dtype))
@@ -191,7 +208,7 @@ class _Trial:
         found = [self.expect(is_adding, "a truth value", (), tf.bool)]
         keep = self.call("delete", learner, mixture, iteration)
         if keep is not None:
-            found.append(self.expect(keep, "the components to keep", (_NUM,), tf.bool))
+            found.append(self.expect(keep, _KEPT, (_NUM,), tf.bool))
         is_scheduled = type(rule).is_adding is not ComponentAdaptation.is_adding
         if rule.adds != is_scheduled:
             has, lacks = ("add", "is_adding") if rule.adds else ("is_adding", "add")
@@ -266,7 +283,7 @@ class _Trial:
         return [self.expect(found, "a stepsize", (), self.dtype)]
 
     def _weight_updater(self):
-        log_weights, rewards = self.per_component([-0.9, -0.5]), self.per_component([0.3, -0.2])
+        log_weights, rewards = self.per_component(_LOG_WEIGHTS), self.per_component([0.3, -0.2])
         stepsize, temperature = tf.constant(0.1, self.dtype), tf.constant(1.0, self.dtype)
         found = self.call("update", log_weights, rewards, stepsize, temperature)
         return [self.expect(found, "log weights", (_NUM,), self.dtype)]

@@ -16,6 +16,7 @@ from gmmvi_ext.plotting.style import (
     new_axes,
     new_figure,
     plain_text,
+    shortened,
     tidy,
 )
 from gmmvi_ext.ranges import checked, require, require_switches
@@ -23,6 +24,7 @@ from gmmvi_ext.ranges import checked, require, require_switches
 __all__ = ["Curve", "add_legend", "plot_comparison", "plot_comparison_page"]
 
 MAX_LEGEND = 14
+MAX_TITLE, MAX_NAME = 100, 60  # characters
 MANY = 3  # runs of a label, from which on their median is drawn
 LINE_STYLES = ("-", "--", ":", "-.")
 NUM_COLORS = 12
@@ -202,7 +204,14 @@ def plot_comparison_page(groups: Mapping[str, Sequence[Curve]]) -> Figure:
         left, right = row.subplots(1, 2)
         plot_comparison(curves, left)
         plot_comparison(curves, right, x="train_seconds", gap=True)
-        left.set_title(plain_text(target), loc="left", fontsize=11, color=INK, fontweight="bold")
+        row.suptitle(
+            plain_text(shortened(target, MAX_TITLE)),
+            x=0.01,
+            ha="left",
+            fontsize=11,
+            color=INK,
+            fontweight="bold",
+        )
         add_legend(row, left)
     return figure
 
@@ -264,17 +273,10 @@ def _name_outliers(ax: Axes, curves, lines, labels: Sequence[str]) -> None:
     for label, position, _ in below:
         color = component_color(labels.index(label))
         ax.plot([position], [bottom], "v", color=color, ms=6, clip_on=False)
-    words = ", ".join(f"{label}: {value:.4g}" for label, _, value in below[:3])
-    more = f", {len(below) - 3} more" if len(below) > 3 else ""
-    ax.text(
-        0.98,
-        0.05,
-        plain_text(f"ended below: {words}{more}"),
-        transform=ax.transAxes,
-        ha="right",
-        fontsize=8,
-        color=INK,
-    )
+    words = [f"{shortened(label, MAX_NAME)}: {value:.4g}" for label, _, value in below[:3]]
+    more = [f"{len(below) - 3} more"] if len(below) > 3 else []
+    text = plain_text("ended below: " + "\n".join(words + more))
+    ax.set_title(text, loc="right", fontsize=8, color=INK)  # above: curves are everywhere inside
 
 
 def _num_labels(curves: Sequence[Curve]) -> int:

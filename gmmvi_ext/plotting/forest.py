@@ -111,5 +111,11 @@ def plot_forest(
     )
     note_left_out(ax, first, names, len(chosen))
     if len(named) > 1:
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(
+            fontsize=8,
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(1.0, 1.0),  # beside: intervals may be anywhere inside
+            borderaxespad=0.2,
+        )
     return ax

@@ -17,7 +17,7 @@ from gmmvi_ext.plotting.marginals import (
     note_left_out,
     write_key,
 )
-from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure, plain_text
+from gmmvi_ext.plotting.style import LEVEL_COLORS, new_figure, plain_text, shortened
 from gmmvi_ext.plotting.weights import plot_weights
 from gmmvi_ext.ranges import checked
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 __all__ = ["plot_overview"]
 
 NUM_MARGINALS = 4
+LINE = 120  # characters of the banner
+BODY, LEAST_BANNER, LINE_HEIGHT = 7.56, 0.84, 0.18  # inches
 COLUMNS = 12  # of the grid: halves above, up to four marginals below
 
 
@@ -58,14 +60,17 @@ def plot_overview(
         >>> figure.savefig("overview.png")
     """
     report = posterior.last_report or posterior.report()
-    figure = new_figure((11.0, 8.4))
-    banner, body = figure.subfigures(2, 1, height_ratios=[1, 9])
+    words = textwrap.wrap(report.verdict, LINE)
+    if title:
+        words.insert(0, plain_text(shortened(title, LINE)))
+    height = max(LEAST_BANNER, LINE_HEIGHT * (len(words) + 1))
+    figure = new_figure((11.0, BODY + height))
+    banner, body = figure.subfigures(2, 1, height_ratios=[height, BODY])
     banner.set_facecolor(LEVEL_COLORS[report.level])
-    head = f"{plain_text(title)}\n" if title else ""
     banner.text(
         0.5,
         0.5,
-        head + textwrap.fill(report.verdict, 125),
+        "\n".join(words),
         ha="center",
         va="center",
         color="white",

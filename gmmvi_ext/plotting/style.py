@@ -23,6 +23,7 @@ __all__ = [
     "new_grid",
     "off_screen",
     "plain_text",
+    "shortened",
     "tidy",
 ]
 
@@ -133,6 +134,14 @@ def plain_text(name: str) -> str:
     except ValueError:
         return name.replace("$", r"\$")
     return name
+
+
+def shortened(name: str, most: int) -> str:
+    """`name` in so many characters at most: of a path its beginning and, above all, its end."""
+    if len(name) <= most:
+        return name
+    kept = most - 3
+    return f"{name[: kept // 3]}...{name[len(name) - (kept - kept // 3) :]}"
 
 
 def tidy(ax: Axes) -> None:

@@ -73,7 +73,15 @@ def plot_weights(
     _label_areas(ax, position, stack, order)
     if rest.max() > 0.01:
         areas[-1].set_label("all others")
-        ax.legend(loc="upper left", fontsize=7, frameon=False)
+        # The areas fill the picture: below it, beside the label of its axis.
+        ax.legend(
+            fontsize=7,
+            frameon=False,
+            loc="upper left",
+            bbox_to_anchor=(0.0, 0.0),
+            borderaxespad=2.6,  # of the font: below the labels of the ticks
+            borderpad=0.0,
+        )
     if position.size > 1:
         ax.set_xlim(position[0], position[-1])
     ax.xaxis.set_major_formatter(EngFormatter(sep=""))

@@ -130,8 +130,8 @@ class _Lines:
     def _line(self, iteration, evaluations, components, elbo) -> str:
         seconds = time.monotonic() - self._begin
         return (
-            f"{iteration} iterations, K {components}, ELBO {elbo}, {evaluations:,} evaluations, "
-            f"{seconds:.0f} s"
+            f"{iteration} iteration{'' if iteration == 1 else 's'}, K {components}, ELBO {elbo}, "
+            f"{evaluations:,} evaluations, {seconds:.0f} s"
         )
 
     def close(self) -> None:

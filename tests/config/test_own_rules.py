@@ -182,6 +182,32 @@ class Branches(WeightUpdater):
         return log_weights
 
 @dataclasses.dataclass(frozen=True)
+class Undefined(WeightUpdater):
+    def update(self, log_weights, rewards, stepsize, temperature):
+        return log_weights / 0.0 * 0.0
+
+@dataclasses.dataclass(frozen=True)
+class Growing(WeightUpdater):
+    def update(self, log_weights, rewards, stepsize, temperature):
+        return log_weights + rewards
+
+class Prepared(WeightUpdater):
+    def __init__(self, damping=0.5):
+        self.damping = damping
+    def update(self, log_weights, rewards, stepsize, temperature):
+        return log_weights
+
+@dataclasses.dataclass(frozen=True)
+class Emptying(ComponentAdaptation):
+    def delete(self, learner, mixture, iteration):
+        return learner.num_updates < 0
+
+@dataclasses.dataclass(frozen=True)
+class EmptyingLater(ComponentAdaptation):
+    def delete(self, learner, mixture, iteration):
+        return learner.num_updates < 2
+
+@dataclasses.dataclass(frozen=True)
 class Fine(WeightUpdater):
     damping: Annotated[float, Range(0, 1)] = 0.5
     def update(self, log_weights, rewards, stepsize, temperature):
@@ -236,6 +262,10 @@ WRONG = [
     (W, "python:rules.py:Short", {}, "Short: `update` fails with TypeError: "),
     (W, "python:rules.py:Column", {}, "must be float32 of shape [2] for 2 components in 2 dimensi"),
     (W, "python:rules.py:Double", {}, "`update`: log weights must be float32 of shape [2]"),
+    (W, "python:rules.py:Undefined", {}, "`update`: log weights must be numbers, got [nan, nan]."),
+    (W, "python:rules.py:Growing", {}, "must be normalized (tf.nn.log_softmax), got weights that"),
+    (W, "python:rules.py:Prepared", {}, "Prepared is no dataclass; write @dataclasses.dataclass("),
+    (A, "python:rules.py:Emptying", {}, "the components to keep must be one or more: the mask is"),
     (W, "python:rules.py:Nothing", {}, "`update` must return log weights, got None."),
     (
         W,
@@ -291,6 +321,17 @@ def test_an_adapter_that_asks_for_no_candidates_adds_without_any(tmp_path, monke
     algorithm = build_from_config(config)
     counts = [int(algorithm.steps(2)["num_components"]) for _ in range(4)]
     assert counts == [2, 4, 8, 8] and algorithm.num_traces <= 3
+
+
+def test_a_rule_that_would_delete_all_components_leaves_one(tmp_path, monkeypatch):
+    (tmp_path / "rules.py").write_text(RULE)
+    monkeypatch.chdir(tmp_path)
+    start = {"num_initial_components": 3}
+    config = {**GMM, "model_initialization": start, f"{A}_type": "python:rules.py:EmptyingLater"}
+    algorithm = build_from_config(config)
+    assert int(algorithm.steps(1)["num_components"]) == 3
+    assert int(algorithm.steps(2)["num_components"]) == 1
+    assert float(algorithm.mixture().log_weights[0]) == 0.0
 
 
 def test_trials_of_many_rules_are_no_retraces(tmp_path, monkeypatch, caplog):

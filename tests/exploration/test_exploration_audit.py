@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from gmmvi_ext.exploration.audit import audit
+from gmmvi_ext.exploration.audit import audit, why_nothing
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import start_from
@@ -89,6 +89,17 @@ def test_the_budget_is_kept_and_few_searches_say_little(has_gradient, budget):
     assert found.missed_limit >= 1 - 0.05 ** (1 / max(found.num_searches, 1)) - 1e-9
     if found.num_searches == 0:
         assert found.missed_limit == 1.0
+    assert ("no search for modes was made" in why_nothing(found.as_dict())) == (budget < 30)
+
+
+def test_an_audit_of_no_search_that_ended_says_so():
+    one = mixture_at([[0.0, 0.0]])
+    target = CallableTarget(lambda x: x[:, 0] * np.nan, 2)
+    found = audited(one, target)
+    assert found.num_searches == 0
+    words = f"none of {found.num_cut_short} searches for modes came to an end"
+    assert why_nothing(found.as_dict()) == words
+    assert why_nothing({"num_searches": 3}) == ""
 
 
 def test_a_number_of_wells_is_seen_though_each_holds_little():

@@ -26,7 +26,10 @@ def test_bars_are_the_intervals_of_a_gaussian():
 
 def test_several_posteriors_stand_side_by_side_with_a_legend():
     ax = plot_forest({"prior": gaussian([0.0]), "posterior": gaussian([2.0])}, num_samples=500)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["prior", "posterior"]
+    legend = ax.get_legend()
+    assert [text.get_text() for text in legend.get_texts()] == ["prior", "posterior"]
+    ax.figure.canvas.draw()
+    assert not legend.get_window_extent().overlaps(ax.get_window_extent())  # bars are all over it
     first, second = (line.get_ydata()[0] for line in ax.lines)
     assert first < 0 < second
 

@@ -1,5 +1,7 @@
 """Pictures: what is drawn is what was given, and nothing global changes."""
 
+import dataclasses
+
 import matplotlib
 import numpy as np
 import pytest
@@ -119,7 +121,10 @@ def test_weights_with_unlisted_components_show_the_rest():
     for row in part:
         row["weights"] = [0.5 * w for w in row["weights"]]
     ax = plotting.plot_weights(part)
-    assert ax.get_legend().get_texts()[0].get_text() == "all others"
+    legend = ax.get_legend()
+    assert legend.get_texts()[0].get_text() == "all others"
+    ax.figure.canvas.draw()
+    assert not legend.get_window_extent().overlaps(ax.get_window_extent())  # areas are all over it
 
 
 def test_khat_shows_number_limit_and_verdict(posterior):
@@ -239,6 +244,25 @@ def test_overview_carries_the_verdict(posterior):
         elsewhere = [text.get_text() for ax in figure.axes for text in ax.texts]
         assert "TRUST" not in elsewhere  # the verdict is said once
         figure.canvas.draw()
+
+
+@pytest.mark.parametrize("sentences", [1, 12])
+def test_long_paths_and_verdicts_stay_within_the_banner(posterior, sentences):
+    report = dataclasses.replace(
+        posterior.report(500), verdict=sentences * (20 * "words " + "end. ")
+    )
+    posterior.last_report = report
+    title = f"auto on python:/{20 * 'folder/'}my_model.py:log_density, seed 0"
+    banner = plotting.plot_overview(posterior, title=title).subfigs[0]
+    banner.figure.canvas.draw()
+    (text,) = banner.texts
+    first = text.get_text().splitlines()[0]
+    assert first.startswith("auto on python:/") and first.endswith(
+        "my_model.py:log_density, seed 0"
+    )
+    extent, room = text.get_window_extent(), banner.bbox
+    assert room.x0 <= extent.x0 and extent.x1 <= room.x1
+    assert room.y0 <= extent.y0 and extent.y1 <= room.y1
 
 
 def test_given_axes_are_returned_and_no_global_state_changes(posterior):

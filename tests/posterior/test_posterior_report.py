@@ -61,6 +61,16 @@ def test_half_of_the_space_without_density(make_target):
     assert not report.trust and "non-finite" in report.verdict
 
 
+def test_an_audit_without_searches_is_told_as_none(make_mixture, make_target):
+    mixture = make_mixture()
+    starved = {"num_searches": 0, "num_missed": 0, "missed_mass": 0.0, "missed_limit": 1.0}
+    exact = make_target(mixture, 1.25)
+    report = Posterior(mixture, target=exact, run_info={"audit": starved}).report(2000)
+    assert report.trust and "0 of 0" not in str(report)  # the report has made one
+    unknown = Posterior(mixture, run_info={"audit": starved}).report(2000)
+    assert "no search for modes was made" in str(unknown) and "0 of 0" not in str(unknown)
+
+
 def test_nan_everywhere_is_survived():
     nan = CallableTarget(lambda x: x[:, 0] * np.nan, 2, dtype=tf.float64)
     report = Posterior(gaussian(1.0), target=nan).report(200)

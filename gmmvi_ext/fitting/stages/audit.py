@@ -1,6 +1,6 @@
 """Stage: the audit of the mixture that a fit ends with."""
 
-from gmmvi_ext.exploration.audit import NUM_SEARCHES, audit
+from gmmvi_ext.exploration.audit import NUM_SEARCHES, audit, why_nothing
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
 from gmmvi_ext.exploration.starting_points import Start
 from gmmvi_ext.fitting.context import FitContext
@@ -52,9 +52,9 @@ def audited(
         finally:
             posterior.run_info["num_target_evaluations"] = spent + counted.count
     posterior.run_info["audit"] = found
-    context.say(
-        f"audit: {found['num_missed']} of {found['num_searches']} fresh searches end in mass that "
-        f"the mixture lacks (95 % limit {found['missed_limit']:.0%}), "
-        f"{found['num_evaluations']:,} evaluations"
+    result = why_nothing(found) or (
+        f"{found['num_missed']} of {found['num_searches']} fresh searches end in mass that the "
+        f"mixture lacks (95 % limit {found['missed_limit']:.0%})"
     )
+    context.say(f"audit: {result}, {found['num_evaluations']:,} evaluations")
     return posterior

@@ -6,6 +6,7 @@ import math
 import re
 import textwrap
 
+from gmmvi_ext.exploration.audit import why_nothing
 from gmmvi_ext.notebook import html_table
 
 __all__ = ["markdown", "notebook", "text"]
@@ -60,14 +61,12 @@ def _headline(report) -> list[tuple[str, str]]:
         )
     audit = report.run_info.get("audit")
     if audit:
-        rows.append(
-            (
-                "audit",
-                f"{audit['num_missed']} of {audit['num_searches']} fresh searches end in mass the "
-                f"mixture lacks, {audit['missed_mass']:.2g} of all (95 % limit of such searches, "
-                f"not of mass: {audit['missed_limit']:.0%})",
-            )
+        result = why_nothing(audit) or (
+            f"{audit['num_missed']} of {audit['num_searches']} fresh searches end in mass the "
+            f"mixture lacks, {audit['missed_mass']:.2g} of all (95 % limit of such searches, "
+            f"not of mass: {audit['missed_limit']:.0%})"
         )
+        rows.append(("audit", result))
     rows += [(f"support of {name}", words) for name, words in report.constraints.items()]
     if report.num_nonfinite:
         rows.append(("non-finite draws", f"{report.num_nonfinite} of {report.num_samples}"))

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from gmmvi_ext import diagnostics
 from gmmvi_ext.constraints.layout import element_names
-from gmmvi_ext.exploration.audit import MIN_TELLING
+from gmmvi_ext.exploration.audit import MIN_TELLING, why_nothing
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.math.random import substream
 from gmmvi_ext.posterior.evaluation_cost import Draws
@@ -285,9 +285,11 @@ def _audited(posterior, seed, affordable: float) -> str:
     found = posterior.audit(seed=seed, max_evaluations=most)
     if found.num_searches >= MIN_TELLING:
         return ""
-    why = f"only {found.num_searches} searches for modes came to an end"
+    why = why_nothing(found.as_dict())
+    why = why or f"only {found.num_searches} searches for modes came to an end"
     if most is not None:
-        why += f" within {most:,} evaluations (`posterior.audit()` takes as many as it needs)"
+        why += f" within {most:,} evaluations" if found.num_evaluations else ""
+        why += " (`posterior.audit()` takes as many as it needs)"
     return why
 
 
