@@ -63,7 +63,7 @@ def run_names(records: Sequence[RunRecord]) -> list[str]:
         names = [printable("/".join(parts[-length:])).replace("\n", " ") for parts in paths]
         if len(set(names)) == len(names):
             break
-    return names
+    return [name if name.strip() else repr(name) for name in names]  # a blank would not be seen
 
 
 def differing_keys(records: Sequence[RunRecord]) -> dict[str, list[str]]:
