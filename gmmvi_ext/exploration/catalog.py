@@ -133,13 +133,16 @@ class Catalog:
     def covers(self, points: np.ndarray, log_prob: np.ndarray) -> np.ndarray:
         """Which points [n, D] of this log density [n] lie in the bulk of a mode, as dense as it.
 
-        In many dimensions the bulk of a mode reaches to other ones, which are denser there.
+        In many dimensions the bulk of a mode reaches to other ones, which are denser there. Around
+        its top it is as dense as it is there; the Gaussian of a skewed one lies below that.
         """
         if not self.modes or not len(points):
             return np.zeros(len(points), bool)
         square, dim = self.squared_distances(points), points.shape[1]
         is_near = square.min(axis=0) <= _bulk(dim)
-        return is_near & (log_prob <= self._log_prob(square, dim) + MAX_RATIO)
+        height = np.array([mode.log_prob for mode in self.modes])[:, np.newaxis]
+        density = np.maximum(self._log_prob(square, dim), (height - 0.5 * square).max(axis=0))
+        return is_near & (log_prob <= density + MAX_RATIO)
 
     def _log_prob(self, square: np.ndarray, dim: int) -> np.ndarray:
         log_det = [np.log(np.diagonal(mode.scale_tril)).sum() for mode in self.modes]

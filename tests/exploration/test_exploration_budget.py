@@ -126,3 +126,23 @@ def test_ill_conditioned_modes_with_heavy_tails_are_all_found(seed):
     search.run()
     off = target.loc.numpy()[:, np.newaxis] - search.catalog.locations()  # [10, M, D]
     assert off.shape[:2] == (10, 10) and np.abs(off).max(axis=2).min(axis=1).max() < 0.1
+
+
+@pytest.mark.parametrize("seed", [0, 2])
+def test_a_skewed_log_concave_density_has_one_mode(seed):
+    """A logistic regression with few observations: its Gaussians lack several nats of the mass."""
+    rng = np.random.default_rng(50)
+    design = rng.standard_normal((75, 50))
+    signs = np.where(rng.random(75) < 1 / (1 + np.exp(-design @ rng.standard_normal(50))), 1.0, -1)
+    signed = tf.constant(design * signs[:, np.newaxis], tf.float32)
+
+    def log_prob(x):
+        likelihood = tf.math.log_sigmoid(tf.linalg.matmul(x, signed, transpose_b=True))
+        return tf.reduce_sum(likelihood, axis=1) - 0.5 * tf.reduce_sum(tf.square(x / 2.5), axis=1)
+
+    target = CallableTarget(log_prob, 50)
+    search = ModeSearch(
+        CountedTarget(target), start_from(target, seed=seed), budget=20_000, seed=seed
+    )
+    search.run()
+    assert len(search.catalog.modes) == 1 and search.counted.count < 6000

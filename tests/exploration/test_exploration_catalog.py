@@ -15,7 +15,8 @@ from gmmvi_ext.exploration.catalog import (
 
 def mode(place, log_mass=0.0, num_found=0, width=1.0) -> Mode:
     loc = np.atleast_1d(np.asarray(place, float))
-    return Mode(loc, width * np.eye(len(loc)), log_mass, 0.0, num_found)
+    top = log_mass - len(loc) * (np.log(width) + 0.5 * np.log(2 * np.pi))
+    return Mode(loc, width * np.eye(len(loc)), log_mass, top, num_found)
 
 
 def test_ends_of_searches_are_counted_at_the_mode_they_are_in():
@@ -98,3 +99,16 @@ def test_in_many_dimensions_a_mode_within_the_bulk_of_another_is_not_covered_by_
     assert not found.covers(other, np.array([top]))[0]
     assert found.covers(other, np.array([top - 40.5]))[0]
     assert not Catalog().covers(other, np.array([top])).any()
+
+
+def test_the_top_of_a_skewed_mode_is_covered_however_little_mass_its_gaussian_has():
+    dim, height = 50, -5.0
+    laplace = height + 0.5 * dim * np.log(2 * np.pi)
+    skewed = mode(np.zeros(dim), log_mass=laplace - 12.0)._replace(log_prob=height)
+    found = Catalog([skewed])
+    top = np.zeros((1, dim))
+    assert found.covers(top, np.array([height]))[0]
+    assert not found.covers(top, np.array([height + 4.0]))[0]
+    beside = top + np.eye(dim)[0]  # a standard deviation away
+    assert found.covers(beside, np.array([height - 0.5]))[0]
+    assert not found.covers(beside, np.array([height + 3.5]))[0]
