@@ -3,7 +3,8 @@
     y = constrain(u),    u = unconstrain(y),    log |dy/du| = log p(u) - log p(u) without Jacobian
 
 They run on the host, point by point: draws, densities, summaries and reports work as ever, but
-nothing of it can be traced into a graph, hence exported, or split into marginals.
+nothing of it can be traced into a graph, hence exported, or split into marginals. Where the density
+is not defined its Jacobian is not known either.
 """
 
 import numpy as np
@@ -12,9 +13,13 @@ import tensorflow as tf
 from gmmvi_ext.adapters.stan_backends import StanProgram, parts_of
 from gmmvi_ext.constraints.layout import Layout
 
-__all__ = ["StanHostLayout"]
+__all__ = ["REJECTIONS", "StanHostLayout"]
 
-HOST = "the parameters have Stan's own transforms (bounds depend on a parameter), which run on the "
+HOST = (
+    "the parameters have Stan's own transforms (no bijector here expresses all of them, such as "
+    "bounds that depend on a parameter or correlation matrices), which run on the host"
+)
+REJECTIONS = (RuntimeError, ValueError, ArithmeticError)  # what Stan says of a point
 
 
 class StanHostLayout(Layout):
@@ -53,14 +58,14 @@ class StanHostLayout(Layout):
         @tf.custom_gradient
         def jacobian(points):
             rows = self._points(points)
-            with_it = np.array([program.value(u) for u in rows])
-            without = np.array([program.plain_value(u) for u in rows])
 
             def backward(flow):
-                slope = np.array([program.gradient(u) - program.plain_gradient(u) for u in rows])
+                slope = [_change(program.gradient, program.plain_gradient, u) for u in rows]
+                slope = np.array([np.broadcast_to(each, rows.shape[1:]) for each in slope])
                 return flow[:, tf.newaxis] * tf.constant(slope, points.dtype)
 
-            return tf.constant(with_it - without, points.dtype), backward
+            values = np.array([_change(program.value, program.plain_value, u) for u in rows])
+            return tf.constant(values, points.dtype), backward
 
         return jacobian(x)
 
@@ -85,20 +90,20 @@ class StanHostLayout(Layout):
 
     def select(self, names):
         raise ValueError(
-            HOST + "host: parameters cannot be separated in closed form. Take columns of `sample`, "
+            HOST + ": parameters cannot be separated in closed form. Take columns of `sample`, "
             "or importance-weighted averages by `expectation`."
         )
 
     def as_bijector(self):
         raise ValueError(
-            HOST + "host: there is no TFP distribution of them. `sample` and `log_prob` work; "
+            HOST + ": there is no TFP distribution of them. `sample` and `log_prob` work; "
             "`unconstrained` is the mixture itself."
         )
 
     def spec(self):
         shapes = {name: list(shape) for name, shape in self.shapes.items()}
         about = {"num_dimensions": self.num_dimensions, "shapes": shapes}
-        return about | {"kind": "unknown", "reason": HOST + "host"}
+        return about | {"kind": "unknown", "reason": HOST}
 
     @property
     def constraints(self):
@@ -107,7 +112,15 @@ class StanHostLayout(Layout):
     def _points(self, x: tf.Tensor) -> np.ndarray:
         if tf.inside_function():
             raise ValueError(
-                HOST + "host and cannot be part of a graph: export draws, or write the model with "
+                HOST + " and cannot be part of a graph: export draws, or write the model with "
                 "fixed bounds and add the Jacobian of the change yourself."
             )
         return np.asarray(x, float)
+
+
+def _change(with_it, without, u: np.ndarray):
+    """What the Jacobian adds; NaN where Stan rejects the point, since only the density tells it."""
+    try:
+        return with_it(u) - without(u)
+    except REJECTIONS:
+        return np.nan

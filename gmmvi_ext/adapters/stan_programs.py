@@ -26,7 +26,7 @@ from gmmvi_ext.adapters.stan_backends import (
     plain_data,
 )
 from gmmvi_ext.adapters.stan_bridge import bridgestan_model, has_bridgestan, of_bridgestan
-from gmmvi_ext.adapters.stan_layout import StanHostLayout
+from gmmvi_ext.adapters.stan_layout import REJECTIONS, StanHostLayout
 from gmmvi_ext.adapters.stan_transforms import UnknownTransformError, recognize
 from gmmvi_ext.constraints.layout import Layout
 from gmmvi_ext.ranges import checked_limit
@@ -37,7 +37,6 @@ __all__ = ["StanModel", "StanTarget", "from_stan"]
 
 BACKENDS = ("auto", "pystan", "bridgestan")
 LOG_LIKELIHOOD = "log_lik"  # generated quantity by convention of Stan's ecosystem
-REJECTIONS = (RuntimeError, ValueError, ArithmeticError)  # what Stan says of a point
 REPLICATES = ("_rep", "_tilde", "_pred", "_hat", "rep")  # ends of names of replicated data
 
 

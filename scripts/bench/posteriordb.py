@@ -32,6 +32,7 @@ def main():
     parser.add_argument("--only", default="", help="names that contain one of these, by commas")
     parser.add_argument("--stop_after", type=float, default=1e9, help="seconds; none begins after")
     parser.add_argument("--all", action="store_true", help="also those without reference draws")
+    parser.add_argument("--others", action="store_true", help="those without reference draws alone")
     parser.add_argument("--max_seconds", type=float, default=None, help="of a fit")
     parser.add_argument("--limit", type=float, default=3600.0, help="seconds of a process")
     parser.add_argument("--workers", type=int, default=1, help="processes side by side")
@@ -49,6 +50,9 @@ def main():
         return
     done = {row["name"] for row in read(args.out)}
     names = posteriors(args.posteriordb, every=args.all)
+    if args.others:
+        compared = posteriors(args.posteriordb, every=False)
+        names = [n for n in posteriors(args.posteriordb, every=True) if n not in compared]
     chosen = [n for part in args.only.split(",") for n in names if part in n]
     waiting = [n for n in dict.fromkeys(chosen) if n not in done]
     stop = time.time() + args.stop_after
@@ -114,7 +118,11 @@ def measure(checkout: pathlib.Path, name: str, *, max_seconds, backend: str, nut
         posterior = gmmvi_ext.fit(target, verbose=False, max_seconds=max_seconds)
         row["seconds"] = round(time.time() - begin, 1)
         row["cpu_seconds"] = round(time.process_time() - cpu, 1)
+        begin = time.time()
         report = posterior.report()
+        row["report_seconds"] = round(time.time() - begin, 1)
+        row["stop_reason"] = posterior.run_info.get("stop_reason")
+        row["num_exceptions"] = target.num_exceptions
         row |= {k: getattr(report, k) for k in ("level", "trust", "verdict", "khat", "num_modes")}
         row |= {"ess": report.ess / report.num_samples, "num_components": report.num_components}
         row |= {"evaluations": posterior.run_info.get("num_target_evaluations")}

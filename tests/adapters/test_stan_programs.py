@@ -89,6 +89,29 @@ def test_the_density_is_zero_where_the_program_says_so(posterior):
     np.testing.assert_array_equal(found[1:], -np.inf)
 
 
+def test_a_point_that_the_program_rejects_has_no_jacobian_and_ends_nothing():
+    program = dependent_program()
+
+    def rejecting(function):
+        def value(u):
+            if logistic(u[0]) > 0.6:
+                raise RuntimeError("Exception: normal_lpdf: Scale parameter is -0.1")
+            return function(u)
+
+        return value
+
+    names = ("value", "gradient", "plain_value", "plain_gradient")
+    changed = {name: rejecting(getattr(program, name)) for name in names}
+    layout = StanHostLayout(program._replace(**changed))
+    x = tf.constant([[0.1, 0.3], [2.0, 0.3]], tf.float64)
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        found = layout.log_det(x)
+    np.testing.assert_array_equal(found, [program.value(x[0].numpy()), np.nan])
+    slope = tape.gradient(found, x)
+    np.testing.assert_array_equal(slope, [program.gradient(x[0].numpy()), [np.nan, np.nan]])
+
+
 def test_the_mode_climbs_through_the_programs_gradients(posterior):
     mode = posterior.mode()
     best = posterior.log_prob({name: [value] for name, value in mode.items()})[0]
