@@ -168,6 +168,20 @@ def test_generated_quantities_that_are_no_replicates_are_derived(posterior):
     assert set(model.predict(5)) == {"lift"}  # nothing is named as replicates are
 
 
+def test_infinite_generated_quantities_are_reported_without_a_word_of_numpys(posterior, recwarn):
+    program = dependent_program()
+
+    def write(points, seed):
+        rows = program.write(points, seed)
+        rows[:, 0] = -np.inf  # the logarithm of a probability that is zero
+        return rows
+
+    target = StanTarget(program._replace(write=write))
+    (row,) = Posterior(posterior.mixture, target=target).report(500).derived
+    assert row["mean"] == row["reweighted_mean"] == -np.inf and np.isnan(row["sd"])
+    assert not [each for each in recwarn if "invalid value" in str(each.message)]
+
+
 def test_a_program_without_generated_quantities_says_what_is_missing(posterior):
     program = dependent_program()._replace(generated={})
     bare = Posterior(posterior.mixture, target=StanTarget(program))

@@ -127,6 +127,28 @@ def test_smooth_densities_and_kinks_do_not_jump(log_prob):
     assert missed_jumps(HostTarget(lambda z: log_prob(tf.constant(z)).numpy(), 2), x) == 0.0
 
 
+@pytest.mark.parametrize(("height", "width"), [(6.0, 0.02), (30.0, 0.03)])
+def test_what_rises_and_falls_within_a_step_is_no_jump(height, width):
+    """As the log density between the modes of a mixture; steps of the check are about 0.05."""
+    at = np.linspace(-3.0, 3.0, 25).astype(np.float32)
+
+    def peaks(x):
+        return height * tf.reduce_sum(tf.exp(-0.5 * tf.square((x - at) / width)), axis=1)
+
+    x = np.random.default_rng(0).standard_normal((500, 1)).astype(np.float32)
+    assert missed_jumps(CallableTarget(peaks, 1), x) == 0.0
+
+
+@pytest.mark.parametrize(("height", "rate"), [(3.0, 10.0), (0.003, 1e4)])
+def test_jumps_of_any_size_stay_when_steps_are_divided(height, rate):
+    def steps(x):
+        return -(x[:, 0] ** 2) - height * tf.floor(rate * tf.abs(x[:, 0]))
+
+    x = np.random.default_rng(0).standard_normal((500, 1)).astype(np.float32)
+    typical = 30.0 * np.median(np.abs(x[:250] - x[250:]))
+    assert 0.4 * typical < missed_jumps(CallableTarget(steps, 1), x) < 1.5 * typical
+
+
 def test_rounding_of_coordinates_is_no_jump():
     """A ridge across the axes: at 1e7 float32 moves points by its width."""
 

@@ -249,6 +249,21 @@ def test_the_remedy_of_what_was_not_trained_is_to_train_it(problem):
     assert 'importance_check="off"' not in judge(GOOD._replace(**problem)).sentence
 
 
+@pytest.mark.parametrize("limit", ["max_evaluations", "max_seconds", "num_iterations"])
+@pytest.mark.parametrize(
+    "problem", [{"audit": GOOD.audit | {"num_missed": 7, "missed_mass": 0.31}}, {"khat": 2.0}]
+)
+def test_the_remedy_of_what_a_limit_stopped_is_to_raise_it(problem, limit):
+    info = {"iterations": 0, "converged": False, "stop_reason": limit}
+    untrained = judge(GOOD._replace(**problem, run_info=info)).sentence
+    assert f"raise `{limit}`" in untrained and "importance_check" not in untrained
+    assert "khat" not in problem or "spent before training began" in untrained
+    trained = judge(GOOD._replace(**problem, run_info=info | {"iterations": 30})).sentence
+    assert f"raise `{limit}`" in trained and "before training" not in trained
+    other = info | {"stop_reason": "no_improvement", "iterations": 30}
+    assert "raise" not in judge(GOOD._replace(**problem, run_info=other)).sentence
+
+
 @pytest.mark.parametrize(
     ("num_components", "chance", "level"),
     [(99, 0.11, "reject"), (140, 0.11, "trust"), (99, 0.01, "trust")],

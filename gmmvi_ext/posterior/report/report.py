@@ -434,13 +434,16 @@ def _derived_rows(posterior, draws: ScoredDraws) -> list[dict]:
 def _rows(names: Sequence[str], values: np.ndarray, log_weights: np.ndarray | None) -> list[dict]:
     """Moments and quantiles of numbers [S, n]; reweighted ones where there are weights."""
     values = values.astype(np.float64)
-    low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
-    mean, spread = values.mean(0), values.std(0, ddof=1)
-    corrected, corrected_spread = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
-    if log_weights is not None:
-        corrected = diagnostics.weighted_mean(values, log_weights)[0]
-        square = diagnostics.weighted_mean((values - corrected) ** 2, log_weights)[0]
-        corrected_spread = np.sqrt(square)
+    # What a model derives may be infinite, such as the logarithm of a probability that is zero: its
+    # moments are then infinite or undefined, which is no news for NumPy to print.
+    with np.errstate(invalid="ignore", over="ignore"):
+        low, middle, high = np.quantile(values, [0.05, 0.5, 0.95], axis=0)
+        mean, spread = values.mean(0), values.std(0, ddof=1)
+        corrected, corrected_spread = np.full_like(mean, np.nan), np.full_like(mean, np.nan)
+        if log_weights is not None:
+            corrected = diagnostics.weighted_mean(values, log_weights)[0]
+            square = diagnostics.weighted_mean((values - corrected) ** 2, log_weights)[0]
+            corrected_spread = np.sqrt(square)
     return [
         {
             "name": name,

@@ -49,6 +49,7 @@ MANY_MODES = 100.0
 MIN_CHANCE = 0.7  # that searches would have met modes somewhat narrower than those known
 MAX_UNMET = 0.5  # of these, beside those that were met
 NO_CAUSES = Causes()
+LIMITS = ("max_evaluations", "num_iterations", "max_seconds")  # reasons to stop that can be raised
 
 
 class Facts(NamedTuple):
@@ -307,8 +308,10 @@ def _missing_modes(facts):
             "where parameters can change places, order them or marginalize the labels; where signs "
             "are free, fix them; a mixture of Gaussians cannot hold that many modes",
         )
-    remedy = 'allow more evaluations, `explore="thorough"`, or more components '
-    return missed, f"{remedy}({facts.num_components} now){_untrained(facts)}"
+    limit = _limit(facts)
+    more = f"raise `{limit}`" if limit else "allow more evaluations"
+    remedy = f'{more}, use `explore="thorough"`, or allow more components'
+    return missed, f"{remedy} ({facts.num_components} now){_untrained(facts)}"
 
 
 def _odd_spread(facts):
@@ -385,16 +388,29 @@ def _more_draws(facts) -> str:
 
 def _untrained(facts) -> str:
     """The way out where the importance check has let a first mixture pass."""
-    return ', or `importance_check="off"`' if facts.run_info.get("iterations") == 0 else ""
+    is_untrained = facts.run_info.get("iterations") == 0 and not _limit(facts)
+    return ', or `importance_check="off"`' if is_untrained else ""
+
+
+def _limit(facts) -> str:
+    """The limit that ended the run before it was through; empty where none did."""
+    info = facts.run_info
+    reason = info.get("stop_reason") if info.get("converged") is False else ""
+    return reason if reason in LIMITS else ""
 
 
 def _remedy(facts) -> str:
     """What mends a mixture that is too far from the target."""
-    remedy = "train longer or allow more components"
-    if facts.run_info.get("iterations") == 0:
+    limit, is_untrained = _limit(facts), facts.run_info.get("iterations") == 0
+    longer = f"train longer (raise `{limit}`)" if limit else "train longer"
+    if limit and is_untrained:
+        remedy = f"raise `{limit}`, which was spent before training began"
+    elif is_untrained:
         remedy = 'train (`importance_check="off"`), with several components'
     elif facts.num_components == 1:
-        remedy = "allow more than one component, and train longer"
+        remedy = f"allow more than one component, and {longer}"
+    else:
+        remedy = f"{longer} or allow more components"
     if facts.num_dimensions >= MANY_DIMENSIONS:
         remedy += f" (in {facts.num_dimensions} dimensions tails are hard: compare several seeds)"
     return remedy
