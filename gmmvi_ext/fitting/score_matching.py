@@ -16,12 +16,14 @@ References:
 """
 
 import math
+import time
 from typing import NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize
 
 from gmmvi_ext.constraints.coordinate_map import AnyMap, ComposedMap, CoordinateMap
+from gmmvi_ext.exploration.counted import OutOfTime
 
 __all__ = ["KINDS", "BentGaussian", "BentGaussians", "Scored"]
 
@@ -166,37 +168,50 @@ class BentGaussians:
             log_det = log_det + _log_slopes(each, y, f)
         return self._log_normal(np.linalg.solve(factor, (y - loc).T).T) - log_det
 
-    def fitted(self, theta: np.ndarray, data: Scored, num_iterations: int) -> np.ndarray:
+    def fitted(
+        self, theta: np.ndarray, data: Scored, num_iterations: int, *, until: float = math.inf
+    ) -> np.ndarray:
         """The vector at which the divergence is least, by L-BFGS from `theta`.
 
         Args:
           theta: where to begin.
           data: draws of anything around p~.
           num_iterations: most iterations.
+          until: `time.perf_counter()` after which the best vector so far is returned: in hundreds
+            of dimensions a divergence takes most of a second.
         """
         used = data.weights > 0
         x, grads, weights = (each[used] for each in data)
         y = (x - self._center) @ self._inverse_root.T
         grads = grads @ self._root
         theta = theta.copy()
+        best = FAILED, theta[self._is_free]
 
         def divergence(free):
+            nonlocal best
+            if time.perf_counter() > until:
+                raise OutOfTime
             theta[self._is_free] = free
             with np.errstate(all="ignore"):
                 value, gradient = self._divergence(theta, y, grads, weights)
             if not (np.isfinite(value) and np.isfinite(gradient).all()):
                 return FAILED, np.zeros_like(free)
+            if value < best[0]:
+                best = value, free.copy()
             return value, gradient[self._is_free]
 
-        found = minimize(
-            divergence,
-            theta[self._is_free],
-            jac=True,
-            method="L-BFGS-B",
-            bounds=self._bounds,
-            options={"maxiter": num_iterations, "maxcor": NUM_CORRECTIONS},
-        )
-        theta[self._is_free] = found.x
+        try:
+            found = minimize(
+                divergence,
+                theta[self._is_free],
+                jac=True,
+                method="L-BFGS-B",
+                bounds=self._bounds,
+                options={"maxiter": num_iterations, "maxcor": NUM_CORRECTIONS},
+            )
+            theta[self._is_free] = found.x
+        except OutOfTime:
+            theta[self._is_free] = best[1]
         return theta
 
     def divergence(self, theta: np.ndarray, data: Scored) -> tuple[float, np.ndarray]:

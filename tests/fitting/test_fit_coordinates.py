@@ -1,6 +1,8 @@
 """Coordinates are learned where they pay, are part of what comes after, and cost nothing else."""
 
+import itertools
 import json
+import types
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ import gmmvi_ext
 from gmmvi_ext.constraints.coordinate_map import CoordinateMap, map_from_spec
 from gmmvi_ext.exploration.counted import CountedTarget
 from gmmvi_ext.exploration.search import FirstMixture
+from gmmvi_ext.fitting import score_matching
 from gmmvi_ext.fitting.dumps import MixtureDumps
 from gmmvi_ext.fitting.evaluation import ElboEvaluator
 from gmmvi_ext.fitting.sample_distance import SampleDistance
@@ -52,6 +55,25 @@ def test_the_gradient_of_the_divergence_is_that_of_differences(kind):
     direction = rng.standard_normal(theta.shape)
     ends = [family.divergence(theta + s * 1e-6 * direction, data)[0] for s in (1, -1)]
     np.testing.assert_allclose((ends[0] - ends[1]) / 2e-6, gradient @ direction, rtol=1e-5)
+
+
+@pytest.mark.parametrize("num_divergences", [0, 5])
+def test_a_fit_of_a_round_ends_with_its_time_at_the_best_so_far(num_divergences, monkeypatch):
+    rng = np.random.default_rng(0)
+    family = BentGaussians("full", np.zeros(DIM), np.eye(DIM))
+    x = rng.standard_normal((300, DIM)) @ np.diag([0.5, 1.0, 2.0, 3.0]) + 1.0
+    data = Scored(x, (1.0 - x) / np.array([0.25, 1.0, 4.0, 9.0]), np.full(300, 1 / 300))
+    whole = family.divergence(family.fitted(family.first, data, 50), data)[0]
+    clock = itertools.count()
+    time = types.SimpleNamespace(perf_counter=lambda: next(clock))
+    monkeypatch.setattr(score_matching, "time", time)
+    found = family.fitted(family.first, data, 50, until=num_divergences - 0.5)
+    assert next(clock) == num_divergences + 1
+    reached, first = (family.divergence(each, data)[0] for each in (found, family.first))
+    if num_divergences:
+        assert whole < reached < 0.9 * first
+    else:
+        np.testing.assert_array_equal(found, family.first)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -157,7 +157,7 @@ def learn_coordinates(
       mode: "auto", "elementwise" or "full".
       num_samples: draws of a round, each one evaluation.
       budget: most evaluations.
-      until: `time.perf_counter()` after which no round begins.
+      until: `time.perf_counter()` after which no round begins, and fits of a round end.
       seed: of the draws.
     """
     kind = mode
@@ -197,7 +197,7 @@ class _Draws:
 
     def __init__(self, counted: CountedTarget, count: int, most: float, until: float, rng):
         self._counted, self.count, self._rng = counted, count, rng
-        self._most, self._until = most, until
+        self._most, self.until = most, until
         self.x: list[np.ndarray] = []
         self.grads: list[np.ndarray] = []
         self.values: list[np.ndarray] = []
@@ -205,7 +205,7 @@ class _Draws:
 
     def can_afford(self, num_rounds: int) -> bool:
         """Whether the limits leave so many rounds."""
-        is_in_time = time.perf_counter() < self._until
+        is_in_time = time.perf_counter() < self.until
         return is_in_time and self._counted.count + num_rounds * self.count <= self._most
 
     def drawn(self, family: BentGaussians, theta: np.ndarray) -> dict:
@@ -357,7 +357,7 @@ def _learned(family: BentGaussians, plain: BentGaussians, pool: _Draws) -> _Bent
             rounds.begin_again()
         family, theta = best
         try:
-            theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS)
+            theta = family.fitted(theta, pool.scored(family, theta), ITERATIONS, until=pool.until)
         except (FloatingPointError, np.linalg.LinAlgError):
             break
     family, found_at = best or (family, None)
@@ -385,8 +385,8 @@ def _judged_gaussian(plain: BentGaussians, pool: _Draws, bent: BentGaussians, be
     if not pool.can_afford(1):
         return NOTHING
     try:
-        theta = plain.fitted(plain.first, pool.scored(bent, best), ITERATIONS)
-        theta = plain.fitted(theta, pool.scored(plain, theta), ITERATIONS)
+        theta = plain.fitted(plain.first, pool.scored(bent, best), ITERATIONS, until=pool.until)
+        theta = plain.fitted(theta, pool.scored(plain, theta), ITERATIONS, until=pool.until)
         return pool.drawn(plain, theta)
     except (FloatingPointError, OutOfTime, np.linalg.LinAlgError):
         return NOTHING
