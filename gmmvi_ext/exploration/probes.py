@@ -22,14 +22,18 @@ import numpy as np
 from gmmvi_ext.exploration.catalog import Catalog
 from gmmvi_ext.exploration.starting_points import Start, more_points
 
-__all__ = ["chance_to_meet", "furthest_coordinate", "leads_to", "probe_points"]
+__all__ = ["chance_to_meet", "chance_wanted", "furthest_coordinate", "leads_to", "probe_points"]
 
 NEAREST, FURTHEST = 1.5, 1000.0  # radii of shells around a mode, in typical radii of it
 INFLATION = (0.5, 1.5)  # of where another mode would be
 LARGEST = 1e6  # coordinate at which a search has gone astray, where widths are about one
 MAX_SINE = 0.5  # of the angle between a slope and the way to the mode that explains it
-NUM_PLANTED, NARROWER = 50, 2.5  # modes to see what probes can find, and how much narrower
+NUM_PLANTED, NARROWER = 100, 2.5  # modes to see what probes can find, and how much narrower
 BEYOND = 0.5  # standard deviations of the log widths by which they are narrower than the narrowest
+# Chance that probes would have met modes somewhat narrower than those known, from which on it is
+# looked at, and which is enough in any case (it is the share of a hundred).
+MIN_CHANCE, MAX_CHANCE = 0.7, 0.98
+MAX_UNMET = 0.5  # of these, beside those that were met
 MAX_ELEMENTS = 8_000_000  # of temporary arrays
 
 
@@ -209,3 +213,11 @@ def chance_to_meet(x: np.ndarray, known: Catalog, rng: np.random.Generator) -> f
     places = _among(known.locations(), factors, NUM_PLANTED, rng)
     met = [np.any(0.5 * np.sum(((x - each) @ inverse.T) ** 2, axis=1) < fall) for each in places]
     return float(np.mean(met))
+
+
+def chance_wanted(number: int) -> float:
+    """The chance to meet a mode from which on what is known, `number` modes, is believed to be all.
+
+    With each met by chance c, of n that were met some n (1 - c) have remained unseen.
+    """
+    return min(max(MIN_CHANCE, 1.0 - MAX_UNMET / max(number, 1)), MAX_CHANCE)

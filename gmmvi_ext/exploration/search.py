@@ -35,7 +35,9 @@ from gmmvi_ext.exploration.laplace import (
 )
 from gmmvi_ext.exploration.lbfgs import Runs, minimize
 from gmmvi_ext.exploration.probes import (
+    MIN_CHANCE,
     chance_to_meet,
+    chance_wanted,
     furthest_coordinate,
     leads_to,
     probe_points,
@@ -125,6 +127,8 @@ class ModeSearch:
         self._start, self._budget, self._effort = start, budget, effort
         self._max_components = max_components
         self._rng = np.random.default_rng([seed, 2])
+        self._planting = np.random.default_rng([seed, 3])
+        self._chance: tuple[tuple[int, int], float] | None = None
         self._first: Runs | None = None
         self._small: FirstMixture | None = None
         self._probes: list[np.ndarray] = []
@@ -151,7 +155,11 @@ class ModeSearch:
         are copies of one another, or one, or nothing was probed."""
         if not self._probes or self.catalog.are_copies:
             return None
-        return chance_to_meet(np.concatenate(self._probes), self.catalog, self._rng)
+        of = len(self._probes), len(self.catalog.relevant)
+        if self._chance is None or self._chance[0] != of:  # the same when it is asked for again
+            found = chance_to_meet(np.concatenate(self._probes), self.catalog, self._planting)
+            self._chance = of, found
+        return self._chance[1]
 
     @property
     def _max_iterations(self) -> int:
@@ -439,7 +447,8 @@ class ModeSearch:
         return catalog.new_mode_chance <= NEW_MODE_CHANCE[self._effort]
 
     def _least_probes(self) -> float:
-        """Few where one mode is known; else many, until each has been met some times."""
+        """Few where one mode is known; else many, until each has been met some times, and on while
+        others that are somewhat narrower would soon have been met, too."""
         shares = self.catalog.shares
         factor = PROBES[self._effort]
         if len(self.catalog.relevant) == 1:
@@ -449,8 +458,13 @@ class ModeSearch:
         if min(met, default=MIN_MET) < MIN_MET:  # of very many none is heavy
             return math.inf
         is_few = self.catalog.are_copies or self._goes_on
-        least = FEW_PROBES if is_few else LEAST_PROBES
-        return least.get(len(self._start.mean), least[None]) * factor
+        by_dimension = FEW_PROBES if is_few else LEAST_PROBES
+        least = by_dimension.get(len(self._start.mean), by_dimension[None]) * factor
+        if is_few or self.num_probes < least:
+            return least
+        chance, number = self.chance_to_meet, len(self.catalog.relevant)
+        is_in_reach = chance is not None and MIN_CHANCE <= chance < chance_wanted(number)
+        return math.inf if is_in_reach else least
 
     @property
     def _least_alone(self) -> int:

@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from gmmvi_ext.exploration.counted import CountedTarget
+from gmmvi_ext.exploration.probes import chance_wanted
 from gmmvi_ext.exploration.search import ModeSearch
 from gmmvi_ext.exploration.starting_points import start_from
 from gmmvi_ext.targets.benchmarks import student_t_mixture
@@ -146,3 +147,21 @@ def test_a_skewed_log_concave_density_has_one_mode(seed):
     )
     search.run()
     assert len(search.catalog.modes) == 1 and search.counted.count < 6000
+
+
+def test_probes_go_on_while_narrower_modes_would_soon_be_met():
+    """Forty unit Gaussians in the plane: some touch and are one mode, wider than the others."""
+    loc = np.random.default_rng(20).uniform(-40.0, 40.0, (40, 2))
+
+    def log_prob(x):
+        square = tf.reduce_sum(tf.square(x[:, tf.newaxis] - loc), axis=2)
+        return tf.reduce_logsumexp(-0.5 * square, axis=1)
+
+    target = CallableTarget(log_prob, 2, dtype=tf.float64)
+    search = ModeSearch(CountedTarget(target), start_from(target, seed=0), budget=20_000, seed=0)
+    search.run()
+    number = len(search.catalog.relevant)
+    assert not search.catalog.are_copies and 30 <= number <= 40
+    assert search.chance_to_meet >= chance_wanted(number) > 0.95
+    assert search.chance_to_meet == search.chance_to_meet  # planted once
+    assert search.num_probes > 500 and search.counted.count < 20_000

@@ -157,3 +157,19 @@ def test_rounding_of_coordinates_is_no_jump():
 
     x = np.random.default_rng(0).standard_normal((400, 1)) * 6e7 * np.array([0.8, 0.6])
     assert missed_jumps(CallableTarget(ridge, 2), x) == 0.0
+
+
+def test_steps_from_mode_to_mode_of_a_grid_are_no_jumps():
+    """400 modes 10 sd apart: a step goes from one to the next, with the same slope at both ends."""
+    grid = 10.0 * np.stack(np.meshgrid(np.arange(20), np.arange(20)), -1).reshape(-1, 2)
+    centers = grid.astype(np.float32)
+
+    def log_prob(x):
+        square = tf.reduce_sum(tf.square(x[:, tf.newaxis] - centers), axis=2)
+        return tf.reduce_logsumexp(-0.5 * square, axis=1)
+
+    rng = np.random.default_rng(3)
+    x = (grid[rng.integers(400, size=500)] + rng.standard_normal((500, 2))).astype(np.float32)
+    assert missed_jumps(CallableTarget(log_prob, 2), x) == 0.0
+    steps = CallableTarget(lambda x: log_prob(x) + 5.0 * tf.floor(x[:, 0] / 7.0), 2)
+    assert missed_jumps(steps, x) > 2.0

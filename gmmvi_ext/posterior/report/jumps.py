@@ -16,6 +16,7 @@ NUM_SEGMENTS, NUM_STEPS = 16, 24
 SMALLEST = 0.2  # nats of a jump
 ROUNDINGS = 16.0
 MIN_SHARE = 0.25  # of the segments
+PERSISTING = 0.5  # share of what was missed on a step that is missed on short ones
 LEAST = 2.0  # nats on a segment: less comes of many modes between its ends
 
 
@@ -25,8 +26,8 @@ def missed_jumps(
     """Nats by which gradients miss the difference between two draws, 0 where they do not.
 
     Args:
-      target: log density with a gradient; evaluated at 25 points of each segment, and once
-        more at as many of each that seems to have a jump.
+      target: log density with a gradient; evaluated at 25 points of each segment, and at as many
+        of the worst step of each that seems to cross a jump.
       draws: [S, D].
       seed: of the choice of pairs.
       num_segments: how many.
@@ -37,40 +38,36 @@ def missed_jumps(
     if not target.has_gradient or target.exact is None:
         return 0.0
     counted = CountedTarget(target)
-    first, last = draws[np.random.default_rng(seed).permutation(len(draws))[: 2 * num_segments]][
-        : 2 * (min(len(draws), 2 * num_segments) // 2)
-    ].reshape(2, -1, draws.shape[1])
-    x, gap, change, rounding = _along(counted, first, last)
-    with np.errstate(invalid="ignore"):
-        beyond = np.abs(gap) - (SMALLEST + change + rounding)
-        missed = np.where(beyond > 0.0, np.abs(gap), 0.0).sum(axis=0)
-    doubtful = np.flatnonzero(np.isfinite(missed) & (missed > 0.0))
-    if len(doubtful):
-        # What rises and falls within one step passes for a jump until the step is divided.
-        worst = np.argmax(beyond[:, doubtful], axis=0)
-        _, gap, change, rounding = _along(counted, x[worst, doubtful], x[worst + 1, doubtful])
-        allowed = SMALLEST + change.sum(axis=0) + rounding.max(axis=0)
-        missed[doubtful[~(np.abs(gap.sum(axis=0)) > allowed)]] = 0.0
-    missed = missed[np.isfinite(missed)]
-    if not len(missed) or np.mean(missed > 0.0) < MIN_SHARE:
+    number = min(len(draws), 2 * num_segments) // 2
+    chosen = np.random.default_rng(seed).permutation(len(draws))[: 2 * number]
+    x, missed = _walked(counted, *draws[chosen].reshape(2, number, draws.shape[1]))
+    total = missed.sum(axis=0)
+    seem = np.flatnonzero(total > 0.0)
+    if len(seem) >= MIN_SHARE * number:
+        worst = missed[:, seem].argmax(axis=0)
+        begin, end = x[worst, seem], x[worst + 1, seem]
+        _, again = _walked(counted, begin, end, smallest=SMALLEST / NUM_STEPS)
+        persists = again.sum(axis=0) >= PERSISTING * missed[worst, seem]
+        total[seem[~persists]] = 0.0
+    total = total[np.isfinite(total)]
+    if not len(total) or np.mean(total > 0.0) < MIN_SHARE:
         return 0.0
-    typical = float(np.median(missed[missed > 0.0]))
+    typical = float(np.median(total[total > 0.0]))
     return typical if typical >= LEAST else 0.0
 
 
-def _along(counted: CountedTarget, first: np.ndarray, last: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Points of the segments [T + 1, P, D]; for each step what the values rise by beyond the
-    gradients' sum, how much that sum changes over the step, and what rounding may do to it, [T, P].
-    """
+def _walked(counted: CountedTarget, first, last, smallest: float = SMALLEST):
+    """Points of segments [T + 1, P, D], and nats that gradients miss on each step, [T, P]."""
     at = np.linspace(0.0, 1.0, NUM_STEPS + 1)[:, np.newaxis, np.newaxis]
     x = first + at * (last - first)
     loss, slope = counted.loss(x.reshape(-1, x.shape[2]))
-    value, slope = -loss.reshape(x.shape[:2]), -slope.reshape(x.shape)
+    value = -loss.reshape(x.shape[:2])
     with np.errstate(invalid="ignore", over="ignore"):
-        rise = np.einsum("tpd,pd->tp", slope, last - first) / NUM_STEPS
-        gap = np.diff(value, axis=0) - 0.5 * (rise[1:] + rise[:-1])
-        rounding = ROUNDINGS * counted.epsilon * np.abs(value[1:])
+        rise = np.einsum("tpd,pd->tp", -slope.reshape(x.shape), last - first) / NUM_STEPS
+        gap = np.abs(np.diff(value, axis=0) - 0.5 * (rise[1:] + rise[:-1]))
+        allowed = smallest + np.abs(np.diff(rise, axis=0))
+        allowed += ROUNDINGS * counted.epsilon * np.abs(value[1:])
         # Coordinates are rounded, too: far out by more than the density is wide.
-        moved = np.sum(np.abs(x * slope), axis=2)
-        rounding += ROUNDINGS * counted.epsilon * np.maximum(moved[1:], moved[:-1])
-        return x, gap, np.abs(np.diff(rise, axis=0)), rounding
+        moved = np.sum(np.abs(x * slope.reshape(x.shape)), axis=2)
+        allowed += ROUNDINGS * counted.epsilon * np.maximum(moved[1:], moved[:-1])
+        return x, np.where(gap > allowed, gap, 0.0)

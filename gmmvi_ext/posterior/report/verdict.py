@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from gmmvi_ext.diagnostics import khat_threshold
 from gmmvi_ext.diagnostics.psis import MAX_KHAT_THRESHOLD
+from gmmvi_ext.exploration.probes import chance_wanted
 from gmmvi_ext.posterior.evaluation_cost import DEFAULT_SAMPLES, LEAST_SAMPLES
 from gmmvi_ext.posterior.report.causes import Causes
 from gmmvi_ext.posterior.report.edges import LostEdge
@@ -46,8 +47,6 @@ MAX_ROUNDING = 1.0  # nats to which float numbers round the log density
 MAX_LACKING = 0.005  # share of the mass that the mixture may lack by the audit
 MAX_CHANCE = 0.05  # that a search ends in a new mode: then what audits find is not all there is
 MANY_MODES = 100.0
-MIN_CHANCE = 0.7  # that searches would have met modes somewhat narrower than those known
-MAX_UNMET = 0.5  # of these, beside those that were met
 NO_CAUSES = Causes()
 LIMITS = ("max_evaluations", "num_iterations", "max_seconds")  # reasons to stop that can be raised
 
@@ -194,8 +193,7 @@ def _blind_audit(facts) -> str:
         )
     modes = facts.run_info.get("modes", {})
     chance, number = modes.get("chance_to_meet"), modes.get("num_modes", 1)
-    # With each met by this chance, of `number` that were met some have remained unseen.
-    if chance is None or chance >= max(MIN_CHANCE, 1.0 - MAX_UNMET / max(number, 1)):
+    if chance is None or chance >= chance_wanted(number):
         return ""
     return (
         f"the {number} modes known differ in width, and of others somewhat narrower the searches "
