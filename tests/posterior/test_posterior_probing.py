@@ -9,7 +9,7 @@ from gmmvi_ext.gaussians import FullGaussians, Mixture
 from gmmvi_ext.posterior import Posterior
 from gmmvi_ext.posterior.importance.draws import score_draws
 from gmmvi_ext.posterior.report.causes import Causes, find_causes
-from gmmvi_ext.posterior.report.rays import improper_direction
+from gmmvi_ext.posterior.report.rays import RADII, improper_direction
 from gmmvi_ext.targets import CallableTarget
 from gmmvi_ext.targets.checks import rounding_of
 from gmmvi_ext.targets.families import draw_posterior
@@ -169,6 +169,19 @@ def test_places_at_the_center_give_no_direction():
     draws = score_draws(mixture, target, 2000, 0).x
     for places in (np.zeros([3, 2]), np.array([[0.0, 0.0], [1e-9, 0.0], [3.0, 0.0]])):
         assert improper_direction(mixture, target, draws, NAMES, 0, places) is None
+
+
+def test_a_support_that_begins_far_from_the_center_is_no_end_of_falling():
+    """The center of the mixture lies outside; a way out of it rises from minus infinity."""
+    target = CallableTarget(
+        lambda x: tf.where(x[:, 0] < -500.0, axes(x, square, square), -np.inf), 2
+    )
+    mixture = one_gaussian(scale=10.0)
+    draws = np.random.default_rng(0).standard_normal((2000, 2)) * 10.0
+    places = np.array([[-3.0, 0.0], [-2.0, -1.0], [0.0, 5.0]])
+    for radii in (RADII, RADII[::2]):
+        found = improper_direction(mixture, target, draws, NAMES, 0, places, radii=radii)
+        assert found is None
 
 
 def turned(target):

@@ -159,7 +159,8 @@ def _is_improper(ray: np.ndarray, radii: np.ndarray, epsilon: float, slowest: fl
     if np.isposinf(ray).any():
         return True
     known = np.flatnonzero(~np.isnan(ray))
-    if len(known) < 2 or np.isneginf(ray[known[-1]]):
+    # From outside of a support into it a density rises, too: that says nothing of its end.
+    if len(known) < 2 or np.isneginf(ray[known[-2:]]).any():
         return False
     near, far = known[-2:]
     rounding = epsilon * abs(ray[near])
