@@ -84,7 +84,8 @@ def fit(
       max_evaluations: most evaluations of the target in all stages, up to those of one iteration;
         of this and `training={"max_evaluations": ...}` the smaller one counts.
       max_seconds: most seconds of all stages, up to one call of the target; a fit that has less
-        than eight of them left for training is not trained unless its graphs are there.
+        than eight of them left for training (more where others use the machine, too) is not
+        trained unless its graphs are there.
       max_components: most components of the mixture.
       initial_values: name of a parameter or of an element (`theta[0]`) -> constrained value where
         the first search begins, `{"mu": 1.0}`; where the target has no prior, or few evaluations

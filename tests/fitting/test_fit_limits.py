@@ -10,6 +10,7 @@ import tensorflow as tf
 
 import gmmvi_ext
 from gmmvi_ext.exploration.counted import CountedTarget, OutOfTime
+from gmmvi_ext.fitting import contention
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.targets import HostTarget, MinibatchTarget
 from gmmvi_ext.targets.parallel.strategies import ParallelEvaluation
@@ -102,3 +103,33 @@ def test_judgments_of_a_noisy_target_count_and_a_fit_that_has_spent_all_is_finis
     again = gmmvi_ext.fit(target, **settings)
     assert all(again.run_info[name] == each for name, each in info.items() if name != "audit")
     np.testing.assert_array_equal(again.mixture.components.loc, first.mixture.components.loc)
+
+
+@pytest.mark.parametrize(("slowdown", "size", "is_trained"), [(1.0, 5, True), (30.0, 7, False)])
+def test_training_begins_where_there_is_time_for_graphs(slowdown, size, is_trained, monkeypatch):
+    """Tracing takes eight seconds, and all eighty where others use the machine as well."""
+    monkeypatch.setattr(contention, "slowdown", lambda: slowdown)
+    posterior = gmmvi_ext.fit(
+        squares,
+        num_dimensions=size,  # of its own: graphs that are there need no time
+        gradient=lambda x: 1.0 - np.asarray(x),
+        importance_check="off",
+        max_evaluations=6000,
+        max_seconds=80.0,
+        verbose=False,
+    )
+    info = posterior.run_info
+    assert (info["iterations"] > 0) is is_trained
+    assert is_trained or info["stop_reason"] == "max_seconds"
+
+
+def test_a_busy_machine_is_told_by_the_processor_time_that_work_gets(monkeypatch):
+    clock = types.SimpleNamespace(now=0.0)
+
+    def passed():
+        clock.now += 0.001
+        return clock.now
+
+    time = types.SimpleNamespace(perf_counter=lambda: 4.0 * clock.now, thread_time=passed)
+    monkeypatch.setattr(contention, "time", time)
+    assert contention.slowdown() == pytest.approx(4.0, rel=0.3)

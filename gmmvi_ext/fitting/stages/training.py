@@ -2,11 +2,13 @@
 
 import dataclasses
 import functools
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 
 from gmmvi_ext.config.auto import MAX_COMPONENTS_KEY
 from gmmvi_ext.exploration.starting_points import Start
+from gmmvi_ext.fitting import contention
 from gmmvi_ext.fitting.block_convergence import BLOCK, BlockConvergence
 from gmmvi_ext.fitting.context import FitContext
 from gmmvi_ext.fitting.exploration import Exploration, can_explore
@@ -28,7 +30,8 @@ TOO_MANY, MAX_HOPELESS = 500.0, 60  # modes, and iterations where they are more
 AUDIT_SHARE, MAX_AUDIT = 0.05, 600  # of `training.max_evaluations`, left for an audit
 NUM_JUDGED = 500  # draws with exact values that judge a mixture, where the training's are noisy
 MAX_RESERVE = 200  # evaluations before the limit at which no iteration begins any more
-TRACING_SECONDS = 8.0  # that a first iteration may take: with less time there is none
+TRACING_SECONDS = 8.0  # of work that a first iteration may take: with less time there is none
+MAX_SLOWDOWN = 10.0  # of what is done while others use the machine, too, that is allowed for
 TRAINING_SECONDS = 0.9  # share of `training.max_seconds` at whose end training is over
 
 
@@ -126,7 +129,10 @@ class TrainingStage:
         config, parallel = self.context.config, self.context.parallel
         limits = self.limits
         seconds = self.deadline - time.perf_counter()
-        if seconds < TRACING_SECONDS and (seconds <= 0 or not self.learner.is_traced):
+        least = 0.0
+        if seconds < math.inf and not self.learner.is_traced:
+            least = TRACING_SECONDS * min(contention.slowdown(), MAX_SLOWDOWN)
+        if seconds <= least:
             limits = dataclasses.replace(limits, max_seconds=0.0)
         if limits.max_evaluations is not None and self.context.counts_everything:
             # The iteration that reaches the limit is the last: it should not go far beyond it.
