@@ -141,6 +141,21 @@ def traced(target: CallableTarget) -> Traced:
     return result["found"]
 
 
+def misleads(target: CallableTarget) -> bool:
+    """Whether gradients are there and say nothing: none is finite, or all are zero."""
+    x = _tried_points(target)
+    try:
+        values, grads = (np.asarray(each, float) for each in target.log_prob_and_grad(x))
+    except USER_ERRORS:  # what it raises is said where the target is checked
+        return False
+    finite = np.isfinite(values)
+    grads = grads[finite]
+    is_flat = not np.ptp(values[finite]) > 0.0 if finite.any() else True
+    return bool(len(grads)) and not (
+        np.isfinite(grads).all(axis=1).any() and (grads.any() or is_flat)
+    )
+
+
 def has_eager_gradient(target: CallableTarget) -> bool:
     """Whether a function that cannot be traced can be run and differentiated all the same."""
     x = _tried_points(target)

@@ -19,6 +19,7 @@ from gmmvi_ext.targets.checks import (
     check_host,
     has_eager_gradient,
     is_of_tracing,
+    misleads,
     one_line,
     traced,
 )
@@ -112,9 +113,15 @@ def as_target(
             f"the log density is of type {found.dtype.name}, expected {named.dtype.name}: "
             + ("take its real part." if found.dtype.is_complex else "compute it in floating point.")
         )
-    if found.without_gradient == list(layout.shapes or ["x"]) and not needs_gradient:
-        named.has_gradient = False  # searches and audits, too, are those by values alone
-    return named, _gradient_warnings(found, layout, needs_gradient)
+    notes = _gradient_warnings(found, layout, needs_gradient)
+    if not needs_gradient:
+        # Searches and audits, too, are those by values alone.
+        if found.without_gradient == list(layout.shapes or ["x"]):
+            named.has_gradient = False
+        elif misleads(named):
+            named.has_gradient = False
+            notes.append("note: gradients that are zero or not finite are left alone everywhere")
+    return named, notes
 
 
 def _from_joint(joint, constraints, layout: Layout | None) -> tuple[Target, list[str]]:

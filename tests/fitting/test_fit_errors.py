@@ -134,6 +134,27 @@ def test_what_the_refusal_of_a_gradient_that_is_none_advises_helps():
     assert abs(posterior.stddev()[0] - 1.0) < 0.1
 
 
+@tf.custom_gradient
+def without_slope(x):
+    return -0.5 * tf.reduce_sum(x**2, axis=1), lambda upstream: x * np.nan
+
+
+@pytest.mark.parametrize(
+    "log_density",
+    [without_slope, lambda x: tf.stop_gradient(without_slope(x)) + 0.0 * x[:, 0]],
+    ids=["not finite", "zero"],
+)
+def test_gradients_that_say_nothing_are_left_alone_by_a_zero_order_algorithm(log_density, capsys):
+    """Searches and audit followed them, and nothing was ever audited."""
+    posterior = gmmvi_ext.fit(
+        log_density, num_dimensions=2, algorithm="ZAMTRON", max_evaluations=5000
+    )
+    assert not posterior.target.has_gradient
+    assert "left alone everywhere" in capsys.readouterr().err
+    report = posterior.report()
+    assert report.trust and abs(report.log_evidence - np.log(2 * np.pi)) < 0.02
+
+
 def test_function_that_fails_names_its_arguments():
     def wrong(parameters):
         return tf.linalg.matvec(tf.ones([4, 5]), parameters["theta"])[:, 0]

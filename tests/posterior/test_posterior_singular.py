@@ -1,5 +1,7 @@
 """Densities without end at a point, and jumps that gradients miss, are told from the rest."""
 
+import math
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -109,6 +111,18 @@ def stairs(x):
 def test_jumps_between_draws_are_seen():
     x = np.random.default_rng(0).standard_normal((500, 2)).astype(np.float32)
     assert missed_jumps(CallableTarget(stairs, 2), x) > 0.9
+
+
+def test_a_gradient_that_is_zero_everywhere_misses_what_is_smooth():
+    def cut(z):
+        return tf.stop_gradient(-0.5 * tf.reduce_sum(z**2, axis=1)) + 0.0 * z[:, 0]
+
+    x = np.random.default_rng(0).standard_normal((1000, 2))
+    # Two draws differ by |r^2 - s^2| / 2, an exponential's difference: log 2 in the median, and
+    # more on the way from one to the other, which passes nearer to the mode.
+    assert math.log(2.0) < missed_jumps(CallableTarget(cut, 2), x) < 4.0
+    flat = CallableTarget(lambda z: 0.0 * z[:, 0], 2)
+    assert missed_jumps(flat, x) == 0.0
 
 
 @pytest.mark.parametrize(

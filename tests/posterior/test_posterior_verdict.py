@@ -199,6 +199,28 @@ def test_where_searches_would_have_met_few_narrower_modes_an_audit_says_nothing(
     assert judged(None).trust and judged(0.9).trust and judged(0.96, number=10).trust
     # Of ten modes that were met nine times in ten, one more has probably remained unseen.
     assert judged(0.9, number=10).level == "unchecked"
+    assert "90% (for so many modes 95% are wanted)" in judged(0.9, number=10).sentence
+
+
+@pytest.mark.parametrize(
+    ("num_modes", "words"),
+    [(1, "join to one connected ridge,"), (2, "join to 2 connected ridges,"), (50, None)],
+)
+def test_modes_that_the_mixture_joins_are_named_as_ridges(num_modes, words):
+    """A shell has searches end all along it; whether there is more beside it remains unknown."""
+    modes = {"num_modes": 50, "chance_to_meet": 0.96}
+    verdict = judge(GOOD._replace(run_info={"modes": modes}, num_modes=num_modes))
+    assert verdict.level == "unchecked" and "96% (for so many modes 98%" in verdict.sentence
+    assert ("ridge" in verdict.sentence) == (words is not None)
+    assert words is None or words in verdict.sentence
+
+
+def test_gradients_that_mislead_searches_are_why_there_is_no_audit():
+    modes = {"num_modes": 50, "chance_to_meet": 0.1}
+    for change in ({"run_info": {"modes": modes}}, {"audit": None, "unaudited": "none ended"}):
+        verdict = judge(GOOD._replace(jumps=3.0, **change))
+        assert verdict.level == "unchecked" and verdict.sentence.count("jumps") == 1
+        assert "searches follow gradients" in verdict.sentence and "ZAMTRON" in verdict.sentence
 
 
 def test_an_audit_most_of_whose_searches_did_not_end_says_nothing():

@@ -33,20 +33,25 @@ def missed_jumps(
       num_segments: how many.
 
     Returns:
-      the median over segments, if at least a quarter of them cross a jump and it is two or more.
+      the median over segments, if at least a quarter of them cross a jump and it is two or more, or
+      0.2 where the gradient is zero everywhere.
     """
     if not target.has_gradient or target.exact is None:
         return 0.0
     counted = CountedTarget(target)
     number = min(len(draws), 2 * num_segments) // 2
     chosen = np.random.default_rng(seed).permutation(len(draws))[: 2 * number]
-    x, missed = _walked(counted, *draws[chosen].reshape(2, number, draws.shape[1]))
+    x, missed, has_slope = _walked(counted, *draws[chosen].reshape(2, number, draws.shape[1]))
     total = missed.sum(axis=0)
+    if not has_slope:  # then the gradient misses all of it, however smooth the way
+        total = total[np.isfinite(total)]
+        typical = float(np.median(total)) if len(total) else 0.0
+        return typical if typical >= SMALLEST else 0.0
     seem = np.flatnonzero(total > 0.0)
     if len(seem) >= MIN_SHARE * number:
         worst = missed[:, seem].argmax(axis=0)
         begin, end = x[worst, seem], x[worst + 1, seem]
-        _, again = _walked(counted, begin, end, smallest=SMALLEST / NUM_STEPS)
+        _, again, _ = _walked(counted, begin, end, smallest=SMALLEST / NUM_STEPS)
         persists = again.sum(axis=0) >= PERSISTING * missed[worst, seem]
         total[seem[~persists]] = 0.0
     total = total[np.isfinite(total)]
@@ -57,7 +62,8 @@ def missed_jumps(
 
 
 def _walked(counted: CountedTarget, first, last, smallest: float = SMALLEST):
-    """Points of segments [T + 1, P, D], and nats that gradients miss on each step, [T, P]."""
+    """Points of segments [T + 1, P, D], nats that gradients miss on each step, [T, P], and whether
+    any gradient is other than zero."""
     at = np.linspace(0.0, 1.0, NUM_STEPS + 1)[:, np.newaxis, np.newaxis]
     x = first + at * (last - first)
     loss, slope = counted.loss(x.reshape(-1, x.shape[2]))
@@ -70,4 +76,5 @@ def _walked(counted: CountedTarget, first, last, smallest: float = SMALLEST):
         # Coordinates are rounded, too: far out by more than the density is wide.
         moved = np.sum(np.abs(x * slope.reshape(x.shape)), axis=2)
         allowed += ROUNDINGS * counted.epsilon * np.maximum(moved[1:], moved[:-1])
-        return x, np.where(gap > allowed, gap, 0.0)
+        has_slope = bool(slope.any())
+        return x, np.where((gap > allowed) | (not has_slope), gap, 0.0), has_slope

@@ -196,6 +196,7 @@ def make_report(
             num_samples=num_samples,
             num_dimensions=space.num_dimensions,
             num_components=num_components,
+            num_modes=modes.count(),
             log_normalizer=target.log_normalizer,
             coverage=forward["coverage"],
             run_info=run_info,
@@ -226,7 +227,7 @@ def make_report(
             **{k: v for k, v in numbers.items() if k in Facts._fields},
         )
         verdict = judge(facts)
-        if verdict.level in ("reject", "reweight"):
+        if verdict.level != "trust":
             facts = facts._replace(
                 jumps=missed_jumps(target, draws.x, num_segments=effort.segments)
             )

@@ -56,6 +56,7 @@ class Facts(NamedTuple):
 
     Attributes:
       num_samples, num_dimensions, num_components: sizes.
+      num_modes: separate modes of the mixture; None where they were not counted.
       num_nonfinite: draws whose target value is NaN or infinite.
       elbo, log_evidence, log_evidence_se, khat, ess: estimates from the draws.
       log_normalizer: known log evidence, or None.
@@ -99,6 +100,7 @@ class Facts(NamedTuple):
     audit: dict | None = None
     unaudited: str = ""
     moment_change: float = 0.0
+    num_modes: int | None = None
 
     @property
     def is_flat(self) -> bool:
@@ -167,8 +169,11 @@ def judge(facts: Facts) -> Verdict:
         f"{tail}, ESS {facts.ess / facts.num_samples:.0%}, "
         f"log evidence - ELBO = {max(facts.gap, 0.0):.2g} nats"
     )
-    note = _run_note(facts) + _few_draws_note(facts)
     why = facts.unaudited if facts.audit is None else _blind_audit(facts)
+    if why and facts.jumps > 0.0:
+        why = f"searches follow gradients, and {'; '.join(_jumping(facts))}"
+        facts = facts._replace(jumps=0.0)  # not once more as a note
+    note = _run_note(facts) + _few_draws_note(facts)
     if why:
         text = f"NOT AUDITED: {why}. What the draws show is good ({numbers}).{note}"
         return Verdict("unchecked", False, text)
@@ -193,13 +198,22 @@ def _blind_audit(facts) -> str:
         )
     modes = facts.run_info.get("modes", {})
     chance, number = modes.get("chance_to_meet"), modes.get("num_modes", 1)
-    if chance is None or chance >= chance_wanted(number):
+    if chance is None or chance >= (least := chance_wanted(number)):
         return ""
-    return (
+    text = (
         f"the {number} modes known differ in width, and of others somewhat narrower the searches "
-        f"would have met {chance:.0%}; say where the posterior may be "
-        "(model_initialization.prior_mean, prior_scale, or a prior), compare several seeds, or use "
-        '`explore="thorough"`'
+        f"would have met {100 * chance:.3g}% (for so many modes {100 * least:.3g}% are wanted)"
+    )
+    if facts.num_modes is not None and facts.num_modes < number:
+        # Searches on a curved shell end all along it; whether there are others beside it remains
+        # unknown, so that it is no reason to trust.
+        one = facts.num_modes == 1
+        text += f"; in the mixture they join to {'one' if one else facts.num_modes} connected "
+        text += "ridge" if one else "ridges"
+        text += ", on which searches end everywhere if the posterior is a ring or a shell"
+    return (
+        f"{text}; say where the posterior may be (model_initialization.prior_mean, prior_scale, or "
+        'a prior), compare several seeds, or use `explore="thorough"`'
     )
 
 
