@@ -184,6 +184,30 @@ def test_a_support_that_begins_far_from_the_center_is_no_end_of_falling():
         assert found is None
 
 
+def test_a_scale_that_grows_along_a_ray_lifts_it_out_of_a_valley_only():
+    """Increments of a random walk with a log-normal scale, 0.1 at the center: along a ray whose
+    scale grows, too, the density rises from minus millions to a plateau."""
+    dim = 12
+
+    def log_prob(x):
+        s = tf.math.softplus(x[:, 0])
+        prior = -tf.square(tf.math.log(s)) / 8.0 - tf.math.log(s) + tf.math.log_sigmoid(x[:, 0])
+        return prior - tf.reduce_sum(
+            0.5 * tf.square(x[:, 1:] / s[:, tf.newaxis]) + tf.math.log(s)[:, tf.newaxis], axis=1
+        )
+
+    target = CallableTarget(log_prob, dim + 1)
+    rng = np.random.default_rng(0)
+    loc = np.concatenate([[-2.3], np.zeros(dim)]).astype(np.float32)[np.newaxis]
+    scale = 0.1 * np.eye(dim + 1, dtype=np.float32)[np.newaxis]
+    mixture = Mixture(tf.zeros([1]), FullGaussians(tf.constant(loc), tf.constant(scale)))
+    draws = loc + 0.1 * rng.standard_normal((2000, dim + 1))
+    names = [f"x[{i}]" for i in range(dim + 1)]
+    for seed in range(20):
+        for radii in (RADII, RADII[::2]):
+            assert improper_direction(mixture, target, draws, names, seed, radii=radii) is None
+
+
 def turned(target):
     """A target in coordinates that mix, and bend, both of its own."""
     scale = np.array([[0.6, -0.8], [0.8, 0.6]])

@@ -27,9 +27,10 @@ MAX_AXES = 64
 NUM_PRINCIPAL, ELONGATED = 3, 30.0  # principal axes, and how much longer they are than others
 NUM_RANDOM = 16
 MARGIN = 0.1  # of d log p / d log r + 1 (or D): slower than this, the mass does not end
-MAX_VALLEY = 50.0  # nats below the center
+MAX_VALLEY, MAX_DEPTH = 50.0, 1000.0  # nats below the center, of a ray that is cut, and of others
 NUM_BETWEEN = 12  # radii between two powers of ten, where the format ends between them
 AWAY = 1e-3  # standard deviations: places closer to the center give no direction
+NUM_PARTS = 4  # axes, principal axes, places, random directions: each looks at the center, too
 SHOWN = 0.5  # of the largest entry of a direction: what is named of it
 MAX_SHOWN = 3
 
@@ -95,7 +96,7 @@ def num_ray_points(num_dimensions: int, radii: np.ndarray, num_random: int, num_
     """Most evaluations that `improper_direction` takes."""
     axes = min(num_dimensions, MAX_AXES)
     towards = num_places * len(_near(radii)) + NUM_PRINCIPAL * len(NEAR_RADII)
-    return 2 * ((axes + num_random) * len(radii) + towards)
+    return 2 * ((axes + num_random) * len(radii) + towards) + NUM_PARTS
 
 
 def _near(radii: np.ndarray) -> np.ndarray:
@@ -108,18 +109,20 @@ def _along(mixture, target: Target, center, directions, radii, power: float) -> 
     rays = np.concatenate([directions, -directions])
     values, is_beyond = _on_rays(mixture, target, center, rays, radii)
     is_cut = np.zeros(len(rays), bool)
-    level = -np.inf
+    at_center = center[np.newaxis].astype(mixture.dtype.as_numpy_dtype)
+    top = float(evaluate_target(target, at_center, 0)[0])
     if target.layout.has_held and np.count_nonzero(directions, axis=1).max() > 1:
         # Where the format ends the target goes on as a straight line. That tells along one axis;
-        # across several, what lies best there may lie beyond, and the line rises for ever. On the
-        # way there it may rise out of a valley: only what comes near to the center's level tells.
+        # across several, what lies best there may lie beyond, and the line rises for ever.
         values[is_beyond] = np.nan
         is_cut = is_beyond.any(axis=1)
-        at = center[np.newaxis].astype(mixture.dtype.as_numpy_dtype)
-        level = float(evaluate_target(target, at, 0)[0]) - MAX_VALLEY
     epsilon = np.finfo(target.dtype.as_numpy_dtype).eps
     for ray, value, cut in zip(rays, values, is_cut, strict=True):
-        if cut and not (value[~np.isnan(value)][-1:] > level).all():
+        # On the way out it may rise out of a valley: only what comes near to the center's level
+        # tells. A scale that grows along a ray lifts it from depths to a plateau of its own.
+        known = np.flatnonzero(~np.isnan(value))[-1:]
+        depth = MAX_VALLEY if cut else MAX_DEPTH + power * np.log(radii[known])
+        if (value[known] < top - depth).any():
             continue
         at = radii
         if cut and _is_improper(value, at, epsilon, -power - MARGIN):
