@@ -33,7 +33,7 @@ BEYOND = 0.5  # standard deviations of the log widths by which they are narrower
 # Chance that probes would have met modes somewhat narrower than those known, from which on it is
 # looked at, and which is enough in any case (it is the share of a hundred).
 MIN_CHANCE, MAX_CHANCE = 0.7, 0.98
-MAX_UNMET = 0.5  # of these, beside those that were met
+MAX_UNMET = 0.25  # of these, beside those that were met
 MAX_ELEMENTS = 8_000_000  # of temporary arrays
 
 
