@@ -30,10 +30,10 @@ LARGEST = 1e6  # coordinate at which a search has gone astray, where widths are 
 MAX_SINE = 0.5  # of the angle between a slope and the way to the mode that explains it
 NUM_PLANTED, NARROWER = 100, 2.5  # modes to see what probes can find, and how much narrower
 BEYOND = 0.5  # standard deviations of the log widths by which they are narrower than the narrowest
-# Chance that probes would have met modes somewhat narrower than those known, from which on it is
-# looked at, and which is enough in any case (it is the share of a hundred).
+# Chance that probes would have met modes somewhat narrower than those known: the least that is
+# asked for, and what is enough for any number of modes (a hundred planted ones tell no more).
 MIN_CHANCE, MAX_CHANCE = 0.7, 0.98
-MAX_UNMET = 0.25  # of these, beside those that were met
+MAX_UNMET = 0.25  # modes that may be expected to have remained unseen beside those that were met
 MAX_ELEMENTS = 8_000_000  # of temporary arrays
 
 

@@ -219,6 +219,7 @@ class Exploration:
             "num_rounds": self.num_rounds,
             "masses": self.masses,
             "winds": self._winds,
+            "improper": self.improper,
             "audit": self.audit,
             "is_good": self.is_good,
         }
@@ -231,8 +232,9 @@ class Exploration:
         self._checked_then = state["checked_then"]
         self._num_final_rounds, self.num_rounds = state["num_final_rounds"], state["num_rounds"]
         self.masses, self.audit = list(state["masses"]), state["audit"]
-        self._winds, self.is_good = list(state.get("winds", [])), state["is_good"]
-        self._rays_then = state.get("rays_then", 0)
+        self._winds, self.is_good = list(state["winds"]), state["is_good"]
+        self._rays_then = state["rays_then"]
+        self.improper = state["improper"] if isinstance(state["improper"], str) else None
 
     def _is_beyond_resolution(self) -> bool:
         """Whether components narrower than the float format tells places apart are of weight.

@@ -709,6 +709,9 @@ class Posterior(AfterFit, Pictures):
         if mapped is not None:
             made = MappedTarget(made, mapped.coordinate_map)
         run_info = {k: v for k, v in self.run_info.items() if k not in _OF_THE_TARGET}
+        if "exploration" in run_info:  # nor what rays have said of it
+            kept = {k: v for k, v in run_info["exploration"].items() if k != "improper"}
+            run_info["exploration"] = kept
         return Posterior(self.mixture, layout=self.layout, target=made, run_info=run_info)
 
     # Files and other packages -------------------------------------------------------------------

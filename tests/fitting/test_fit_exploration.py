@@ -22,6 +22,7 @@ from gmmvi_ext.gaussians import DiagonalGaussians, FullGaussians, Mixture
 from gmmvi_ext.gaussians import mixture as mixtures
 from gmmvi_ext.models import GmmWrapper
 from gmmvi_ext.targets import CallableTarget
+from gmmvi_ext.training.host_state import restore_state
 from gmmvi_ext.training.stopping import StopReason
 
 INTERVAL, MAX_BUDGET = ExploreSettings().interval, ExploreSettings().max_evaluations
@@ -255,3 +256,15 @@ def test_a_fit_tells_of_its_looks_and_can_do_without(capsys):
     assert ("exploration: " in capsys.readouterr().err) == (told["num_rounds"] > 0)
     off = fitted(explore="off", verbose=False)
     assert "exploration" not in off.run_info
+
+
+def test_what_rays_have_said_comes_back_with_the_state():
+    """A fit that ended so and was killed before its end was written says it, too."""
+    flat = CallableTarget(lambda x: -0.5 * x[:, 0] ** 2, 2)
+    before = Exploration(StillWatch(False), learner_of(neck(3), flat), max_components=20)
+    assert driven(before, 100) is not None and before.improper == "x[1]"
+    after = Exploration(StillWatch(False), learner_of(neck(3), flat), max_components=20)
+    restore_state("exploration", after, json.loads(json.dumps(before.state())))
+    assert after.summary() == before.summary() and after.improper == "x[1]"
+    after.restore(before.state() | {"improper": ["not", "a", "text"]})
+    assert after.improper is None

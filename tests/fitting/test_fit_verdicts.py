@@ -53,6 +53,10 @@ def test_a_density_that_cannot_be_normalized_ends_the_training():
     report = posterior.report(2000)
     assert report.level == "reject" and "does not fall off along" in report.verdict
     assert "give every parameter a prior" in report.verdict
+    # What rays have said holds for that density alone.
+    other = posterior.with_target(lambda p: -0.5 * (p["a"] ** 2 + p["b"] ** 2 + p["c"] ** 2))
+    assert "improper" not in other.run_info["exploration"]
+    assert "does not fall off" not in other.report(2000).verdict
 
 
 @pytest.mark.slow

@@ -62,8 +62,14 @@ def missed_jumps(
 
 
 def _walked(counted: CountedTarget, first, last, smallest: float = SMALLEST):
-    """Points of segments [T + 1, P, D], nats that gradients miss on each step, [T, P], and whether
-    any gradient is other than zero."""
+    """Points of the segments from `first` to `last` [P, D] in T steps, [T + 1, P, D]; nats that
+    gradients miss on each step, [T, P]; and whether any gradient is other than zero.
+
+    Args:
+      counted: the target, with gradients.
+      first, last: ends of the segments.
+      smallest: nats that are allowed on a step in any case.
+    """
     at = np.linspace(0.0, 1.0, NUM_STEPS + 1)[:, np.newaxis, np.newaxis]
     x = first + at * (last - first)
     loss, slope = counted.loss(x.reshape(-1, x.shape[2]))
